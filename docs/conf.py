@@ -1,0 +1,73 @@
+"""Sphinx configuration. Builds without a network: links to other projects are then left out."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
+
+project = "recurrent_dynamics"
+author = "The recurrent_dynamics developers"
+copyright = f"2026, {author}"
+version = release = installed_version("recurrent-dynamics")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "cell_pages",
+    "reachable_inventories",
+]
+exclude_patterns = ["_build", "_templates", "_extensions"]
+templates_path = ["_templates"]
+default_role = "code"
+highlight_language = "python"
+nitpicky = False
+
+autosummary_generate = True
+autosummary_imported_members = True
+autosummary_ignore_module_all = False
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"[/\\]plot_",
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "plot_gallery": True,
+    "reset_modules": ("matplotlib",),
+}
+
+reachable_inventories = {
+    "python": "https://docs.python.org/3/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "scipy": "https://docs.scipy.org/doc/scipy/",
+    "matplotlib": "https://matplotlib.org/stable/",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "recurrent_dynamics"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "recurrent_dynamics"},
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+}
+html_sidebars = {"index": [], "start": [], "idea": [], "adding_a_cell": [], "cells": [], "benchmarks": []}
