@@ -1,0 +1,1 @@
+"""Benchmarks of recurrent_dynamics, run by asv; the page "Benchmarks" of the documentation says how."""

@@ -1,0 +1,53 @@
+"""Write the equations of every cell of the library, as the cells give them, for the page "Cells"."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+import recurrent_dynamics as rd
+
+
+def factories() -> list[str]:
+    """Return the names of the functions in ``recurrent_dynamics.cells`` that make a cell."""
+    names = []
+    for name in rd.cells.__all__:
+        made = getattr(rd.cells, name)
+        if inspect.isfunction(made) and str(inspect.signature(made).return_annotation).endswith("Cell"):
+            names.append(name)
+    return names
+
+
+def describe(name: str) -> str:
+    """Return a section with the signature, the first sentence and the equations of one cell."""
+    make = getattr(rd.cells, name)
+    summary = (inspect.getdoc(make) or "").split("\n\n")[0]
+    cell = make()
+    equations = cell._repr_latex_().strip().strip("$").strip()
+    lines = [
+        "",
+        name,
+        "-" * len(name),
+        "",
+        f":func:`recurrent_dynamics.cells.{name}`: {' '.join(summary.split())}",
+    ]
+    lines += ["", ".. math::", "   :nowrap:" if equations.startswith("\\begin{align*}") else "", ""]
+    lines += [f"   {line}" for line in equations.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def write_page(app: Sphinx) -> None:
+    """Write ``generated/cells.inc``, which ``cells.rst`` includes, if it is not so already."""
+    page = Path(app.srcdir) / "generated" / "cells.inc"
+    text = "\n".join(describe(name) for name in factories())
+    page.parent.mkdir(exist_ok=True)
+    if not page.exists() or page.read_text("utf-8") != text:
+        page.write_text(text, "utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write the page before Sphinx reads its sources."""
+    app.connect("builder-inited", write_page, priority=100)
+    return {"parallel_read_safe": True}

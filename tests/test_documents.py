@@ -1,0 +1,74 @@
+"""Every example in a docstring, in the README and on a page of the documentation runs as it stands."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PACKAGE = Path(importlib.util.find_spec("recurrent_dynamics").origin).parent
+ROOT = Path(__file__).parent.parent
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+# Modules whose examples compile more than the three cells of the quick tier.
+COMPILES_MORE: set[str] = set()
+
+
+def modules_with_examples() -> list[object]:
+    """Return the names of all modules that hold a doctest, with the marker of their tier."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if ">>> " in path.read_text("utf-8"):
+            parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found.append(pytest.param(name, marks=[pytest.mark.full] if name in COMPILES_MORE else []))
+    return found
+
+
+def run_examples(tests: list[doctest.DocTest]) -> None:
+    """Run doctests and fail with the report of those that went wrong."""
+    runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+    report: list[str] = []
+    for test in tests:
+        runner.run(test, out=report.append)
+    if runner.summarize(verbose=False).failed:
+        pytest.fail("".join(report), pytrace=False)
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_docstrings(name):
+    module = importlib.import_module(name)
+    run_examples(doctest.DocTestFinder(exclude_empty=True).find(module, name))
+
+
+@pytest.mark.parametrize("page", ["start", "adding_a_cell"])
+def test_pages(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / f"{page}.rst").read_text("utf-8")
+    run_examples([doctest.DocTestParser().get_doctest(text, {}, page, f"{page}.rst", 0)])
+
+
+class TrainedElsewhere:
+    """Stands for a ``torch.nn.LSTM`` with two inputs and four units, of which only the arrays are used."""
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        shapes = {"weight_ih_l0": (16, 2), "weight_hh_l0": (16, 4), "bias_ih_l0": (16,), "bias_hh_l0": (16,)}
+        return {name: rng.standard_normal(shape).astype("float32") for name, shape in shapes.items()}
+
+
+def test_readme():
+    import recurrent_dynamics as rd
+
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    assert len(blocks) >= 2
+    x = np.random.default_rng(0).standard_normal((20, 3, 2)).astype("float32")
+    names = {"rd": rd, "model": TrainedElsewhere(), "x": x}
+    for block in blocks:
+        exec(block, names)
+    assert names["jacobians"].shape == (20, 3, 8, 8)
