@@ -1,0 +1,198 @@
+"""What the equations of a cell say about its gates: activations, and the direct path from a slot to itself.
+
+Both replay the recorded equations of the cell on the numbers of a run, so they hold for every cell: nothing
+here knows an LSTM from a GRU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..equations.graph import Node
+from .saturation import Saturation, saturation
+
+# Nonlinearities with a range, and the activations beyond which a unit is saturated (Karpathy et al. 2015).
+THRESHOLDS: dict[str, tuple[float, float]] = {
+    "sigmoid": (0.1, 0.9),
+    "hard_sigmoid": (0.1, 0.9),
+    "tanh": (-0.9, 0.9),
+    "hard_tanh": (-0.9, 0.9),
+    "softsign": (-0.9, 0.9),
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A nonlinearity with a range inside the equations of a cell, and its activations during a run.
+
+    Attributes
+    ----------
+    name
+        Of the local variable in the equations, or else of the drive that enters the nonlinearity.
+    kind
+        The nonlinearity: "sigmoid", "tanh", ...
+    values
+        Shape (T, B, H), float64.
+    """
+
+    name: str
+    kind: str
+    values: np.ndarray
+
+    def saturation(self) -> Saturation:
+        """Saturated and dead units of the gate."""
+        return saturation(self.values, THRESHOLDS[self.kind], name=self.name)
+
+
+def gates(run: Any) -> list[Gate]:
+    """The gates of a run: every sigmoid, tanh, ... in the equations that depends on what the cell reads.
+
+    The new value of a slot itself is not one of them (it is in `run.states`), nor is one that does not depend
+    on a drive, such as a learnt constant.
+
+    Parameters
+    ----------
+    run
+        What `rd.forward` returned.
+
+    Returns
+    -------
+    list of Gate
+        In the order of the equations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.lstm()
+    >>> run = rd.forward(cell, cell.init(2, 3, dtype="float64"), np.zeros((5, 1, 2)))
+    >>> [(gate.name, gate.kind) for gate in gates(run)]
+    [('i', 'sigmoid'), ('f', 'sigmoid'), ('o', 'sigmoid'), ('g', 'tanh'), ('tanh(c)', 'tanh')]
+    """
+    schedule = run.cell.schedule
+    graph, outputs = schedule.graph, schedule.outputs
+    found = [
+        index
+        for index, node in enumerate(graph.nodes)
+        if node.kind in THRESHOLDS and index not in outputs.values() and _reads_a_drive(graph.nodes, index)
+    ]
+    values = graph.replay(found, _leaves(run))
+    shape = (run.steps, run.batch_size)
+    named = [
+        (_name(graph, outputs, index), graph.nodes[index].kind, v)
+        for index, v in zip(found, values, strict=True)
+    ]
+    return [Gate(name, kind, np.broadcast_to(v, (*shape, v.shape[-1]))) for name, kind, v in named]
+
+
+def states(run: Any) -> list[Saturation]:
+    """Saturated and dead units of every slot of the state.
+
+    A slot that left [-1, 1] during the run has no range: it can have dead units but no saturated ones.
+
+    Parameters
+    ----------
+    run
+        What `rd.forward` returned.
+
+    Returns
+    -------
+    list of Saturation
+        In the order of `cell.state`.
+    """
+    found = []
+    for slot in run.cell.state:
+        values = run.states[slot]
+        bounded = bool(np.abs(values).max() <= 1)
+        found.append(saturation(values, (-0.9, 0.9) if bounded else None, name=slot))
+    return found
+
+
+def direct_factors(run: Any) -> dict[str, np.ndarray]:
+    """The derivative of each slot's new value by its old one, unit by unit, all matrix products held fixed.
+
+    It is the forget gate for the cell state of an LSTM, the update gate for a GRU, alpha for a leaky network.
+    The recorded equations are differentiated by complex step, which is exact to rounding.
+
+    Parameters
+    ----------
+    run
+        What `rd.forward` returned.
+
+    Returns
+    -------
+    dict
+        slot -> (T, B, H), float64; slots without a direct path are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.lstm()
+    >>> params = {name: 0 * value for name, value in cell.init(2, 3, dtype="float64").items()}
+    >>> params["b"][3:6] = 1.0
+    >>> run = rd.forward(cell, params, np.zeros((5, 1, 2)))
+    >>> {slot: np.unique(f.round(12)).tolist() for slot, f in direct_factors(run).items()}
+    {'c': [0.731058578630]}
+    """
+    schedule = run.cell.schedule
+    tiny = 1e-30
+    found = {}
+    for slot, target in schedule.outputs.items():
+        (value,) = schedule.graph.replay([target], _leaves(run, perturbed=slot, by=1j * tiny))
+        factor = np.broadcast_to(np.imag(value) / tiny, run.states[slot].shape)
+        if factor.any():
+            found[slot] = factor
+    return found
+
+
+def _leaves(run: Any, perturbed: str = "", by: complex = 0.0) -> Callable[[int, Node], Any]:
+    """The numbers of a run for the leaves of its cell's graph; one slot of the state may be perturbed."""
+
+    def leaf(_: int, node: Node) -> Any:
+        name = node.arguments[0] if node.arguments else None
+        if node.kind == "part":
+            return run.drives[name].astype(np.float64)
+        if node.kind == "state":
+            entering = np.concatenate([run.initial[name][None], run.states[name][:-1]]).astype(np.float64)
+            return entering + by if name == perturbed else entering
+        if node.kind == "param":
+            return run.params[name].astype(np.float64)
+        if node.kind == "signal":
+            signal = run.x if name == "x" else run.signals[name]
+            return signal.astype(np.float64)
+        if node.kind == "constant":
+            return run.cell.constants[name]
+        return None
+
+    return leaf
+
+
+def _reads_a_drive(nodes: list[Node], index: int) -> bool:
+    node = nodes[index]
+    if node.kind == "part":
+        return True
+    return any(_reads_a_drive(nodes, a) for a in node.arguments if isinstance(a, int))
+
+
+def _name(graph: Any, outputs: dict[str, int], index: int) -> str:
+    if index in graph.names:
+        return str(graph.names[index])
+    node = graph.nodes[index]
+    (argument,) = node.arguments
+    slots = {i: slot for slot, i in outputs.items()}
+    if argument in slots:
+        return f"{node.kind}({slots[argument]})"
+    parts = dict.fromkeys(_parts(graph.nodes, argument))
+    return next(iter(parts)) if graph.nodes[argument].kind == "part" else f"{node.kind}({', '.join(parts)})"
+
+
+def _parts(nodes: list[Node], index: int) -> list[str]:
+    node = nodes[index]
+    if node.kind == "part":
+        return [node.arguments[0]]
+    return [name for a in node.arguments if isinstance(a, int) for name in _parts(nodes, a)]

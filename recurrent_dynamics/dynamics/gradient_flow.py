@@ -1,0 +1,105 @@
+"""How the gradient of a loss fades or grows on its way back through time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """Norm of the gradient with respect to the state, by its distance from the end of a window.
+
+    Attributes
+    ----------
+    lags
+        The distance T - t of the state from the last step, 0, 1, ..., shape (T,).
+    norms
+        Mean over the windows of ||d loss / d state_t||, shape (T,).
+    spread
+        10 % and 90 % quantiles over the windows, shape (2, T).
+    """
+
+    lags: np.ndarray
+    norms: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def relative(self) -> np.ndarray:
+        """The norms divided by the one at lag 0, shape (T,)."""
+        return self.norms / self.norms[0] if self.norms[0] > 0 else np.full_like(self.norms, np.nan)
+
+    def reach(self, share: float = 0.01) -> int | None:
+        """The first lag from which on the norm stays below `share` of that at lag 0; None if it never does.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> gradient_flow(0.1 ** np.arange(5)[::-1].reshape(5, 1, 1)).reach(0.05)
+        2
+        """
+        above = np.flatnonzero(~(self.relative < share))
+        if not above.size:
+            return 0
+        return None if above[-1] == len(self.lags) - 1 else int(above[-1]) + 1
+
+    def rate(self) -> float:
+        """Growth per step back: the slope of the logarithm of the norm over the lags, by least squares.
+
+        Lag 0 is left out: there the gradient enters through the readout and has passed no recurrence yet.
+        """
+        known = (self.norms > 0) & (self.lags > 0)
+        if known.sum() < 2:
+            return float("nan")
+        return float(np.exp(np.polyfit(self.lags[known], np.log(self.norms[known]), 1)[0]))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm over the lag; see `recurrent_dynamics.plot.gradient_flow`."""
+        from ..plot import gradient_flow
+
+        return gradient_flow(self, ax=ax, **options)
+
+
+def gradient_flow(d_states: np.ndarray) -> GradientFlow:
+    """Norm of d loss / d state_t against the lag T - t, averaged over windows.
+
+    With the gradient of the last loss alone this shows what vanishes: every entry has passed T - t steps of
+    the recurrence [1]_. Under a loss at every step each state also receives its own loss's gradient, whose
+    norm hides how little of the later ones is left.
+
+    Parameters
+    ----------
+    d_states
+        Gradients with respect to one slot of the state, as `rd.backward(...).states["h"]` gives them: shape
+        (T, B, H) for B windows.
+
+    Returns
+    -------
+    GradientFlow
+
+    References
+    ----------
+    .. [1] Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> flow = gradient_flow(0.5 ** np.arange(3)[::-1].reshape(3, 1, 1))
+    >>> flow.lags, flow.norms
+    (array([0, 1, 2]), array([1.  , 0.5 , 0.25]))
+    >>> round(flow.rate(), 12)
+    0.5
+    """
+    d_states = np.asarray(d_states)
+    if d_states.ndim != 3 or not d_states.size:
+        raise ValueError(f"d_states must have shape (T, B, H), came {d_states.shape}")
+    if not np.isfinite(d_states).all():
+        step = int(np.flatnonzero(~np.isfinite(d_states).all(axis=(1, 2)))[-1])
+        raise ValueError(f"d_states must be finite, those of step {step} are not")
+    norms = np.linalg.norm(d_states.astype(np.float64), axis=2)[::-1]
+    return GradientFlow(np.arange(len(norms)), norms.mean(axis=1), np.quantile(norms, (0.1, 0.9), axis=1))

@@ -1,0 +1,162 @@
+"""Saturated and dead units of gates and states, and the time scales that gates set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """How often every unit is near an end of its range, and which units are dead.
+
+    Attributes
+    ----------
+    name
+        Of the gate or state.
+    low, high
+        Share of the time that a unit spends below the lower and above the upper threshold, shape (H,).
+    mean, deviation
+        Of its activation over time, shape (H,).
+    thresholds
+        The two thresholds; None for values without a range, which do not saturate (`low` and `high` are then
+        0).
+    dead
+        Units that always have practically the same value, shape (H,), boolean.
+    """
+
+    name: str
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    thresholds: tuple[float, float] | None
+    dead: np.ndarray
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw every unit by its two shares; see `recurrent_dynamics.plot.saturation`."""
+        from ..plot import saturation
+
+        return saturation(self, ax=ax, **options)
+
+
+def saturation(
+    values: np.ndarray, thresholds: tuple[float, float] | None, *, name: str = "", dead_below: float = 0.01
+) -> Saturation:
+    """Shares of saturated steps for every unit, as in Karpathy et al. (2015) [1]_.
+
+    Parameters
+    ----------
+    values
+        Activations of a gate or state, shape (T, B, H).
+    thresholds
+        A unit counts as saturated below the first and above the second: (0.1, 0.9) for a gate in (0, 1),
+        (-0.9, 0.9) for a state in (-1, 1). None for values without a range.
+    name
+        Kept for labels.
+    dead_below
+        A unit is dead if the standard deviation of its activation is below this share of the distance of the
+        thresholds (without thresholds: of the root mean square of all values): it says the same whatever it
+        reads.
+
+    Returns
+    -------
+    Saturation
+
+    References
+    ----------
+    .. [1] Karpathy, Johnson and Fei-Fei, Visualizing and understanding recurrent networks, arXiv:1506.02078.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gate = np.array([[[0.95, 0.5, 0.02]], [[0.05, 0.5, 0.03]]])
+    >>> found = saturation(gate, (0.1, 0.9))
+    >>> found.low.tolist(), found.high.tolist(), found.dead.tolist()
+    ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0], [False, True, True])
+    """
+    values = np.asarray(values)
+    if values.ndim != 3 or not values.size:
+        raise ValueError(f"values must have shape (T, B, H), came {values.shape}")
+    if thresholds is not None and not thresholds[0] < thresholds[1]:
+        raise ValueError(f"thresholds must be (low, high) with low < high, came {thresholds}")
+    deviation = values.std(axis=(0, 1), dtype=np.float64)
+    if thresholds is None:
+        low = high = np.zeros(values.shape[2])
+        extent = float(np.sqrt(np.mean(values**2, dtype=np.float64)))
+    else:
+        low, high = (values < thresholds[0]).mean(axis=(0, 1)), (values > thresholds[1]).mean(axis=(0, 1))
+        extent = thresholds[1] - thresholds[0]
+    return Saturation(
+        name=name,
+        low=low,
+        high=high,
+        mean=values.mean(axis=(0, 1), dtype=np.float64),
+        deviation=deviation,
+        thresholds=thresholds,
+        dead=deviation <= dead_below * extent,
+    )
+
+
+@dataclass(frozen=True)
+class TimeScales:
+    """Time scales of the units of a slot of the state.
+
+    Attributes
+    ----------
+    steps
+        tau in steps for every unit, shape (H,); inf for a unit that forgets nothing.
+    slot
+        Name of the slot.
+    """
+
+    steps: np.ndarray
+    slot: str
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw their distribution; see `recurrent_dynamics.plot.time_scales`."""
+        from ..plot import time_scales
+
+        return time_scales(self, ax=ax, **options)
+
+
+def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
+    """The time scale tau = -1 / ln f of every unit, f the geometric mean over time of its forget gate.
+
+    Along the direct path a unit's state shrinks by the factor f a step on average, so to 1/e within tau
+    steps.
+
+    Parameters
+    ----------
+    factors
+        The direct factor of a slot at every step (a forget gate, an update gate, an alpha), shape (T, B, H),
+        in [0, 1]; see `direct_factors`.
+    slot
+        Name of the slot, kept for labels.
+
+    Returns
+    -------
+    TimeScales
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> factors = np.exp(-1 / np.array([2.0, 50.0])) * np.ones((10, 1, 2))
+    >>> np.round(time_scales(factors).steps, 6).tolist()
+    [2.0, 50.0]
+    """
+    factors = np.asarray(factors, dtype=np.float64)
+    if factors.ndim != 3 or not factors.size:
+        raise ValueError(f"factors must have shape (T, B, H), came {factors.shape}")
+    if not ((factors >= 0) & (factors <= 1)).all():
+        raise ValueError(
+            f"factors must lie in [0, 1] for a time scale, came {factors.min():.3g} to {factors.max():.3g}"
+        )
+    with np.errstate(divide="ignore"):
+        decay = np.abs(np.log(factors).mean(axis=(0, 1)))  # of factors that are all 1 it is +0, not -0
+        return TimeScales(1 / decay, slot)

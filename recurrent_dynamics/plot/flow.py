@@ -1,0 +1,125 @@
+"""Figures of what happens to perturbations and gradients over many steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .style import GREY, INK, axes, colour
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..dynamics import GradientFlow, JacobianProducts, PathNorms
+
+
+def gradient_flow(
+    flow: GradientFlow,
+    *,
+    label: str | None = None,
+    index: int = 0,
+    truncation: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the norm of d loss / d h over the lag, with 10 % and 90 % quantiles over the windows.
+
+    Parameters
+    ----------
+    flow
+        What to draw; call again with the same `ax` for another layer.
+    label
+        For the legend.
+    index
+        Which colour.
+    truncation
+        Length of the training windows, marked by a vertical line.
+    ax
+        Where to draw; a new figure if None.
+    """
+    ax = axes(ax)
+    smallest = np.finfo(float).tiny
+    ax.fill_between(
+        flow.lags, *np.maximum(flow.spread, smallest), color=colour(index), alpha=0.15, linewidth=0
+    )
+    ax.plot(flow.lags, np.maximum(flow.norms, smallest), color=colour(index), label=label)
+    ax.set_yscale("log")
+    if truncation is not None and truncation <= flow.lags[-1]:
+        ax.axvline(truncation, color=GREY, linestyle=":", linewidth=1)
+        ax.annotate(
+            "training window",
+            (truncation, 0.02),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="bottom",
+            color=GREY,
+            fontsize="small",
+        )
+    ax.set_xlabel("lag $T - t$ (steps)")
+    ax.set_ylabel(r"$\Vert\,\partial L / \partial h_t\,\Vert$")
+    if label:
+        ax.legend(frameon=False)
+    return ax
+
+
+def singular_values(products: JacobianProducts, *, floor: float = 1e-12, ax: Axes | None = None) -> Axes:
+    """Draw singular values of Jacobian products over their length: the largest, and shares of all of them.
+
+    Everything is averaged over the sequences in the logarithm.
+
+    Parameters
+    ----------
+    products
+        What to draw.
+    floor
+        Smaller values are not shown.
+    ax
+        Where to draw; a new figure if None.
+    """
+    ax = axes(ax)
+    logs = products.log_singular_values
+    levels = np.quantile(
+        np.maximum(logs, np.log(np.finfo(float).tiny)), (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0), axis=2
+    )
+    bands = np.exp(levels.mean(axis=2))
+    for low, high, strength in ((0, 6, 0.12), (1, 5, 0.18), (2, 4, 0.25)):
+        ax.fill_between(products.steps, bands[low], bands[high], color=colour(0), alpha=strength, linewidth=0)
+    ax.plot(products.steps, bands[6], "o-", color=colour(1), markersize=4, label="largest")
+    ax.plot(
+        products.steps, bands[3], "o-", color=colour(0), markersize=4, label="median; middle 50, 80, 100 %"
+    )
+    ax.axhline(1, color=INK, linewidth=0.8)
+    _logarithmic(ax, products.steps)
+    lowest = bands[bands > 0].min(initial=1.0)
+    ax.set_ylim(bottom=max(floor, lowest / 3), top=max(3.0, 3 * bands.max()))
+    ax.set_ylabel("singular value of the product")
+    ax.legend(frameon=False, loc="lower left")
+    return ax
+
+
+def path_norms(paths: PathNorms, *, floor: float = 1e-12, ax: Axes | None = None) -> Axes:
+    """Draw the direct path against the rest of the Jacobian products over their length."""
+    ax = axes(ax)
+    direct, rest = paths.direct.mean(axis=1), paths.rest.mean(axis=1)
+    ax.plot(paths.steps, direct, "o-", color=colour(2), markersize=4, label="direct path")
+    ax.plot(paths.steps, rest, "s--", color=colour(3), markersize=4, label="the rest, through matrices")
+    ax.axhline(1, color=INK, linewidth=0.8)
+    _logarithmic(ax, paths.steps)
+    shown = np.concatenate([direct, rest])
+    shown = shown[shown > floor]
+    ax.set_ylim(bottom=max(floor, shown.min(initial=1.0) / 3), top=max(3.0, 3 * shown.max(initial=1.0)))
+    name = paths.slot or "s"
+    ax.set_ylabel(rf"root mean square of $\partial {name}_{{t+k}} / \partial {name}_t$")
+    ax.legend(frameon=False, loc="lower left")
+    return ax
+
+
+def _logarithmic(ax: Axes, steps: np.ndarray) -> None:
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xticks(steps, [str(k) for k in steps])
+    ax.minorticks_off()
+    ax.set_xlabel("length of the product $k$ (steps)")

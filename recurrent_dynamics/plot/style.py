@@ -1,0 +1,59 @@
+"""What all figures share: axes without pyplot, and colours that colour-blind readers tell apart."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito (2008), without yellow, which is too light for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, GREY, LIGHT = "#222222", "#777777", "#dddddd"
+PANEL = (5.2, 3.3)  # inches
+
+
+def colour(index: int) -> str:
+    """The colour of the index-th layer or series; they repeat after six."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def axes(ax: Axes | None, size: tuple[float, float] = PANEL) -> Axes:
+    """The axes given, or those of a new figure, dressed alike: no box, a light grid behind the data."""
+    if ax is None:
+        ax = panels(1, size=size)[1][0]
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, color=LIGHT, linewidth=0.6)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def panels(
+    columns: int,
+    rows: int = 1,
+    *,
+    size: tuple[float, float] = PANEL,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Any]]:
+    """A figure of rows x columns axes, each `size` inches, and its axes row by row."""
+    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    return figure, list(np.ravel(grid))
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG text to stand inside an HTML page: the same figure gives the same text."""
+    buffer = io.StringIO()
+    with rc_context(
+        {"svg.hashsalt": "recurrent_dynamics", "svg.fonttype": "none", "font.family": "sans-serif"}
+    ):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

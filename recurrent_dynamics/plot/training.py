@@ -1,0 +1,124 @@
+"""Figures of a training run: learning curve, gradient norms, step lengths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .style import GREY, axes, colour
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Running mean over the last `window` values (fewer at the start); NaN where none is a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> smooth(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist()
+    [1.0, 2.0, 4.0, 6.0]
+    """
+    values = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(last - window, 0)
+    number = counts[last] - counts[first]
+    return np.where(number > 0, (sums[last] - sums[first]) / np.maximum(number, 1), np.nan)
+
+
+def _window(count: int) -> int:
+    return max(1, count // 60)
+
+
+def learning_curve(
+    updates: np.ndarray,
+    train: np.ndarray,
+    validation_updates: np.ndarray,
+    validation: np.ndarray,
+    *,
+    unit: str = "bits per character",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the loss of training and validation over the updates.
+
+    Parameters
+    ----------
+    updates, train
+        Number of the update and its loss; the loss is drawn as it is, faintly, and smoothed.
+    validation_updates, validation
+        The same for the validation part; empty arrays if it was not measured.
+    unit
+        Of the loss.
+    ax
+        Where to draw; a new figure if None.
+    """
+    ax = axes(ax, (7.5, 3.6))
+    ax.plot(updates, train, color=colour(0), alpha=0.25, linewidth=0.6)
+    ax.plot(updates, smooth(train, _window(len(train))), color=colour(0), label="training (running mean)")
+    if len(validation):
+        ax.plot(validation_updates, validation, "o-", color=colour(1), markersize=4, label="validation")
+        best = int(np.argmin(validation))
+        ax.annotate(
+            f"{validation[best]:.3f}",
+            (validation_updates[best], validation[best]),
+            xytext=(0, -14),
+            textcoords="offset points",
+            ha="center",
+            color=colour(1),
+        )
+    finite = np.concatenate([np.asarray(train)[np.isfinite(train)], np.asarray(validation)])
+    if len(finite) > 20:  # the first few updates would flatten everything after them
+        span = np.quantile(finite, 0.98) - finite.min()
+        ax.set_ylim(finite.min() - 0.12 * span, np.quantile(finite, 0.98) + 0.05 * span)
+    ax.set_xlabel("update")
+    ax.set_ylabel(f"loss ({unit})")
+    ax.legend(frameon=False)
+    return ax
+
+
+def clipping(
+    updates: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    limit: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the global norm of the gradient before and after clipping over the updates."""
+    ax = axes(ax)
+    ax.plot(updates, before, color=colour(1), linewidth=0.7, label="before clipping")
+    ax.plot(updates, after, color=colour(0), linewidth=0.7, label="after clipping")
+    if limit is not None and np.nanmax(before) > 0.5 * limit:
+        ax.axhline(limit, color=GREY, linestyle=":", linewidth=1)
+        ax.annotate(
+            f"limit {limit:g}",
+            (1, limit),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            color=GREY,
+        )
+    ax.set_yscale("log")
+    ax.set_xlabel("update")
+    ax.set_ylabel("global norm of the gradient")
+    ax.legend(frameon=False)
+    return ax
+
+
+def step_lengths(updates: np.ndarray, steps: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Draw the length of every step in weight space over the updates."""
+    ax = axes(ax)
+    ax.plot(updates, steps, color=colour(2), alpha=0.35, linewidth=0.6)
+    ax.plot(updates, smooth(steps, _window(len(steps))), color=colour(2), label="running mean")
+    positive = np.asarray(steps)[np.asarray(steps) > 0]
+    if positive.size and positive.max() > 20 * positive.min():
+        ax.set_yscale("log")
+    ax.set_xlabel("update")
+    ax.set_ylabel("step length (norm of the change of all weights)")
+    ax.legend(frameon=False)
+    return ax

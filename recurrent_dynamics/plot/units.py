@@ -1,0 +1,85 @@
+"""Figures of single units: saturation and time scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from .style import GREY, axes, colour
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..dynamics import Saturation, TimeScales
+
+
+def saturation(result: Saturation, *, index: int = 0, ax: Axes | None = None) -> Axes:
+    """Draw every unit as a point: the share of time saturated low against the share saturated high.
+
+    A unit in the lower left corner works in its linear range; along the diagonal it is a switch, always at
+    one end. Dead units are crosses.
+    """
+    ax = axes(ax, (3.0, 3.0))
+    ax.plot([0, 1], [1, 0], color=GREY, linewidth=0.8, linestyle=":")
+    alive = ~result.dead
+    ax.plot(
+        result.low[alive],
+        result.high[alive],
+        "o",
+        color=colour(index),
+        markersize=4,
+        alpha=0.55,
+        clip_on=False,
+    )
+    ax.plot(result.low[~alive], result.high[~alive], "x", color="black", markersize=6, clip_on=False)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    low, high = result.thresholds or (np.nan, np.nan)
+    ax.set_xlabel(f"time below {low:g}")
+    ax.set_ylabel(f"time above {high:g}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0))
+        axis.set_ticks([0, 0.5, 1])
+    ax.set_title(result.name)
+    return ax
+
+
+def time_scales(
+    scales: TimeScales | Sequence[TimeScales],
+    *,
+    labels: Sequence[str] | None = None,
+    longest: float = 1e4,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the distribution of the units' time scales, one outline for each layer.
+
+    Parameters
+    ----------
+    scales
+        One result, or one for each layer.
+    labels
+        For the legend.
+    longest
+        Longer time scales are counted in the last bin.
+    ax
+        Where to draw; a new figure if None.
+    """
+    ax = axes(ax)
+    several = [scales] if hasattr(scales, "steps") else list(scales)
+    values = [np.clip(s.steps, 1e-2, longest) for s in several]
+    low = min(0.3, min(v.min() for v in values))
+    high = max(30.0, 1.001 * max(v.max() for v in values))
+    edges = np.geomspace(low, high, 30).tolist()
+    for k, v in enumerate(values):
+        label = labels[k] if labels else None
+        ax.hist(v, edges, histtype="stepfilled", color=colour(k), alpha=0.25)
+        ax.hist(v, edges, histtype="step", color=colour(k), label=label)
+        ax.axvline(float(np.median(v)), color=colour(k), linestyle="--", linewidth=1)
+    ax.set_xscale("log")
+    ax.set_xlabel(r"time scale $\tau = -1/\ln f$ (steps)")
+    ax.set_ylabel("units")
+    if labels:
+        ax.legend(frameon=False)
+    return ax

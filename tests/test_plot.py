@@ -1,0 +1,82 @@
+"""Every figure of a result has labelled axes, draws where it is told, and leaves no state behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from recurrent_dynamics import plot
+from recurrent_dynamics.dynamics import gradient_flow, jacobian_products, path_norms, saturation, time_scales
+
+
+@pytest.fixture
+def results(rng):
+    jacobians = rng.standard_normal((8, 2, 3, 3)) / 2
+    values = rng.uniform(-1, 1, (20, 2, 5))
+    values[..., 0] = 0.5
+    return {
+        "gradient_flow": gradient_flow(rng.standard_normal((8, 4, 3))),
+        "jacobian_products": jacobian_products(jacobians),
+        "path_norms": path_norms(jacobians, rng.uniform(0, 1, (8, 2, 3)), slot="c"),
+        "saturation": saturation(values, (-0.9, 0.9), name="o"),
+        "time_scales": time_scales(rng.uniform(0.1, 1, (8, 2, 3)), slot="c"),
+    }
+
+
+def draw_history(ax=None):
+    updates = np.arange(1, 101)
+    loss = 4 / np.sqrt(updates)
+    yield plot.learning_curve(updates, loss, updates[::20], loss[::20] + 0.1, ax=ax)
+    yield plot.learning_curve(updates, loss, np.array([]), np.array([]), ax=ax)
+    yield plot.clipping(updates, 10 * loss, np.minimum(10 * loss, 5), limit=5.0, ax=ax)
+    yield plot.step_lengths(updates, loss, ax=ax)
+
+
+@pytest.mark.parametrize(
+    "name", ["gradient_flow", "jacobian_products", "path_norms", "saturation", "time_scales"]
+)
+def test_every_result_plots_itself_with_labelled_axes(results, name):
+    ax = results[name].plot()
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    assert results[name].plot(ax=ax) is ax
+
+
+def test_every_figure_of_training_has_labelled_axes():
+    for ax in draw_history():
+        assert ax.get_xlabel() == "update"
+        assert ax.get_ylabel()
+    _, (given,) = plot.panels(1)
+    for ax in draw_history(given):
+        assert ax is given
+
+
+def test_a_result_with_zeros_and_infinities_is_drawn():
+    plot.svg(jacobian_products(np.zeros((4, 2, 2))).plot().figure)
+    plot.svg(time_scales(np.ones((2, 1, 3))).plot().figure)
+    plot.svg(gradient_flow(np.zeros((4, 1, 2))).plot().figure)
+
+
+def test_the_same_figure_is_the_same_svg(results):
+    first, second = (plot.svg(results["path_norms"].plot().figure) for _ in range(2))
+    assert first == second
+    assert ElementTree.fromstring(first).tag.endswith("svg")
+
+
+def test_plotting_leaves_pyplot_alone():
+    program = (
+        "import sys, numpy as np; from recurrent_dynamics import plot\n"
+        "plot.svg(plot.step_lengths(np.arange(3), np.ones(3)).figure)\n"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_running_mean_skips_what_is_not_a_number():
+    assert plot.smooth(np.array([np.nan, 1.0, np.nan, 3.0]), 2).tolist()[1:] == [1.0, 1.0, 3.0]
+    assert np.isnan(plot.smooth(np.array([np.nan, 1.0]), 2)[0])
