@@ -7,14 +7,14 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-import recurrent_dynamics as rd
+from recurrent_dynamics import cells
 
 
 def factories() -> list[str]:
     """Return the names of the functions in ``recurrent_dynamics.cells`` that make a cell."""
     names = []
-    for name in rd.cells.__all__:
-        made = getattr(rd.cells, name)
+    for name in cells.__all__:
+        made = getattr(cells, name)
         if inspect.isfunction(made) and str(inspect.signature(made).return_annotation).endswith("Cell"):
             names.append(name)
     return names
@@ -22,20 +22,11 @@ def factories() -> list[str]:
 
 def describe(name: str) -> str:
     """Return a section with the signature, the first sentence and the equations of one cell."""
-    make = getattr(rd.cells, name)
-    summary = (inspect.getdoc(make) or "").split("\n\n")[0]
-    cell = make()
-    equations = cell._repr_latex_().strip().strip("$").strip()
-    lines = [
-        "",
-        name,
-        "-" * len(name),
-        "",
-        f":func:`recurrent_dynamics.cells.{name}`: {' '.join(summary.split())}",
-    ]
-    lines += ["", ".. math::", "   :nowrap:" if equations.startswith("\\begin{align*}") else "", ""]
-    lines += [f"   {line}" for line in equations.splitlines()]
-    return "\n".join(lines) + "\n"
+    make = getattr(cells, name)
+    summary = " ".join((inspect.getdoc(make) or "").split("\n\n")[0].split())
+    equations = make()._repr_latex_().strip().strip("$").strip()
+    head = [name, "-" * len(name), "", f":func:`recurrent_dynamics.cells.{name}`: {summary}", ""]
+    return "\n".join([*head, ".. math::", "", *(f"   {line}" for line in equations.splitlines()), ""])
 
 
 def write_page(app: Sphinx) -> None:
