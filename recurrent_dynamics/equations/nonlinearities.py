@@ -204,9 +204,13 @@ absolute = _define("absolute", _absolute, lambda args, value: (sign(args[0]),), 
 maximum = _define("maximum", _maximum, _maximum_derivatives, r"\max\left({0}, {1}\right)", arity=2)
 minimum = _define("minimum", _minimum, _minimum_derivatives, r"\min\left({0}, {1}\right)", arity=2)
 sin = _define("sin", np.sin, lambda args, value: (cos(args[0]),), r"\sin\left({0}\right)")
-cos = _define("cos", np.cos, lambda args, value: (-sin(args[0]),), r"\cos\left({0}\right)")
-positive = _define("positive", _positive, lambda args, value: (0,), r"\mathbf{{1}}\left[{0} > 0\right]")
-sign = _define("sign", _sign, lambda args, value: (0,), r"\operatorname{{sign}}\left({0}\right)")
+cos: Nonlinearity = _define("cos", np.cos, lambda args, value: (-sin(args[0]),), r"\cos\left({0}\right)")
+positive: Nonlinearity = _define(
+    "positive", _positive, lambda args, value: (0,), r"\mathbf{{1}}\left[{0} > 0\right]"
+)
+sign: Nonlinearity = _define(
+    "sign", _sign, lambda args, value: (0,), r"\operatorname{{sign}}\left({0}\right)"
+)
 
 
 def identity(x: Any) -> Any:

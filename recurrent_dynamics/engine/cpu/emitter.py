@@ -1,0 +1,147 @@
+"""Emits branch-free LLVM instructions, written with Python's operators, into the function being compiled.
+
+Every instruction carries a fast-math flag of its own, one without meaning for it, so that Numba does not add
+the flags of the caller: the rounding is that of IEEE arithmetic, with fused multiply-adds exactly where
+`Emitter.fma` stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+
+__all__ = ["Emitter", "Value"]
+
+
+class Value:
+    """A number of the program being emitted, real or integer, with the operators of Python."""
+
+    def __init__(self, emitter: Emitter, value: Any) -> None:
+        self.emitter, self.value = emitter, value
+
+    def _binary(self, real: str, integer: str, other: Value | float, swap: bool = False) -> Value:
+        a, b = self, self.emitter.like(self, other)
+        if swap:
+            a, b = b, a
+        build = self.emitter.builder
+        if isinstance(self.value.type, ir.IntType):
+            return Value(self.emitter, getattr(build, integer)(a.value, b.value))
+        # A flag without meaning for the instruction keeps Numba from adding the caller's flags.
+        flag = "contract" if real == "fdiv" else "arcp"
+        return Value(self.emitter, getattr(build, real)(a.value, b.value, flags=(flag,)))
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._binary("fadd", "add", other)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._binary("fsub", "sub", other)
+
+    def __rsub__(self, other: float) -> Value:
+        return self._binary("fsub", "sub", other, swap=True)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._binary("fmul", "mul", other)
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return self._binary("fdiv", "udiv", other)
+
+    def __neg__(self) -> Value:
+        return self * -1.0
+
+    def __and__(self, other: Value | int) -> Value:
+        return self._binary("", "and_", other)
+
+    def __or__(self, other: Value | int) -> Value:
+        return self._binary("", "or_", other)
+
+    def __xor__(self, other: Value | int) -> Value:
+        return self._binary("", "xor", other)
+
+    def __lshift__(self, other: int) -> Value:
+        return self._binary("", "shl", other)
+
+    def __rshift__(self, other: int) -> Value:
+        return self._binary("", "lshr", other)
+
+    def compare(self, relation: str, other: Value | float) -> Value:
+        """Ordered comparison of reals (false for NaN), unsigned comparison of integers."""
+        other, build = self.emitter.like(self, other), self.emitter.builder
+        if isinstance(self.value.type, ir.IntType):
+            return Value(self.emitter, build.icmp_unsigned(relation, self.value, other.value))
+        return Value(self.emitter, build.fcmp_ordered(relation, self.value, other.value, flags=("arcp",)))
+
+    def __lt__(self, other: Value | float) -> Value:
+        return self.compare("<", other)
+
+    def __le__(self, other: Value | float) -> Value:
+        return self.compare("<=", other)
+
+    def __gt__(self, other: Value | float) -> Value:
+        return self.compare(">", other)
+
+
+class Emitter:
+    """Emits the instructions of one function for one dtype into the caller's block."""
+
+    def __init__(self, builder: Any, bits: int) -> None:
+        self.builder, self.bits = builder, bits
+        self.real = ir.FloatType() if bits == 32 else ir.DoubleType()
+        self.integer = ir.IntType(bits)
+        self.mantissa, self.bias = (23, 127) if bits == 32 else (52, 1023)
+        self.magic = 1.5 * 2.0**self.mantissa  # x + magic - magic rounds to an integer
+        self.sign_bit = 1 << (bits - 1)
+
+    def like(self, model: Value, other: Value | float) -> Value:
+        """Return a Python number as a constant of the type of ``model``."""
+        return other if isinstance(other, Value) else Value(self, ir.Constant(model.value.type, other))
+
+    def constant(self, value: float) -> Value:
+        """Return a real constant."""
+        return Value(self, ir.Constant(self.real, value))
+
+    def select(self, condition: Value, yes: Value | float, no: Value | float) -> Value:
+        """Return one of two values, without a branch."""
+        a, b = (v if isinstance(v, Value) else self.constant(v) for v in (yes, no))
+        return Value(self, self.builder.select(condition.value, a.value, b.value))
+
+    def call(self, name: str, *args: Value) -> Value:
+        """Call an intrinsic of LLVM, overloaded on the type of the arguments."""
+        kind = args[0].value.type
+        function = self.builder.module.declare_intrinsic(
+            name, [kind], ir.FunctionType(kind, [kind] * len(args))
+        )
+        return Value(self, self.builder.call(function, [arg.value for arg in args]))
+
+    def fma(self, a: Value, b: Value | float, c: Value | float) -> Value:
+        """Return a * b + c, rounded once."""
+        return self.call("llvm.fma", a, self.like(a, b), self.like(a, c))
+
+    def polynomial(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """Evaluate by Horner's rule; the constant coefficient comes first."""
+        value = self.like(x, coefficients[-1])
+        for c in coefficients[-2::-1]:
+            value = self.fma(value, x, c)
+        return value
+
+    def to_bits(self, x: Value) -> Value:
+        """Return the bits of a real as an integer."""
+        return Value(self, self.builder.bitcast(x.value, self.integer))
+
+    def from_bits(self, x: Value) -> Value:
+        """Return the real of these bits."""
+        return Value(self, self.builder.bitcast(x.value, self.real))
+
+    def is_nan(self, x: Value) -> Value:
+        """Return whether x is NaN."""
+        return Value(self, self.builder.fcmp_unordered("uno", x.value, x.value, flags=("arcp",)))
+
+    def copy_sign(self, magnitude: Value, sign: Value) -> Value:
+        """Return ``magnitude`` with the sign of ``sign``."""
+        bits = self.to_bits(magnitude) & (self.sign_bit - 1)
+        return self.from_bits(bits | (self.to_bits(sign) & self.sign_bit))
+
+    def power_of_two(self, biased: Value) -> Value:
+        """Return the power of two of a biased exponent."""
+        return self.from_bits(biased << self.mantissa)
