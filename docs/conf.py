@@ -66,6 +66,7 @@ html_theme_options = {
     "logo": {"text": "recurrent_dynamics"},
     "show_prev_next": False,
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 8,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
