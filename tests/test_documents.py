@@ -46,7 +46,7 @@ def test_docstrings(name):
     run_examples(doctest.DocTestFinder(exclude_empty=True).find(module, name))
 
 
-@pytest.mark.parametrize("page", ["start", "adding_a_cell"])
+@pytest.mark.parametrize("page", ["start", pytest.param("adding_a_cell", marks=pytest.mark.full)])
 def test_pages(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / f"{page}.rst").read_text("utf-8")
