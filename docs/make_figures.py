@@ -126,7 +126,42 @@ def make_idea() -> None:
         plt.close(fig)
 
 
-FIGURES = {"idea": make_idea}
+def make_reach() -> None:
+    """Train three cells on the source of Python's standard library and show what of them can be seen."""
+    import recurrent_dynamics as rd
+
+    text = rd.data.standard_library()
+    vocabulary = rd.data.Vocabulary.from_text(text)
+    training, held_out = rd.data.split(vocabulary.encode(text), 0.05)
+    cells = {"Elman": rd.cells.elman(), "GRU": rd.cells.gru(), "LSTM": rd.cells.lstm()}
+    measured = {}
+    for name, cell in cells.items():
+        model = rd.nn.Model(cell, hidden_size=128, vocabulary_size=len(vocabulary), embedding_size=64)
+        result = rd.training.fit(
+            model,
+            model.init(rng=0),
+            rd.data.Streams(training, batch_size=50, window=50),
+            optimizer=rd.training.adam(),
+            learning_rate=rd.training.cosine(5e-3, UPDATES),
+            updates=UPDATES,
+            clip_norm=5.0,
+        )
+        measured[name] = rd.study.measure(model, result.params, held_out, window=100).layers[0]
+
+    fig, axes = rd.plot.panels(3, size=(4.1, 3.2))
+    for k, (name, layer) in enumerate(measured.items()):
+        rd.plot.gradient_flow(layer.flow, label=name, index=k, ax=axes[0])
+    axes[0].set_title("How far back the last loss reaches", fontsize=10.5)
+    rd.plot.singular_values(measured["LSTM"].products, ax=axes[1])
+    axes[1].set_title("Jacobian products of the LSTM", fontsize=10.5)
+    gated = ("GRU", "LSTM")
+    rd.plot.time_scales([measured[name].time_scales[0] for name in gated], labels=gated, ax=axes[2])
+    axes[2].set_title("Time scales that its units chose", fontsize=10.5)
+    fig.savefig(STATIC / "reach.png", dpi=160)
+
+
+UPDATES = 1500
+FIGURES = {"idea": make_idea, "reach": make_reach}
 
 
 def main(names: list[str]) -> None:

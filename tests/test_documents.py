@@ -62,6 +62,7 @@ class TrainedElsewhere:
         return {name: rng.standard_normal(shape).astype("float32") for name, shape in shapes.items()}
 
 
+@pytest.mark.full
 def test_readme():
     import recurrent_dynamics as rd
 
