@@ -1,0 +1,11 @@
+"""What the equations of a cell are written with, and what is derived from them.
+
+The functions below work on NumPy arrays (real or complex), on SymPy expressions and in the equations of a cell.
+"""
+
+from .graph import DefinitionError
+from .nonlinearities import *  # noqa: F403
+from .nonlinearities import __all__ as _nonlinearities
+from .schedule import mean
+
+__all__ = ["DefinitionError", "mean", *_nonlinearities]

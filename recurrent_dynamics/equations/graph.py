@@ -1,0 +1,184 @@
+"""The equations of a cell as a graph: what `update` did to its arguments, written down operator by operator.
+
+Recording costs a tenth of a millisecond and needs no SymPy. It sees through closures and helper functions, so the
+text of a graph is also the fingerprint of the equations; replayed on SymPy symbols it is what gets differentiated.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .nonlinearities import NONLINEARITIES
+
+
+class DefinitionError(TypeError):
+    """The definition of a cell breaks its contract (see `recurrent_dynamics.cells.Cell`)."""
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "pow": operator.pow,
+    "neg": operator.neg,
+}
+
+# Kinds of leaves. A part is one row of the arena of drives: `W x + U v + b`, or one side of it.
+LEAVES = ("part", "state", "param", "signal", "constant")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value of the equations: a leaf (kind, name), or an operator or nonlinearity applied to earlier values."""
+
+    kind: str
+    arguments: tuple[Any, ...]  # indices of nodes and plain numbers (floats); a name for a leaf
+    width: str | None  # label of its width; None for a scalar that fits any
+
+
+@dataclass
+class Graph:
+    """The values of one step in the order in which they were computed."""
+
+    nodes: list[Node] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)  # names of the local variables of `update`, for LaTeX
+    mean: Callable[[Recorded], Recorded] | None = None  # set by the schedule, which owns the products
+
+    def leaf(self, kind: str, name: str, width: str | None) -> Recorded:
+        return self._append(Node(kind, (name,), width))
+
+    def apply(self, kind: str, *arguments: Any) -> Recorded:
+        """A node for `kind(*arguments)`; arguments are recorded values and real numbers."""
+        known, widths = [], set()
+        for argument in arguments:
+            if isinstance(argument, Recorded):
+                index = argument.index
+                known.append(index)
+                widths.add(self.nodes[index].width)
+            elif isinstance(argument, Real):
+                known.append(float(argument))
+            else:
+                raise DefinitionError(
+                    f"line 5 of the contract: equations combine drives, states, params, signals, constants and real "
+                    f"numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a param"
+                )
+        widths.discard(None)
+        if len(widths) > 1:
+            raise DefinitionError(
+                f"line 6 of the contract: values of different widths meet in {kind}: {' and '.join(sorted(widths))}"
+            )
+        return self._append(Node(kind, tuple(known), widths.pop() if widths else None))
+
+    def _append(self, node: Node) -> Recorded:
+        self.nodes.append(node)
+        return Recorded(self, len(self.nodes) - 1)
+
+    def replay(
+        self,
+        targets: Iterable[int],
+        leaf: Callable[[int, Node], Any | None],
+        number: Callable[[float], Any] = float,
+    ) -> list[Any]:
+        """Compute the target nodes again on other values.
+
+        `leaf(index, node)` supplies a node's value, or None to have it computed; `number` converts plain numbers.
+        """
+        values: dict[int, Any] = {}
+
+        def visit(index: int) -> Any:
+            if index not in values:
+                node = self.nodes[index]
+                given = leaf(index, node)
+                if given is None:
+                    arguments = [visit(a) if isinstance(a, int) else number(a) for a in node.arguments]
+                    function = OPERATORS.get(node.kind) or NONLINEARITIES[node.kind]
+                    given = function(*arguments)
+                values[index] = given
+            return values[index]
+
+        return [visit(t) for t in targets]
+
+
+class Recorded:
+    """A value of the equations that writes down what is done to it."""
+
+    __slots__ = ("_graph", "_index")
+    _graph: Graph
+    _index: int
+
+    def __init__(self, graph: Graph, index: int) -> None:
+        self._graph, self._index = graph, index
+
+    @property
+    def graph(self) -> Graph:
+        return self._graph
+
+    @property
+    def index(self) -> int:
+        return self._index
+
+    def apply_nonlinearity(self, name: str, arguments: tuple[Any, ...]) -> Recorded:
+        return self.graph.apply(name, *arguments)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Recorded:
+        name = {"absolute": "absolute", "negative": "neg", "subtract": "sub", "multiply": "mul"}.get(
+            ufunc.__name__, ufunc.__name__
+        )
+        name = {"divide": "truediv", "power": "pow", "fabs": "absolute"}.get(name, name)
+        if method != "__call__" or options or not (name in OPERATORS or name in NONLINEARITIES):
+            raise DefinitionError(
+                f"line 5 of the contract: numpy.{ufunc.__name__} has no derivative here; "
+                f"known functions: {', '.join(sorted(NONLINEARITIES))}"
+            )
+        return self.graph.apply(name, *inputs)
+
+    def _untraceable(self, *_: Any) -> Any:
+        raise DefinitionError(
+            "line 5 of the contract: the equations are traced, so a value has no truth, number or order yet: instead "
+            "of branches and of functions of `math` use recurrent_dynamics.equations (maximum, positive, tanh, ...)"
+        )
+
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __len__ = __iter__ = _untraceable
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _untraceable
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _binary(name: str, swapped: bool) -> Callable[[Recorded, Any], Recorded]:
+    def method(self: Recorded, other: Any) -> Recorded:
+        return self.graph.apply(name, *((other, self) if swapped else (self, other)))
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(Recorded, f"__{_name}__", _binary(_name, False))
+    setattr(Recorded, f"__r{_name}__", _binary(_name, True))
+setattr(Recorded, "__neg__", lambda self: self.graph.apply("neg", self))  # noqa: B010  (mypy sees no class body)
+
+
+def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call `function(**arguments)`; the local variables it ends with name the values of the graph."""
+    code = getattr(function, "__code__", None)
+
+    def observe(frame: Any, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            for name, value in frame.f_locals.items():
+                if type(value) is Recorded and name not in arguments:
+                    graph.names.setdefault(value.index, name)
+
+    before = sys.getprofile()
+    if before is None:
+        sys.setprofile(observe)
+    try:
+        return function(**arguments)
+    finally:
+        if before is None:
+            sys.setprofile(None)

@@ -1,0 +1,113 @@
+"""A verb's loops as the source of one Python function, which Numba compiles and NumPy can run.
+
+The function reads and writes flat arrays through `get` and `put`, at the offset of a row plus that of a variable:
+
+    def forward(cell, stage, sizes, E, e, S, s, P, C, N, n):
+        w0 = sizes[0]
+        k0 = E.dtype.type(1.0)
+        if stage == 1:
+            for j in range(w0):
+                values_f = get(E, e + w0 + j)
+                ...
+                put(N, n + j, r0)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+from sympy.printing.pycode import PythonCodePrinter
+
+from .derive import Derivation, Loop
+from .pattern import Variable
+from .program import NONLINEAR
+from .schedule import width_labels
+from .signatures import OFFSETS, SIGNATURES
+
+
+class _Printer(PythonCodePrinter):
+    """Every number becomes a local constant in the dtype of the arrays: a literal would promote float32 to float64."""
+
+    def __init__(self) -> None:
+        super().__init__({"fully_qualified_modules": False})
+        self.constants: dict[float, str] = {}
+
+    def _constant(self, e: Any) -> str:
+        return self.constants.setdefault(float(e), f"k{len(self.constants)}")
+
+    _print_Integer = _print_Rational = _print_Float = _constant
+    _print_One = _print_Zero = _print_Half = _print_NegativeOne = _constant
+
+    def _print_Mul(self, expr: Any) -> str:
+        """Products and quotients; a factor -1 becomes a sign."""
+        coefficient, rest = expr.as_coeff_Mul()
+        if coefficient == -1:
+            return f"(-{self.parenthesize(rest, 60)})"
+        numerator = [f for f in expr.args if not (f.is_Pow and f.exp.is_negative)]
+        denominator = [1 / f for f in expr.args if f.is_Pow and f.exp.is_negative]
+        text = "*".join(self.parenthesize(f, 60) for f in numerator) or self._constant(1)
+        for f in denominator:
+            text += f"/{self.parenthesize(f, 100)}"
+        return f"({text})"
+
+    def _print_Pow(self, expr: Any, **_: Any) -> str:
+        exponent = int(expr.exp)
+        base = self.parenthesize(expr.base, 100)
+        power = f"({'*'.join([base] * abs(exponent))})"
+        return power if exponent > 0 else f"({self._constant(1)}/{power})"
+
+    def _print_Function(self, expr: Any) -> str:
+        if not isinstance(expr, NONLINEAR):
+            raise TypeError(f"no compiled form of {expr}")
+        return f"{type(expr).__name__}({', '.join(map(self._print, expr.args))})"
+
+
+for _kind in NONLINEAR:
+    setattr(_Printer, f"_print_{_kind.__name__}", _Printer._print_Function)
+
+
+def source(derivation: Derivation, verb: str) -> str:
+    """The source of the function of one verb; see the module."""
+    labels = width_labels(derivation.cell)
+    printer = _Printer()
+    body = []
+    for loop in derivation.loops(verb):
+        body += _loop(loop, derivation, labels, printer)
+    head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
+    head += [f"    w{i} = sizes[{i}]" for i in range(len(labels))]
+    head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
+    return "\n".join(head + body) + "\n"
+
+
+def _loop(loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: _Printer) -> list[str]:
+    def place(array: str, variable: Variable) -> str:
+        row = derivation.variables["state" if variable.row == "new" else variable.row]
+        names = [v.name for v in row]
+        before = [v.width for v in row[: names.index(variable.name)]]
+        terms = [OFFSETS[array]] if array in OFFSETS else []
+        for i, label in enumerate(labels):
+            count = before.count(label)
+            if count:
+                terms.append(f"w{i}" if count == 1 else f"{count} * w{i}")
+        return f"{array}, {' + '.join([*terms, 'j'])}"
+
+    needed: set[sp.Symbol] = set()
+    for e in [e for _, e in loop.program.statements] + list(loop.program.results):
+        needed |= e.free_symbols
+    width = f"w{labels.index(loop.width)}"
+    inside = []
+    before = [f"    if stage == {loop.stage}:"]
+    for symbol, (array, variable) in loop.reads.items():
+        if symbol in needed:
+            if array == "C":
+                index = [v.name for v in derivation.variables["constants"]].index(variable.name)
+                before.append(f"        {symbol} = get(C, {index})")
+            else:
+                inside.append(f"{symbol} = get({place(array, variable)})")
+    inside += [f"{symbol} = {printer.doprint(e)}" for symbol, e in loop.program.statements]
+    inside += [f"r{i} = {printer.doprint(e)}" for i, e in enumerate(loop.program.results)]
+    for i, write in enumerate(loop.writes):
+        where = place(write.array, write.variable)
+        inside.append(f"put({where}, {f'get({where}) + ' if write.accumulate else ''}r{i})")
+    return [*before, f"        for j in range({width}):", *(f"            {line}" for line in inside)]
