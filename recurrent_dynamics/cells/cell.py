@@ -1,0 +1,352 @@
+"""The contract of a cell."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..equations.graph import DefinitionError
+from ..equations.nonlinearities import sigmoid, softplus
+from ..equations.schedule import HIDDEN, Schedule, fingerprint_text, record
+from ..parametrize import initialize
+from .layout import Layout
+
+Params = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The shape of a drive's block of U: dense, diagonal, block-diagonal heads, or low rank."""
+
+    kind: str = "dense"
+    heads: int = 1
+    width: str = HIDDEN  # of the inner factor, for low rank
+
+
+DENSE, DIAGONAL = Structure(), Structure("diagonal")
+
+
+def heads(number: int) -> Structure:
+    """Block-diagonal U: `number` heads that do not see each other."""
+    return Structure("heads", _positive("heads", number))
+
+
+def low_rank(rank: int) -> Structure:
+    """U = U_left U_right of the given rank."""
+    return Structure("low_rank", width=str(_positive("rank", rank)))
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A linear combination `W x + U v + b` that enters the equations.
+
+    Parameters
+    ----------
+    name
+        Its name in the equations, `drive.<name>`.
+    operand
+        Slots of the state that U multiplies, side by side; () for none; None for those of the cell (`recurrent`).
+        A drive that the equations call, `drive.n(r * state.h)`, takes its operand from there.
+    input, bias
+        Whether it has a block of W, and an entry of b.
+    width
+        None for as many units as the hidden size, or a fixed number.
+    structure
+        Of its block of U: `DENSE`, `DIAGONAL`, `heads(n)`, `low_rank(r)`.
+    """
+
+    name: str
+    operand: tuple[str, ...] | None = None
+    input: bool = True
+    bias: bool = True
+    width: str = HIDDEN
+    structure: Structure = DENSE
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A part of the state, as wide as the hidden size or of a fixed number of units."""
+
+    name: str
+    width: str = HIDDEN
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A per-unit parameter, trained like any other.
+
+    `low` and `high` bound its value in the equations; the parameter itself is stored unconstrained: as the logit of
+    its place in (low, high), or with `high` infinite as the inverse softplus of its distance from low.
+    """
+
+    name: str
+    initial: float | tuple[float, float] = (
+        0.0  # a value, or the bounds of a uniform draw; in the equations' terms
+    )
+    low: float = -np.inf
+    high: float = np.inf
+    width: str = HIDDEN
+
+    def constrain(self, raw: Any) -> Any:
+        """The value in the equations of the stored number."""
+        if np.isinf(self.low):
+            return raw
+        if np.isinf(self.high):
+            return self.low + softplus(raw)
+        return self.low + (self.high - self.low) * sigmoid(raw)
+
+    def unconstrain(self, value: np.ndarray) -> np.ndarray:
+        """The number that is stored for a value in the equations; the inverse of `constrain`."""
+        if np.isinf(self.low):
+            return value
+        if np.isinf(self.high):
+            return value - self.low + np.log(-np.expm1(self.low - value))
+        share = (value - self.low) / (self.high - self.low)
+        return np.log(share) - np.log1p(-share)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A recurrent cell: its equations, written once, and what their names mean.
+
+    Everything else is derived from `update`: the compiled step, its adjoint, tangent, Jacobian and second order, and
+    the LaTeX. The contract, line by line (errors name the line that a definition breaks):
+
+    1. `update(drive, state, param, signal, constant)` takes those of the five namespaces that it needs, by name.
+    2. It uses declared names only, and every declared drive: `drive.i`, `state.c`, `param.alpha`, `signal.dt`.
+    3. A drive is used in one of three ways everywhere: as a value `drive.i`, which is `W x + U v + b` with v the slots
+       `recurrent`; kept apart, `drive.n.x` (`W x + b`) and `drive.n.h` (`U v + b_h`); or called once with its operand,
+       `drive.n(r * state.h)`, which makes a second matrix product within the step.
+    4. A diagonal drive multiplies one operand of its own width.
+    5. Equations are pure and pointwise: + - * / ** and the functions of `recurrent_dynamics.equations`, on values of
+       the step and real numbers; no branches. `mean(v)`, over the units, is the one exception.
+    6. Values that meet have one width, and a slot's new value has the width of the slot.
+    7. `update` returns a dict with the new value of every slot.
+    8. Names are identifiers, each declared once; widths are positive; `output` and `recurrent` are slots.
+
+    Parameters
+    ----------
+    name
+        For people; two cells of one name live side by side.
+    state
+        Names of the slots, or `Slot` for one of its own width. The first is the output unless `output` names another.
+    drives
+        Names of the drives in the order of their rows in W, U and b, or `Drive`.
+    update
+        The equations.
+    units
+        Per-unit parameters (peepholes, time constants): `Unit`.
+    signals
+        Names of arrays (T, B) or (T, B, H) that enter without a matrix. "x" is the input itself, which then has as
+        many entries as there are units.
+    constants
+        Fixed numbers that the equations read as `constant.<name>`. Unlike a number in a closure, a new value needs no
+        new compilation.
+    recurrent
+        The slots that U multiplies where a drive does not say otherwise; the first slot by default, () for none.
+    output
+        The slot that is the output.
+    normalized
+        Names of the drives that are layer-normalized (Ba et al. 2016), True for all.
+    bias
+        Initial values of the biases by drive, e.g. `{"f": 1.0}`; 0 elsewhere.
+
+    Examples
+    --------
+    A cell that is not in the library, in five lines:
+
+    >>> from recurrent_dynamics.cells import Cell
+    >>> from recurrent_dynamics.equations import sigmoid, tanh
+    >>> def update(drive, state):
+    ...     z = sigmoid(drive.z)
+    ...     return {"h": z * state.h + (1 - z) * tanh(drive.n)}
+    >>> cell = Cell("my gated unit", state=("h",), drives=("z", "n"), update=update)
+    >>> {name: value.shape for name, value in cell.init(input_size=3, hidden_size=4).items()}
+    {'W': (8, 3), 'U': (8, 4), 'b': (8,)}
+    """
+
+    name: str
+    state: tuple[str, ...]
+    drives: tuple[Any, ...]
+    update: Callable[..., Mapping[str, Any]]
+    units: tuple[Unit, ...] = ()
+    signals: tuple[str, ...] = ()
+    constants: Mapping[str, float] = field(default_factory=dict)
+    recurrent: tuple[str, ...] | None = None
+    output: str | None = None
+    normalized: bool | Sequence[str] = ()
+    bias: Mapping[str, float] = field(default_factory=dict)
+    slots: tuple[Slot, ...] = field(init=False, repr=False)
+    schedule: Schedule = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        set_ = lambda name, value: object.__setattr__(self, name, value)
+        set_("slots", tuple(s if isinstance(s, Slot) else Slot(s) for s in self.state))
+        set_("state", tuple(s.name for s in self.slots))
+        set_("drives", tuple(d if isinstance(d, Drive) else Drive(d) for d in self.drives))
+        set_("constants", {k: float(v) for k, v in self.constants.items()})
+        set_("recurrent", self.state[:1] if self.recurrent is None else tuple(self.recurrent))
+        set_("output", self.output or self.state[0])
+        names = tuple(d.name for d in self.drives)
+        set_("normalized", names if self.normalized is True else tuple(self.normalized or ()))
+        self._check()
+        set_("schedule", record(self))
+
+    def _check(self) -> None:
+        if not callable(self.update):
+            raise DefinitionError(
+                f"line 1 of the contract: update is a function, came {type(self.update).__name__}"
+            )
+        groups = {
+            "slot": self.state,
+            "drive": tuple(d.name for d in self.drives),
+            "param": tuple(u.name for u in self.units),
+            "signal": self.signals,
+            "constant": tuple(self.constants),
+        }
+        for what, names in groups.items():
+            for n in names:
+                if not isinstance(n, str) or not re.fullmatch(r"(?!.*__)[A-Za-z]\w*", n, re.ASCII):
+                    raise DefinitionError(
+                        f"line 8 of the contract: a {what} needs an identifier as its name, came {n!r}"
+                    )
+                if names.count(n) > 1:
+                    raise DefinitionError(f"line 8 of the contract: {what} {n} is declared twice")
+        if not self.state:
+            raise DefinitionError("line 8 of the contract: a cell has at least one slot of state")
+        reserved = {"W", "U", "b", "b_h", "U_left", "U_right"} & set(groups["param"])
+        if reserved:
+            raise DefinitionError(
+                f"line 8 of the contract: param {reserved.pop()} has the name of a matrix or bias"
+            )
+        slots = {"output": (self.output,), "recurrent": self.recurrent or ()}
+        slots |= {f"operand of drive {d.name}": d.operand or () for d in self.drives}
+        for what, used in slots.items():
+            for s in used:
+                if s not in self.state:
+                    raise DefinitionError(
+                        f"line 8 of the contract: {what} names the slot {s!r}, declared are {', '.join(self.state)}"
+                    )
+        for what, used in (("normalized", self.normalized), ("bias", self.bias)):
+            for d in used:  # type: ignore[union-attr]
+                if d not in groups["drive"]:
+                    raise DefinitionError(
+                        f"line 8 of the contract: {what} names the drive {d!r}, which is not declared"
+                    )
+
+    def with_normalization(self, drives: Sequence[str] | bool = True) -> Cell:
+        """The same cell with its drives layer-normalized: learnt `gain_<drive>` and `offset_<drive>` instead of b."""
+        return replace(self, normalized=drives, name=f"layer-normalized {self.name}")
+
+    def with_structure(self, structure: Structure, drives: Sequence[str] | None = None) -> Cell:
+        """The same cell with U diagonal, in heads, or of low rank, for all drives or for those named."""
+        chosen = [d.name for d in self.drives] if drives is None else list(drives)
+        return replace(
+            self,
+            drives=tuple(replace(d, structure=structure) if d.name in chosen else d for d in self.drives),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the equations and the contract's fields: compiled code is found again under it."""
+        return hashlib.sha256(fingerprint_text(self, self.schedule).encode()).hexdigest()[:20]
+
+    def layout(self, input_size: int, hidden_size: int) -> Layout:
+        """Where everything stands in memory for given sizes."""
+        return Layout.of(self, input_size, hidden_size)
+
+    def sizes(self, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
+        """(input size, hidden size) that a set of parameters was made for; a ValueError says what does not fit."""
+        return Layout.sizes_of(self, params)
+
+    def init(
+        self,
+        input_size: int,
+        hidden_size: int,
+        rng: int | np.random.Generator = 0,
+        dtype: DTypeLike = "float32",
+        weight: Callable[..., np.ndarray] | str = "uniform",
+        recurrent: Callable[..., np.ndarray] | str | None = None,
+    ) -> Params:
+        """Initial parameters.
+
+        Parameters
+        ----------
+        input_size, hidden_size
+            N and H; an autonomous cell has input size 0.
+        rng
+            A seed or a NumPy generator.
+        dtype
+            float32 or float64.
+        weight, recurrent
+            How the blocks of W and of U are drawn: a name or a function `(rng, rows, columns) -> array` of
+            `recurrent_dynamics.parametrize.initialize`. By default uniform in (-1, 1) / sqrt(hidden size), as in
+            PyTorch; `recurrent` follows `weight` where it is not given.
+
+        Returns
+        -------
+        dict
+            "W" (G*H, N), "U" (G*H, H), "b" (G*H,), and whatever else the cell declares.
+
+        Examples
+        --------
+        >>> import recurrent_dynamics as rd
+        >>> params = rd.cells.lstm().init(input_size=2, hidden_size=3)
+        >>> params["U"].shape, params["U"].dtype
+        ((12, 3), dtype('float32'))
+        """
+        layout = self.layout(_natural("input_size", input_size), _positive("hidden_size", hidden_size))
+        generator = np.random.default_rng(rng)
+        draw_w = initialize.named(weight, hidden_size)
+        draw_u = initialize.named(recurrent if recurrent is not None else weight, hidden_size)
+        params: Params = {}
+        if layout.input_rows and input_size:
+            rows = [draw_w(generator, p.width, input_size) for p in layout.parts if p.input]
+            params["W"] = np.concatenate(rows)
+        for name, blocks in layout.matrices.items():
+            params[name] = np.concatenate([draw_u(generator, r, c) for r, c in blocks])
+        for name, parts in layout.biases.items():
+            params[name] = np.concatenate([np.full(p.width, self.bias.get(p.drive, 0.0)) for p in parts])
+        for name, vectors in layout.vector_parameters.items():
+            params[name] = np.concatenate([self._init_vector(v.name, v.width, generator) for v in vectors])
+        return {name: np.ascontiguousarray(value, dtype=dtype) for name, value in params.items()}
+
+    def _init_vector(self, name: str, width: int, rng: np.random.Generator) -> np.ndarray:
+        for unit in self.units:
+            if unit.name == name:
+                low, high = unit.initial if isinstance(unit.initial, tuple) else (unit.initial, unit.initial)
+                return unit.unconstrain(rng.uniform(low, high, width))
+        kind, _, drive = name.partition("_")
+        if kind == "gain":
+            return np.ones(width)
+        if kind == "offset":
+            return np.full(width, self.bias.get(drive.removesuffix("_h"), 0.0))
+        return rng.uniform(-1, 1, width)  # a diagonal of U: the range in which a linear unit is stable
+
+    def _repr_latex_(self) -> str:
+        from ..equations.latex import latex
+
+        return latex(self)
+
+    def __repr__(self) -> str:
+        drives = ", ".join(d.name for d in self.drives)
+        return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}))"
+
+
+def _natural(name: str, value: int) -> int:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be an integer of at least 0, came {value!r}")
+    return int(value)
+
+
+def _positive(name: str, value: int) -> int:
+    if _natural(name, value) < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, came {value!r}")
+    return int(value)

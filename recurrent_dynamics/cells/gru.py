@@ -1,0 +1,30 @@
+"""The gated recurrent unit and its relatives."""
+
+from __future__ import annotations
+
+from ..equations.nonlinearities import sigmoid, tanh
+from .cell import Cell
+
+
+def gru() -> Cell:
+    """Gated recurrent unit with its reset gate after the product (Cho et al. 2014; the form of cuDNN and PyTorch)."""
+
+    def update(drive, state):
+        r, z = sigmoid(drive.r), sigmoid(drive.z)
+        n = tanh(drive.n.x + r * drive.n.h)
+        return {"h": (1 - z) * n + z * state.h}
+
+    return Cell("gru", state=("h",), drives=("r", "z", "n"), update=update)
+
+
+def gru_reset_before() -> Cell:
+    """Gated recurrent unit with its reset gate before the product (Cho et al. 2014, as first printed)."""
+
+    def update(drive, state):
+        r, z = sigmoid(drive.r), sigmoid(drive.z)
+        n = tanh(drive.n(r * state.h))
+        return {"h": (1 - z) * n + z * state.h}
+
+    return Cell(
+        "gru with its reset gate before the product", state=("h",), drives=("r", "z", "n"), update=update
+    )

@@ -1,0 +1,231 @@
+"""Where everything of a cell stands in memory, for given sizes.
+
+The values of one step of one instance are one row: `[parts with an input | other parts | computed operands | signals]`.
+The state is a second row, `[slot | slot | ...]`, and all per-unit vectors are a third one, common to all steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..equations.schedule import HIDDEN, Schedule, is_direct, operand_name, width_labels
+
+
+@dataclass(frozen=True)
+class Span:
+    """A named stretch of a row."""
+
+    name: str
+    offset: int
+    width: int
+
+
+@dataclass(frozen=True)
+class PartSpan(Span):
+    """The stretch of a part, and what is added to it before any walk."""
+
+    drive: str = ""
+    input: bool = False
+    bias: str | None = None
+
+
+@dataclass(frozen=True)
+class ProductSpan:
+    """A product with its places: target += M operand, M one block (rows, columns) for each head."""
+
+    stage: int
+    from_state: bool  # the operand lies in the state, else in the values
+    source: Span
+    target: Span
+    heads: int
+    parameter: str | None  # None: the mean
+    offset: int  # of its entries in the vector of all matrices
+
+    @property
+    def rows(self) -> int:
+        return self.target.width // self.heads
+
+    @property
+    def columns(self) -> int:
+        return self.source.width // self.heads
+
+
+@dataclass(frozen=True)
+class Layout:
+    """See the module. `of` makes one."""
+
+    input_size: int
+    hidden_size: int
+    widths: tuple[int, ...]  # sizes of the labels, in the order of `width_labels`
+    values_size: int
+    parts: tuple[PartSpan, ...]
+    signals: tuple[Span, ...]
+    slots: tuple[Span, ...]
+    vectors: tuple[Span, ...]
+    products: tuple[ProductSpan, ...]
+    matrices: dict[str, list[tuple[int, int]]]  # parameter -> blocks (rows, columns), stacked
+    vector_parameters: dict[str, list[Span]]  # parameter -> per-unit vectors, stacked
+    biases: dict[str, list[PartSpan]]
+
+    @cached_property
+    def state_size(self) -> int:
+        return sum(s.width for s in self.slots)
+
+    @cached_property
+    def vectors_size(self) -> int:
+        return sum(s.width for s in self.vectors)
+
+    @cached_property
+    def input_rows(self) -> int:
+        return sum(p.width for p in self.parts if p.input)
+
+    @cached_property
+    def matrices_size(self) -> int:
+        return sum(r * c for blocks in self.matrices.values() for r, c in blocks)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.input_rows and self.input_size:
+            shapes["W"] = (self.input_rows, self.input_size)
+        shapes |= {name: (sum(r for r, _ in blocks), blocks[0][1]) for name, blocks in self.matrices.items()}
+        shapes |= {name: (sum(p.width for p in parts),) for name, parts in self.biases.items()}
+        shapes |= {name: (sum(v.width for v in spans),) for name, spans in self.vector_parameters.items()}
+        return shapes
+
+    @staticmethod
+    def of(cell: Any, input_size: int, hidden_size: int) -> Layout:
+        schedule: Schedule = cell.schedule
+        size = {label: hidden_size if label == HIDDEN else int(label) for label in width_labels(cell)}
+        row = {kind: _spans(items, size) for kind, items in schedule.rows(cell).items()}
+        values, slots, vectors = row["values"], row["state"], row["vectors"]
+        parts = tuple(
+            PartSpan(s.name, s.offset, s.width, p.drive, p.input, p.bias)
+            for s, p in zip(values, schedule.parts, strict=False)
+        )
+        signals = values[len(values) - len(cell.signals) :]
+        nodes = schedule.graph.nodes
+        by_name = {s.name: s for s in values}
+        slot = {s.name: s for s in slots}
+
+        matrices: dict[str, list[tuple[int, int]]] = {}
+        products = []
+        for p in schedule.products:
+            if is_direct(schedule.graph, cell, p.operand):
+                kind = nodes[p.operand[0]].kind
+                pieces = [(slot if kind == "state" else by_name)[nodes[i].arguments[0]] for i in p.operand]
+            else:
+                kind = "operand"
+                pieces = [by_name[operand_name(i)] for i in p.operand]
+            source = Span(p.target, pieces[0].offset, sum(s.width for s in pieces))
+            target = by_name[p.target]
+            for what, width in (("units", target.width), ("operand's width", source.width)):
+                if width % p.heads:
+                    raise ValueError(
+                        f"cell {cell.name!r}: {width} {what} cannot be split into {p.heads} heads"
+                    )
+            products.append((p, kind == "state", source, target))
+            if p.parameter is not None:
+                matrices.setdefault(p.parameter, [])
+        # Blocks of a parameter are stacked in the order of the drives, whatever the stage of their product.
+        order = {part.name: i for i, part in enumerate(parts)}
+        offsets: dict[str, int] = {}
+        start = 0
+        for name in matrices:
+            for p, _, source, target in sorted(products, key=lambda x: order[x[0].target]):
+                if p.parameter == name:
+                    matrices[name].append((target.width, source.width // p.heads))
+                    offsets[p.target] = start
+                    start += target.width * (source.width // p.heads)
+        vector_parameters: dict[str, list[Span]] = {}
+        for v, span in zip(schedule.vectors, vectors, strict=True):
+            vector_parameters.setdefault(v.parameter, []).append(span)
+        biases: dict[str, list[PartSpan]] = {}
+        for part in parts:
+            if part.bias:
+                biases.setdefault(part.bias, []).append(part)
+        return Layout(
+            input_size,
+            hidden_size,
+            tuple(size.values()),
+            sum(s.width for s in values),
+            parts,
+            signals,
+            slots,
+            vectors,
+            tuple(
+                ProductSpan(p.stage, from_state, s, t, p.heads, p.parameter, offsets.get(p.target, 0))
+                for p, from_state, s, t in products
+            ),
+            matrices,
+            vector_parameters,
+            dict(sorted(biases.items())),
+        )
+
+    @staticmethod
+    def sizes_of(cell: Any, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
+        """(input size, hidden size) from the shapes of the parameters, all of which are checked."""
+        if not isinstance(params, Mapping):
+            raise TypeError(f"params must be a mapping of arrays, came {type(params).__name__}")
+        input_size = params["W"].shape[1] if "W" in params and np.ndim(params["W"]) == 2 else 0
+        hidden = None
+        for name, labels in row_labels(cell).items():
+            per_unit = labels.count(HIDDEN)
+            fixed = sum(int(label) for label in labels if label != HIDDEN)
+            if per_unit and name in params and np.ndim(params[name]):
+                rows = np.shape(params[name])[0]
+                hidden, rest = divmod(rows - fixed, per_unit)
+                if rest or hidden < 1:
+                    wanted = f"{per_unit} x hidden size" + (f" + {fixed}" if fixed else "")
+                    raise ValueError(
+                        f"params[{name!r}] must have {wanted} rows for cell {cell.name!r}, "
+                        f"came shape {np.shape(params[name])}"
+                    )
+                break
+        if hidden is None:
+            raise ValueError(
+                f"params of cell {cell.name!r} need {', '.join(row_labels(cell))}; came {', '.join(params) or 'none'}"
+            )
+        expected = Layout.of(cell, input_size, hidden).shapes
+        for name, wanted in expected.items():
+            if name not in params:
+                raise ValueError(f"params has no {name!r}; cell {cell.name!r} needs {', '.join(expected)}")
+            if np.shape(params[name]) != wanted:
+                raise ValueError(
+                    f"params[{name!r}] must have shape {wanted} for cell {cell.name!r} with {hidden} units, "
+                    f"came {np.shape(params[name])}"
+                )
+        unknown = [name for name in params if name not in expected]
+        if unknown:
+            raise ValueError(
+                f"params[{unknown[0]!r}] is not a parameter of cell {cell.name!r}: {', '.join(expected)}"
+            )
+        return input_size, hidden
+
+
+def _spans(items: list[tuple[str, str]], size: Mapping[str, int]) -> tuple[Span, ...]:
+    spans, start = [], 0
+    for name, label in items:
+        spans.append(Span(name, start, size[label]))
+        start += size[label]
+    return tuple(spans)
+
+
+def row_labels(cell: Any) -> dict[str, list[str]]:
+    """The labels of the widths of the rows that are stacked in each parameter."""
+    schedule: Schedule = cell.schedule
+    width = {p.name: p.width for p in schedule.parts}
+    rows = [("W", p.width) for p in schedule.parts if p.input]
+    rows += [(p.parameter, width[p.target]) for p in schedule.products if p.parameter]
+    rows += [(p.bias, p.width) for p in schedule.parts if p.bias]
+    rows += [(v.parameter, v.width) for v in schedule.vectors]
+    labels: dict[str, list[str]] = {}
+    for name, label in rows:
+        labels.setdefault(name, []).append(label)
+    return labels

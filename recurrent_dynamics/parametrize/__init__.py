@@ -1,0 +1,5 @@
+"""Constraints on U and initial weights; arrays only."""
+
+from . import initialize
+
+__all__ = ["initialize"]
