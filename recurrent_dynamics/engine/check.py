@@ -1,0 +1,101 @@
+"""Checks at the border: every array is looked at once; errors name the argument, what was expected, what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..cells.cell import Cell
+
+DTYPES = (np.dtype("float32"), np.dtype("float64"))
+
+
+def is_finite(a: np.ndarray) -> bool:
+    """Without a temporary array: a finite sum has finite terms, and a sum that is not is looked at again."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
+
+
+def finite(name: str, a: np.ndarray) -> np.ndarray:
+    """The array, or an error that says where it is not finite."""
+    if not is_finite(a):
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
+        raise ValueError(f"{name} must be finite; came {a[where]} at index {where}")
+    return a
+
+
+def floating(
+    name: str, a: Any, dtype: np.dtype | None = None, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """A finite array of floating-point numbers; of the dtype and shape if given."""
+    if not isinstance(a, np.ndarray):
+        try:
+            a = np.asarray(a)
+        except Exception as error:
+            raise TypeError(f"{name} must be an array, came {type(a).__name__}: {error}") from None
+    if a.dtype not in DTYPES:
+        raise TypeError(f"{name} must have dtype float32 or float64, came {a.dtype}")
+    if dtype is not None and a.dtype != dtype:
+        raise TypeError(
+            f"{name} must have dtype {dtype}, as the parameters have; came {a.dtype} (dtypes are not mixed)"
+        )
+    if shape is not None and a.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, came {a.shape}")
+    return finite(name, a)
+
+
+def parameters(
+    cell: Cell, params: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.dtype, int, int]:
+    """(copies of the parameters, their dtype, input size, hidden size)."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell must be a Cell, came {type(cell).__name__}")
+    n, h = cell.sizes(params)
+    names = list(params)
+    dtype = np.asarray(params[names[0]]).dtype
+    checked = {
+        name: np.array(floating(f"params[{name!r}]", params[name], dtype), order="C") for name in names
+    }
+    return checked, dtype, n, h
+
+
+def mapping(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
+    """A dict with known keys only."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict of arrays, came {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name} has the key {key!r}; known are {', '.join(known) or 'none'}")
+    return dict(value)
+
+
+def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
+    """(batch,) integers in [0, steps], or an empty array for none."""
+    if value is None:
+        return np.empty(0, np.int64)
+    a = np.asarray(value)
+    if a.shape != (batch,) or a.dtype.kind not in "iu":
+        raise ValueError(
+            f"lengths must be {batch} integers, one a sequence; came shape {a.shape}, dtype {a.dtype}"
+        )
+    if a.size and (a.min() < 0 or a.max() > steps):
+        raise ValueError(
+            f"lengths must lie between 0 and {steps}, the number of steps; came {a.min()} to {a.max()}"
+        )
+    return a.astype(np.int64)
+
+
+def resets(value: Any, steps: int, batch: int) -> np.ndarray:
+    """(steps * batch,) booleans, or an empty array for none."""
+    if value is None:
+        return np.empty(0, np.bool_)
+    a = np.asarray(value)
+    if a.shape != (steps, batch) or a.dtype != np.bool_:
+        raise ValueError(
+            f"reset must be booleans of shape {(steps, batch)}; came shape {a.shape}, dtype {a.dtype}"
+        )
+    return a.ravel().copy()

@@ -1,0 +1,1 @@
+"""The engine for the processor: kernels in Numba, parallel over the batch."""

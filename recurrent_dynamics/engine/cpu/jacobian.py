@@ -1,0 +1,137 @@
+"""Dense Jacobians of every step: d state after / d state before.
+
+The value rows of a step get their derivative by the state one after the other: a drive that multiplies the state has
+its block of U there, an operand is a row scaling of what it depends on, a product of an operand is a matrix product.
+For a cell of one stage that leaves `diagonal blocks + diagonal times U`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from .memory import OPTIONS, PARALLEL, get
+from .product import edge_size, gemm, pack, packed_size
+from .rows import row_jacobian
+from .tables import (
+    COLUMNS,
+    D_AT,
+    D_FROM_STATE,
+    D_HIGH,
+    D_IN,
+    D_LOW,
+    D_NEW,
+    D_OUT,
+    D_STAGE,
+    D_WIDTH,
+    FROM_STATE,
+    HEADS,
+    MATRIX,
+    ROWS_,
+    SOURCE,
+    STAGE,
+    TARGET,
+)  # fmt: skip
+
+
+@njit(**PARALLEL)
+def jacobian(
+    cell,
+    sizes,
+    rows,
+    k,
+    e,
+    stages,
+    products,
+    entries,
+    spans,
+    local_size,
+    U,
+    P,
+    C,
+    E,
+    S,
+    J,
+    lengths,
+    steps,
+    batch,
+    threads,
+):
+    """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
+    for i in prange(threads):
+        local = np.empty(local_size, E.dtype)
+        D = np.zeros((e, k), E.dtype)
+        widest = 0
+        for p in range(products.shape[0]):
+            widest = max(widest, products[p, COLUMNS])
+            if products[p, FROM_STATE]:
+                _place(products, p, U, D)
+        packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.empty(edge_size(E), E.dtype)
+        for r in range(rows * i // threads, rows * (i + 1) // threads):
+            J[r] = 0
+            if lengths.size > 0 and steps[r] >= lengths[r % batch]:
+                for j in range(k):
+                    J[r, j, j] = 1
+                continue
+            for stage in range(stages + 1):
+                row_jacobian(cell, stage, sizes, E, r * e, S, r * k, P, C, local)
+                _combine(entries, stage, local, D, J[r])
+                for p in range(products.shape[0]):
+                    if products[p, STAGE] == stage and not products[p, FROM_STATE]:
+                        _product(products, p, spans, U, D, packed, edge)
+
+
+@njit(**OPTIONS)
+def _place(products, p, U, D):
+    """The blocks of U of a product with the state."""
+    R, C = products[p, ROWS_], products[p, COLUMNS]
+    for head in range(products[p, HEADS]):
+        for row in range(R):
+            for c in range(C):
+                u = get(U, products[p, MATRIX] + (head * R + row) * C + c)
+                D[products[p, TARGET] + head * R + row, products[p, SOURCE] + head * C + c] = u
+
+
+@njit(**OPTIONS)
+def _combine(entries, stage, local, D, J):
+    """The targets of a stage: sum over what they depend on of diagonal times derivative; J arrives as zero."""
+    for m in range(entries.shape[0]):
+        if entries[m, D_STAGE] == stage and not entries[m, D_NEW]:
+            D[entries[m, D_OUT] : entries[m, D_OUT] + entries[m, D_WIDTH]] = 0
+    for m in range(entries.shape[0]):
+        if entries[m, D_STAGE] == stage:
+            out = J if entries[m, D_NEW] else D
+            low, high = entries[m, D_LOW], entries[m, D_HIGH]
+            for j in range(entries[m, D_WIDTH]):
+                x = get(local, entries[m, D_AT] + j)
+                row = out[entries[m, D_OUT] + j]
+                if entries[m, D_FROM_STATE]:
+                    row[entries[m, D_IN] + j] += x
+                else:
+                    source = D[entries[m, D_IN] + j]
+                    for c in range(low, high):
+                        row[c] += x * source[c]
+
+
+@njit(**OPTIONS)
+def _product(products, p, spans, U, D, packed, edge):
+    """D[target] = M D[operand]."""
+    R, C, k = products[p, ROWS_], products[p, COLUMNS], D.shape[1]
+    target, source = products[p, TARGET], products[p, SOURCE]
+    if products[p, MATRIX] < 0:
+        row = D[target]
+        row[:] = 0
+        for j in range(C):
+            for c in range(k):
+                row[c] += D[source + j, c]
+        for c in range(k):
+            row[c] /= D.dtype.type(C)
+        for j in range(1, R):
+            D[target + j] = row
+        return
+    flat = D.reshape(-1)
+    D[target : target + R * products[p, HEADS]] = 0
+    for head in range(products[p, HEADS]):
+        pack(flat, (source + head * C) * k, k, 1, C, k, packed, 0)
+        at = products[p, MATRIX] + head * R * C
+        gemm(R, k, C, U, at, C, 1, packed, 0, flat, (target + head * R) * k, k, edge, 0)

@@ -1,0 +1,84 @@
+"""The schedule of a cell as arrays of integers that compiled engines read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...cells import Cell
+from ...cells.layout import Layout
+from ...equations.pattern import pattern
+
+# Columns of the table of products, one row a product.
+STAGE, FROM_STATE, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX = range(8)
+MEAN = -1  # in column MATRIX
+
+# Columns of the table of diagonals of the local Jacobian, one row a diagonal.
+D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(9)
+
+# Columns of the table of spans: value rows and the columns of the state on which they may depend.
+LOW, HIGH = range(2)
+
+
+def products(layout: Layout) -> np.ndarray:
+    """(products, 8): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
+    rows = [
+        (p.stage, p.from_state, p.source.offset, p.columns, p.target.offset, p.rows, p.heads,
+         MEAN if p.parameter is None else p.offset)
+        for p in layout.products
+    ]  # fmt: skip
+    return np.array(rows, np.int64).reshape(len(rows), 8)
+
+
+def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
+    """The table of diagonals (n, 9), the columns of the state each value depends on (values, 2), and their number."""
+    schedule = cell.schedule
+    place = {
+        kind: _offsets(items, layout)
+        for kind, items in schedule.rows(cell).items()
+        if kind in ("values", "state")
+    }
+    spans = np.zeros((max(layout.values_size, 1), 2), np.int64)
+    rows = []
+    at = 0
+    entries = pattern(schedule, cell)
+
+    def span(from_state: bool, offset: int, width: int) -> tuple[int, int]:
+        return (offset, offset + width) if from_state else (spans[offset, LOW], spans[offset, HIGH])
+
+    def cover(offset: int, width: int, low: int, high: int) -> None:
+        if high > low:
+            old = spans[offset]
+            low, high = (min(low, old[LOW]), max(high, old[HIGH])) if old[HIGH] > old[LOW] else (low, high)
+            spans[offset : offset + width] = low, high
+
+    for stage in range(schedule.stages + 1):
+        for target, v in entries:
+            if target.stage != stage:
+                continue
+            new, from_state = target.variable.row == "new", v.row == "state"
+            out, width = place["state" if new else "values"][target.variable.name]
+            source = place["state" if from_state else "values"][v.name][0]
+            low, high = span(from_state, source, width)
+            rows.append((stage, new, out, width, from_state, source, at, low, high))
+            if not new:
+                cover(out, width, low, high)
+            at += width
+        for p in layout.products:
+            if p.stage == stage:
+                low, high = span(p.from_state, p.source.offset, p.source.width)
+                if not p.from_state:
+                    inner = spans[p.source.offset : p.source.offset + p.source.width]
+                    used = inner[inner[:, HIGH] > inner[:, LOW]]
+                    low, high = (used[:, LOW].min(), used[:, HIGH].max()) if len(used) else (0, 0)
+                cover(p.target.offset, p.target.width, low, high)
+    return np.array(rows, np.int64).reshape(len(rows), 9), spans, at
+
+
+def _offsets(items: list[tuple[str, str]], layout: Layout) -> dict[str, tuple[int, int]]:
+    """name -> (offset, width) in a row."""
+    places, start = {}, 0
+    for name, label in items:
+        width = layout.hidden_size if label == "hidden" else int(label)
+        places[name] = (start, width)
+        start += width
+    return places

@@ -1,0 +1,321 @@
+"""The verbs of the CPU engine: from the arrays of a tape to new arrays, through the compiled walks."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_num_threads
+
+from ...cells import Cell
+from ...cells.layout import Layout
+from ..flatten import Flat, parts_size, zeros
+from ..run import Tape
+from . import hoisted, jacobian, tables, walks
+from .rows import BUILT, Equations
+
+# Numba's portable threading layer must not be entered by two Python threads at once.
+_POOL = threading.Lock()
+_EQUATIONS: weakref.WeakKeyDictionary[Cell, Equations] = weakref.WeakKeyDictionary()
+
+
+class Cotangents(NamedTuple):
+    """What a walk back leaves: derivatives of the loss by everything on a tape."""
+
+    flat: Flat
+    x: np.ndarray  # (T, B, N)
+    values: np.ndarray  # (T, B, e)
+    before: np.ndarray  # (T, B, k), that of the state before each step
+    after: np.ndarray  # (T, B, k), that of the state after each step
+    initial: np.ndarray  # (B, k)
+
+
+class Tangents(NamedTuple):
+    """What a tangent walk leaves."""
+
+    flat: Flat
+    x: np.ndarray
+    values: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    initial: np.ndarray
+
+
+def equations(cell: Cell) -> Equations:
+    """The compiled form's handle of a cell, one for each cell."""
+    if cell not in _EQUATIONS:
+        _EQUATIONS[cell] = Equations(cell)
+    return _EQUATIONS[cell]
+
+
+def state_arrays(
+    steps: int, batch: int, k: int, dtype: np.dtype, separate: bool, zero: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(before, after): two views of one array one step apart, or with resets two arrays."""
+    make = np.zeros if zero else np.empty
+    if separate:
+        return make((steps, batch, k), dtype), make((steps, batch, k), dtype)
+    both = make((steps + 1, batch, k), dtype)
+    return both[:-1], both[1:]
+
+
+def _sizes(tape: Tape) -> tuple[int, int, int, int]:
+    return tape.steps, tape.batch, tape.layout.state_size, tape.layout.values_size
+
+
+def _common(tape: Tape) -> tuple:
+    """The first arguments of every walk."""
+    steps, batch, k, e = _sizes(tape)
+    stages = tape.cell.schedule.stages
+    return (
+        equations(tape.cell),
+        tape.layout.widths,
+        steps,
+        batch,
+        k,
+        e,
+        stages,
+        tables.products(tape.layout),
+    )
+
+
+def _threads(rows: int) -> int:
+    return max(1, min(get_num_threads(), rows))
+
+
+def new_values(tape_like: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
+    """Values of all steps; zero where some steps are not computed."""
+    return (np.zeros if held else np.empty)(tape_like, dtype)
+
+
+def forward(tape: Tape) -> None:
+    """Fill `values`, `before` and `after` of a tape; before[0] (or `initial`, with resets) holds the initial state."""
+    steps, batch, _, e = _sizes(tape)
+    rows, n, g = steps * batch, tape.layout.input_size, tape.layout.input_rows
+    with _POOL:
+        hoisted.inputs(
+            BUILT, tape.x.ravel(), tape.W.ravel(), tape.bias, tape.values.reshape(-1), rows, n, g,
+            parts_size(tape.layout), e, _threads(rows),
+        )  # fmt: skip
+        walks.forward(
+            *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
+            tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
+            _threads(batch),
+        )  # fmt: skip
+
+
+def adjoint(tape: Tape, after: np.ndarray) -> Cotangents:
+    """Walk back from cotangents of the states after each step (T, B, k)."""
+    steps, batch, k, e = _sizes(tape)
+    separate = tape.resets.size > 0
+    before, d_after = state_arrays(steps, batch, k, tape.dtype, separate, zero=True)
+    d_after[...] = after
+    initial = np.zeros((batch, k), tape.dtype)
+    values = np.empty((steps, batch, e), tape.dtype)
+    vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    with _POOL:
+        _walk_adjoint(tape, values, before, d_after, vectors, initial)
+        flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
+        x = np.zeros(tape.x.shape, tape.dtype)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values)
+        _bias(tape, flat, values)
+    return Cotangents(flat, x, values, before, d_after, initial if separate else before[0])
+
+
+def _collect(
+    tape: Tape,
+    flat: Flat,
+    d_x: np.ndarray,
+    d_values: np.ndarray,
+    W: np.ndarray,
+    x: np.ndarray,
+    before: np.ndarray,
+    values: np.ndarray,
+) -> None:
+    """The large products after a walk back: add to d_x, W and the matrices what the cotangents of the values give."""
+    _, _, k, e = _sizes(tape)
+    rows, n, g = tape.steps * tape.batch, tape.layout.input_size, tape.layout.input_rows
+    threads, d = _threads(rows), d_values.reshape(-1)
+    if n and g:
+        hoisted.input_adjoint(BUILT, d, W.reshape(-1), d_x.reshape(-1), rows, n, g, e, threads)
+        hoisted.weights_adjoint(BUILT, d, x.reshape(-1), flat.W.reshape(-1), rows, n, g, e, threads)
+    table = tables.products(tape.layout)
+    if flat.matrices.size:
+        hoisted.matrices_adjoint(
+            BUILT, table, d, before.reshape(-1), values.reshape(-1), flat.matrices, rows, k, e, threads
+        )
+
+
+def _bias(tape: Tape, flat: Flat, d_values: np.ndarray) -> None:
+    rows = tape.steps * tape.batch
+    _, _, _, e = _sizes(tape)
+    hoisted.bias_adjoint(
+        BUILT, d_values.reshape(-1), flat.bias, rows, parts_size(tape.layout), e, _threads(rows)
+    )
+
+
+def tangent(
+    tape: Tape, move: Flat, x: np.ndarray, initial: np.ndarray, signals: np.ndarray | None
+) -> Tangents:
+    """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
+    steps, batch, k, e = _sizes(tape)
+    rows, n, g = steps * batch, tape.layout.input_size, tape.layout.input_rows
+    before, after = state_arrays(steps, batch, k, tape.dtype, tape.resets.size > 0)
+    before[0] = initial
+    values = new_values((steps, batch, e), tape.dtype, held=tape.lengths.size > 0)
+    if signals is not None:
+        values[..., e - signals.shape[-1] :] = signals
+    elif tape.layout.signals:
+        values[..., tape.layout.signals[0].offset :] = 0
+    flat = values.reshape(-1)
+    with _POOL:
+        hoisted.inputs(
+            BUILT,
+            tape.x.reshape(-1),
+            move.W.reshape(-1),
+            move.bias,
+            flat,
+            rows,
+            n,
+            g,
+            parts_size(tape.layout),
+            e,
+            _threads(rows),
+        )
+        if n and g:
+            hoisted.add_inputs(BUILT, x.reshape(-1), tape.W.reshape(-1), flat, rows, n, g, e, _threads(rows))
+        if tape.matrices.size:
+            hoisted.add_matrices(
+                BUILT, tables.products(tape.layout), move.matrices, tape.before.reshape(-1), tape.values.reshape(-1),
+                flat, rows, k, e, _threads(rows),
+            )  # fmt: skip
+        _walk_tangent(tape, values, before, after, move.vectors, initial)
+    return Tangents(move, x, values, before, after, initial)
+
+
+def _walk_tangent(
+    tape: Tape,
+    values: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    vectors: np.ndarray,
+    initial: np.ndarray,
+) -> None:
+    walks.tangent(
+        *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
+        tape.resets, _threads(tape.batch),
+    )  # fmt: skip
+
+
+def _walk_adjoint(
+    tape: Tape,
+    values: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    vectors: np.ndarray,
+    initial: np.ndarray,
+) -> None:
+    walks.adjoint(
+        *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
+        tape.lengths, tape.resets, _threads(tape.batch),
+    )  # fmt: skip
+
+
+def single_steps(tape: Tape) -> Tape:
+    """The steps of a tape as independent instances of one step each."""
+    rows = tape.steps * tape.batch
+    active = np.arange(tape.steps)[:, None] < tape.lengths if tape.lengths.size else np.empty(0)
+    return replace(
+        tape,
+        steps=1,
+        batch=rows,
+        values=tape.values.reshape(1, rows, -1),
+        before=tape.before.reshape(1, rows, -1),
+        after=tape.after.reshape(1, rows, -1),
+        initial=tape.before.reshape(rows, -1),
+        lengths=active.astype(np.int64).ravel(),
+        resets=np.empty(0, np.bool_),
+    )
+
+
+def apply_jacobian(steps: Tape, v: np.ndarray) -> np.ndarray:
+    """J v for every instance of `single_steps`: (rows, k) -> (rows, k)."""
+    values = np.zeros(steps.values.shape, steps.dtype)
+    after = np.empty(v.shape, steps.dtype)
+    with _POOL:
+        _walk_tangent(steps, values, v, after, np.zeros_like(steps.vectors), v)
+    return after
+
+
+def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
+    """J^T v for every instance of `single_steps`."""
+    before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
+    vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
+    with _POOL:
+        _walk_adjoint(steps, values, before, v, vectors, before)
+    return before
+
+
+def second(tape: Tape, moved: Tangents, back: Cotangents, after: np.ndarray) -> Cotangents:
+    """The tangent of `adjoint` in the direction of `moved`, with tangents `after` (T, B, k) of its cotangents."""
+    steps, batch, k, e = _sizes(tape)
+    separate = tape.resets.size > 0
+    before, u_after = state_arrays(steps, batch, k, tape.dtype, separate, zero=True)
+    u_after[...] = after
+    initial = np.zeros((batch, k), tape.dtype)
+    values = np.empty((steps, batch, e), tape.dtype)
+    vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    with _POOL:
+        walks.second(
+            *_common(tape), tape.matrices, moved.flat.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
+            tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1), moved.flat.vectors,
+            back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
+            u_after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets, _threads(batch),
+        )  # fmt: skip
+        flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
+        x = np.zeros(tape.x.shape, tape.dtype)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values)
+        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values)
+        _bias(tape, flat, values)
+    return Cotangents(flat, x, values, before, u_after, initial if separate else before[0])
+
+
+def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple:
+    """Parameters packed once for `one_step`."""
+    products = tables.products(layout)
+    constants = np.array(list(cell.constants.values()), flat.bias.dtype)
+    W, matrices, starts = walks.pack_all(
+        BUILT, products, flat.W.reshape(-1), flat.matrices, layout.input_size, layout.input_rows
+    )
+    sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, parts_size(layout))
+    return (
+        equations(cell), layout.widths, *sizes, cell.schedule.stages, products, W, flat.bias, matrices, starts,
+        flat.vectors, constants,
+    )  # fmt: skip
+
+
+def one_step(packed: tuple, x: np.ndarray, values: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+    """One step on one thread: x (B, N), values (B, e), before and after (B, k)."""
+    walks.one_step(
+        *packed, x.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), len(before)
+    )
+
+
+def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
+    """d state after / d state before of the chosen steps: (chosen, B, k, k)."""
+    _, batch, k, e = _sizes(tape)
+    entries, spans, local = tables.diagonals(tape.cell, tape.layout)
+    values, before = tape.values[chosen], tape.before[chosen]
+    J = np.empty((len(chosen) * batch, k, k), tape.dtype)
+    with _POOL:
+        jacobian.jacobian(
+            equations(tape.cell), tape.layout.widths, len(J), k, e, tape.cell.schedule.stages,
+            tables.products(tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
+            values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch, _threads(len(J)),
+        )  # fmt: skip
+    return J.reshape(len(chosen), batch, k, k)

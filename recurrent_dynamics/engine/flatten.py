@@ -1,0 +1,70 @@
+"""Parameters as the flat arrays of the engines, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ..cells.layout import Layout
+
+
+class Flat(NamedTuple):
+    """W (g, N), bias (parts,), matrices and vectors of a set of parameters."""
+
+    W: np.ndarray
+    bias: np.ndarray
+    matrices: np.ndarray
+    vectors: np.ndarray
+
+
+def parts_size(layout: Layout) -> int:
+    """Entries of all parts of a row of values."""
+    return sum(p.width for p in layout.parts)
+
+
+def zeros(layout: Layout, dtype: np.dtype) -> Flat:
+    """Flat arrays of zeros, to be filled or added to."""
+    return Flat(
+        np.zeros((layout.input_rows, layout.input_size), dtype),
+        np.zeros(parts_size(layout), dtype),
+        np.zeros(layout.matrices_size, dtype),
+        np.zeros(layout.vectors_size, dtype),
+    )
+
+
+def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype) -> Flat:
+    """The flat arrays of parameters; those that are absent count as zero."""
+    flat = zeros(layout, dtype)
+    if "W" in params:
+        flat.W[...] = params["W"]
+    start = 0
+    for name, blocks in layout.matrices.items():
+        size = sum(r * c for r, c in blocks)
+        if name in params:
+            flat.matrices[start : start + size] = params[name].ravel()
+        start += size
+    for row, stacks in ((flat.bias, layout.biases), (flat.vectors, layout.vector_parameters)):
+        for name, spans in stacks.items():
+            if name in params:
+                ends = np.cumsum([s.width for s in spans])
+                for s, piece in zip(spans, np.split(params[name], ends[:-1]), strict=True):
+                    row[s.offset : s.offset + s.width] = piece
+    return flat
+
+
+def unflatten(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
+    """The parameters (or gradients) of flat arrays, in the order of `layout.shapes`."""
+    params = {}
+    if "W" in layout.shapes:
+        params["W"] = flat.W
+    start = 0
+    for name, blocks in layout.matrices.items():
+        size = sum(r * c for r, c in blocks)
+        params[name] = flat.matrices[start : start + size].reshape(layout.shapes[name])
+        start += size
+    for row, stacks in ((flat.bias, layout.biases), (flat.vectors, layout.vector_parameters)):
+        for name, spans in stacks.items():
+            params[name] = np.concatenate([row[s.offset : s.offset + s.width] for s in spans])
+    return params

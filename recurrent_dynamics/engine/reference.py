@@ -1,0 +1,133 @@
+"""The reference engine: the same equations on NumPy arrays, real or complex, as short and plain as they can be.
+
+Frozen: tests compare every other engine with it, so it is changed only when the contract changes. It runs the cell's
+own `update`, not the recorded graph, and knows nothing of layouts, programs or derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..cells.cell import Cell, Drive
+from ..equations.schedule import NORMALIZATION_EPSILON, arguments_of
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def forward(
+    cell: Cell,
+    params: Arrays,
+    x: np.ndarray | None,
+    initial: Arrays,
+    steps: int | None = None,
+    lengths: np.ndarray | None = None,
+    reset: np.ndarray | None = None,
+    signals: Arrays | None = None,
+) -> dict[str, np.ndarray]:
+    """Every slot after every step, (T, B, width); x (T, B, N), initial (B, width), signals (T, B, H)."""
+    start = {s: np.asarray(initial[s]) for s in cell.state}
+    state, history = start, []
+    for t in range(len(x) if x is not None else steps or 0):
+        entering = state
+        if reset is not None:
+            entering = {s: np.where(reset[t][:, None], start[s], state[s]) for s in cell.state}
+        inputs = {name: value[t] for name, value in (signals or {}).items()}
+        state = step(cell, params, None if x is None else x[t], entering, inputs)
+        if lengths is not None:
+            active = (t < lengths)[:, None]
+            state = {s: np.where(active, state[s], entering[s]) for s in cell.state}
+        history.append(state)
+    return {s: np.stack([h[s] for h in history]) for s in cell.state}
+
+
+def step(
+    cell: Cell, params: Arrays, x: np.ndarray | None, state: Arrays, signals: Arrays | None = None
+) -> dict[str, np.ndarray]:
+    """One step: x (B, N), state slot -> (B, width), signals name -> (B, H)."""
+    blocks = _Blocks(cell, params)
+    signals = dict(signals or {})
+    if "x" in cell.signals and x is not None:
+        signals["x"] = x
+
+    def drive_value(d: Drive) -> Any:
+        side_x = blocks.bias(d, "b") + (
+            x @ blocks.rows("W", d).T if d.input and x is not None and "W" in params else 0
+        )
+        slots = cell.recurrent if d.operand is None else d.operand
+        usage = cell.schedule.usage[d.name]
+        if usage == "called":
+            return lambda *q: blocks.normalize(
+                d, d.name, side_x + blocks.multiply(d, np.concatenate(q, axis=-1))
+            )
+        if not slots:
+            return blocks.normalize(d, d.name, side_x)
+        side_h = blocks.multiply(d, np.concatenate([state[s] for s in slots], axis=-1))
+        if usage == "apart":
+            side_h = side_h + blocks.bias(d, "b_h")
+            return SimpleNamespace(
+                x=blocks.normalize(d, d.name, side_x), h=blocks.normalize(d, f"{d.name}_h", side_h)
+            )
+        return blocks.normalize(d, d.name, side_x + side_h)
+
+    values = {
+        "drive": SimpleNamespace(**{d.name: drive_value(d) for d in cell.drives}),
+        "state": SimpleNamespace(**state),
+        "param": SimpleNamespace(**{u.name: u.constrain(params[u.name]) for u in cell.units}),
+        "signal": SimpleNamespace(**signals),
+        "constant": SimpleNamespace(**cell.constants),
+    }
+    new = cell.update(**arguments_of(cell, values))
+    return {s: np.broadcast_to(new[s], state[s].shape) for s in cell.state}
+
+
+class _Blocks:
+    """The rows of each drive in W, U, b, found by walking through the drives in their order."""
+
+    def __init__(self, cell: Cell, params: Arrays) -> None:
+        self.cell, self.params = cell, params
+        self.hidden = cell.sizes(params)[1]
+
+    def width(self, d: Drive) -> int:
+        return self.hidden if d.width == "hidden" else int(d.width)
+
+    def rows(self, name: str, drive: Drive, height: int | None = None) -> np.ndarray:
+        """The drive's rows of a parameter: its own, or those after the rows of the drives stacked before it."""
+        if f"{name}_{drive.name}" in self.params:
+            return self.params[f"{name}_{drive.name}"]
+        before = self.cell.drives[: self.cell.drives.index(drive)]
+        start = sum(height or self.width(d) for d in before if self.has_rows(name, d))
+        return self.params[name][start : start + (height or self.width(drive))]
+
+    def has_rows(self, name: str, d: Drive) -> bool:
+        """Whether drive d is stacked in the parameter."""
+        usage = self.cell.schedule.usage[d.name]
+        if name == "W":
+            return d.input
+        if name in ("b", "b_h"):
+            return d.bias and d.name not in self.cell.normalized and (name == "b" or usage == "apart")
+        has_operand = usage == "called" or bool(self.cell.recurrent if d.operand is None else d.operand)
+        low_rank = d.structure.kind == "low_rank"
+        return has_operand and low_rank == (name != "U") and f"{name}_{d.name}" not in self.params
+
+    def bias(self, d: Drive, name: str) -> Any:
+        return self.rows(name, d) if self.has_rows(name, d) else 0.0
+
+    def multiply(self, d: Drive, v: np.ndarray) -> np.ndarray:
+        kind, n = d.structure.kind, d.structure.heads
+        if kind == "diagonal":
+            return self.rows("U", d) * v
+        if kind == "low_rank":
+            return (v @ self.rows("U_right", d, int(d.structure.width)).T) @ self.rows("U_left", d).T
+        blocks = zip(np.split(self.rows("U", d), n), np.split(v, n, axis=-1), strict=True)
+        return np.concatenate([part @ block.T for block, part in blocks], axis=-1)
+
+    def normalize(self, d: Drive, part: str, a: np.ndarray) -> np.ndarray:
+        if d.name not in self.cell.normalized:
+            return a
+        centred = a - a.mean(-1, keepdims=True)
+        z = centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + NORMALIZATION_EPSILON)
+        return self.params[f"gain_{part}"] * z + self.params[f"offset_{part}"]

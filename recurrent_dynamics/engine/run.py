@@ -1,0 +1,168 @@
+"""What a forward pass leaves behind, and what is computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..cells.cell import Cell
+from ..cells.layout import Layout, Span
+
+
+class Views(Mapping[str, np.ndarray]):
+    """Named stretches of the last axis of one array, without copies and read-only."""
+
+    def __init__(self, array: np.ndarray, spans: tuple[Span, ...]) -> None:
+        self._array = array.view()
+        self._array.flags.writeable = False
+        self._spans = {s.name: s for s in spans}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        s = self._spans[name]
+        return self._array[..., s.offset : s.offset + s.width]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{k!r}: array of shape {v.shape}' for k, v in self.items())}}}"
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """The arrays of a run as engines use them; shapes in terms of T steps, B instances, N inputs.
+
+    values (T, B, e): drives, computed operands, signals. before, after (T, B, k): the state around each step, usually
+    two views of one array. `W` (g, N), `bias` (parts,), `matrices` and `vectors` flat copies of the parameters.
+    """
+
+    cell: Cell
+    layout: Layout
+    steps: int
+    batch: int
+    W: np.ndarray
+    bias: np.ndarray
+    matrices: np.ndarray
+    vectors: np.ndarray
+    constants: np.ndarray
+    x: np.ndarray  # (T, B, N)
+    values: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    initial: np.ndarray  # (B, k)
+    lengths: np.ndarray  # (B,) or empty
+    resets: np.ndarray  # (T * B,) or empty
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.values.dtype
+
+
+class Run:
+    """The trajectory of a recurrence: states and drives at every step.
+
+    A run is immutable: `backward` and the other verbs may be called on it again and again, and later changes of the
+    arrays it was computed from do not reach it. For one sequence (input without a batch axis) the arrays have no
+    batch axis either.
+
+    Attributes
+    ----------
+    output : ndarray (T, B, H)
+        The output slot after every step; 0 beyond the length of a sequence.
+    states : mapping of ndarray (T, B, width)
+        Every slot after every step; held beyond the length of a sequence.
+    final, initial : mapping of ndarray (B, width)
+        The state after the last step and before the first one.
+    drives : mapping of ndarray (T, B, width)
+        Every drive at every step, before its nonlinearity; `<name>_h` is the recurrent side of a drive kept apart.
+    cell, params, x : the arguments of the forward pass (copies of the arrays)
+    steps, batch_size, dtype : its sizes
+    """
+
+    def __init__(self, tape: Tape, params: dict[str, np.ndarray], single: bool, autonomous: bool) -> None:
+        self.tape, self.params, self.single = tape, params, single
+        self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
+        self.x = None if autonomous else self.shaped(tape.x)
+
+    def shaped(self, a: np.ndarray) -> np.ndarray:
+        """(T, B, ...) or (B, ...) without its batch axis for one sequence."""
+        if not self.single:
+            return a
+        return a[0] if a.ndim == 2 else a[:, 0]
+
+    @cached_property
+    def states(self) -> Views:
+        return Views(self.shaped(self.tape.after), self.tape.layout.slots)
+
+    @cached_property
+    def initial(self) -> Views:
+        return Views(self.shaped(self.tape.initial), self.tape.layout.slots)
+
+    @cached_property
+    def final(self) -> Views:
+        return Views(self.shaped(self.tape.after[-1]), self.tape.layout.slots)
+
+    @cached_property
+    def drives(self) -> Views:
+        named = tuple(p for p in self.tape.layout.parts if p.name in (p.drive, f"{p.drive}_h"))
+        return Views(self.shaped(self.tape.values), named)
+
+    @cached_property
+    def mask(self) -> np.ndarray | None:
+        """(T, B): True within the lengths; None where all sequences are whole."""
+        if not self.tape.lengths.size:
+            return None
+        return np.arange(self.steps)[:, None] < self.tape.lengths
+
+    @cached_property
+    def output(self) -> np.ndarray:
+        output = self.states[self.cell.output]
+        if self.mask is None:
+            return output
+        return np.where(self.shaped(self.mask[:, :, None]), output, output.dtype.type(0))
+
+    def __repr__(self) -> str:
+        return f"Run of {self.cell!r}: {self.steps} steps, batch {self.batch_size}, {self.dtype}"
+
+
+def run_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in which the user sees (T, B, ...) or (B, ...)."""
+    if not run.single:
+        return shape
+    return shape[1:] if len(shape) == 2 else (shape[0], *shape[2:])
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Derivatives of a loss.
+
+    Attributes
+    ----------
+    params : dict of arrays shaped as the parameters
+    x : ndarray (T, B, N), None for an autonomous run
+    initial : mapping of ndarray (B, width)
+    states : mapping of ndarray (T, B, width): d loss / d state after each step, along every path that starts there
+    signals : dict of arrays shaped as the signals
+    """
+
+    params: dict[str, np.ndarray]
+    x: np.ndarray | None
+    initial: Views
+    states: Views
+    signals: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Tangent:
+    """Directional derivatives of a run: output (T, B, H), states (T, B, width) and final (B, width) by slot."""
+
+    output: np.ndarray
+    states: Views
+    final: Any

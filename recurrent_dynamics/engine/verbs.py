@@ -1,0 +1,480 @@
+"""The public verbs: forward, backward, jvp, hvp, jacobian. Arrays in, checked once, and arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cells.cell import Cell
+from ..cells.layout import Layout, Span
+from . import check
+from .flatten import Flat, flatten, unflatten
+from .flatten import zeros as flat_zeros
+from .run import Gradients, Run, Tangent, Tape, Views, run_shape
+
+if TYPE_CHECKING:
+    from .cpu.verbs import Cotangents, Tangents
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def forward(
+    cell: Cell,
+    params: Arrays,
+    x: np.ndarray | None = None,
+    *,
+    steps: int | None = None,
+    initial: Arrays | None = None,
+    lengths: Sequence[int] | np.ndarray | None = None,
+    reset: np.ndarray | None = None,
+    signals: Arrays | None = None,
+    check_finite: bool = True,
+) -> Run:
+    """Run a cell through time.
+
+    Parameters
+    ----------
+    cell
+        The equations.
+    params
+        The parameters, as `cell.init` makes them.
+    x : ndarray (T, B, N) or (T, N), optional
+        The input, time first; (T, N) is one sequence. Without it the network runs by itself for `steps` steps.
+    steps
+        The number of steps of a run without input.
+    initial : dict of ndarray (B, width) or (width,), optional
+        The state before the first step by slot; 0 where not given.
+    lengths : (B,) integers, optional
+        The true length of each sequence. Beyond it outputs are 0 and states are held; the input there is not read.
+    reset : ndarray (T, B) of booleans, optional
+        Where true, the state is set back to `initial` before that step.
+    signals : dict of ndarray (T, B) or (T, B, H), optional
+        The signals that the cell declares; all of them.
+    check_finite
+        Whether a run that becomes NaN or infinite raises.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came; NaN and infinity are refused, and located.
+    FloatingPointError
+        The state became NaN or infinite: at which step, in which slot.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.elman()
+    >>> params = cell.init(input_size=2, hidden_size=3)
+    >>> run = rd.forward(cell, params, np.ones((5, 4, 2), "float32"))
+    >>> run.output.shape, run.final["h"].shape
+    ((5, 4, 3), (4, 3))
+    """
+    own, dtype, input_size, hidden = check.parameters(cell, params)
+    layout = cell.layout(input_size, hidden)
+    x, single, autonomous, batch = _input(x, steps, initial, dtype, input_size, layout)
+    T = len(x)
+    ends = check.lengths(lengths, T, batch)
+    if ends.size:
+        x = np.where((np.arange(T)[:, None] < ends)[:, :, None], x, dtype.type(0))
+    check.finite("x", x)
+    resets = check.resets(
+        reset[:, None] if single and reset is not None and np.ndim(reset) == 1 else reset, T, batch
+    )
+    start = _states("initial", initial, layout, batch, dtype)
+    flat = flatten(layout, own, dtype)
+    tape = _tape(cell, layout, flat, x, start, ends, resets)
+    _signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
+    from .cpu import verbs as cpu
+
+    cpu.forward(tape)
+    if check_finite and not check.is_finite(tape.after):
+        _locate(tape)
+    return Run(tape, own, single, autonomous)
+
+
+def _tape(
+    cell: Cell,
+    layout: Layout,
+    flat: Flat,
+    x: np.ndarray,
+    start: np.ndarray,
+    ends: np.ndarray,
+    resets: np.ndarray,
+) -> Tape:
+    from .cpu.verbs import new_values, state_arrays
+
+    T, batch, dtype = len(x), x.shape[1], x.dtype
+    before, after = state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
+    before[0] = start
+    values = new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
+    constants = np.array(list(cell.constants.values()), dtype)
+    return Tape(
+        cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
+        start, ends, resets,
+    )  # fmt: skip
+
+
+def _input(
+    x: Any, steps: int | None, initial: Arrays | None, dtype: np.dtype, input_size: int, layout: Layout
+) -> tuple[np.ndarray, bool, bool, int]:
+    """(x as (T, B, N), is it one sequence, is it autonomous, B)."""
+    if x is None:
+        if steps is None:
+            raise ValueError(
+                "forward needs an input x or, for a network that runs by itself, the number of steps"
+            )
+        if not isinstance(steps, (int, np.integer)) or steps < 1:
+            raise ValueError(f"steps must be an integer of at least 1, came {steps!r}")
+        given = [np.asarray(v) for v in (initial or {}).values()]
+        single = all(v.ndim == 1 for v in given)
+        batch = 1 if single else next(len(v) for v in given if v.ndim == 2)
+        return np.zeros((int(steps), batch, input_size), dtype), single, True, batch
+    if steps is not None:
+        raise ValueError("steps is for a run without input; the input x says how many steps there are")
+    x = np.asarray(x)
+    if x.dtype not in check.DTYPES or x.dtype != dtype:
+        raise TypeError(
+            f"x must have dtype {dtype}, as the parameters have; came {x.dtype} (dtypes are not mixed)"
+        )
+    if x.ndim not in (2, 3):
+        raise ValueError(f"x must have shape (T, B, N), or (T, N) for one sequence; came {x.shape}")
+    single = x.ndim == 2
+    x = np.array(x[:, None] if single else x, order="C")
+    if 0 in x.shape[:2]:
+        raise ValueError(f"x must have at least one step and one sequence; came {x.shape}")
+    wanted = input_size
+    if not layout.input_rows and layout.signals:
+        wanted = x.shape[2]
+    if x.shape[2] != wanted:
+        raise ValueError(
+            f"x must have {wanted} entries a step, as params['W'] has columns; came shape {x.shape}"
+        )
+    return x, single, False, x.shape[1]
+
+
+def _states(name: str, given: Arrays | None, layout: Layout, batch: int, dtype: np.dtype) -> np.ndarray:
+    """(B, k) from a dict of slots; 0 where not given."""
+    out = np.zeros((batch, layout.state_size), dtype)
+    slots = {s.name: s for s in layout.slots}
+    for slot, value in check.mapping(name, given, tuple(slots)).items():
+        s = slots[slot]
+        a = check.floating(f"{name}[{slot!r}]", value, dtype)
+        if a.shape not in ((s.width,), (batch, s.width)):
+            raise ValueError(f"{name}[{slot!r}] must have shape {(batch, s.width)}, came {a.shape}")
+        out[:, s.offset : s.offset + s.width] = a
+    return out
+
+
+def _signals(
+    cell: Cell,
+    layout: Layout,
+    values: np.ndarray,
+    given: Arrays | None,
+    x: np.ndarray | None,
+    ends: np.ndarray,
+    single: bool,
+) -> None:
+    """Write the signals into their places among the values."""
+    named = tuple(s for s in cell.signals if s != "x")
+    arrays = check.mapping("signals", given, named)
+    T, B = values.shape[:2]
+    for s in layout.signals:
+        if s.name == "x":
+            if x is None or x.shape[2] != s.width:
+                came = "no input" if x is None else f"shape {x.shape}"
+                raise ValueError(
+                    f"cell {cell.name!r} reads the input itself, so x must have {s.width} entries; came {came}"
+                )
+            a = x
+        else:
+            if s.name not in arrays:
+                raise ValueError(
+                    f"signals must have {s.name!r}, which cell {cell.name!r} reads; came {', '.join(arrays) or 'none'}"
+                )
+            a = np.asarray(arrays[s.name])
+            if a.dtype != values.dtype:
+                raise TypeError(f"signals[{s.name!r}] must have dtype {values.dtype}; came {a.dtype}")
+            a = a[:, None] if single and a.ndim in (1, 2) and a.shape[:1] == (T,) else a
+            if a.shape not in ((T, B), (T, B, s.width)):
+                raise ValueError(
+                    f"signals[{s.name!r}] must have shape {(T, B)} or {(T, B, s.width)}, came {a.shape}"
+                )
+            a = a[:, :, None] if a.ndim == 2 else a
+            if ends.size:
+                a = np.where((np.arange(T)[:, None] < ends)[:, :, None], a, a.dtype.type(0))
+            check.finite(f"signals[{s.name!r}]", a)
+        values[..., s.offset : s.offset + s.width] = a
+
+
+def _locate(tape: Tape) -> None:
+    t, b, j = (int(i) for i in np.argwhere(~np.isfinite(tape.after))[0])
+    slot = next(s.name for s in tape.layout.slots if s.offset <= j < s.offset + s.width)
+    raise FloatingPointError(
+        f"the run became {tape.after[t, b, j]} at step {t}: slot {slot!r} of sequence {b}. Smaller weights or "
+        "inputs, or clipped gradients in training, keep it finite; check_finite=False returns it as it is"
+    )
+
+
+def backward(
+    run: Run,
+    d_output: np.ndarray | None = None,
+    d_states: Arrays | None = None,
+    d_final: Arrays | None = None,
+) -> Gradients:
+    """Backpropagation through time: derivatives of a loss by everything that went into a run.
+
+    Parameters
+    ----------
+    run
+        A forward pass; it is not changed and may be used again.
+    d_output : ndarray (T, B, H), optional
+        The loss's derivative by the output.
+    d_states : dict of ndarray (T, B, width), optional
+        Its derivatives by states after each step.
+    d_final : dict of ndarray (B, width), optional
+        Its derivatives by the final state.
+
+    Returns
+    -------
+    Gradients
+        By params, x, initial, signals, and by every state at every step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.elman()
+    >>> run = rd.forward(cell, cell.init(2, 3), np.ones((5, 4, 2), "float32"))
+    >>> grads = rd.backward(run, np.ones_like(run.output))
+    >>> grads.params["U"].shape, grads.x.shape, grads.states["h"].shape
+    ((3, 3), (5, 4, 2), (5, 4, 3))
+    """
+    if d_output is None and not d_states and not d_final:
+        raise ValueError("backward needs at least one of d_output, d_states, d_final")
+    from .cpu import verbs as cpu
+
+    back = cpu.adjoint(run.tape, _cotangent(run, "d_", d_output, d_states, d_final))
+    return _gradients(run, back)
+
+
+def _cotangent(
+    run: Run,
+    prefix: str,
+    output: np.ndarray | None,
+    states: Arrays | None,
+    final: Arrays | None,
+    suffix: str = "",
+) -> np.ndarray:
+    """(T, B, k): the cotangents given from outside, added up."""
+    tape = run.tape
+    slots = {s.name: s for s in tape.layout.slots}
+    d = np.zeros(tape.after.shape, tape.dtype)
+
+    def add(name: str, value: Any, s: Span, row: np.ndarray, mask: np.ndarray | None = None) -> None:
+        shape = (*row.shape[:-1], s.width)
+        a = check.floating(name, value, tape.dtype, run_shape(run, shape))
+        a = a.reshape(shape)
+        row[..., s.offset : s.offset + s.width] += a if mask is None else a * mask[:, :, None]
+
+    if output is not None:
+        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], d, run.mask)
+    for slot, value in check.mapping(f"{prefix}states{suffix}", states, tuple(slots)).items():
+        add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot], d)
+    for slot, value in check.mapping(f"{prefix}final{suffix}", final, tuple(slots)).items():
+        add(f"{prefix}final{suffix}[{slot!r}]", value, slots[slot], d[-1])
+    return d
+
+
+def _gradients(run: Run, back: Cotangents) -> Gradients:
+    tape = run.tape
+    params = unflatten(tape.layout, back.flat)
+    x = back.x
+    signals = {}
+    for s in tape.layout.signals:
+        d = back.values[..., s.offset : s.offset + s.width]
+        if s.name == "x":
+            x = x + d
+        else:
+            signals[s.name] = run.shaped(d)
+    return Gradients(
+        {name: params[name] for name in run.params},
+        None if run.x is None else run.shaped(x),
+        Views(run.shaped(back.initial), tape.layout.slots),
+        Views(run.shaped(back.after), tape.layout.slots),
+        signals,
+    )
+
+
+def _tangents(
+    run: Run, d_params: Arrays | None, d_x: Any, d_initial: Arrays | None, d_signals: Arrays | None
+) -> Tangents:
+    """Walk the tangents of a run."""
+    from .cpu import verbs as cpu
+
+    tape, layout = run.tape, run.tape.layout
+    move = {}
+    for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
+        move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)
+    x = np.zeros(tape.x.shape, tape.dtype)
+    if d_x is not None:
+        if run.x is None:
+            raise ValueError("d_x was given, but the run has no input")
+        x[...] = check.floating("d_x", d_x, tape.dtype, run.x.shape).reshape(tape.x.shape)
+        if run.mask is not None:
+            x *= run.mask[:, :, None]
+    start = _states("d_initial", d_initial, layout, tape.batch, tape.dtype)
+    signals = None
+    if d_signals is not None or "x" in run.cell.signals:
+        full = np.zeros(tape.values.shape, tape.dtype)
+        zero = {s: np.zeros((tape.steps, tape.batch), tape.dtype) for s in run.cell.signals if s != "x"}
+        given = check.mapping("d_signals", d_signals, tuple(zero))
+        _signals(run.cell, layout, full, zero | given, x, tape.lengths, run.single and bool(given))
+        signals = full[..., layout.signals[0].offset :]
+    return cpu.tangent(
+        tape, flatten(layout, move, tape.dtype) if move else flat_zeros(layout, tape.dtype), x, start, signals
+    )
+
+
+def jvp(
+    run: Run,
+    d_params: Arrays | None = None,
+    d_x: np.ndarray | None = None,
+    d_initial: Arrays | None = None,
+    d_signals: Arrays | None = None,
+) -> Tangent:
+    """The tangent of a run: its directional derivative when parameters, input or initial state move.
+
+    Parameters
+    ----------
+    run
+        A forward pass.
+    d_params, d_x, d_initial, d_signals
+        The direction, each shaped as what it moves; what is not given stays.
+
+    Returns
+    -------
+    Tangent
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.linear()
+    >>> params = cell.init(input_size=0, hidden_size=2, dtype="float64")
+    >>> run = rd.forward(cell, params, steps=3, initial={"h": np.ones(2)})
+    >>> moved = rd.jvp(run, d_initial={"h": np.array([1.0, 0.0])})
+    >>> bool(np.allclose(moved.output[-1], np.linalg.matrix_power(params["U"], 3)[:, 0]))
+    True
+    """
+    moved = _tangents(run, d_params, d_x, d_initial, d_signals)
+    states = Views(run.shaped(moved.after), run.tape.layout.slots)
+    output = states[run.cell.output or ""]
+    if run.mask is not None:
+        output = np.where(run.shaped(run.mask[:, :, None]), output, output.dtype.type(0))
+    return Tangent(output, states, Views(run.shaped(moved.after[-1]), run.tape.layout.slots))
+
+
+def hvp(
+    run: Run,
+    d_output: np.ndarray | None = None,
+    d_params: Arrays | None = None,
+    d_output_tangent: np.ndarray | None = None,
+    *,
+    d_x: np.ndarray | None = None,
+    d_initial: Arrays | None = None,
+    d_signals: Arrays | None = None,
+    d_states: Arrays | None = None,
+    d_states_tangent: Arrays | None = None,
+    d_final: Arrays | None = None,
+    d_final_tangent: Arrays | None = None,
+) -> Gradients:
+    """The tangent of `backward`: how the gradients move, for products with the Hessian.
+
+    With `d_output_tangent` = (second derivative of the loss by the output) applied to `jvp(run, direction).output` the
+    result is the Hessian of the whole loss times the direction (Pearlmutter 1994); without it, the cotangents count
+    as constant.
+
+    Parameters
+    ----------
+    run
+        A forward pass.
+    d_output, d_states, d_final
+        The cotangents, as in `backward`.
+    d_params, d_x, d_initial, d_signals
+        The direction, as in `jvp`.
+    d_output_tangent, d_states_tangent, d_final_tangent
+        How the cotangents move in that direction.
+
+    Returns
+    -------
+    Gradients
+
+    Examples
+    --------
+    The Hessian of |output|^2 / 2 by the initial state of a linear network is U^T U after one step:
+
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.linear()
+    >>> params = cell.init(input_size=0, hidden_size=2, dtype="float64")
+    >>> run = rd.forward(cell, params, steps=1, initial={"h": np.ones(2)})
+    >>> v = {"h": np.array([1.0, 0.0])}
+    >>> moved = rd.jvp(run, d_initial=v).output
+    >>> h = rd.hvp(run, run.output, d_output_tangent=moved, d_initial=v)
+    >>> bool(np.allclose(h.initial["h"], params["U"].T @ params["U"][:, 0]))
+    True
+    """
+    if d_output is None and not d_states and not d_final:
+        raise ValueError("hvp needs at least one of d_output, d_states, d_final")
+    from .cpu import verbs as cpu
+
+    moved = _tangents(run, d_params, d_x, d_initial, d_signals)
+    back = cpu.adjoint(run.tape, _cotangent(run, "d_", d_output, d_states, d_final))
+    change = _cotangent(run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
+    return _gradients(run, cpu.second(run.tape, moved, back, change))
+
+
+def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = None) -> np.ndarray:
+    """Jacobians of the state after a step by the state before it.
+
+    Parameters
+    ----------
+    run
+        A forward pass.
+    steps
+        Which steps: a slice, indices, or one index; all by default. All steps of a large run need
+        T * B * S * S numbers, S the sum of the widths of the slots: `jacobian_operator` applies them unformed.
+
+    Returns
+    -------
+    ndarray (steps, B, S, S)
+        Slots in the order of `cell.state`. Without the axis of steps for one index, without that of the batch for a
+        run of one sequence. Before a reset the state comes from `initial`: the Jacobian is that of the step alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.elman()
+    >>> params = cell.init(1, 3, dtype="float64")
+    >>> run = rd.forward(cell, params, np.zeros((4, 1)))
+    >>> bool(np.allclose(rd.jacobian(run)[0], params["U"]))     # tanh'(0) U
+    True
+    """
+    from .cpu import verbs as cpu
+
+    every = np.arange(run.steps)
+    try:
+        chosen = every if steps is None else every[steps if not isinstance(steps, range) else list(steps)]
+    except (IndexError, TypeError) as error:
+        raise ValueError(f"steps must select some of the {run.steps} steps of the run; {error}") from None
+    J = cpu.dense_jacobian(run.tape, np.atleast_1d(chosen))
+    J = run.shaped(J)
+    return J[0] if np.ndim(chosen) == 0 else J
