@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..equations.graph import Node
+from ..engine.run import Run, Views
+from ..equations.graph import Graph, Node
 from .saturation import Saturation, saturation
 
 # Nonlinearities with a range, and the activations beyond which a unit is saturated (Karpathy et al. 2015).
@@ -48,7 +49,7 @@ class Gate:
         return saturation(self.values, THRESHOLDS[self.kind], name=self.name)
 
 
-def gates(run: Any) -> list[Gate]:
+def gates(run: Run) -> list[Gate]:
     """The gates of a run: every sigmoid, tanh, ... in the equations that depends on what the cell reads.
 
     The new value of a slot itself is not one of them (it is in `run.states`), nor is one that does not depend
@@ -81,7 +82,7 @@ def gates(run: Any) -> list[Gate]:
         if node.kind in THRESHOLDS and index not in outputs.values() and _reads_a_drive(graph.nodes, index)
     ]
     values = graph.replay(found, _leaves(run))
-    shape = (run.steps, run.batch_size)
+    shape = run.tape.after.shape[:2]
     named = [
         (_name(graph, outputs, index), graph.nodes[index].kind, v)
         for index, v in zip(found, values, strict=True)
@@ -89,7 +90,7 @@ def gates(run: Any) -> list[Gate]:
     return [Gate(name, kind, np.broadcast_to(v, (*shape, v.shape[-1]))) for name, kind, v in named]
 
 
-def states(run: Any) -> list[Saturation]:
+def states(run: Run) -> list[Saturation]:
     """Saturated and dead units of every slot of the state.
 
     A slot that left [-1, 1] during the run has no range: it can have dead units but no saturated ones.
@@ -105,14 +106,13 @@ def states(run: Any) -> list[Saturation]:
         In the order of `cell.state`.
     """
     found = []
-    for slot in run.cell.state:
-        values = run.states[slot]
+    for slot, values in Views(run.tape.after, run.tape.layout.slots).items():
         bounded = bool(np.abs(values).max() <= 1)
         found.append(saturation(values, (-0.9, 0.9) if bounded else None, name=slot))
     return found
 
 
-def direct_factors(run: Any) -> dict[str, np.ndarray]:
+def direct_factors(run: Run) -> dict[str, np.ndarray]:
     """The derivative of each slot's new value by its old one, unit by unit, all matrix products held fixed.
 
     It is the forget gate for the cell state of an LSTM, the update gate for a GRU, alpha for a leaky network.
@@ -142,32 +142,31 @@ def direct_factors(run: Any) -> dict[str, np.ndarray]:
     schedule = run.cell.schedule
     tiny = 1e-30
     found = {}
+    after = Views(run.tape.after, run.tape.layout.slots)
     for slot, target in schedule.outputs.items():
         (value,) = schedule.graph.replay([target], _leaves(run, perturbed=slot, by=1j * tiny))
-        factor = np.broadcast_to(np.imag(value) / tiny, run.states[slot].shape)
+        factor = np.broadcast_to(np.imag(value) / tiny, after[slot].shape)
         if factor.any():
             found[slot] = factor
     return found
 
 
-def _leaves(run: Any, perturbed: str = "", by: complex = 0.0) -> Callable[[int, Node], Any]:
+def _leaves(run: Run, perturbed: str = "", by: complex = 0.0) -> Callable[[int, Node], Any]:
     """The numbers of a run for the leaves of its cell's graph; one slot of the state may be perturbed."""
+    tape, layout = run.tape, run.tape.layout
+    known = {
+        "part": Views(tape.values, layout.parts),
+        "state": Views(tape.before, layout.slots),
+        "signal": Views(tape.values, layout.signals),
+        "param": Views(tape.vectors, layout.vectors),
+        "constant": run.cell.constants,
+    }
 
     def leaf(_: int, node: Node) -> Any:
-        name = node.arguments[0] if node.arguments else None
-        if node.kind == "part":
-            return run.drives[name].astype(np.float64)
-        if node.kind == "state":
-            entering = np.concatenate([run.initial[name][None], run.states[name][:-1]]).astype(np.float64)
-            return entering + by if name == perturbed else entering
-        if node.kind == "param":
-            return run.params[name].astype(np.float64)
-        if node.kind == "signal":
-            signal = run.x if name == "x" else run.signals[name]
-            return signal.astype(np.float64)
-        if node.kind == "constant":
-            return run.cell.constants[name]
-        return None
+        if node.kind not in known:
+            return None
+        value = np.asarray(known[node.kind][node.arguments[0]], dtype=np.float64)
+        return value + by if node.kind == "state" and node.arguments[0] == perturbed else value
 
     return leaf
 
@@ -179,7 +178,7 @@ def _reads_a_drive(nodes: list[Node], index: int) -> bool:
     return any(_reads_a_drive(nodes, a) for a in node.arguments if isinstance(a, int))
 
 
-def _name(graph: Any, outputs: dict[str, int], index: int) -> str:
+def _name(graph: Graph, outputs: dict[str, int], index: int) -> str:
     if index in graph.names:
         return str(graph.names[index])
     node = graph.nodes[index]

@@ -16,25 +16,31 @@ if TYPE_CHECKING:
     from ..dynamics import Saturation, TimeScales
 
 
-def saturation(result: Saturation, *, index: int = 0, ax: Axes | None = None) -> Axes:
+def saturation(
+    result: Saturation, *, label: str | None = None, index: int = 0, ax: Axes | None = None
+) -> Axes:
     """Draw every unit as a point: the share of time saturated low against the share saturated high.
 
-    A unit in the lower left corner works in its linear range; along the diagonal it is a switch, always at
-    one end. Dead units are crosses.
+    A unit in the lower left corner works in its linear range; on the dotted line it is a switch, always at one end.
+    Dead units are black crosses.
+
+    Parameters
+    ----------
+    result
+        What to draw; call again with the same `ax` for another layer.
+    label
+        For a legend.
+    index
+        Which colour and marker.
+    ax
+        Where to draw; a new figure if None.
     """
-    ax = axes(ax, (3.0, 3.0))
+    ax = axes(ax, (3.1, 3.1))
     ax.plot([0, 1], [1, 0], color=GREY, linewidth=0.8, linestyle=":")
-    alive = ~result.dead
-    ax.plot(
-        result.low[alive],
-        result.high[alive],
-        "o",
-        color=colour(index),
-        markersize=4,
-        alpha=0.55,
-        clip_on=False,
-    )
-    ax.plot(result.low[~alive], result.high[~alive], "x", color="black", markersize=6, clip_on=False)
+    marker = {"marker": "os^Dv"[index % 5], "markersize": 4, "linestyle": "none", "clip_on": False}
+    dead = result.dead
+    ax.plot(result.low[~dead], result.high[~dead], color=colour(index), alpha=0.5, label=label, **marker)
+    ax.plot(result.low[dead], result.high[dead], color="black", **(marker | {"marker": "x", "markersize": 6}))
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     low, high = result.thresholds or (np.nan, np.nan)
     ax.set_xlabel(f"time below {low:g}")
@@ -42,7 +48,7 @@ def saturation(result: Saturation, *, index: int = 0, ax: Axes | None = None) ->
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0))
         axis.set_ticks([0, 0.5, 1])
-    ax.set_title(result.name)
+    ax.set_title(result.name, fontsize="medium")
     return ax
 
 

@@ -1,0 +1,276 @@
+"""The command `recurrent-dynamics`: train a character model on a text, sample from it, take it apart."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .study import Corpus, Settings, Trained
+
+OUT = Path("study")
+DESCRIPTION = """\
+Train a character-level language model on a text, take it apart, and write a report: the learning curve, how far back
+gradients reach, the singular values of Jacobian products, saturated and slow units, and what they mean."""
+EXAMPLES = """\
+examples:
+  recurrent-dynamics study                         learn the source of Python's standard library
+  recurrent-dynamics study novel.txt --cell gru --hidden 256 --out novel
+  recurrent-dynamics study --resume                go on after Ctrl-C
+  recurrent-dynamics sample --prime "def " --temperature 0.5
+"""
+CHAR_RNN = """\
+Karpathy's char-rnn (2015) in its usual setting is one command:
+  recurrent-dynamics train FILE --optimizer rmsprop --decay 0.95 --lr 2e-3 --schedule exponential --lr-decay 0.97 \
+--lr-decay-after 10 --warmup 0 --epochs 50 --clip 5 --clip-by value
+"""
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the message is one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments
+        Of the command line; those of the process if None.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 for an error of use or of the system (one line on stderr), 130 after Ctrl-C.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except KeyboardInterrupt:
+        _say("\nstopped by Ctrl-C")
+        return 130
+    except (UsageError, OSError, ValueError, FloatingPointError, MemoryError) as error:
+        _say(f"recurrent-dynamics: {_one_line(error)}")
+        return 2
+
+
+def _train(options: argparse.Namespace) -> int:
+    trained = _trained(options)
+    return 0 if trained is not None else 130
+
+
+def _study(options: argparse.Namespace) -> int:
+    from .study import history_beside, load_corpus, load_model, study
+
+    if options.model is not None:
+        _refuse(options, "--model studies a model as it is", (*_setting_names(), "resume", "overwrite"))
+        character_model = load_model(options.model)
+        corpus = load_corpus(options.file or character_model.source, character_model.vocabulary)
+        folder = getattr(options, "out", options.model.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        history = history_beside(options.model)
+    else:
+        both = _trained(options)
+        if both is None:
+            return 130
+        trained, corpus = both
+        character_model, history = trained.character_model, trained.history
+        folder = getattr(options, "out", OUT)
+    diagnosis = study(folder / "report.html", character_model, corpus, history, _say)
+    _say("\n".join(diagnosis.sentences))
+    print(folder / "report.html")
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from .study import load_model
+
+    if options.length < 1:
+        raise UsageError(f"--length must be at least 1, came {options.length}")
+    character_model = load_model(options.model)
+    known = character_model.vocabulary.characters
+    prime = options.prime if options.prime is not None else "\n" if "\n" in known else known[0]
+    unknown = sorted(set(prime) - set(known))
+    if unknown or not prime:
+        problem = f"the model does not know {unknown[0]!r}" if unknown else "it is empty"
+        raise UsageError(f"--prime must be text of characters that the model has read: {problem}")
+    text = character_model.sample(prime, options.length, options.temperature, options.seed)
+    print(prime + text if options.prime is not None else text)
+    return 0
+
+
+def _trained(options: argparse.Namespace) -> tuple[Trained, Corpus] | None:
+    """Train as the options say; None after Ctrl-C, with everything kept."""
+    from .study import Settings, load_corpus, prepare_folder, settings_of, train
+
+    folder = getattr(options, "out", OUT)
+    if getattr(options, "resume", False):
+        _refuse(
+            options,
+            "--resume goes on with the settings of the training",
+            (*_setting_names("minutes"), "overwrite"),
+        )
+        settings, source, vocabulary, digest = settings_of(folder, getattr(options, "minutes", None))
+        corpus = load_corpus(options.file or source, vocabulary)
+        if corpus.digest != digest:
+            raise UsageError(
+                f"{corpus.source or corpus.name} is not the text that the training in {folder} began with"
+            )
+    else:
+        given = {name: getattr(options, name) for name in _setting_names() if hasattr(options, name)}
+        settings = Settings(**given)
+        corpus = load_corpus(options.file)
+        corpus.check_size(settings.batch, settings.truncation)
+        prepare_folder(folder, overwrite=getattr(options, "overwrite", False))
+    trained = train(settings, corpus, folder, resume=getattr(options, "resume", False), say=_say)
+    bits = trained.character_model.facts["validation_bits"]
+    if bits is not None:
+        _say(
+            f"{trained.character_model.facts['updates']} updates done, validation {bits:.3f} bits per character"
+        )
+    if trained.stopped_by == "updates":
+        return trained, corpus
+    return _unfinished(options, folder, trained, corpus)
+
+
+def _unfinished(
+    options: argparse.Namespace, folder: Path, trained: Trained, corpus: Corpus
+) -> tuple[Trained, Corpus] | None:
+    out = [] if folder == OUT else ["--out", str(folder)]
+    again = shlex.join(["recurrent-dynamics", options.command, "--resume", *out])
+    _say(f"stopped before the end; what was learnt is in {folder}; go on with: {again}")
+    if trained.stopped_by != "interrupt":
+        return trained, corpus
+    _say(
+        f"or study it as it is with: {shlex.join(['recurrent-dynamics', 'study', '--model', str(folder / 'model.npz')])}"
+    )
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import __version__
+
+    style = argparse.RawDescriptionHelpFormatter
+    parser = _Parser("recurrent-dynamics", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=style)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{study,train,sample}", parser_class=_Parser
+    )
+
+    text = "train a model, take it apart and write a report (or only the latter, with --model)"
+    command = commands.add_parser(
+        "study", help=text, description=f"{text.capitalize()}.", formatter_class=style
+    )
+    command.set_defaults(run=_study)
+    _add_training(command)
+    command.add_argument(
+        "--model", type=Path, metavar="NPZ", help="study this trained model instead of training one"
+    )
+
+    text = "train a model and keep it"
+    command = commands.add_parser(
+        "train", help=text, description=f"{text.capitalize()}.", epilog=CHAR_RNN, formatter_class=style
+    )
+    command.set_defaults(run=_train)
+    _add_training(command)
+
+    text = "let a trained model write"
+    command = commands.add_parser(
+        "sample", help=text, description=f"{text.capitalize()}.", formatter_class=style
+    )
+    command.set_defaults(run=_sample)
+    default = OUT / "model.npz"
+    command.add_argument(
+        "--model", type=Path, metavar="NPZ", default=default, help=f"the model (default: {default})"
+    )
+    command.add_argument("--prime", metavar="TEXT", help="text to continue (default: the start of a line)")
+    command.add_argument("--length", type=int, default=500, help="characters to write (default: 500)")
+    command.add_argument(
+        "--temperature", type=float, default=0.7, help="low is safe, high is bold, 0 is greedy (default: 0.7)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
+    return parser
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    from .study import Settings
+    from .study.settings import option_name
+
+    command.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="UTF-8 text (default: the source of Python's standard library)",
+    )
+    folder = command.add_argument_group("files")
+    folder.add_argument(
+        "--out",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="FOLDER",
+        help=f"where everything goes (default: {OUT})",
+    )
+    # Options that are not given stay absent, so that --resume can tell them from defaults.
+    absent: dict[str, Any] = {"default": argparse.SUPPRESS, "action": "store_true"}
+    folder.add_argument("--resume", help="go on with the unfinished training in the folder", **absent)
+    folder.add_argument("--overwrite", help="replace an earlier training in the folder", **absent)
+    group = command.add_argument_group("network and training")
+    for f in fields(Settings):
+        properties = f.metadata
+        choices = properties.get("choices")
+        names = choices() if callable(choices) else choices
+        metavar = "NAME" if names else "N" if properties["kind"] is int else "X"
+        text = properties["help"] + (f": {', '.join(names)}" if names else "")
+        text += (
+            ""
+            if f.default is None
+            else f" (default: {f.default:g})"
+            if _is_number(f.default)
+            else f" (default: {f.default})"
+        )
+        group.add_argument(
+            option_name(f.name),
+            type=properties["kind"],
+            default=argparse.SUPPRESS,
+            metavar=metavar,
+            help=text,
+        )
+
+
+def _setting_names(*without: str) -> tuple[str, ...]:
+    from .study import Settings
+
+    return tuple(f.name for f in fields(Settings) if f.name not in without)
+
+
+def _refuse(options: argparse.Namespace, reason: str, names: Sequence[str]) -> None:
+    for name in names:
+        if hasattr(options, name):
+            raise UsageError(f"{reason}: --{name.replace('_', '-')} cannot be given with it")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    return " ".join(str(error).split())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,28 @@
+"""The main job: train a character model on a text, take it apart, and report what it is like inside."""
+
+from .corpus import Corpus, load_corpus
+from .measure import Layer, Measurements, measure
+from .model_file import CharacterModel, load_model, save_model
+from .pipeline import history_beside, prepare_folder, study
+from .report import write_report
+from .settings import Settings
+from .train import Trained, settings_of, train
+
+__all__ = [
+    "CharacterModel",
+    "Corpus",
+    "Layer",
+    "Measurements",
+    "Settings",
+    "Trained",
+    "history_beside",
+    "load_corpus",
+    "load_model",
+    "measure",
+    "prepare_folder",
+    "save_model",
+    "settings_of",
+    "study",
+    "train",
+    "write_report",
+]

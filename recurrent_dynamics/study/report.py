@@ -1,0 +1,192 @@
+"""The report of a study: one HTML file with its figures inside."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from ..dynamics import Diagnosis, Saturation, diagnose
+from ..training import History
+from ..training.files import write_atomically
+from ..training.tree import named_leaves
+from . import captions, figures
+from .corpus import STANDARD_LIBRARY, Corpus
+from .measure import Measurements
+from .model_file import CharacterModel
+
+TEMPLATE = Path(__file__).with_name("report.html")
+SAMPLE_LENGTH = 700
+TEMPERATURES = (0.5, 1.0)
+
+
+def write_report(
+    path: Path, trained: CharacterModel, corpus: Corpus, found: Measurements, history: History | None
+) -> Diagnosis:
+    """Write the report, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Of the HTML file.
+    trained
+        The model.
+    corpus
+        The text it was studied on.
+    found
+        What was measured.
+    history
+        Of its training; the figures over training are left out if None.
+
+    Returns
+    -------
+    Diagnosis
+        What the two sentences at the top say.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+    settings = trained.settings
+    norms = history["grad_norm"] if history is not None else None
+    diagnosis = diagnose([layer.flow for layer in found.layers], settings.truncation, norms)
+    page = Template(TEMPLATE.read_text("utf-8")).substitute(
+        title=html.escape(
+            f"What {settings.layers} x {settings.hidden} {settings.cell} learnt from {corpus.name}"
+        ),
+        verdict=diagnosis.verdict,
+        sentences=html.escape(" ".join(diagnosis.sentences)),
+        rule=html.escape(diagnosis.rule),
+        facts=_definitions(_facts(trained, corpus, found)),
+        sections="\n".join(_sections(trained, corpus, found, history)),
+        settings=html.escape(json.dumps(settings.to_json(), indent=1)),
+    )
+    write_atomically(path, lambda file: file.write(page.encode("utf-8")))
+    return diagnosis
+
+
+def _facts(trained: CharacterModel, corpus: Corpus, found: Measurements) -> list[tuple[str, str]]:
+    settings, facts = trained.settings, trained.facts
+    source = STANDARD_LIBRARY if trained.source is None else Path(trained.source).name
+    size = sum(array.size for _, array in named_leaves(trained.params))
+    held_out, characters = len(corpus.validation), len(trained.vocabulary)
+    rows = [
+        (
+            "Network",
+            f"{settings.layers} layers of {settings.hidden} units, {settings.cell}; {size:,} parameters",
+        ),
+        ("Trained on", f"{source}; {characters} different characters"),
+        (
+            "Training",
+            f"{facts['updates']:,} updates ({facts['epochs']:.1f} epochs) in {_duration(facts['seconds'])}, "
+            f"{settings.batch} windows of {settings.truncation} steps each, {settings.optimizer}",
+        ),
+        (
+            "Measured on",
+            f"{found.windows} windows of {found.window} steps from the last {held_out:,} characters",
+        ),
+    ]
+    if facts.get("validation_bits") is not None:
+        rows.append(("Validation", f"{facts['validation_bits']:.3f} bits per character"))
+    if corpus.name != source or corpus.unknown:
+        rows.append(
+            ("Studied on", f"{corpus.name}; {corpus.unknown:,} characters unknown to the model left out")
+        )
+    return rows
+
+
+def _sections(
+    trained: CharacterModel, corpus: Corpus, found: Measurements, history: History | None
+) -> Iterable[str]:
+    settings = trained.settings
+    learnt = [_samples(trained, corpus)]
+    if history is not None and len(history):
+        curve = _figure(figures.learning_curve(history), captions.LEARNING_CURVE)
+        learnt.insert(0, curve)
+    else:
+        learnt.insert(0, f"<p>{captions.NO_HISTORY}</p>")
+    yield _section("What it learnt", *learnt)
+    flow = captions.GRADIENT_FLOW.format(windows=found.windows, truncation=settings.truncation)
+    yield _section(
+        "How far back gradients reach", _figure(figures.gradient_flow(found, settings.truncation), flow)
+    )
+    products = [
+        _figure(figures.singular_values(found), captions.SINGULAR_VALUES.format(sequences=found.sequences))
+    ]
+    paths = figures.paths(found)
+    products.append(_figure(paths, captions.PATHS) if paths else f"<p>{captions.NO_PATH}</p>")
+    yield _section("What many steps do to a perturbation", *products)
+    units = [_table(found)]
+    saturation, scales = figures.saturation(found), figures.time_scales(found)
+    if not any(layer.gates for layer in found.layers):
+        units.insert(0, f"<p>{captions.NO_GATES.format(cell=settings.cell)}</p>")
+    if saturation:
+        units.insert(0, _figure(saturation, captions.SATURATION))
+    units.append(_figure(scales, captions.TIME_SCALES) if scales else f"<p>{captions.NO_TIME_SCALES}</p>")
+    yield _section("Saturated, dead and slow units", *units)
+    if history is not None and len(history):
+        limit = settings.clip if settings.clip and settings.clip_by == "norm" else None
+        clipped = float(np.mean(history["clipped_norm"] < history["grad_norm"]))
+        text = captions.OPTIMIZATION.format(clipped=clipped)
+        yield _section("The path of the weights", _figure(figures.optimization(history, limit), text))
+
+
+def _samples(trained: CharacterModel, corpus: Corpus) -> str:
+    prime = corpus.vocabulary.decode(corpus.validation[:300])
+    shown = prime[-60:]
+    parts = []
+    for temperature in TEMPERATURES:
+        text = trained.sample(prime, SAMPLE_LENGTH, temperature, trained.settings.seed)
+        parts.append(
+            f"<div><h3>temperature {temperature:g}</h3>"
+            f"<pre><span class='prime'>{html.escape(shown)}</span>{html.escape(text)}</pre></div>"
+        )
+    return f"<figure><div class='samples'>{''.join(parts)}</div><figcaption>{captions.SAMPLES}</figcaption></figure>"
+
+
+def _table(found: Measurements) -> str:
+    head = "".join(
+        f"<th>{name}</th>" for name in ("", "mean", "saturated low", "saturated high", "dead units")
+    )
+    rows = []
+    for index, layer in enumerate(found.layers):
+        for result in (*layer.gates, *layer.states):
+            what = "state" if result in layer.states else "gate"
+            rows.append(
+                f"<tr><th>layer {index + 1}, {what} {html.escape(result.name)}</th>{_cells(result)}</tr>"
+            )
+    body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"<figure class='table'>{body}<figcaption>{captions.UNITS}</figcaption></figure>"
+
+
+def _cells(result: Saturation) -> str:
+    ranged = result.thresholds is not None
+    values = (
+        f"{result.mean.mean():.2f}",
+        f"{result.low.mean():.0%}" if ranged else "–",
+        f"{result.high.mean():.0%}" if ranged else "–",
+        f"{int(result.dead.sum())} of {len(result.dead)}",
+    )
+    return "".join(f"<td>{v}</td>" for v in values)
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section><h2>{html.escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _figure(svg: str, caption: str) -> str:
+    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
+
+
+def _definitions(rows: Iterable[tuple[str, Any]]) -> str:
+    return "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd>" for k, v in rows)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,147 @@
+"""Train a character model and keep what was learnt in a folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Streams, Vocabulary
+from ..training import Checkpoint, History, fit, load_checkpoint
+from .corpus import Corpus
+from .model_file import CharacterModel, build, save_model
+from .settings import Settings
+
+MODEL, HISTORY, CHECKPOINT, REPORT = "model.npz", "history.csv", "checkpoint.npz", "report.html"
+VALIDATIONS = 12  # in the course of a training, at least
+VALIDATION_STREAMS = 10  # few and long: a stream begins without knowing what came before
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and how it came about."""
+
+    character_model: CharacterModel
+    history: History
+    stopped_by: str
+
+
+def train(
+    settings: Settings,
+    corpus: Corpus,
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: bool | None = None,
+    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+) -> Trained:
+    """Train a model; write model.npz and history.csv, and while it is not finished checkpoint.npz.
+
+    The model that is kept is the one of the lowest validation loss. After Ctrl-C, or after `settings.minutes`, what
+    was learnt is kept all the same, and `resume=True` goes on: a run that is resumed gives the same numbers, bit for
+    bit, as one left alone.
+
+    Parameters
+    ----------
+    settings
+        What is trained and how.
+    corpus
+        The text.
+    folder
+        An existing folder.
+    resume
+        Go on from the checkpoint in the folder, whose settings must be the same except for `minutes`.
+    progress
+        A progress bar on stderr; by default if that is a terminal.
+    say
+        Takes a line for people.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    OSError
+        When a file cannot be written.
+    ValueError
+        When the text is too short, or there is nothing to resume.
+    DivergenceError
+        When the loss becomes infinite or NaN.
+    """
+    corpus.check_size(settings.batch, settings.truncation)
+    model = build(settings, corpus.vocabulary)
+    data = Streams(corpus.training, settings.batch, settings.truncation)
+    held_out = Streams(corpus.validation, VALIDATION_STREAMS, 10 * settings.truncation, partial=True)
+    updates = settings.number_of_updates(data.batches_per_epoch)
+    path = folder / CHECKPOINT
+    say(
+        f"training {settings.layers} x {settings.hidden} {settings.cell} on {corpus.name}: {updates} updates, "
+        f"{updates / data.batches_per_epoch:.1f} epochs of {len(corpus.training):,} characters"
+    )
+    result = fit(
+        model,
+        model.init(rng=settings.seed),
+        data,
+        optimizer=settings.make_optimizer(),
+        learning_rate=settings.make_schedule(updates, data.batches_per_epoch),
+        updates=updates,
+        minutes=settings.minutes,
+        clip_norm=settings.clip or None if settings.clip_by == "norm" else None,
+        clip_value=settings.clip or None if settings.clip_by == "value" else None,
+        rng=settings.seed,
+        validation=held_out,
+        validate_every=max(1, min(data.batches_per_epoch, updates // VALIDATIONS)),
+        checkpoint=path,
+        resume=resume,
+        extra=_described(settings, corpus),
+        progress=progress,
+    )
+    losses = result.history.validation["loss"]
+    facts = {
+        "updates": result.update,
+        "epochs": result.update / data.batches_per_epoch,
+        "seconds": float(result.history["seconds"][-1]) if len(result.history) else 0.0,
+        "validation_bits": float(losses.min() / np.log(2)) if len(losses) else None,
+        "stopped_by": result.stopped_by,
+    }
+    params = result.params if result.best_params is None else result.best_params
+    character_model = CharacterModel(settings, corpus.vocabulary, params, corpus.source, facts)
+    save_model(folder / MODEL, character_model)
+    result.history.write_csv(folder / HISTORY)
+    if result.stopped_by == "updates":
+        path.unlink(missing_ok=True)
+    return Trained(character_model, result.history, result.stopped_by)
+
+
+def settings_of(folder: Path, minutes: float | None = None) -> tuple[Settings, str | None, Vocabulary, str]:
+    """Settings, source, vocabulary and digest of the text of the unfinished training in a folder.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise ValueError(f"{folder}: no unfinished training to resume there")
+    kept: Checkpoint = load_checkpoint(path)
+    try:
+        extra: dict[str, Any] = kept.extra
+        settings = replace(Settings.from_json(extra["settings"]), minutes=minutes)
+        return settings, extra["source"], Vocabulary.from_list(extra["vocabulary"]), str(extra["digest"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a checkpoint of a study") from error
+
+
+def _described(settings: Settings, corpus: Corpus) -> dict[str, Any]:
+    return {
+        "settings": settings.to_json(),
+        "source": corpus.source,
+        "vocabulary": corpus.vocabulary.to_list(),
+        "digest": corpus.digest,
+    }
