@@ -34,9 +34,8 @@ def run_examples(tests: list[doctest.DocTest]) -> None:
     """Run doctests and fail with the report of those that went wrong."""
     runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
     report: list[str] = []
-    for test in tests:
-        runner.run(test, out=report.append)
-    if runner.summarize(verbose=False).failed:
+    failed = sum(runner.run(test, out=report.append).failed for test in tests)
+    if failed:
         pytest.fail("".join(report), pytrace=False)
 
 

@@ -15,12 +15,12 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imported_names(tree: ast.AST) -> set[str]:
-    """Return every dotted name that an import statement of the module reaches for."""
+    """Return every dotted name that a module's absolute import statements reach for."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
 
