@@ -1,0 +1,19 @@
+"""Layers around the recurrence: embedding, deep stacks, readout, losses, sampling."""
+
+from .batch import Batch
+from .embedding import embed, embedding_gradient
+from .losses import cross_entropy, mean_squared_error
+from .model import Model, ModelGradients, ModelRun
+from .sampling import generate
+
+__all__ = [
+    "Batch",
+    "Model",
+    "ModelGradients",
+    "ModelRun",
+    "cross_entropy",
+    "embed",
+    "embedding_gradient",
+    "generate",
+    "mean_squared_error",
+]

@@ -1,0 +1,67 @@
+"""What a model is trained on in one update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Batch(NamedTuple):
+    """Inputs and targets of one update, time first.
+
+    Attributes
+    ----------
+    inputs : ndarray
+        Class indices (T, B), or real numbers (T, B, N).
+    targets : ndarray
+        Class indices (T, B) for the cross-entropy, real numbers (T, B, K) for the mean squared error.
+    mask : ndarray, optional
+        Weights (T, B) of the losses, boolean or non-negative; every loss counts when absent.
+    lengths : ndarray, optional
+        Valid steps (B,) of each sequence. Losses beyond them do not count.
+    reset : ndarray, optional
+        Boolean (T, B): where the state returns to the initial one before the step.
+
+    Examples
+    --------
+    >>> batch = Batch(np.array([[0], [1]]), np.array([[1], [0]]), lengths=np.array([1]))
+    >>> batch.weights()
+    array([[ True],
+           [False]])
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+    mask: NDArray[Any] | None = None
+    lengths: NDArray[Any] | None = None
+    reset: NDArray[Any] | None = None
+
+    def weights(self) -> NDArray[Any] | None:
+        """Weights (T, B) of the losses: the mask, and zero beyond the lengths; None when every loss counts."""
+        if self.lengths is None:
+            return None if self.mask is None else np.asarray(self.mask)
+        valid = np.arange(len(self.inputs))[:, None] < np.asarray(self.lengths)
+        return valid if self.mask is None else np.where(valid, self.mask, 0)
+
+    def weight(self) -> float:
+        """Sum of the weights: how many losses the mean is taken over."""
+        weights = self.weights()
+        return (
+            float(np.prod(self.targets.shape[:2]))
+            if weights is None
+            else float(weights.sum(dtype=np.float64))
+        )
+
+
+def as_batch(batch: Batch | Sequence[Any]) -> Batch:
+    """Take a tuple (inputs, targets[, mask[, lengths[, reset]]]) for a Batch."""
+    if isinstance(batch, Batch):
+        return batch
+    if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 5:
+        raise TypeError(
+            f"batch: expected a Batch or a tuple (inputs, targets[, mask]), got {type(batch).__name__}"
+        )
+    return Batch(*batch)

@@ -1,0 +1,139 @@
+"""Losses as functions of arrays, each returned together with its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def cross_entropy(
+    logits: NDArray[Any], targets: ArrayLike, mask: ArrayLike | None = None
+) -> tuple[float, NDArray[Any]]:
+    """Mean negative log-likelihood of class indices under a softmax, and its gradient.
+
+    Parameters
+    ----------
+    logits : ndarray (..., V)
+        Unnormalized log-probabilities, float32 or float64.
+    targets : array_like of int (...)
+        Class indices in 0..V-1. Where the mask is zero any index is accepted.
+    mask : array_like (...), optional
+        Non-negative weights of the losses. The mean is over their sum.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    d_logits : ndarray (..., V)
+        Derivative of the loss by the logits, in their dtype.
+
+    Raises
+    ------
+    TypeError
+        When the targets are not integers.
+    ValueError
+        When shapes do not agree, an index is out of range, or the weights are negative or all zero.
+
+    Examples
+    --------
+    >>> loss, gradient = cross_entropy(np.zeros((1, 4)), [2])
+    >>> round(loss / np.log(4), 12)
+    1.0
+    >>> gradient
+    array([[ 0.25,  0.25, -0.75,  0.25]])
+    """
+    logits = np.asarray(logits)
+    if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
+        raise TypeError(f"logits: expected float32 or float64 (..., V), got {logits.dtype} {logits.shape}")
+    targets = np.asarray(targets)
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"targets: expected class indices (integers), got {targets.dtype}")
+    if targets.shape != logits.shape[:-1]:
+        raise ValueError(f"targets: expected shape {logits.shape[:-1]} as the logits, got {targets.shape}")
+    classes = logits.shape[-1]
+    weights = _normalized_weights(mask, targets.shape)
+    index = targets.reshape(-1) if mask is None else np.where(weights > 0, targets.reshape(-1), 0)
+    if index.min() < 0 or index.max() >= classes:
+        bad = index.min() if index.min() < 0 else index.max()
+        raise ValueError(f"targets: expected class indices in 0..{classes - 1}, got {bad}")
+
+    # The largest logit is subtracted: exp cannot overflow, and the largest term of the sum is exactly 1.
+    flat = logits.reshape(-1, classes)
+    scale = weights.astype(logits.dtype)
+    rows = np.arange(len(flat))
+    with np.errstate(invalid="ignore", over="ignore"):
+        d_logits = flat - flat.max(axis=1, keepdims=True)
+        picked = d_logits[rows, index]
+        np.exp(d_logits, out=d_logits)
+        sums = d_logits @ np.ones(classes, logits.dtype)
+        losses = np.log(sums) - picked
+        d_logits *= (scale / sums)[:, None]
+        d_logits[rows, index] -= scale
+        if mask is not None:
+            losses[weights == 0] = 0  # a masked loss may be infinite or NaN
+            d_logits[weights == 0] = 0
+    return float(losses.astype(np.float64) @ weights), d_logits.reshape(logits.shape)
+
+
+def mean_squared_error(
+    output: NDArray[Any], targets: ArrayLike, mask: ArrayLike | None = None
+) -> tuple[float, NDArray[Any]]:
+    """Mean of (output - targets)^2 over all entries, and its gradient.
+
+    Parameters
+    ----------
+    output, targets : ndarray (..., K)
+        Of one shape, float32 or float64.
+    mask : array_like (...), optional
+        Non-negative weights of the vectors of K entries. The mean is over their sum times K.
+
+    Returns
+    -------
+    loss : float
+    d_output : ndarray (..., K)
+
+    Raises
+    ------
+    TypeError, ValueError
+        When dtype or shapes do not agree, or the weights are negative or all zero.
+
+    Examples
+    --------
+    >>> mean_squared_error(np.array([[1.0, 3.0]]), np.array([[0.0, 3.0]]))
+    (0.5, array([[1., 0.]]))
+    """
+    output = np.asarray(output)
+    if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
+        raise TypeError(f"output: expected float32 or float64 (..., K), got {output.dtype} {output.shape}")
+    targets = np.asarray(targets, output.dtype)
+    if targets.shape != output.shape:
+        raise ValueError(f"targets: expected shape {output.shape} as the output, got {targets.shape}")
+    weights = _normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = output - targets
+        if mask is not None:
+            error[weights[..., 0] == 0] = 0  # a masked entry may be infinite or NaN
+        d_output = error * (weights * (2 / output.shape[-1])).astype(output.dtype)
+        loss = 0.5 * np.vdot(d_output.astype(np.float64), error)
+    return float(loss), d_output
+
+
+def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Weight of each loss in the mean, flat; they sum to 1."""
+    if mask is None:
+        count = int(np.prod(shape))
+        if count == 0:
+            raise ValueError(f"targets: expected at least one loss, got shape {shape}")
+        return np.full(count, 1 / count)
+    weights = np.asarray(mask)
+    if weights.dtype.kind not in "biuf":
+        raise TypeError(f"mask: expected booleans or real weights, got {weights.dtype}")
+    if weights.shape != shape:
+        raise ValueError(f"mask: expected shape {shape}, one weight per loss, got {weights.shape}")
+    flat = weights.reshape(-1).astype(np.float64)
+    total = flat.sum()
+    if not (np.isfinite(total) and total > 0 and flat.min() >= 0):
+        raise ValueError("mask: expected finite weights >= 0, at least one of them > 0")
+    return flat / total

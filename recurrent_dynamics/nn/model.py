@@ -1,0 +1,389 @@
+"""A stack of recurrent layers between an embedding and a linear readout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells import Cell
+from ..engine import backward, forward
+from ..engine.linear import linear, linear_adjoint
+from .batch import Batch, as_batch
+from .embedding import embed, embedding_gradient
+from .losses import cross_entropy, mean_squared_error
+
+LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
+State = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """What `Model.forward` computed; nothing that runs later changes it.
+
+    Attributes
+    ----------
+    output : ndarray (T, B, V)
+        The readout: logits, or predicted numbers.
+    runs : list
+        The run of each layer, as `rd.forward` returns it.
+    final : list of dict
+        The state of each layer after the last step.
+    indices : ndarray (T, B) or None
+        Class indices that went through the embedding.
+    dropout : list of (ndarray or None)
+        The factors that each layer's input was multiplied with.
+    readout : ndarray (V, H)
+        The weights of the readout.
+    """
+
+    output: NDArray[Any]
+    runs: list[Any]
+    final: list[State]
+    indices: NDArray[Any] | None
+    dropout: list[NDArray[Any] | None]
+    readout: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ModelGradients:
+    """What `Model.backward` computed.
+
+    Attributes
+    ----------
+    params : dict
+        Nested as the parameters.
+    layers : list
+        The gradients of each layer, as `rd.backward` returns them, with `states` (T, B, H) per slot.
+    initial : list of dict
+        Derivative by the initial state of each layer.
+    inputs : ndarray (T, B, N)
+        Derivative by the input of the first layer: the embedded indices, or the real inputs.
+    """
+
+    params: dict[str, Any]
+    layers: list[Any]
+    initial: list[State]
+    inputs: NDArray[Any]
+
+
+class Model:
+    """Embedding, recurrent layers with dropout between them, linear readout, loss.
+
+    Parameters
+    ----------
+    cells : Cell or sequence of Cell
+        One cell a layer, the first reads the input.
+    hidden_size : int or sequence of int
+        Units of each layer.
+    input_size : int, optional
+        Width N of real inputs (T, B, N). Exactly one of `input_size` and `vocabulary_size` is given.
+    vocabulary_size : int, optional
+        Number of classes V of inputs (T, B) of class indices.
+    output_size : int, optional
+        Width of the readout; the vocabulary size when there is one.
+    embedding_size : int, optional
+        Width E of the embedding, min(V, H of the first layer) when absent. With E = V it spans the same
+        functions as one-hot input.
+    dropout : float
+        Rate in [0, 1) between layers: inverted, so that evaluation needs no scaling. Drawn only when a
+        generator is given to `forward`.
+    loss : {"cross_entropy", "mean_squared_error"}
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> model = Model([rd.cells.lstm(), rd.cells.lstm()], hidden_size=8, vocabulary_size=5)
+    >>> params = model.init(rng=0)
+    >>> list(params), params["embedding"]["table"].shape
+    (['embedding', 'layers', 'readout'], (5, 5))
+    >>> inputs = np.array([[0], [1], [2]])
+    >>> loss, grads = model.loss_and_grad(params, (inputs, inputs))
+    >>> grads["readout"]["W"].shape
+    (5, 8)
+    """
+
+    def __init__(
+        self,
+        cells: Cell | Sequence[Cell],
+        hidden_size: int | Sequence[int],
+        input_size: int | None = None,
+        vocabulary_size: int | None = None,
+        output_size: int | None = None,
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        loss: str = "cross_entropy",
+    ) -> None:
+        self.cells = [cells] if isinstance(cells, Cell) else list(cells)
+        if not self.cells or not all(isinstance(c, Cell) for c in self.cells):
+            raise TypeError("cells: expected a Cell or a sequence of at least one Cell")
+        widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
+        if len(widths) != len(self.cells):
+            raise ValueError(
+                f"hidden_size: expected one for each of {len(self.cells)} layers, got {len(widths)}"
+            )
+        self.hidden_size = [_positive("hidden_size", w) for w in widths]
+        if (input_size is None) == (vocabulary_size is None):
+            raise ValueError(
+                "expected exactly one of input_size (real inputs) and vocabulary_size (class indices)"
+            )
+        self.vocabulary_size = (
+            None if vocabulary_size is None else _positive("vocabulary_size", vocabulary_size)
+        )
+        self.embedding_size: int | None = None
+        if self.vocabulary_size is not None:
+            default = min(self.vocabulary_size, self.hidden_size[0])
+            self.embedding_size = _positive(
+                "embedding_size", default if embedding_size is None else embedding_size
+            )
+        elif embedding_size is not None:
+            raise ValueError("embedding_size: real inputs have no embedding; give vocabulary_size instead")
+        self.input_size = _positive("input_size", self.embedding_size if input_size is None else input_size)
+        if output_size is None and vocabulary_size is None:
+            raise ValueError("output_size: expected a width, since there is no vocabulary to take it from")
+        self.output_size = _positive("output_size", vocabulary_size if output_size is None else output_size)
+        self.layer_inputs: list[int] = []  # width of what each layer reads
+        width = self.input_size
+        for cell, hidden in zip(self.cells, self.hidden_size, strict=True):
+            self.layer_inputs.append(width)
+            width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
+        self.readout_inputs = width
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout}")
+        if dropout and len(self.cells) == 1:
+            raise ValueError(
+                "dropout: acts between layers, but there is only one; set it to 0 or stack layers"
+            )
+        self.dropout = float(dropout)
+        if loss not in LOSSES:
+            raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
+        self.loss_name = loss
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"{c.name} {h}" for c, h in zip(self.cells, self.hidden_size, strict=True))
+        source = f"{self.vocabulary_size} classes" if self.vocabulary_size else f"{self.input_size} inputs"
+        return f"Model({source} -> {layers} -> {self.output_size}, {self.loss_name})"
+
+    def init(
+        self, rng: int | np.random.Generator = 0, dtype: str | np.dtype[Any] = "float32"
+    ) -> dict[str, Any]:
+        """Draw parameters.
+
+        The table is standard normal, each layer as its cell draws it, the readout uniform in +-1/sqrt(H).
+
+        Parameters
+        ----------
+        rng : int or Generator
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        dict
+            ``{"embedding": {"table": (V, E)}, "layers": {"0": ..., "1": ...}, "readout": {"W": (V, H), "b": (V,)}}``,
+            without "embedding" for real inputs.
+        """
+        kind = np.dtype(dtype)
+        if kind not in (np.float32, np.float64):
+            raise ValueError(f"dtype: expected float32 or float64, got {kind}")
+        rng = np.random.default_rng(rng)
+        params: dict[str, Any] = {}
+        if self.vocabulary_size is not None:
+            table = rng.standard_normal((self.vocabulary_size, self.input_size))
+            params["embedding"] = {"table": table.astype(kind)}
+        params["layers"] = {
+            str(i): cell.init(input_size=n, hidden_size=h, rng=rng, dtype=kind.name)
+            for i, (cell, n, h) in enumerate(
+                zip(self.cells, self.layer_inputs, self.hidden_size, strict=True)
+            )
+        }
+        bound = 1 / np.sqrt(self.readout_inputs)
+        params["readout"] = {
+            "W": rng.uniform(-bound, bound, (self.output_size, self.readout_inputs)).astype(kind),
+            "b": rng.uniform(-bound, bound, self.output_size).astype(kind),
+        }
+        return params
+
+    def forward(
+        self,
+        params: Mapping[str, Any],
+        inputs: NDArray[Any],
+        initial: Sequence[State] | None = None,
+        lengths: NDArray[Any] | None = None,
+        reset: NDArray[Any] | None = None,
+        dropout_rng: np.random.Generator | None = None,
+    ) -> ModelRun:
+        """Run the model through a window of time.
+
+        Parameters
+        ----------
+        params : dict
+        inputs : ndarray
+            Class indices (T, B), or real numbers (T, B, N).
+        initial : sequence of dict, optional
+            The state of each layer before the first step, as `ModelRun.final` holds it; zero when absent.
+        lengths, reset : ndarray, optional
+            As in `rd.forward`.
+        dropout_rng : Generator, optional
+            Draws the dropout; absent in evaluation.
+
+        Returns
+        -------
+        ModelRun
+        """
+        inputs = np.asarray(inputs)
+        indices = None
+        x = inputs
+        if self.vocabulary_size is not None:
+            if inputs.ndim != 2:
+                raise ValueError(f"inputs: expected class indices (T, B), got shape {inputs.shape}")
+            indices = inputs.copy()
+            x = embed(params["embedding"]["table"], indices)
+        elif inputs.ndim != 3 or inputs.shape[2] != self.input_size:
+            raise ValueError(
+                f"inputs: expected real numbers (T, B, {self.input_size}), got shape {inputs.shape}"
+            )
+        if initial is not None and len(initial) != len(self.cells):
+            raise ValueError(f"initial: expected the states of {len(self.cells)} layers, got {len(initial)}")
+        runs: list[Any] = []
+        masks: list[NDArray[Any] | None] = []
+        for i, cell in enumerate(self.cells):
+            mask = None
+            if i > 0 and self.dropout and dropout_rng is not None:
+                mask = self._draw_dropout(dropout_rng, x.shape, x.dtype)
+                x = x * mask
+            masks.append(mask)
+            state = None if initial is None else initial[i]
+            runs.append(
+                forward(cell, params["layers"][str(i)], x, initial=state, lengths=lengths, reset=reset)
+            )
+            x = runs[-1].output
+        weights = params["readout"]["W"].copy()
+        output = linear(x, weights, params["readout"]["b"])
+        return ModelRun(output, runs, [r.final for r in runs], indices, masks, weights)
+
+    def backward(
+        self,
+        run: ModelRun,
+        d_output: NDArray[Any] | None,
+        d_final: Sequence[State | None] | None = None,
+    ) -> ModelGradients:
+        """Backpropagate through time.
+
+        Parameters
+        ----------
+        run : ModelRun
+        d_output : ndarray (T, B, V) or None
+            Derivative of the loss by the readout.
+        d_final : sequence of (dict or None), optional
+            Derivative by the final state of each layer.
+
+        Returns
+        -------
+        ModelGradients
+        """
+        if d_output is None:
+            d_output = np.zeros_like(run.output)
+        if d_output.shape != run.output.shape or d_output.dtype != run.output.dtype:
+            raise ValueError(
+                f"d_output: expected {run.output.dtype} {run.output.shape}, got {d_output.dtype} {d_output.shape}"
+            )
+        if d_final is not None and len(d_final) != len(self.cells):
+            raise ValueError(
+                f"d_final: expected one for each of {len(self.cells)} layers, got {len(d_final)}"
+            )
+        d, d_weights, d_bias = linear_adjoint(d_output, run.runs[-1].output, run.readout)
+        layers: list[Any] = []
+        for i in reversed(range(len(self.cells))):
+            try:
+                layers.append(backward(run.runs[i], d, d_final=None if d_final is None else d_final[i]))
+            except ValueError:
+                if np.isfinite(d).all():
+                    raise
+                raise FloatingPointError(f"the gradient of the output of layer {i} is not finite") from None
+            d = layers[-1].x
+            mask = run.dropout[i]
+            if mask is not None:
+                d = d * mask
+        layers.reverse()
+        params: dict[str, Any] = {}
+        if run.indices is not None and self.vocabulary_size is not None:
+            params["embedding"] = {"table": embedding_gradient(run.indices, d, self.vocabulary_size)}
+        params["layers"] = {str(i): dict(g.params) for i, g in enumerate(layers)}
+        params["readout"] = {"W": d_weights, "b": d_bias}
+        return ModelGradients(params, layers, [g.initial for g in layers], d)
+
+    def score(self, output: NDArray[Any], batch: Batch | Sequence[Any]) -> tuple[float, NDArray[Any]]:
+        """Mean loss of the readout over a batch, and its gradient (T, B, V)."""
+        batch = as_batch(batch)
+        return LOSSES[self.loss_name](output, batch.targets, batch.weights())
+
+    def differentiate(
+        self,
+        params: Mapping[str, Any],
+        batch: Batch | Sequence[Any],
+        initial: Sequence[State] | None = None,
+        dropout_rng: np.random.Generator | None = None,
+    ) -> tuple[float, ModelRun, ModelGradients]:
+        """Mean loss of a batch with the run and the gradients behind it.
+
+        Raises
+        ------
+        FloatingPointError
+            When the loss, a state or a gradient becomes infinite or NaN.
+        """
+        batch = as_batch(batch)
+        run = self.forward(params, batch.inputs, initial, batch.lengths, batch.reset, dropout_rng)
+        loss, d_output = self.score(run.output, batch)
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss}")
+        return loss, run, self.backward(run, d_output)
+
+    def loss_and_grad(
+        self,
+        params: Mapping[str, Any],
+        batch: Batch | Sequence[Any],
+        initial: Sequence[State] | None = None,
+        dropout_rng: np.random.Generator | None = None,
+    ) -> tuple[float, dict[str, Any]]:
+        """Mean loss of a batch (in nats for the cross-entropy) and its gradient by the parameters.
+
+        Parameters
+        ----------
+        params : dict
+        batch : Batch or tuple
+            (inputs, targets[, mask[, lengths[, reset]]]).
+        initial : sequence of dict, optional
+        dropout_rng : Generator, optional
+
+        Returns
+        -------
+        loss : float
+        grads : dict
+            Nested as the parameters.
+        """
+        loss, _, gradients = self.differentiate(params, batch, initial, dropout_rng)
+        return loss, gradients.params
+
+    def loss(
+        self, params: Mapping[str, Any], batch: Batch | Sequence[Any], initial: Sequence[State] | None = None
+    ) -> float:
+        """Mean loss of a batch, without dropout."""
+        batch = as_batch(batch)
+        run = self.forward(params, batch.inputs, initial, batch.lengths, batch.reset)
+        return self.score(run.output, batch)[0]
+
+    def _draw_dropout(
+        self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
+        # Drawn in single precision for both dtypes, so that the same units fall.
+        keep = rng.random(shape, dtype=np.float32) >= self.dropout
+        return keep * dtype.type(1 / (1 - self.dropout))
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    return int(value)

@@ -1,0 +1,237 @@
+"""The model: gradients, batches, dropout, sampling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.nn import Batch, Model, generate
+
+
+def character_model(dropout=0.0):
+    return Model([rd.cells.lstm(), rd.cells.lstm()], hidden_size=[5, 4], vocabulary_size=6, dropout=dropout)
+
+
+def character_batch(rng, steps=7, batch=3, **options):
+    text = rng.integers(0, 6, (steps + 1, batch))
+    return Batch(text[:-1].copy(), text[1:].copy(), **options)
+
+
+def real_model(loss="mean_squared_error"):
+    return Model(rd.cells.lstm(), hidden_size=4, input_size=2, output_size=3, loss=loss)
+
+
+def check_gradient(model, params, batch, rng, **options):
+    """Slope along random directions by central differences, against the gradient."""
+    vector, unravel = rd.ravel(params)
+    _, grads = model.loss_and_grad(params, batch, **options)
+    gradient = rd.ravel(grads)[0]
+    for _ in range(3):
+        direction = rng.standard_normal(vector.size)
+        up, down = (model.loss(unravel(vector + h * direction), batch, **options) for h in (1e-6, -1e-6))
+        assert (up - down) / 2e-6 == pytest.approx(gradient @ direction, rel=1e-6, abs=1e-8)
+
+
+def test_gradient_of_a_stack_with_mask_and_initial_state(rng):
+    model = character_model()
+    params = model.init(rng=1, dtype="float64")
+    initial = [{s: rng.standard_normal((3, h)) for s in ("h", "c")} for h in (5, 4)]
+    batch = character_batch(rng, mask=rng.random((7, 3)) < 0.7)
+    check_gradient(model, params, batch, rng, initial=initial)
+
+
+def test_gradient_with_real_inputs_and_squared_error(rng):
+    model = real_model()
+    batch = Batch(rng.standard_normal((5, 2, 2)), rng.standard_normal((5, 2, 3)))
+    check_gradient(model, model.init(rng=1, dtype="float64"), batch, rng)
+
+
+def test_gradient_with_lengths(rng):
+    model = character_model()
+    check_gradient(model, model.init(dtype="float64"), character_batch(rng, lengths=np.array([7, 3, 1])), rng)
+
+
+def test_sequences_of_a_batch_do_not_see_what_is_beyond_their_length(rng):
+    model = character_model()
+    params = model.init(dtype="float64")
+    lengths = np.array([7, 3, 1])
+    batch = character_batch(rng, lengths=lengths)
+    alone = [
+        model.loss(params, (batch.inputs[:n, [i]], batch.targets[:n, [i]])) * n for i, n in enumerate(lengths)
+    ]
+    assert model.loss(params, batch) == pytest.approx(sum(alone) / lengths.sum(), rel=1e-12)
+
+
+def test_gradient_by_initial_state_and_final_state(rng):
+    model = character_model()
+    params = model.init(dtype="float64")
+    batch = character_batch(rng)
+    states = lambda: [{s: rng.standard_normal((3, h)) for s in ("h", "c")} for h in (5, 4)]
+    initial, direction, d_final = states(), states(), states()
+
+    def objective(scale):
+        moved = [{s: a[s] + scale * d[s] for s in a} for a, d in zip(initial, direction)]
+        run = model.forward(params, batch.inputs, initial=moved)
+        return sum((f[s] * d[s]).sum() for f, d in zip(run.final, d_final) for s in d)
+
+    grads = model.backward(model.forward(params, batch.inputs, initial=initial), None, d_final)
+    slope = sum((g[s] * d[s]).sum() for g, d in zip(grads.initial, direction) for s in d)
+    assert (objective(1e-6) - objective(-1e-6)) / 2e-6 == pytest.approx(slope, rel=1e-6)
+
+
+def test_two_windows_with_carried_state_are_one(rng):
+    model = character_model()
+    params = model.init(dtype="float64")
+    batch = character_batch(rng)
+    whole = model.forward(params, batch.inputs)
+    first = model.forward(params, batch.inputs[:4])
+    second = model.forward(params, batch.inputs[4:], initial=first.final)
+    np.testing.assert_allclose(np.concatenate([first.output, second.output]), whole.output, atol=1e-13)
+
+
+def test_a_run_outlives_its_parameters(rng):
+    model = character_model()
+    params = model.init()
+    batch = character_batch(rng)
+    _, run, before = model.differentiate(params, batch)
+    inputs = batch.inputs.copy()
+    for array in (
+        params["readout"]["W"],
+        params["embedding"]["table"],
+        params["layers"]["0"]["U"],
+        batch.inputs,
+    ):
+        array[:] = 0
+    after = model.backward(run, model.score(run.output, batch)[1])
+    np.testing.assert_array_equal(rd.ravel(after.params)[0], rd.ravel(before.params)[0])
+    np.testing.assert_array_equal(run.indices, inputs)
+
+
+def test_dropout_of_rate_zero_changes_nothing(rng):
+    model = character_model(dropout=0.0)
+    params, batch = model.init(), character_batch(rng)
+    loss, grads = model.loss_and_grad(params, batch)
+    other, other_grads = model.loss_and_grad(params, batch, dropout_rng=np.random.default_rng(0))
+    assert loss == other == model.loss(params, batch)
+    np.testing.assert_array_equal(rd.ravel(grads)[0], rd.ravel(other_grads)[0])
+
+
+def test_dropout_is_drawn_between_layers_only_in_training(rng):
+    model = character_model(dropout=0.4)
+    params, batch = model.init(dtype="float64"), character_batch(rng, steps=200, batch=10)
+    assert model.forward(params, batch.inputs).dropout == [None, None]
+    first, second = model.forward(params, batch.inputs, dropout_rng=np.random.default_rng(0)).dropout
+    assert first is None
+    assert set(np.unique(second)) == {0.0, 1 / 0.6}
+    assert second.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_gradient_with_dropout(rng):
+    model = character_model(dropout=0.5)
+    params, batch = model.init(dtype="float64"), character_batch(rng)
+    vector, unravel = rd.ravel(params)
+    loss = lambda v: model.loss_and_grad(unravel(v), batch, dropout_rng=np.random.default_rng(3))
+    direction = rng.standard_normal(vector.size)
+    slope = (loss(vector + 1e-6 * direction)[0] - loss(vector - 1e-6 * direction)[0]) / 2e-6
+    assert slope == pytest.approx(rd.ravel(loss(vector)[1])[0] @ direction, rel=1e-6)
+
+
+def test_parameters_are_nested_as_documented():
+    params = character_model().init(rng=0)
+    assert params["embedding"]["table"].shape == (6, 5)
+    assert list(params["layers"]) == ["0", "1"]
+    assert params["layers"]["1"]["W"].shape == (16, 5)
+    assert params["readout"]["W"].shape == (6, 4)
+    assert {a.dtype.name for a in (params["embedding"]["table"], params["readout"]["b"])} == {"float32"}
+    assert rd.ravel(params)[0].dtype == np.float32
+    assert "embedding" not in real_model().init()
+
+
+def test_initialization_is_reproducible():
+    model = character_model()
+    same = [rd.ravel(model.init(rng=seed))[0] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(same[0], same[1])
+    assert (same[0] != same[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "exactly one of input_size"),
+        ({"input_size": 2, "vocabulary_size": 3}, "exactly one of input_size"),
+        ({"input_size": 2}, "output_size"),
+        ({"input_size": 2, "output_size": 1, "embedding_size": 3}, "embedding_size"),
+        ({"vocabulary_size": 3, "dropout": 0.1}, "only one"),
+        ({"vocabulary_size": 3, "dropout": 1.0}, "dropout"),
+        ({"vocabulary_size": 3, "loss": "hinge"}, "cross_entropy, mean_squared_error, got 'hinge'"),
+        ({"vocabulary_size": 0}, "vocabulary_size"),
+        ({"vocabulary_size": 3, "hidden_size": [2, 2]}, "hidden_size"),
+        ({"vocabulary_size": 3, "hidden_size": 2.5}, "hidden_size"),
+    ],
+)
+def test_errors_of_the_constructor(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Model(rd.cells.lstm(), **({"hidden_size": 4} | arguments))
+
+
+def test_errors_of_a_batch(rng):
+    model = character_model()
+    params = model.init()
+    with pytest.raises(TypeError, match="batch: expected"):
+        model.loss(params, np.zeros((3, 2), int))
+    with pytest.raises(ValueError, match=r"inputs: expected class indices \(T, B\)"):
+        model.loss(params, (np.zeros(3, int), np.zeros(3, int)))
+    with pytest.raises(ValueError, match="initial: expected the states of 2 layers"):
+        model.forward(params, np.zeros((3, 2), int), initial=[{}])
+    with pytest.raises(ValueError, match="d_output"):
+        model.backward(model.forward(params, np.zeros((3, 2), int)), np.zeros((3, 2, 5), np.float32))
+    with pytest.raises(ValueError, match=r"inputs: expected real numbers \(T, B, 2\)"):
+        real_model().forward(real_model().init(), np.zeros((3, 2, 1), np.float32))
+
+
+def test_greedy_sampling_takes_the_likeliest_class(rng):
+    model = character_model()
+    params = model.init(rng=3)
+    drawn = generate(model, params, [1, 2, 3], length=6, temperature=0)
+    sequence = [1, 2, 3]
+    for _ in range(6):
+        logits = model.forward(params, np.array(sequence)[:, None]).output[-1, 0]
+        sequence.append(int(np.argmax(logits)))
+    assert sequence[3:] == drawn.tolist()
+
+
+def test_samples_follow_the_softmax_at_a_temperature():
+    model = Model(rd.cells.lstm(), hidden_size=4, vocabulary_size=3)
+    params = model.init()
+    params["readout"]["W"][:] = 0  # every symbol is then independent of the past
+    params["readout"]["b"][:] = [0, 1, -1]
+    drawn = generate(model, params, [0], length=3000, temperature=2.0, rng=1)
+    expected = np.exp(np.array([0, 1, -1]) / 2)
+    np.testing.assert_allclose(np.bincount(drawn) / 3000, expected / expected.sum(), atol=0.03)
+
+
+def test_sampling_is_reproducible_and_extreme_temperatures_work():
+    model = character_model()
+    params = model.init()
+    same = [generate(model, params, [0], length=20, rng=5) for _ in range(2)]
+    np.testing.assert_array_equal(*same)
+    cold = generate(model, params, [0], length=20, temperature=1e-300)
+    np.testing.assert_array_equal(cold, generate(model, params, [0], length=20, temperature=0))
+    assert generate(model, params, [0], length=0).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prime": []}, "prime"),
+        ({"prime": [6]}, "0..5, got 6"),
+        ({"length": -1}, "length"),
+        ({"temperature": -0.5}, "temperature"),
+        ({"temperature": np.nan}, "temperature"),
+    ],
+)
+def test_errors_of_sampling(arguments, message):
+    model = character_model()
+    with pytest.raises(ValueError, match=message):
+        generate(model, model.init(), **({"prime": [0], "length": 1} | arguments))
