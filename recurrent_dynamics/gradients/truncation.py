@@ -1,0 +1,232 @@
+"""Truncated backpropagation through time (Williams and Peng 1990, BPTT(h; h')).
+
+Time is cut into strides of k1 steps. The losses of a stride are backpropagated together, over the last k2 >= k1 steps
+up to the stride's end: every loss counts exactly once, and a loss k steps before the end of its stride sees the past
+k2 - k steps. The state is carried through all of it; only the gradient is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells import Cell
+from ..engine import backward, forward
+
+LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class WindowGradients:
+    """Gradient of the losses of one stride.
+
+    Attributes
+    ----------
+    first, start, stop : int
+        The losses of steps start..stop-1, backpropagated down to step first.
+    params : dict
+    x : ndarray (stop - first, B, N)
+        Derivative by the input of steps first..stop-1.
+    initial : dict
+        Derivative by the state before step first: what the cut leaves out continues from here.
+    states : dict
+        Derivative by every state of the window, (stop - first, B, H) per slot.
+    final : dict
+        The state after step stop-1, (B, H) per slot: carries over to the next call.
+    """
+
+    first: int
+    start: int
+    stop: int
+    params: dict[str, NDArray[Any]]
+    x: NDArray[Any]
+    initial: dict[str, NDArray[Any]]
+    states: dict[str, NDArray[Any]]
+    final: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TruncatedGradients:
+    """Sum over all strides.
+
+    Attributes
+    ----------
+    params : dict
+    x : ndarray (T, B, N)
+    initial : dict
+        Derivative by the initial state, through the windows that reach it.
+    final : dict
+        The state after the last step, (B, H) per slot: the `initial` of the sequence that follows.
+    """
+
+    params: dict[str, NDArray[Any]]
+    x: NDArray[Any]
+    initial: dict[str, NDArray[Any]]
+    final: dict[str, NDArray[Any]]
+
+
+def truncated_windows(
+    cell: Cell,
+    params: Mapping[str, NDArray[Any]],
+    x: NDArray[Any],
+    loss_gradient: LossGradient,
+    *,
+    window: int,
+    stride: int,
+    initial: Mapping[str, NDArray[Any]] | None = None,
+) -> Iterator[WindowGradients]:
+    """Truncated BPTT, one stride after the other.
+
+    Parameters are read again at every stride: updating the arrays in place between two windows trains online, with
+    the state carried on.
+
+    Parameters
+    ----------
+    cell : Cell
+    params : dict
+    x : ndarray (T, B, N)
+    loss_gradient : ndarray (T, B, H) or callable
+        Derivative of the loss by the output of every step; or a function from the output (k, B, H) of a stride to
+        it, for losses that add up over the steps. The function is called once for each stride, in order.
+    window : int
+        k2, how many steps the gradient reaches back, counted from the end of a stride.
+    stride : int
+        k1, how many steps lie between two updates; at most `window`.
+    initial : dict, optional
+
+    Yields
+    ------
+    WindowGradients
+
+    Raises
+    ------
+    ValueError
+        When stride or window are out of range, or shapes do not agree.
+    """
+    window, stride = _check(window, stride)
+    x = np.asarray(x)
+    if x.ndim != 3:
+        raise ValueError(f"x: expected (T, B, N), got shape {x.shape}")
+    steps = len(x)
+    if steps == 0:
+        raise ValueError("x: expected at least one step, got none")
+    state = None if initial is None else dict(initial)
+    # The states before the steps where windows begin.
+    kept: dict[int, dict[str, NDArray[Any]] | None] = {0: state}
+    for start in range(0, steps, stride):
+        stop = min(start + stride, steps)
+        first = max(0, stop - window)
+        run = forward(cell, params, x[first:stop], initial=kept[first])
+        for begin in _beginnings(start, stop, steps, window, stride):
+            kept[begin] = {slot: values[begin - first - 1] for slot, values in run.states.items()}
+        kept = {begin: value for begin, value in kept.items() if begin >= first}
+        d_output = np.zeros_like(run.output)
+        d_output[start - first :] = _loss_gradient(
+            loss_gradient, run.output[start - first :], start, stop, steps
+        )
+        grads = backward(run, d_output)
+        assert grads.x is not None
+        yield WindowGradients(
+            first,
+            start,
+            stop,
+            dict(grads.params),
+            grads.x,
+            dict(grads.initial),
+            dict(grads.states),
+            dict(run.final),
+        )
+
+
+def truncated_bptt(
+    cell: Cell,
+    params: Mapping[str, NDArray[Any]],
+    x: NDArray[Any],
+    loss_gradient: LossGradient,
+    *,
+    window: int,
+    stride: int,
+    initial: Mapping[str, NDArray[Any]] | None = None,
+) -> TruncatedGradients:
+    """Gradient of a whole sequence by truncated BPTT: the sum over `truncated_windows`.
+
+    It is the full gradient when the window reaches over the whole sequence, whatever the stride.
+
+    Parameters
+    ----------
+    cell, params, x, loss_gradient, window, stride, initial
+        As in `truncated_windows`.
+
+    Returns
+    -------
+    TruncatedGradients
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.lstm()
+    >>> params = cell.init(input_size=2, hidden_size=3, rng=0, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((12, 1, 2))
+    >>> ones = np.ones((12, 1, 3))
+    >>> full = rd.backward(rd.forward(cell, params, x), ones)
+    >>> far = truncated_bptt(cell, params, x, ones, window=12, stride=4)
+    >>> near = truncated_bptt(cell, params, x, ones, window=4, stride=4)
+    >>> bool(np.allclose(far.params["U"], full.params["U"])), bool(np.allclose(near.params["U"], full.params["U"]))
+    (True, False)
+    """
+    total: dict[str, NDArray[Any]] = {}
+    d_initial: dict[str, NDArray[Any]] = {}
+    final: dict[str, NDArray[Any]] = {}
+    d_x = np.zeros_like(np.asarray(x))
+    windows = truncated_windows(cell, params, x, loss_gradient, window=window, stride=stride, initial=initial)
+    for part in windows:
+        _add(total, part.params)
+        d_x[part.first : part.stop] += part.x
+        if part.first == 0:
+            _add(d_initial, part.initial)
+        final = part.final
+    return TruncatedGradients(total, d_x, d_initial, final)
+
+
+def _add(total: dict[str, NDArray[Any]], part: Mapping[str, NDArray[Any]]) -> None:
+    for name, value in part.items():
+        total[name] = total[name] + value if name in total else value
+
+
+def _beginnings(start: int, stop: int, steps: int, window: int, stride: int) -> Iterator[int]:
+    """First steps of later windows that lie in start+1..stop: the run of this stride holds the states before them."""
+    for later in range(stop, steps, stride):
+        first = max(0, min(later + stride, steps) - window)
+        if first > stop:
+            return
+        if first > start:
+            yield first
+
+
+def _loss_gradient(
+    loss_gradient: LossGradient, output: NDArray[Any], start: int, stop: int, steps: int
+) -> NDArray[Any]:
+    if callable(loss_gradient):
+        part = np.asarray(loss_gradient(output))
+        expected = output.shape
+    else:
+        part = np.asarray(loss_gradient)
+        expected = (steps, *output.shape[1:])
+    if part.shape != expected or part.dtype != output.dtype:
+        raise ValueError(f"loss_gradient: expected {output.dtype} {expected}, got {part.dtype} {part.shape}")
+    return part if callable(loss_gradient) else part[start:stop]
+
+
+def _check(window: int, stride: int) -> tuple[int, int]:
+    for name, value in (("stride", stride), ("window", window)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    if window < stride:
+        raise ValueError(
+            f"window: expected at least the stride {stride}, since every loss counts, got {window}"
+        )
+    return int(window), int(stride)
