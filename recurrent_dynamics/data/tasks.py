@@ -1,0 +1,176 @@
+"""Synthetic sequence tasks with known baselines.
+
+Each task is a `BatchSource`: batch n is drawn from a generator seeded with (seed, n), so that every batch is new, and a
+resumed run sees the same ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..nn.batch import Batch
+
+
+class _Task:
+    """What the tasks share: every batch is new and starts from the zero state."""
+
+    batches_per_epoch = None
+    carry_steps = None
+
+    def __init__(self, steps: int, batch_size: int, seed: int) -> None:
+        for name, value in (("steps", steps), ("batch_size", batch_size)):
+            if value < 1:
+                raise ValueError(f"{name}: expected >= 1, got {value}")
+        if seed < 0:
+            raise ValueError(f"seed: expected >= 0, got {seed}")
+        self.steps, self.batch_size, self.seed = steps, batch_size, seed
+
+    def _rng(self, number: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, number))
+
+
+class CopyingMemory(_Task):
+    """Copying memory (Hochreiter and Schmidhuber 1997, in the form of Arjovsky et al. 2016).
+
+    Ten symbols of eight, a delay of `delay` - 1 blanks (class 8), a marker (class 9), ten blanks; the target is blank
+    up to the marker, then the ten symbols. Length delay + 20. Without memory the best loss is 10 ln 8 / (delay + 20)
+    nats: blanks are certain, each symbol is a guess among eight.
+
+    Parameters
+    ----------
+    delay : int
+    batch_size : int
+    seed : int
+
+    Examples
+    --------
+    >>> batch = CopyingMemory(delay=5, batch_size=3).batch(0)
+    >>> batch.inputs.shape
+    (25, 3)
+    >>> bool((batch.inputs[:10] == batch.targets[-10:]).all())
+    True
+    """
+
+    symbols, length, blank, marker = 8, 10, 8, 9
+    vocabulary_size = 10
+    output_size = 9  # the marker is never a target
+
+    def __init__(self, delay: int, batch_size: int, seed: int = 0) -> None:
+        if delay < 1:
+            raise ValueError(f"delay: expected >= 1, got {delay}")
+        self.delay = delay
+        super().__init__(delay + 2 * self.length, batch_size, seed)
+
+    @property
+    def baseline(self) -> float:
+        """The best loss without memory, in nats."""
+        return self.length * float(np.log(self.symbols)) / self.steps
+
+    def batch(self, number: int) -> Batch:
+        """The batch of update `number`: classes (T, B)."""
+        drawn = self._rng(number).integers(0, self.symbols, (self.length, self.batch_size))
+        inputs = np.full((self.steps, self.batch_size), self.blank)
+        inputs[: self.length] = drawn
+        inputs[self.steps - self.length - 1] = self.marker
+        targets = np.full((self.steps, self.batch_size), self.blank)
+        targets[-self.length :] = drawn
+        return Batch(inputs, targets)
+
+
+class AddingProblem(_Task):
+    """The adding problem (Hochreiter and Schmidhuber 1997, in the form of Le et al. 2015).
+
+    The first input is uniform in (0, 1), the second marks one step in each half with 1; the target, at the last step
+    alone, is the sum of the two marked numbers. Predicting 1 always gives a mean squared error of 1/6.
+
+    Parameters
+    ----------
+    steps : int
+        At least 2.
+    batch_size : int
+    seed : int
+    dtype : {"float32", "float64"}
+
+    Examples
+    --------
+    >>> batch = AddingProblem(steps=6, batch_size=4, dtype="float64").batch(0)
+    >>> numbers, marks = np.moveaxis(batch.inputs, 2, 0)
+    >>> bool(np.allclose((numbers * marks).sum(0), batch.targets[-1, :, 0]))
+    True
+    """
+
+    input_size, output_size = 2, 1
+    baseline = 1 / 6
+
+    def __init__(self, steps: int, batch_size: int, seed: int = 0, dtype: str = "float32") -> None:
+        if steps < 2:
+            raise ValueError(f"steps: expected >= 2, one for each number, got {steps}")
+        super().__init__(steps, batch_size, seed)
+        self.dtype = np.dtype(dtype)
+
+    def batch(self, number: int) -> Batch:
+        """The batch of update `number`: inputs (T, B, 2), targets (T, B, 1), a mask on the last step."""
+        rng, steps, size = self._rng(number), self.steps, self.batch_size
+        inputs = np.zeros((steps, size, 2), self.dtype)
+        inputs[:, :, 0] = rng.random((steps, size))
+        every = np.arange(size)
+        first, second = rng.integers(0, steps // 2, size), rng.integers(steps // 2, steps, size)
+        inputs[first, every, 1] = inputs[second, every, 1] = 1
+        targets = np.zeros((steps, size, 1), self.dtype)
+        targets[-1, :, 0] = inputs[first, every, 0] + inputs[second, every, 0]
+        mask = np.zeros((steps, size), bool)
+        mask[-1] = True
+        return Batch(inputs, targets, mask)
+
+
+class FlipFlop(_Task):
+    """The n-bit flip-flop (Sussillo and Barak 2013; three bits there).
+
+    Each channel receives a pulse of +1 or -1 with a probability at every step, and its target is the sign of the last
+    pulse. Every channel has a pulse at the first step, so that all targets are defined. Predicting 0 always gives a
+    mean squared error of 1. A trained network of three bits has eight stable fixed points, one for each memory.
+
+    Parameters
+    ----------
+    steps : int
+    batch_size : int
+    bits : int
+    probability : float
+        Of a pulse, per channel and step, in (0, 1].
+    seed : int
+    dtype : {"float32", "float64"}
+
+    Examples
+    --------
+    >>> batch = FlipFlop(steps=4, batch_size=1, bits=1, probability=0.5, seed=1).batch(0)
+    >>> batch.inputs[:, 0, 0], batch.targets[:, 0, 0]
+    (array([-1.,  1.,  0.,  0.], dtype=float32), array([-1.,  1.,  1.,  1.], dtype=float32))
+    """
+
+    baseline = 1.0
+
+    def __init__(
+        self,
+        steps: int,
+        batch_size: int,
+        bits: int = 3,
+        probability: float = 0.1,
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> None:
+        if bits < 1:
+            raise ValueError(f"bits: expected >= 1, got {bits}")
+        if not 0 < probability <= 1:
+            raise ValueError(f"probability: expected a number in (0, 1], got {probability}")
+        super().__init__(steps, batch_size, seed)
+        self.bits, self.probability, self.dtype = bits, probability, np.dtype(dtype)
+        self.input_size = self.output_size = bits
+
+    def batch(self, number: int) -> Batch:
+        """The batch of update `number`: inputs and targets (T, B, bits)."""
+        rng, shape = self._rng(number), (self.steps, self.batch_size, self.bits)
+        pulse = rng.random(shape) < self.probability
+        pulse[0] = True
+        inputs = np.where(pulse, rng.choice((-1.0, 1.0), shape), 0.0)
+        last = np.maximum.accumulate(np.where(pulse, np.arange(self.steps)[:, None, None], 0), axis=0)
+        return Batch(inputs.astype(self.dtype), np.take_along_axis(inputs, last, axis=0).astype(self.dtype))

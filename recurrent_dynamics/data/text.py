@@ -1,0 +1,303 @@
+"""Text: vocabulary, streams, splits, and a corpus that every user has."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..nn.batch import Batch
+
+SHORTEST_TEXT = 1000
+
+
+class Vocabulary:
+    """The characters of a text, numbered.
+
+    Parameters
+    ----------
+    characters : iterable of str
+        Single characters, each once; their order gives the indices.
+    unknown : str, optional
+        One of the characters, which stands for all that are not in the vocabulary. Without it they raise.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary.from_text("abracadabra")
+    >>> vocabulary.characters
+    ('a', 'b', 'c', 'd', 'r')
+    >>> vocabulary.encode("bar")
+    array([1, 0, 4])
+    >>> vocabulary.decode([1, 0, 4])
+    'bar'
+    """
+
+    def __init__(self, characters: Iterable[str], unknown: str | None = None) -> None:
+        self.characters = tuple(characters)
+        if not self.characters:
+            raise ValueError("characters: expected at least one")
+        for c in self.characters:
+            if not isinstance(c, str) or len(c) != 1:
+                raise ValueError(f"characters: expected single characters, got {c!r}")
+        if len(set(self.characters)) != len(self.characters):
+            raise ValueError("characters: expected each once")
+        if unknown is not None and unknown not in self.characters:
+            raise ValueError(f"unknown: expected one of the characters, got {unknown!r}")
+        self.unknown = unknown
+
+    @classmethod
+    def from_text(cls, text: str, unknown: str | None = None) -> Vocabulary:
+        """The sorted characters of a text, and the one for unknown characters if it is not among them."""
+        return cls(sorted(set(text) | ({unknown} if unknown is not None else set())), unknown)
+
+    @classmethod
+    def from_list(cls, characters: list[str], unknown: str | None = None) -> Vocabulary:
+        """The inverse of `to_list`."""
+        return cls(characters, unknown)
+
+    def to_list(self) -> list[str]:
+        """The characters as a list, for JSON."""
+        return list(self.characters)
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Vocabulary) and self.characters == other.characters
+        return same and self.unknown == other.unknown  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((self.characters, self.unknown))
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} characters)"
+
+    @cached_property
+    def _table(self) -> NDArray[np.int64]:
+        """From code point to index; -1 for none."""
+        points = np.array([ord(c) for c in self.characters])
+        table = np.full(points.max() + 1, -1, np.int64)
+        table[points] = np.arange(len(points))
+        return table
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Indices (n,) of a text.
+
+        Raises
+        ------
+        ValueError
+            When a character is not in the vocabulary and there is no `unknown` one; the message says where.
+        """
+        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
+        inside = points < len(self._table)
+        indices = np.where(inside, self._table[np.where(inside, points, 0)], -1)
+        missing = indices < 0
+        if missing.any():
+            if self.unknown is None:
+                at = int(np.argmax(missing))
+                raise ValueError(
+                    f"text: the character {text[at]!r} at position {at} is not in the vocabulary"
+                )
+            indices[missing] = self._table[ord(self.unknown)]
+        return indices
+
+    def decode(self, indices: ArrayLike) -> str:
+        """The text of indices (n,)."""
+        array = np.asarray(indices)
+        if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= len(self)):
+            raise ValueError(f"indices: expected integers in 0..{len(self) - 1}")
+        return "".join(self.characters[int(i)] for i in array)
+
+
+class Streams:
+    """A sequence of class indices as B parallel streams, read window by window.
+
+    The sequence is cut into `batch_size` stretches of equal length. A batch holds the next window of each, so that the
+    state after one batch is where the next one begins; targets are the inputs moved by one. This is a `BatchSource`.
+
+    With `window` > `stride` the batches overlap: each moves on by `stride` (k1) and its gradient reaches back over
+    `window` steps (k2), while the mask lets each loss count once in an epoch.
+
+    Parameters
+    ----------
+    indices : array_like of int (n,)
+    batch_size : int
+        B.
+    window : int
+        Steps T of a batch.
+    stride : int, optional
+        Steps from one batch to the next; the window when absent.
+    partial : bool
+        Whether the rest of the streams, shorter than a stride, makes a last batch. For validation, where nothing may
+        be left out; a training update on a few steps would be noise.
+
+    Examples
+    --------
+    >>> streams = Streams(np.arange(13), batch_size=2, window=3)
+    >>> streams.batches_per_epoch
+    2
+    >>> batch = streams.batch(1)
+    >>> batch.inputs.T
+    array([[ 3,  4,  5],
+           [ 9, 10, 11]])
+    >>> batch.targets.T
+    array([[ 4,  5,  6],
+           [10, 11, 12]])
+    """
+
+    def __init__(
+        self,
+        indices: ArrayLike,
+        batch_size: int,
+        window: int,
+        stride: int | None = None,
+        partial: bool = False,
+    ) -> None:
+        array = np.asarray(indices)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise ValueError(f"indices: expected integers (n,), got {array.dtype} {array.shape}")
+        stride = window if stride is None else stride
+        for name, value in (("batch_size", batch_size), ("window", window), ("stride", stride)):
+            if value < 1:
+                raise ValueError(f"{name}: expected >= 1, got {value}")
+        if stride > window:
+            raise ValueError(
+                f"stride: expected at most the window {window}, since every loss counts, got {stride}"
+            )
+        length = (len(array) - 1) // batch_size
+        if length < (1 if partial else window):
+            raise ValueError(
+                f"indices: {len(array)} are too few for {batch_size} streams of {window} steps; "
+                f"expected at least {batch_size * (1 if partial else window) + 1}"
+            )
+        cut = length * batch_size
+        self.inputs = np.ascontiguousarray(array[:cut].reshape(batch_size, length).T)
+        self.targets = np.ascontiguousarray(array[1 : cut + 1].reshape(batch_size, length).T)
+        self.window, self.stride = window, stride
+        later = max(0, length - window)
+        self.batches_per_epoch = 1 + (-(-later // stride) if partial else later // stride)
+
+    @property
+    def carry_steps(self) -> int:
+        """The state is handed on after a stride: where the next window begins."""
+        return self.stride
+
+    @property
+    def symbols_per_epoch(self) -> int:
+        """How many losses count in an epoch."""
+        return (
+            min(len(self.inputs), self.window + (self.batches_per_epoch - 1) * self.stride)
+            * self.inputs.shape[1]
+        )
+
+    def batch(self, number: int) -> Batch:
+        """The batch of update `number`, counted over all epochs."""
+        place = number % self.batches_per_epoch
+        first = place * self.stride
+        inputs, targets = (a[first : first + self.window] for a in (self.inputs, self.targets))
+        if place == 0 or self.stride == self.window:
+            return Batch(inputs, targets)
+        seen = self.window - self.stride  # the batches before have counted these losses
+        mask = np.zeros(inputs.shape, bool)
+        mask[seen:] = True
+        return Batch(inputs, targets, mask)
+
+
+def split(indices: NDArray[Any], fraction: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Training and validation part: the last `fraction` of a sequence is held out.
+
+    Examples
+    --------
+    >>> training, validation = split(np.arange(10), 0.2)
+    >>> len(training), validation
+    (8, array([8, 9]))
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction: expected a number in (0, 1), got {fraction}")
+    held_out = round(len(indices) * fraction)
+    if not 0 < held_out < len(indices):
+        raise ValueError(f"indices: {len(indices)} are too few to hold out a fraction of {fraction}")
+    return indices[:-held_out], indices[-held_out:]
+
+
+def read_text(path: str | os.PathLike[str], shortest: int = SHORTEST_TEXT) -> str:
+    """Read a UTF-8 text file.
+
+    Line ends become a line feed; a byte order mark is dropped.
+
+    Parameters
+    ----------
+    path : path-like
+    shortest : int
+        The fewest characters that are accepted.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError
+        With a message of one line.
+    ValueError
+        When the file is empty, binary, not UTF-8, or too short.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; expected a text file")
+    try:
+        data = path.read_bytes()
+    except PermissionError:
+        raise PermissionError(f"{path}: no permission to read it") from None
+    if not data:
+        raise ValueError(f"{path}: is empty")
+    if b"\0" in data:
+        raise ValueError(f"{path}: is binary (it contains zero bytes); expected UTF-8 text")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: is not UTF-8 text (byte {error.start} is {data[error.start]:#04x})"
+        ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if len(text) < shortest:
+        raise ValueError(f"{path}: is too short ({len(text)} characters); expected at least {shortest}")
+    return text
+
+
+def standard_library(size: int = 1_000_000) -> str:
+    """Source code of the running Python's standard library.
+
+    The .py files directly in its folder, sorted by name, one after the other until `size` characters are passed.
+
+    Parameters
+    ----------
+    size : int
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        When the running Python has no source files there.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    parts: list[str] = []
+    length = 0
+    for path in sorted(folder.glob("*.py")):
+        if length > size:
+            break
+        try:
+            parts.append(read_text(path, shortest=1))
+        except ValueError:
+            continue  # an empty file
+        length += len(parts[-1])
+    if length < SHORTEST_TEXT:
+        raise ValueError(f"{folder}: expected the standard library's source files, found {length} characters")
+    return "".join(parts)

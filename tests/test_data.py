@@ -1,0 +1,194 @@
+"""Vocabulary, streams, files, tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recurrent_dynamics.data import (
+    AddingProblem,
+    CopyingMemory,
+    FlipFlop,
+    Streams,
+    Vocabulary,
+    read_text,
+    split,
+    standard_library,
+)
+
+
+@given(st.text(min_size=1))
+def test_text_goes_to_indices_and_back(text):
+    vocabulary = Vocabulary.from_text(text)
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+    assert list(vocabulary.characters) == sorted(set(text))
+    assert Vocabulary.from_list(json.loads(json.dumps(vocabulary.to_list()))) == vocabulary
+
+
+def test_unknown_characters():
+    vocabulary = Vocabulary.from_text("abc")
+    with pytest.raises(ValueError, match="'x' at position 2 is not in the vocabulary"):
+        vocabulary.encode("abxc")
+    with pytest.raises(ValueError, match="not in the vocabulary"):
+        vocabulary.encode("a\U0001f600")
+    lenient = Vocabulary.from_text("abc", unknown="?")
+    assert lenient.decode(lenient.encode("abxc\U0001f600")) == "ab?c?"
+    assert lenient != vocabulary
+
+
+@pytest.mark.parametrize(
+    ("characters", "unknown", "message"),
+    [("", None, "at least one"), ("aa", None, "each once"), (["ab"], None, "'ab'"), ("ab", "c", "unknown")],
+)
+def test_errors_of_a_vocabulary(characters, unknown, message):
+    with pytest.raises(ValueError, match=message):
+        Vocabulary(characters, unknown)
+
+
+@given(st.integers(1, 5), st.integers(1, 7), st.integers(0, 6), st.integers(1, 80), st.booleans())
+def test_streams_count_every_loss_once(batch_size, stride, more, extra, partial):
+    window = stride + more
+    indices = np.arange(batch_size * window + extra)
+    streams = Streams(indices, batch_size, window, stride, partial=partial)
+    seen, before = [], None
+    for number in range(streams.batches_per_epoch):
+        batch = streams.batch(number)
+        np.testing.assert_array_equal(batch.targets, batch.inputs + 1)
+        if before is not None:  # the state handed on belongs to the step before this window
+            np.testing.assert_array_equal(batch.inputs[0], before.inputs[streams.carry_steps - 1] + 1)
+        counted = np.ones(batch.inputs.shape, bool) if batch.mask is None else batch.mask
+        seen.extend(batch.targets[counted])
+        before = batch
+    assert len(seen) == len(set(seen)) == streams.symbols_per_epoch
+    length = (len(indices) - 1) // batch_size
+    left_out = length * batch_size - len(seen)
+    assert left_out == 0 if partial else left_out < stride * batch_size
+    again = streams.batch(streams.batches_per_epoch)
+    np.testing.assert_array_equal(again.inputs, streams.batch(0).inputs)
+
+
+def test_a_short_text_still_validates():
+    streams = Streams(np.arange(12), batch_size=2, window=50, partial=True)
+    assert streams.batches_per_epoch == 1
+    assert streams.batch(0).inputs.shape == (5, 2)
+    with pytest.raises(ValueError, match="too few for 2 streams of 50 steps; expected at least 101"):
+        Streams(np.arange(12), batch_size=2, window=50)
+    with pytest.raises(ValueError, match="stride: expected at most the window 4"):
+        Streams(np.arange(100), 2, 4, stride=5)
+
+
+def test_the_last_part_is_held_out():
+    training, validation = split(np.arange(1000), 0.05)
+    assert len(training) == 950
+    assert validation[0] == 950
+    for fraction in (0.0, 1.0):
+        with pytest.raises(ValueError, match="fraction"):
+            split(np.arange(10), fraction)
+    with pytest.raises(ValueError, match="too few"):
+        split(np.arange(3), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\0\0" + 2000 * b"a", "is binary"),
+        (2000 * b"a" + b"\xff", "not UTF-8 text .byte 2000 is 0xff"),
+        (b"short", "too short .5 characters.; expected at least 1000"),
+    ],
+)
+def test_files_that_are_no_text(tmp_path, content, message):
+    path = tmp_path / "text"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=f"text: is {message}" if "is" not in message[:3] else message
+    ) as error:
+        read_text(path)
+    assert "\n" not in str(error.value)
+
+
+def test_paths_that_are_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_text(tmp_path / "missing")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        read_text(tmp_path)
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        (tmp_path / "closed").write_text("a" * 2000)
+        (tmp_path / "closed").chmod(0)
+        with pytest.raises(PermissionError, match="no permission"):
+            read_text(tmp_path / "closed")
+
+
+def test_line_ends_and_byte_order_mark(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthr\xc3\xa9e\n")
+    assert read_text(path, shortest=1) == "one\ntwo\nthrée\n"
+
+
+def test_the_standard_library_is_a_corpus():
+    text = standard_library(size=100_000)
+    assert 100_000 < len(text) < 400_000
+    assert text.count("def ") > 100
+    assert text == standard_library(size=100_000)
+    assert standard_library(size=200_000).startswith(text)
+
+
+def test_copying_memory():
+    task = CopyingMemory(delay=30, batch_size=5, seed=3)
+    batch = task.batch(4)
+    assert batch.inputs.shape == batch.targets.shape == (50, 5)
+    assert (batch.inputs[:10] < 8).all()
+    assert (batch.inputs[10:39] == 8).all()
+    assert (batch.inputs[39] == 9).all()
+    assert (batch.targets[:40] == 8).all()
+    np.testing.assert_array_equal(batch.targets[40:], batch.inputs[:10])
+    assert CopyingMemory(delay=1000, batch_size=1).baseline == pytest.approx(0.020387, abs=1e-6)
+
+
+def test_adding_problem():
+    task = AddingProblem(steps=50, batch_size=2000)
+    batch = task.batch(0)
+    marks = batch.inputs[:, :, 1]
+    assert (marks[:25].sum(0) == 1).all()
+    assert (marks[25:].sum(0) == 1).all()
+    assert batch.inputs.dtype == batch.targets.dtype == np.float32
+    assert np.mean((batch.targets[-1] - 1) ** 2) == pytest.approx(task.baseline, abs=0.015)
+    assert batch.weight() == 2000
+
+
+def test_flip_flop():
+    batch = FlipFlop(steps=60, batch_size=20, bits=3, probability=0.2).batch(1)
+    state = np.zeros((20, 3))
+    for x, y in zip(batch.inputs, batch.targets):
+        state = np.where(x != 0, x, state)
+        np.testing.assert_array_equal(y, state)
+    assert np.mean(batch.inputs[1:] != 0) == pytest.approx(0.2, abs=0.03)
+
+
+@pytest.mark.parametrize("task", [CopyingMemory(5, 2), AddingProblem(8, 2), FlipFlop(8, 2)])
+def test_batches_of_a_task_depend_on_their_number_alone(task):
+    first, again, second = task.batch(0), task.batch(0), task.batch(1)
+    np.testing.assert_array_equal(first.inputs, again.inputs)
+    assert (first.inputs != second.inputs).any()
+    assert task.batches_per_epoch is None
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: CopyingMemory(0, 1), "delay"),
+        (lambda: AddingProblem(1, 1), "steps"),
+        (lambda: AddingProblem(5, 0), "batch_size"),
+        (lambda: FlipFlop(5, 1, probability=0), "probability"),
+        (lambda: FlipFlop(5, 1, bits=0), "bits"),
+        (lambda: FlipFlop(5, 1, seed=-1), "seed"),
+    ],
+)
+def test_errors_of_tasks(call, message):
+    with pytest.raises(ValueError, match=f"{message}: "):
+        call()
