@@ -1,0 +1,192 @@
+"""Weights of PyTorch's recurrent layers: RNN, GRU and LSTM, stacked or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells import Cell, elman, gru, lstm
+
+Params = dict[str, NDArray[Any]]
+KEY = re.compile(
+    r"(?P<prefix>(?:.*\.)?)(?P<name>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
+    r"(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?"
+)
+
+
+def from_torch(
+    state_dict: Mapping[str, Any], nonlinearity: str = "tanh", prefix: str | None = None
+) -> tuple[Cell, Params] | list[tuple[Cell, Params]]:
+    """Cells and parameters from the state dict of a recurrent layer of PyTorch.
+
+    Gates stand in the same order on both sides. PyTorch's two biases become one: b = bias_ih + bias_hh, but for the
+    candidate n of the GRU, whose recurrent bias stays apart as b_h.
+
+    Parameters
+    ----------
+    state_dict : mapping
+        Of `torch.nn.RNN`, `GRU`, `LSTM`, or their cells; tensors, or anything that NumPy takes for an array. The kind
+        is told from the shapes.
+    nonlinearity : {"tanh", "relu"}
+        Of an RNN; it is not part of the weights.
+    prefix : str, optional
+        Reads only the keys that begin with it, such as "encoder.rnn.", and leaves the other modules of a model
+        alone. Without it every key must belong to one recurrent layer, under any one prefix.
+
+    Returns
+    -------
+    (cell, params), or for stacked layers a list of such pairs
+        Copies, in the dtype of the weights (float32 or float64).
+
+    Raises
+    ------
+    ValueError
+        When a key is unknown or missing, shapes do not fit, or the layer is bidirectional or projected.
+    TypeError
+        When an array is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> weights = {"weight_ih_l0": np.ones((12, 2)), "weight_hh_l0": np.ones((12, 3)),
+    ...            "bias_ih_l0": np.ones(12), "bias_hh_l0": np.ones(12)}
+    >>> cell, params = from_torch(weights)
+    >>> cell.name, params["b"][0]
+    ('lstm', 2.0)
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
+    layers = _layers(state_dict, prefix)
+    pairs = [_read_layer(layer, arrays, nonlinearity) for layer, arrays in enumerate(layers)]
+    for layer in range(1, len(pairs)):
+        reads, writes = pairs[layer][1]["W"].shape[1], pairs[layer - 1][1]["U"].shape[1]
+        if reads != writes:
+            raise ValueError(
+                f"weight_ih_l{layer}: expected {writes} columns, as wide as the layer below, got {reads}"
+            )
+    return pairs if len(pairs) > 1 else pairs[0]
+
+
+def to_torch(
+    layers: tuple[Cell, Mapping[str, NDArray[Any]]] | Sequence[tuple[Cell, Mapping[str, NDArray[Any]]]],
+) -> dict[str, NDArray[Any]]:
+    """State dict of a recurrent layer of PyTorch, as arrays: the inverse of `from_torch`.
+
+    `bias_hh` is zero, but for the candidate of the GRU.
+
+    Parameters
+    ----------
+    layers : pair or sequence of pairs
+        (cell, params) of LSTM, GRU, or Elman with tanh or relu; all of one cell.
+
+    Returns
+    -------
+    dict
+        Load it with ``module.load_state_dict({k: torch.tensor(v) for k, v in to_torch(...).items()})``.
+
+    Raises
+    ------
+    ValueError
+        When PyTorch has no such cell.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.gru()
+    >>> list(to_torch((cell, cell.init(input_size=2, hidden_size=3))))
+    ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+    """
+    pairs: Sequence[Any] = (
+        [layers] if isinstance(layers, tuple) and isinstance(layers[0], Cell) else list(layers)
+    )
+    if not pairs:
+        raise ValueError("layers: expected at least one pair (cell, params)")
+    # Cells are told by their equations: anyone may call a cell of his own "lstm".
+    known = {c.fingerprint: c for c in (lstm(), gru(), elman("tanh"), elman("relu"))}
+    kinds = {cell.fingerprint for cell, _ in pairs}
+    if len(kinds) > 1:
+        raise ValueError("layers: expected one cell in all layers, as PyTorch has it")
+    if not kinds <= known.keys():
+        raise ValueError(f"layers: expected LSTM, GRU, or Elman with tanh or relu, got {pairs[0][0].name}")
+    out: dict[str, NDArray[Any]] = {}
+    for layer, (_, params) in enumerate(pairs):
+        bias_hh = np.zeros_like(params["b"])
+        if "b_h" in params:
+            bias_hh[-len(params["b_h"]) :] = params["b_h"]
+        out[f"weight_ih_l{layer}"] = params["W"].copy()
+        out[f"weight_hh_l{layer}"] = params["U"].copy()
+        out[f"bias_ih_l{layer}"] = params["b"].copy()
+        out[f"bias_hh_l{layer}"] = bias_hh
+    return out
+
+
+def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str, NDArray[Any]]]:
+    """Arrays by PyTorch's name without layer number and prefix, one dict a layer."""
+    found: dict[int, dict[str, NDArray[Any]]] = {}
+    prefixes: list[str] = []
+    for key, value in state_dict.items():
+        if prefix is not None and not key.startswith(prefix):
+            continue
+        match = KEY.fullmatch(key)
+        if match is None:
+            raise ValueError(
+                f"state_dict: {key!r} is not of a recurrent layer; expected names such as 'weight_ih_l0' "
+                f"(prefix= selects one module of a model)"
+            )
+        if match["reverse"]:
+            raise ValueError(f"state_dict: {key!r} is of a bidirectional layer, which cannot be read")
+        if match["name"] == "weight_hr":
+            raise ValueError(f"state_dict: {key!r} is of an LSTM with a projection, which cannot be read")
+        if match["prefix"] not in prefixes:
+            prefixes.append(match["prefix"])
+        found.setdefault(int(match["layer"] or 0), {})[match["name"]] = _array(key, value)
+    if not found:
+        raise ValueError(f"state_dict: no weights of a recurrent layer under the prefix {prefix or ''!r}")
+    if len(prefixes) > 1:
+        listing = ", ".join(map(repr, prefixes))
+        raise ValueError(f"state_dict: several recurrent layers; choose one by prefix=, of {listing}")
+    if sorted(found) != list(range(len(found))):
+        raise ValueError(f"state_dict: expected layers 0, 1, ... without a gap, got {sorted(found)}")
+    return [found[i] for i in sorted(found)]
+
+
+def _array(key: str, value: Any) -> NDArray[Any]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    array = np.array(value)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"state_dict: expected float32 or float64 for {key!r}, got {array.dtype}")
+    return array
+
+
+def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) -> tuple[Cell, Params]:
+    for name in ("weight_ih", "weight_hh"):
+        if name not in arrays or arrays[name].ndim != 2:
+            raise ValueError(f"state_dict: expected a matrix {name} for layer {layer}")
+    W, U = arrays["weight_ih"], arrays["weight_hh"]
+    rows, hidden = U.shape
+    gates = rows // hidden if hidden else 0
+    if gates not in (1, 3, 4) or rows != gates * hidden or len(W) != rows:
+        raise ValueError(
+            f"state_dict: layer {layer} has weight_ih {W.shape} and weight_hh {U.shape}; expected H, 3H or 4H rows in "
+            f"both (RNN, GRU, LSTM) and H columns in weight_hh"
+        )
+    present = [n for n in ("bias_ih", "bias_hh") if n in arrays]
+    if len(present) == 1:
+        raise ValueError(f"state_dict: layer {layer} has {present[0]} alone; expected both biases or none")
+    bias_ih, bias_hh = (arrays.get(n, np.zeros(rows, U.dtype)) for n in ("bias_ih", "bias_hh"))
+    for name, bias in (("bias_ih", bias_ih), ("bias_hh", bias_hh)):
+        if bias.shape != (rows,):
+            raise ValueError(
+                f"state_dict: expected {name} of shape ({rows},) for layer {layer}, got {bias.shape}"
+            )
+    if len({a.dtype for a in (W, U, bias_ih, bias_hh)}) > 1:
+        raise TypeError(f"state_dict: expected one dtype in layer {layer}")
+    params = {"W": W, "U": U, "b": bias_ih + bias_hh}
+    if gates == 3:
+        params["b"][2 * hidden :] = bias_ih[2 * hidden :]
+        return gru(), params | {"b_h": bias_hh[2 * hidden :].copy()}
+    return (lstm() if gates == 4 else elman(nonlinearity)), params

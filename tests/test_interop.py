@@ -1,0 +1,152 @@
+"""Weights from PyTorch, against its output where it is installed and against its equations where not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.interop import from_torch, to_torch
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def weights(rng, gates, inputs=3, hidden=4, layer=0, prefix="", dtype="float64"):
+    shapes = {"weight_ih": (gates * hidden, inputs), "weight_hh": (gates * hidden, hidden)}
+    shapes |= {"bias_ih": (gates * hidden,), "bias_hh": (gates * hidden,)}
+    return {f"{prefix}{k}_l{layer}": rng.standard_normal(s).astype(dtype) for k, s in shapes.items()}
+
+
+def torch_step(kind, w, x, h, c):
+    """One step by the equations in PyTorch's documentation."""
+    gi = x @ w["weight_ih_l0"].T + w["bias_ih_l0"]
+    gh = h @ w["weight_hh_l0"].T + w["bias_hh_l0"]
+    if kind == "rnn":
+        return np.tanh(gi + gh), c
+    if kind == "gru":
+        (ir, iz, i_n), (hr, hz, h_n) = np.split(gi, 3, -1), np.split(gh, 3, -1)
+        z, n = sigmoid(iz + hz), np.tanh(i_n + sigmoid(ir + hr) * h_n)
+        return (1 - z) * n + z * h, c
+    i, f, g, o = np.split(gi + gh, 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("lstm", 4), ("gru", 3), ("rnn", 1)])
+def test_the_equations_of_pytorch(kind, gates, rng):
+    w = weights(rng, gates)
+    cell, params = from_torch(w)
+    x = rng.standard_normal((6, 2, 3))
+    h = c = np.zeros((2, 4))
+    output = rd.forward(cell, params, x).output
+    for t in range(6):
+        h, c = torch_step(kind, w, x[t], h, c)
+        np.testing.assert_allclose(output[t], h, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_output_of_pytorch(kind, layers, rng):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    module = getattr(torch.nn, kind)(3, 4, num_layers=layers).double()
+    x = rng.standard_normal((7, 2, 3))
+    expected = module(torch.tensor(x))[0].detach().numpy()
+    read = from_torch(module.state_dict())
+    y = x
+    for cell, params in read if layers > 1 else [read]:
+        y = rd.forward(cell, params, y).output
+    np.testing.assert_allclose(y, expected, atol=1e-13)
+    for parameter in module.parameters():
+        torch.nn.init.zeros_(parameter)
+    module.load_state_dict({k: torch.tensor(v) for k, v in to_torch(read).items()})
+    np.testing.assert_allclose(module(torch.tensor(x))[0].detach().numpy(), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("gates", [4, 3, 1])
+def test_there_and_back(gates, rng):
+    stack = weights(rng, gates, dtype="float32") | weights(rng, gates, inputs=4, layer=1, dtype="float32")
+    layers = from_torch(stack)
+    again = from_torch(to_torch(layers))
+    assert len(layers) == len(again) == 2
+    for (cell, params), (other_cell, other) in zip(layers, again):
+        assert cell.fingerprint == other_cell.fingerprint
+        assert {k: v.dtype.name for k, v in other.items()} == dict.fromkeys(params, "float32")
+        for name in params:
+            np.testing.assert_array_equal(params[name], other[name])
+
+
+def test_an_rnn_may_be_relu(rng):
+    cell, _ = from_torch(weights(rng, 1), nonlinearity="relu")
+    assert cell.fingerprint == rd.cells.elman("relu").fingerprint
+    with pytest.raises(ValueError, match="nonlinearity: expected 'tanh' or 'relu', got 'sine'"):
+        from_torch(weights(rng, 1), nonlinearity="sine")
+
+
+def test_one_module_of_a_model(rng):
+    model = weights(rng, 4, prefix="rnn.") | {"decoder.weight": np.zeros((5, 4))}
+    with pytest.raises(ValueError, match=r"'decoder\.weight' is not of a recurrent layer.*prefix="):
+        from_torch(model)
+    cell, params = from_torch(model, prefix="rnn.")
+    assert cell.name == "lstm"
+    assert params["W"].shape == (16, 3)
+    assert from_torch(weights(rng, 4, prefix="a.b."))[0].name == "lstm"
+    with pytest.raises(ValueError, match="several recurrent layers; choose one by prefix="):
+        from_torch(weights(rng, 4, prefix="a.") | weights(rng, 4, prefix="b."))
+    with pytest.raises(ValueError, match="no weights of a recurrent layer under the prefix 'c'"):
+        from_torch(model, prefix="c")
+
+
+def test_cells_and_layers_without_bias(rng):
+    w = weights(rng, 3)
+    without = {k: v for k, v in w.items() if k.startswith("weight")}
+    _, params = from_torch(without)
+    assert (params["b"] == 0).all()
+    assert (params["b_h"] == 0).all()
+    _, of_a_cell = from_torch({k.removesuffix("_l0"): v for k, v in w.items()})
+    np.testing.assert_array_equal(of_a_cell["U"], w["weight_hh_l0"])
+
+
+def test_weights_are_copied(rng):
+    w = weights(rng, 4)
+    _, params = from_torch(w)
+    w["weight_hh_l0"][:] = 0
+    assert (params["U"] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"weight_ih_l0_reverse": np.zeros((16, 3))}, ValueError, "bidirectional"),
+        ({"weight_hr_l0": np.zeros((2, 4))}, ValueError, "projection"),
+        ({"weight_hh_l0": np.zeros((17, 4))}, ValueError, "expected H, 3H or 4H rows"),
+        ({"weight_ih_l0": np.zeros((12, 3))}, ValueError, "expected H, 3H or 4H rows"),
+        ({"weight_ih_l0": np.zeros(3)}, ValueError, "expected a matrix weight_ih for layer 0"),
+        ({"bias_ih_l0": np.zeros(4)}, ValueError, r"bias_ih of shape \(16,\)"),
+        ({"bias_ih_l0": np.zeros(16, "float32")}, TypeError, "one dtype"),
+        ({"bias_ih_l0": np.zeros(16, "float16")}, TypeError, "float16"),
+        ({"weight_ih_l2": np.zeros((16, 4))}, ValueError, "without a gap"),
+    ],
+)
+def test_errors_say_what_does_not_fit(change, kind, message, rng):
+    with pytest.raises(kind, match=message):
+        from_torch(weights(rng, 4) | change)
+
+
+def test_more_errors(rng):
+    w = weights(rng, 4)
+    del w["bias_hh_l0"]
+    with pytest.raises(ValueError, match="bias_ih alone"):
+        from_torch(w)
+    with pytest.raises(ValueError, match="weight_ih_l1: expected 4 columns"):
+        from_torch(weights(rng, 4) | weights(rng, 4, inputs=3, layer=1))
+    cell = rd.cells.gru_reset_before()
+    with pytest.raises(ValueError, match="expected LSTM, GRU, or Elman"):
+        to_torch((cell, cell.init(input_size=2, hidden_size=2)))
+    lstm, gru = rd.cells.lstm(), rd.cells.gru()
+    with pytest.raises(ValueError, match="one cell in all layers"):
+        to_torch([(c, c.init(input_size=2, hidden_size=2)) for c in (lstm, gru)])
+    with pytest.raises(ValueError, match="at least one pair"):
+        to_torch([])
