@@ -1,0 +1,47 @@
+"""Optimizers, clipping, schedules, the loop, checkpoints on disk."""
+
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
+from .early_stopping import EarlyStopping
+from .evaluate import evaluate
+from .files import write_atomically
+from .history import History
+from .loop import DivergenceError, FitResult, fit
+from .minimize import minimize
+from .optimizers import OPTIMIZERS, Optimizer, adam, adamw, apply_updates, rmsprop, sgd
+from .schedules import Schedule, as_schedule, constant, cosine, exponential_decay, warmup
+from .source import BatchList, BatchSource
+from .tree import global_norm
+
+__all__ = [
+    "OPTIMIZERS",
+    "BatchList",
+    "BatchSource",
+    "Checkpoint",
+    "DivergenceError",
+    "EarlyStopping",
+    "FitResult",
+    "History",
+    "Optimizer",
+    "Schedule",
+    "adam",
+    "adamw",
+    "apply_updates",
+    "as_schedule",
+    "clip_by_global_norm",
+    "clip_by_value",
+    "constant",
+    "cosine",
+    "evaluate",
+    "exponential_decay",
+    "fit",
+    "global_norm",
+    "l2_penalty",
+    "load_checkpoint",
+    "minimize",
+    "rmsprop",
+    "save_checkpoint",
+    "sgd",
+    "warmup",
+    "write_atomically",
+]

@@ -1,0 +1,136 @@
+"""Everything that a training run needs to go on, in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import write_atomically
+from .history import History
+from .tree import Tree, named_leaves, nest
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training run between two updates.
+
+    Attributes
+    ----------
+    update : int
+        How many updates were done: the position in the data.
+    params, optimizer_state : nested dict of arrays
+    rng_state : dict
+        Of the generator that draws the dropout, as its bit generator gives it.
+    carry : list of dict, optional
+        The state of each layer that the next batch starts from.
+    best_params : nested dict, optional
+        The parameters of the lowest validation loss.
+    history : History
+    settings : dict
+        What a resumed run must agree in.
+    extra : dict
+        Whatever the caller keeps with it (the vocabulary, the architecture), as JSON.
+    """
+
+    update: int
+    params: Tree
+    optimizer_state: Tree
+    rng_state: dict[str, Any]
+    carry: list[dict[str, Any]] | None = None
+    best_params: Tree | None = None
+    history: History = field(default_factory=History)
+    settings: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint as .npz, atomically, without pickle.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; an older checkpoint under the path then still stands.
+    """
+    carry = None if checkpoint.carry is None else {str(i): s for i, s in enumerate(checkpoint.carry)}
+    trees = {
+        "params": checkpoint.params,
+        "optimizer": checkpoint.optimizer_state,
+        "carry": carry,
+        "best": checkpoint.best_params,
+    }
+    arrays = {
+        f"{part}/{name}": array
+        for part, tree in trees.items()
+        if tree is not None
+        for name, array in named_leaves(tree)
+    }
+    arrays["history/training"] = checkpoint.history.training.array()
+    arrays["history/validation"] = checkpoint.history.validation.array()
+    described = {
+        "format": FORMAT,
+        "update": checkpoint.update,
+        "rng_state": checkpoint.rng_state,
+        "settings": checkpoint.settings,
+        "extra": checkpoint.extra,
+        "parts": [part for part, tree in trees.items() if tree is not None],
+    }
+    arrays["checkpoint"] = np.array(json.dumps(described))
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    ValueError
+        When the file is not a checkpoint, or one of a later format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no checkpoint there")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
+        described = json.loads(str(arrays.pop("checkpoint")))
+        if described["format"] != FORMAT:
+            raise ValueError(f"{path}: expected a checkpoint of format {FORMAT}, got {described['format']}")
+        return _assemble(arrays, described)
+    except (KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a checkpoint, or a damaged one") from error
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: not a checkpoint, or a damaged one") from error
+
+
+def _assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> Checkpoint:
+    tree = nest(arrays)
+    parts = {part: tree.get(part, {}) for part in described["parts"]}
+    carry = parts.get("carry")
+    history = History()
+    for table in (history.training, history.validation):
+        name = "training" if table is history.training else "validation"
+        table.rows = [tuple(row) for row in tree["history"][name].tolist()]
+    return Checkpoint(
+        update=described["update"],
+        params=parts["params"],
+        optimizer_state=parts["optimizer"],
+        rng_state=described["rng_state"],
+        carry=None if carry is None else [carry[str(i)] for i in range(len(carry))],
+        best_params=parts.get("best"),
+        history=history,
+        settings=described["settings"],
+        extra=described["extra"],
+    )

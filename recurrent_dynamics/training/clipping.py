@@ -1,0 +1,85 @@
+"""Clipping of gradients (Pascanu et al. 2013) and L2 regularization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .tree import Select, Tree, global_norm, map_leaves, map_named, named_leaves
+
+
+def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree, float]:
+    """Scale all gradients by one factor, so that their norm together is at most `max_norm`.
+
+    Parameters
+    ----------
+    grads : nested dict of arrays
+    max_norm : float
+
+    Returns
+    -------
+    clipped : nested dict
+        The same arrays when nothing had to be scaled.
+    norm : float
+        Before clipping.
+
+    Examples
+    --------
+    >>> clipped, norm = clip_by_global_norm({"W": np.array([3.0, 4.0])}, 1.0)
+    >>> norm, clipped["W"]
+    (5.0, array([0.6, 0.8]))
+    """
+    _positive("max_norm", max_norm)
+    norm = global_norm(grads)
+    if not norm > max_norm:
+        return dict(grads), norm
+    return map_leaves(lambda g: g * g.dtype.type(max_norm / norm), grads), norm
+
+
+def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:
+    """Cut every entry of the gradients to [-limit, limit].
+
+    Examples
+    --------
+    >>> clip_by_value({"W": np.array([3.0, -0.5])}, 1.0)
+    {'W': array([ 1. , -0.5])}
+    """
+    _positive("limit", limit)
+    return map_leaves(lambda g: np.clip(g, -limit, limit), grads)
+
+
+def l2_penalty(params: Mapping[str, Any], strength: float, only: Select | None = None) -> tuple[float, Tree]:
+    """strength/2 * |w|^2 and its gradient strength * w.
+
+    Parameters
+    ----------
+    params : nested dict of arrays
+    strength : float
+    only : callable, optional
+        ``only(path, array)`` says which parameters are penalized, with paths such as "layers/0/W". All of them by
+        default, as in PyTorch; ``lambda path, array: array.ndim > 1`` spares the biases.
+
+    Returns
+    -------
+    penalty : float
+    grads : nested dict
+
+    Examples
+    --------
+    >>> l2_penalty({"W": np.array([[3.0]]), "b": np.array([1.0])}, 0.1, only=lambda path, array: array.ndim > 1)
+    (0.45, {'W': array([[0.3]]), 'b': array([0.])})
+    """
+    if not strength >= 0:
+        raise ValueError(f"strength: expected >= 0, got {strength}")
+    kept = (
+        dict(named_leaves(params)) if only is None else {k: a for k, a in named_leaves(params) if only(k, a)}
+    )
+    penalty = 0.5 * strength * sum(float(np.vdot(a, a)) for a in kept.values())
+    return penalty, map_named(lambda k, a: a * a.dtype.type(strength if k in kept else 0), params)
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{name}: expected > 0, got {value}")

@@ -1,0 +1,122 @@
+"""What happened in training, update by update."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import write_atomically
+
+TRAINING = ("update", "epoch", "loss", "grad_norm", "clipped_norm", "update_norm", "learning_rate", "seconds")
+VALIDATION = ("update", "epoch", "loss", "seconds")
+
+
+@dataclass
+class Table:
+    """Rows of numbers under named columns.
+
+    Examples
+    --------
+    >>> table = Table(("update", "loss"))
+    >>> table.append(update=1, loss=0.5)
+    >>> table["loss"]
+    array([0.5])
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+
+    def append(self, **values: float) -> None:
+        """Add a row; every column is given."""
+        if values.keys() != set(self.columns):
+            raise ValueError(f"expected the columns {self.columns}, got {tuple(values)}")
+        self.rows.append(tuple(float(values[c]) for c in self.columns))
+
+    def __getitem__(self, column: str) -> NDArray[np.float64]:
+        if column not in self.columns:
+            raise KeyError(f"expected a column of {self.columns}, got {column!r}")
+        return self.array()[:, self.columns.index(column)]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def array(self) -> NDArray[np.float64]:
+        """All rows, (rows, columns)."""
+        return np.array(self.rows, np.float64).reshape(len(self.rows), len(self.columns))
+
+    def cut(self, update: int) -> None:
+        """Drop the rows of later updates."""
+        self.rows = [row for row in self.rows if row[0] <= update]
+
+
+@dataclass
+class History:
+    """Columns over the updates of a training run.
+
+    ``history["loss"]`` is a column of the updates: update (how many were done), epoch (likewise, with its fraction),
+    loss (of the batch, before the update; in nats for the cross-entropy), grad_norm and clipped_norm (norm of the
+    gradient before and after clipping), update_norm (length of the step in the weights), learning_rate, seconds
+    (since the start). ``history.validation["loss"]`` is a column of the validations: update, epoch, loss, seconds.
+    """
+
+    training: Table = field(default_factory=lambda: Table(TRAINING))
+    validation: Table = field(default_factory=lambda: Table(VALIDATION))
+
+    def __getitem__(self, column: str) -> NDArray[np.float64]:
+        return self.training[column]
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+    def cut(self, update: int) -> None:
+        """Drop what belongs to later updates."""
+        self.training.cut(update)
+        self.validation.cut(update)
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write both tables into one file, atomically; the first column says "training" or "validation"."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("kind", *TRAINING))
+        for kind, table in (("training", self.training), ("validation", self.validation)):
+            for row in table.rows:
+                values = dict(zip(table.columns, row, strict=True))
+                writer.writerow((kind, *(_number(c, values[c]) if c in values else "" for c in TRAINING)))
+        write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+    @classmethod
+    def read_csv(cls, path: str | os.PathLike[str]) -> History:
+        """Read what `write_csv` wrote, to the last digit.
+
+        Raises
+        ------
+        ValueError
+            When the file is not such a table; the message names the line.
+        """
+        history = cls()
+        tables = {"training": history.training, "validation": history.validation}
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            if next(reader, None) != ["kind", *TRAINING]:
+                raise ValueError(f"{path}: expected a history with the columns kind, {', '.join(TRAINING)}")
+            for fields in reader:
+                try:
+                    table = tables[fields[0]]
+                    values: dict[str, Any] = dict(zip(TRAINING, fields[1:], strict=True))
+                    table.append(**{c: float(values[c]) for c in table.columns})
+                except (ValueError, KeyError, IndexError):
+                    raise ValueError(
+                        f"{path}, line {reader.line_num}: not a row of a history: {fields}"
+                    ) from None
+        return history
+
+
+def _number(column: str, value: float) -> str:
+    return str(int(value)) if column == "update" else repr(value)

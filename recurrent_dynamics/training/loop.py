@@ -1,0 +1,368 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..nn import Model
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
+from .early_stopping import EarlyStopping
+from .evaluate import carried_state, evaluate
+from .history import History
+from .optimizers import Optimizer, apply_updates
+from .progress import ProgressBar
+from .schedules import Schedule, as_schedule
+from .source import BatchSource, as_source
+from .tree import Tree, global_norm, map_leaves, named_leaves
+
+CHECKPOINT_SECONDS = 30.0
+
+
+class DivergenceError(FloatingPointError):
+    """The loss, its gradient or a step became infinite or NaN.
+
+    Attributes
+    ----------
+    update : int
+        The update that failed, counted from 1.
+    history : History
+        Up to the update before.
+    """
+
+    def __init__(self, message: str, update: int, history: History) -> None:
+        super().__init__(message)
+        self.update, self.history = update, history
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    params : nested dict
+        After the last update.
+    best_params : nested dict or None
+        Of the lowest validation loss.
+    history : History
+    update : int
+        How many updates were done, those before a resume included.
+    stopped_by : {"updates", "minutes", "early stopping", "interrupt"}
+    """
+
+    params: Tree
+    best_params: Tree | None
+    history: History
+    update: int
+    stopped_by: str
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.stopped_by == "interrupt"
+
+
+def fit(
+    model: Model,
+    params: Mapping[str, Any],
+    data: BatchSource | Sequence[Any],
+    *,
+    optimizer: Optimizer,
+    learning_rate: Schedule | float,
+    updates: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    l2: float = 0.0,
+    rng: int | np.random.Generator = 0,
+    validation: BatchSource | Sequence[Any] | None = None,
+    validate_every: int | None = None,
+    early_stopping: EarlyStopping | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+    callback: Callable[[Checkpoint], object] | None = None,
+) -> FitResult:
+    """Train a model.
+
+    A run that is killed and resumed from its checkpoint gives the same numbers, bit for bit, as one left alone, as long
+    as it is counted in updates or epochs; `minutes` only stops it.
+
+    Parameters
+    ----------
+    model : Model
+    params : nested dict
+        Where to start; not changed. With `resume` the checkpoint's parameters replace them, and must be of the same
+        names and shapes.
+    data : BatchSource or list of Batch
+    optimizer : Optimizer
+    learning_rate : callable or float
+        A schedule, or a constant.
+    updates, epochs : int, float, optional
+        How many in all, those before a resume included; at most one of them.
+    minutes : float, optional
+        Stop after so much time in this call. One of the three is needed; the first that is reached ends it.
+    clip_norm, clip_value : float, optional
+        Largest global norm, and largest entry, of the gradient; by value first when both are given.
+    l2 : float
+        Adds l2 * w to the gradient of every parameter w; the losses that are shown do not contain it.
+    rng : int or Generator
+        Draws the dropout.
+    validation : BatchSource or list of Batch, optional
+    validate_every : int, optional
+        Updates between validations; an epoch when absent. The last of `updates` is always validated.
+    early_stopping : EarlyStopping, optional
+        Needs a validation.
+    checkpoint : path-like, optional
+        The .npz to save to: at intervals, at the end, and on Ctrl-C.
+    checkpoint_every : int, optional
+        Updates between checkpoints; about 30 seconds when absent.
+    resume : bool
+        Go on from the checkpoint.
+    extra : dict, optional
+        JSON that the checkpoint keeps for you.
+    progress : bool, optional
+        The progress bar; by default on a terminal only.
+    callback : callable, optional
+        Gets the run as a `Checkpoint` after every update. Its arrays may be kept but not changed.
+
+    Returns
+    -------
+    FitResult
+        Also after Ctrl-C, with `interrupted` set.
+
+    Raises
+    ------
+    DivergenceError
+        When loss, gradient or step are not finite. The last checkpoint still stands.
+    ValueError
+        When arguments contradict each other, or a checkpoint does not belong to this model and data.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=8, vocabulary_size=3)
+    >>> cycle = np.arange(13)[:, None] % 3
+    >>> result = fit(model, model.init(rng=0), [(cycle[:-1], cycle[1:])],
+    ...              optimizer=rd.training.adam(), learning_rate=0.05, updates=30)
+    >>> result.update, bool(result.history["loss"][-1] < 0.2 * result.history["loss"][0])
+    (30, True)
+    """
+    source = as_source(data)
+    target = _target(updates, epochs, minutes, source.batches_per_epoch)
+    held_out = None if validation is None else as_source(validation)
+    interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
+    if (resume or checkpoint_every is not None) and checkpoint is None:
+        raise ValueError("checkpoint: expected a path, since resume or checkpoint_every is given")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every: expected >= 1, got {checkpoint_every}")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"minutes: expected > 0, got {minutes}")
+    for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name}: expected > 0, got {value}")
+    if not l2 >= 0:
+        raise ValueError(f"l2: expected >= 0, got {l2}")
+    generator = np.random.default_rng(rng)
+    bits: Any = generator.bit_generator
+    if bits.state["bit_generator"] != "PCG64":
+        raise ValueError("rng: expected a seed or a generator on PCG64, whose state a checkpoint can hold")
+    settings = {
+        "batches_per_epoch": source.batches_per_epoch,
+        "carry_steps": source.carry_steps,
+        "model": repr(model),
+    }
+    if resume:
+        state = _resumed(checkpoint, params, settings, extra)
+        bits.state = state.rng_state
+    else:
+        start = map_leaves(np.array, params)
+        rng_state = dict(bits.state)
+        state = Checkpoint(
+            0, start, optimizer.init(start), rng_state, settings=settings, extra=dict(extra or {})
+        )
+    history = state.history
+    seconds_before = history["seconds"][-1] if len(history) else 0.0
+    updater = _Updater(
+        model, source, optimizer, as_schedule(learning_rate), clip_norm, clip_value, l2, generator
+    )
+    begun = saved_at = time.perf_counter()
+    saved = state.update if resume else -1
+    stopped_by = ""
+    bar = ProgressBar(target, state.update, minutes, model.loss_name == "cross_entropy", progress)
+    with bar:
+        try:
+            while not stopped_by:
+                stopped_by = _reason_to_stop(
+                    state, target, minutes, time.perf_counter() - begun, early_stopping
+                )
+                if stopped_by:
+                    break
+                clock = time.perf_counter()
+                new, row, symbols = updater(state)
+                now = time.perf_counter()
+                history.training.append(**row, seconds=seconds_before + now - begun)
+                if interval and (new.update % interval == 0 or new.update == target):
+                    new = _validated(new, model, held_out, row["epoch"], seconds_before - begun)
+                state = new  # from here on the update is done: an interrupt before leaves the old state whole
+                bar.step(row["loss"], row["grad_norm"], symbols, now - clock, now - begun)
+                if callback is not None:
+                    callback(state)
+                if checkpoint is not None and (
+                    time.perf_counter() - saved_at > CHECKPOINT_SECONDS
+                    if checkpoint_every is None
+                    else state.update % checkpoint_every == 0
+                ):
+                    save_checkpoint(checkpoint, state)
+                    saved, saved_at = state.update, time.perf_counter()
+        except KeyboardInterrupt:
+            stopped_by = "interrupt"
+            history.cut(state.update)
+        if checkpoint is not None and saved != state.update:
+            save_checkpoint(checkpoint, state)
+    return FitResult(state.params, state.best_params, history, state.update, stopped_by)
+
+
+@dataclass
+class _Updater:
+    """One update: from a state to the next one, the row of the history, and how many losses it saw."""
+
+    model: Model
+    source: BatchSource
+    optimizer: Optimizer
+    schedule: Schedule
+    clip_norm: float | None
+    clip_value: float | None
+    l2: float
+    rng: np.random.Generator
+
+    def __call__(self, state: Checkpoint) -> tuple[Checkpoint, dict[str, float], float]:
+        number, per_epoch = state.update, self.source.batches_per_epoch
+        batch = self.source.batch(number)
+        carry = None if per_epoch and number % per_epoch == 0 else state.carry
+        rate = self.schedule(number)
+        dropout_rng = self.rng if self.model.dropout else None
+        try:
+            loss, run, gradients = self.model.differentiate(state.params, batch, carry, dropout_rng)
+        except FloatingPointError as error:
+            raise self._divergence(str(error), number, rate, state.history) from error
+        grads = gradients.params
+        if self.l2:
+            grads = map_leaves(np.add, grads, l2_penalty(state.params, self.l2)[1])
+        norm = clipped_norm = global_norm(grads)
+        if not np.isfinite(norm):
+            raise self._divergence(f"the norm of the gradient became {norm}", number, rate, state.history)
+        if self.clip_value is not None:
+            grads = clip_by_value(grads, self.clip_value)
+            clipped_norm = global_norm(grads)
+        if self.clip_norm is not None:
+            grads, before = clip_by_global_norm(grads, self.clip_norm)
+            clipped_norm = min(before, self.clip_norm)
+        steps, optimizer_state = self.optimizer.update(grads, state.optimizer_state, state.params, rate)
+        length = global_norm(steps)
+        if not np.isfinite(length):
+            raise self._divergence(f"the step in the weights became {length}", number, rate, state.history)
+        new = replace(
+            state,
+            update=number + 1,
+            params=apply_updates(state.params, steps),
+            optimizer_state=optimizer_state,
+            carry=carried_state(run, self.source.carry_steps),
+            rng_state=dict(self.rng.bit_generator.state),
+        )
+        row = {
+            "update": number + 1,
+            "epoch": (number + 1) / per_epoch if per_epoch else float("nan"),
+            "loss": loss,
+            "grad_norm": norm,
+            "clipped_norm": clipped_norm,
+            "update_norm": length,
+            "learning_rate": rate,
+        }
+        return new, row, batch.weight()
+
+    def _divergence(self, what: str, number: int, rate: float, history: History) -> DivergenceError:
+        clipping = "" if self.clip_norm or self.clip_value else ", or clip the gradient (clip_norm)"
+        advice = f"lower the learning rate (now {rate:g}){clipping}"
+        return DivergenceError(f"update {number + 1}: {what}; {advice}", number + 1, history)
+
+
+def _validated(
+    state: Checkpoint, model: Model, data: BatchSource | None, epoch: float, offset: float
+) -> Checkpoint:
+    assert data is not None
+    loss = evaluate(model, state.params, data)
+    earlier = state.history.validation["loss"]
+    best = state.best_params is None or not len(earlier) or loss < earlier.min()
+    state.history.validation.append(
+        update=state.update, epoch=epoch, loss=loss, seconds=time.perf_counter() + offset
+    )
+    return replace(state, best_params=state.params) if best else state
+
+
+def _reason_to_stop(
+    state: Checkpoint, target: int | None, minutes: float | None, elapsed: float, rule: EarlyStopping | None
+) -> str:
+    if rule is not None and rule.should_stop(state.history.validation["loss"].tolist()):
+        return "early stopping"
+    if target is not None and state.update >= target:
+        return "updates"
+    if minutes is not None and elapsed >= 60 * minutes:
+        return "minutes"
+    return ""
+
+
+def _target(
+    updates: int | None, epochs: float | None, minutes: float | None, per_epoch: int | None
+) -> int | None:
+    if updates is not None and epochs is not None:
+        raise ValueError("expected updates or epochs, got both")
+    if updates is None and epochs is None and minutes is None:
+        raise ValueError("expected one of updates, epochs and minutes: the loop needs an end")
+    if epochs is not None:
+        if per_epoch is None:
+            raise ValueError("epochs: the data has none; give updates")
+        updates = round(epochs * per_epoch)
+    if updates is not None and updates < 1:
+        raise ValueError(f"updates: expected at least 1, got {updates}")
+    return updates
+
+
+def _validation_interval(
+    held_out: BatchSource | None, every: int | None, rule: EarlyStopping | None, per_epoch: int | None
+) -> int:
+    if held_out is None:
+        if every is not None or rule is not None:
+            raise ValueError("validation: expected data, since validate_every or early_stopping is given")
+        return 0
+    interval = per_epoch if every is None else every
+    if interval is None:
+        raise ValueError("validate_every: expected a number of updates, since the data has no epochs")
+    if interval < 1:
+        raise ValueError(f"validate_every: expected >= 1, got {interval}")
+    return interval
+
+
+def _resumed(
+    path: Any, params: Mapping[str, Any], settings: dict[str, Any], extra: Mapping[str, Any] | None
+) -> Checkpoint:
+    state = load_checkpoint(path)
+    shapes = {name: (a.shape, a.dtype) for name, a in named_leaves(params)}
+    if shapes != {name: (a.shape, a.dtype) for name, a in named_leaves(state.params)}:
+        raise ValueError(f"{path}: the checkpoint's parameters have other names, shapes or dtype than params")
+    for name, value in settings.items():
+        if state.settings.get(name) != value:
+            raise ValueError(
+                f"{path}: the checkpoint is of other {name}: {state.settings.get(name)}, now {value}"
+            )
+    return state if extra is None else replace(state, extra=dict(extra))

@@ -1,0 +1,61 @@
+"""Full-batch training by any method of SciPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.ravel import ravel
+from .tree import Tree
+
+WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
+LossAndGrad = Callable[[Tree], tuple[float, Mapping[str, Any]]]
+
+
+def minimize(
+    loss_and_grad: LossAndGrad, params: Mapping[str, Any], method: str = "L-BFGS-B", **options: Any
+) -> tuple[Tree, Any]:
+    """Minimize a loss with `scipy.optimize.minimize`.
+
+    Parameters
+    ----------
+    loss_and_grad : callable
+        From parameters to (loss, gradients), such as ``lambda p: model.loss_and_grad(p, batch)``.
+    params : nested dict of arrays
+        Where to start; not changed. In float32 the rounding of the loss limits how far a line search gets.
+    method : str
+        Any of SciPy's methods that use a gradient, or none.
+    **options
+        Passed on to `scipy.optimize.minimize` (``tol=``, ``callback=``, ``options={"maxiter": 100}``).
+
+    Returns
+    -------
+    params : nested dict
+        In the dtype of the start.
+    result : scipy.optimize.OptimizeResult
+
+    Examples
+    --------
+    >>> def bowl(params):
+    ...     return float(((params["w"] - 3) ** 2).sum()), {"w": 2 * (params["w"] - 3)}
+    >>> best, result = minimize(bowl, {"w": np.zeros(2)})
+    >>> result.success, best["w"].round(6)
+    (True, array([3., 3.]))
+    """
+    from scipy.optimize import minimize as scipy_minimize
+
+    start, unravel = ravel(params)
+
+    def objective(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        loss, grads = loss_and_grad(unravel(vector))
+        return loss, ravel(grads)[0].astype(np.float64)
+
+    begin = start.astype(np.float64)
+    if method.lower() in WITHOUT_GRADIENT:
+        result = scipy_minimize(lambda v: objective(v)[0], begin, method=method, **options)
+    else:
+        result = scipy_minimize(objective, begin, jac=True, method=method, **options)
+    return unravel(result.x), result
