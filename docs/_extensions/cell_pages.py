@@ -10,19 +10,9 @@ from sphinx.application import Sphinx
 from recurrent_dynamics import cells
 
 
-def factories() -> list[str]:
-    """Return the names of the functions in ``recurrent_dynamics.cells`` that make a cell."""
-    names = []
-    for name in cells.__all__:
-        made = getattr(cells, name)
-        if inspect.isfunction(made) and str(inspect.signature(made).return_annotation).endswith("Cell"):
-            names.append(name)
-    return names
-
-
 def describe(name: str) -> str:
     """Return a section with the signature, the first sentence and the equations of one cell."""
-    make = getattr(cells, name)
+    make = cells.NAMED[name]
     summary = " ".join((inspect.getdoc(make) or "").split("\n\n")[0].split())
     equations = make()._repr_latex_().strip().strip("$").strip()
     head = [name, "-" * len(name), "", f":func:`recurrent_dynamics.cells.{name}`: {summary}", ""]
@@ -32,7 +22,7 @@ def describe(name: str) -> str:
 def write_page(app: Sphinx) -> None:
     """Write ``generated/cells.inc``, which ``cells.rst`` includes, if it is not so already."""
     page = Path(app.srcdir) / "generated" / "cells.inc"
-    text = "\n".join(describe(name) for name in factories())
+    text = "\n".join(describe(name) for name in cells.NAMED)
     page.parent.mkdir(exist_ok=True)
     if not page.exists() or page.read_text("utf-8") != text:
         page.write_text(text, "utf-8")

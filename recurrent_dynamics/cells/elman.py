@@ -25,7 +25,7 @@ def elman(activation: str | Callable[[Any], Any] = "tanh") -> Cell:
     """
     f = nonlinearity(activation)
 
-    def update(drive, state):
+    def update(drive):
         return {"h": f(drive.n)}
 
     return Cell("elman", state=("h",), drives=("n",), update=update)
@@ -34,7 +34,7 @@ def elman(activation: str | Callable[[Any], Any] = "tanh") -> Cell:
 def linear() -> Cell:
     """The linear recurrent network h' = W x + U h + b."""
 
-    def update(drive, state):
-        return {"h": 1.0 * drive.n}
+    def update(drive):
+        return {"h": drive.n}
 
     return Cell("linear", state=("h",), drives=("n",), update=update)

@@ -28,3 +28,14 @@ def gru_reset_before() -> Cell:
     return Cell(
         "gru with its reset gate before the product", state=("h",), drives=("r", "z", "n"), update=update
     )
+
+
+def minimal_gated_unit() -> Cell:
+    """Minimal gated unit: one gate forgets and resets (Zhou et al. 2016)."""
+
+    def update(drive, state):
+        f = sigmoid(drive.f)
+        n = tanh(drive.n(f * state.h))
+        return {"h": (1 - f) * state.h + f * n}
+
+    return Cell("minimal gated unit", state=("h",), drives=("f", "n"), update=update)

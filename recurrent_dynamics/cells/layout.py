@@ -134,7 +134,8 @@ class Layout:
             if p.parameter is not None:
                 matrices.setdefault(p.parameter, [])
         # Blocks of a parameter are stacked in the order of the drives, whatever the stage of their product.
-        order = {part.name: i for i, part in enumerate(parts)}
+        position = {drive.name: i for i, drive in enumerate(cell.drives)}
+        order = {part.name: position.get(part.drive, -1) for part in parts}
         offsets: dict[str, int] = {}
         start = 0
         for name in matrices:
@@ -147,7 +148,7 @@ class Layout:
         for v, span in zip(schedule.vectors, vectors, strict=True):
             vector_parameters.setdefault(v.parameter, []).append(span)
         biases: dict[str, list[PartSpan]] = {}
-        for part in parts:
+        for part in sorted(parts, key=lambda part: order[part.name]):
             if part.bias:
                 biases.setdefault(part.bias, []).append(part)
         return Layout(

@@ -325,9 +325,6 @@ def record(cell: Any) -> Schedule:
     )
     new = call_and_name(graph, cell.update, arguments)
     check_slots(cell, new)
-    unused = [d.name for d in cell.drives if d.name not in drives.usage]
-    if unused:
-        raise DefinitionError(f"line 2 of the contract: declared but not used: drive {', '.join(unused)}")
     outputs = {}
     for slot in cell.slots:
         value = new[slot.name]
@@ -339,6 +336,9 @@ def record(cell: Any) -> Schedule:
                 f"line 6 of the contract: slot {slot.name} has width {slot.width}, its new value has width {width}"
             )
         outputs[slot.name] = value.index
+    unused = [d.name for d in cell.drives if d.name not in drives.usage]
+    if unused:
+        raise DefinitionError(f"line 2 of the contract: declared but not used: drive {', '.join(unused)}")
     return _ordered(cell, graph, drives, outputs)
 
 

@@ -1,0 +1,65 @@
+"""Networks that move a part of the way to their new state: leaky units, residual gates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..equations.nonlinearities import nonlinearity, sigmoid
+from .cell import Cell, Drive, Unit
+
+GATES = ("fixed", "learnt", "input")
+
+
+def leaky(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh", gate: str = "fixed") -> Cell:
+    """The gated residual network h' = alpha h + (1 - alpha) f(W x + U h + b) (Jaeger et al. 2007).
+
+    It is the Euler method with step dt for tau dh/dt = -h + f(W x + U h + b), with alpha = 1 - dt / tau.
+
+    Parameters
+    ----------
+    alpha
+        The share of the state that is kept: in [0, 1] for a fixed gate, strictly between for the others, which start
+        there.
+    activation
+        A name or a function of `recurrent_dynamics.equations`.
+    gate
+        "fixed": alpha is a constant, and a new value needs no new compilation. "learnt": one alpha for each unit is
+        trained, stored as its logit (Tallec and Ollivier 2018, eq. 6). "input": alpha_t = sigmoid(W x_t + b).
+
+    Examples
+    --------
+    >>> params = leaky(0.5, gate="learnt").init(input_size=2, hidden_size=3)
+    >>> {name: array.shape for name, array in params.items()}
+    {'W': (3, 2), 'U': (3, 3), 'b': (3,), 'alpha': (3,)}
+    """
+    if gate not in GATES:
+        raise ValueError(f"gate must be one of {', '.join(GATES)}; came {gate!r}")
+    if not (0 <= alpha <= 1 if gate == "fixed" else 0 < alpha < 1):
+        bounds = "[0, 1]" if gate == "fixed" else "(0, 1)"
+        raise ValueError(f"alpha must lie in {bounds} for a gate that is {gate!r}; came {alpha!r}")
+    f = nonlinearity(activation)
+
+    def fixed(drive, state, constant):
+        return {"h": constant.alpha * state.h + (1 - constant.alpha) * f(drive.n)}
+
+    def learnt(drive, state, param):
+        return {"h": param.alpha * state.h + (1 - param.alpha) * f(drive.n)}
+
+    def computed(drive, state):
+        alpha = sigmoid(drive.alpha)
+        return {"h": alpha * state.h + (1 - alpha) * f(drive.n)}
+
+    if gate == "fixed":
+        return Cell("leaky", state=("h",), drives=("n",), update=fixed, constants={"alpha": alpha})
+    if gate == "learnt":
+        unit = Unit("alpha", initial=alpha, low=0, high=1)
+        return Cell("leaky, alpha learnt", state=("h",), drives=("n",), update=learnt, units=(unit,))
+    return Cell(
+        "leaky, alpha from the input",
+        state=("h",),
+        drives=(Drive("alpha", operand=()), "n"),
+        update=computed,
+        bias={"alpha": math.log(alpha / (1 - alpha))},
+    )

@@ -1,0 +1,54 @@
+"""The cells of the library by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .cell import Cell
+from .elementwise import indrnn, min_gru, min_lstm
+from .elman import elman, linear
+from .gru import gru, gru_reset_before, minimal_gated_unit
+from .leaky import leaky
+from .lstm import lstm, lstm_coupled, lstm_peephole, lstm_projected
+from .mut import mut1, mut2, mut3
+
+NAMED: dict[str, Callable[..., Cell]] = {
+    make.__name__: make
+    for make in (
+        linear,
+        elman,
+        leaky,
+        indrnn,
+        lstm,
+        lstm_peephole,
+        lstm_coupled,
+        lstm_projected,
+        gru,
+        gru_reset_before,
+        minimal_gated_unit,
+        mut1,
+        mut2,
+        mut3,
+        min_gru,
+        min_lstm,
+    )
+}
+
+
+def by_name(name: str, **options: Any) -> Cell:
+    """The cell of a name, made with the options of its function.
+
+    Raises
+    ------
+    ValueError
+        There is no cell of this name; the message lists those that there are.
+
+    Examples
+    --------
+    >>> by_name("elman", activation="relu")
+    Cell('elman', state=(h), drives=(n))
+    """
+    if name not in NAMED:
+        raise ValueError(f"there is no cell {name!r}; known are {', '.join(NAMED)}")
+    return NAMED[name](**options)
