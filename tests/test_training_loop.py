@@ -189,20 +189,30 @@ def test_minutes_and_early_stopping_end_it():
     assert result.update == 9
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_a_loss_that_is_not_finite_stops_it(tmp_path):
     path = tmp_path / "run.npz"
     x = np.ones((4, 2, 1), np.float32)
     model = Model(rd.cells.lstm(), hidden_size=3, input_size=1, output_size=1, loss="mean_squared_error")
     batches = [Batch(x, x)] * 3 + [Batch(x, x * np.float32(1e30))]
-    message = r"update 4: the loss became inf; lower the learning rate \(now 0\.1\), or clip"
+    # The fourth step throws the weights so far that the gradient of the fifth overflows.
+    message = r"update 5: the gradient .* is not finite; lower the learning rate \(now 0\.1\), or clip"
     with pytest.raises(training.DivergenceError, match=message) as error:
         training.fit(
             model, model.init(), batches, optimizer=training.sgd(), learning_rate=0.1, updates=9,
             checkpoint=path, checkpoint_every=1,
         )  # fmt: skip
-    assert error.value.update == 4
-    assert len(error.value.history) == training.load_checkpoint(path).update == 3
+    assert error.value.update == 5
+    assert len(error.value.history) == training.load_checkpoint(path).update == 4
+
+
+def test_a_loss_that_is_not_a_number_is_named():
+    model = small_model()
+    params = model.init()
+    params["readout"]["b"][:] = np.inf
+    with pytest.raises(training.DivergenceError, match="update 1: the loss became nan; lower"):
+        training.fit(
+            model, params, streams(), optimizer=training.sgd(), learning_rate=0.1, updates=9, clip_norm=1
+        )
 
 
 def test_checkpoints_are_refused_when_they_do_not_belong(tmp_path):

@@ -144,7 +144,7 @@ class FlipFlop(_Task):
     --------
     >>> batch = FlipFlop(steps=4, batch_size=1, bits=1, probability=0.5, seed=1).batch(0)
     >>> batch.inputs[:, 0, 0], batch.targets[:, 0, 0]
-    (array([-1.,  1.,  0.,  0.], dtype=float32), array([-1.,  1.,  1.,  1.], dtype=float32))
+    (array([-1.,  0.,  1.,  0.], dtype=float32), array([-1., -1.,  1.,  1.], dtype=float32))
     """
 
     baseline = 1.0

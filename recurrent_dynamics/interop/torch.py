@@ -54,8 +54,8 @@ def from_torch(
     >>> weights = {"weight_ih_l0": np.ones((12, 2)), "weight_hh_l0": np.ones((12, 3)),
     ...            "bias_ih_l0": np.ones(12), "bias_hh_l0": np.ones(12)}
     >>> cell, params = from_torch(weights)
-    >>> cell.name, params["b"][0]
-    ('lstm', 2.0)
+    >>> cell.name, params["b"].shape, float(params["b"][0])
+    ('lstm', (12,), 2.0)
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
