@@ -418,7 +418,7 @@ def hvp(
 
     Examples
     --------
-    The Hessian of |output|^2 / 2 by the initial state of a linear network is U^T U after one step:
+    The Hessian of `|output|^2 / 2` by the initial state of a linear network is U^T U after one step:
 
     >>> import numpy as np
     >>> import recurrent_dynamics as rd

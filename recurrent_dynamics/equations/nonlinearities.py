@@ -247,7 +247,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 
 def softsign(x: Any) -> Any:
-    """Softsign, x / (1 + |x|).
+    """Softsign, `x / (1 + |x|)`.
 
     Examples
     --------

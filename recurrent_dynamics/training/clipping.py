@@ -51,7 +51,7 @@ def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:
 
 
 def l2_penalty(params: Mapping[str, Any], strength: float, only: Select | None = None) -> tuple[float, Tree]:
-    """strength/2 * |w|^2 and its gradient strength * w.
+    """`strength / 2 * |w|^2` and its gradient `strength * w`.
 
     Parameters
     ----------
