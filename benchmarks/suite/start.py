@@ -8,6 +8,24 @@ import sys
 import tempfile
 from pathlib import Path
 
+CELLS = [  # fixed, so that results of several versions can be compared
+    "linear",
+    "elman",
+    "leaky",
+    "indrnn",
+    "lstm",
+    "lstm_peephole",
+    "lstm_coupled",
+    "lstm_projected",
+    "gru",
+    "gru_reset_before",
+    "minimal_gated_unit",
+    "mut1",
+    "mut2",
+    "mut3",
+    "min_gru",
+    "min_lstm",
+]
 FIRST_GRADIENT = """
 import numpy as np
 import recurrent_dynamics as rd
@@ -61,7 +79,7 @@ class ColdStart:
 class Compile:
     """Import, forward and backward of each cell where another cell was compiled before."""
 
-    params = (["linear"],)
+    params = (CELLS,)
     param_names = ("cell",)
     timeout = 600
     number = 1

@@ -40,6 +40,8 @@ class Jacobians:
         self.run = rd.forward(cell, weights, x)
         self.operator = rd.jacobian_operator(self.run)
         self.v = rd.jacobian(self.run)[..., 0].copy()
+        self.operator.matvec(self.v)
+        self.operator.rmatvec(self.v)
 
     def time_jacobian(self, name: str, size: str) -> None:
         rd.jacobian(self.run, steps=slice(0, 10))

@@ -7,22 +7,32 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from recurrent_dynamics import cells
+from recurrent_dynamics.cells import NAMED
+
+# Cells whose equations depend on an option: its name and the values to show.
+VARIANTS = {"leaky": ("gate", ("fixed", "learnt", "input"))}
+
+
+def equations(name: str, **options: str) -> list[str]:
+    """Return the lines of a math directive with the equations of a cell."""
+    latex = NAMED[name](**options)._repr_latex_().strip().strip("$").strip()
+    return [".. math::", "", *(f"   {line}" for line in latex.splitlines()), ""]
 
 
 def describe(name: str) -> str:
-    """Return a section with the signature, the first sentence and the equations of one cell."""
-    make = cells.NAMED[name]
-    summary = " ".join((inspect.getdoc(make) or "").split("\n\n")[0].split())
-    equations = make()._repr_latex_().strip().strip("$").strip()
-    head = [name, "-" * len(name), "", f":func:`recurrent_dynamics.cells.{name}`: {summary}", ""]
-    return "\n".join([*head, ".. math::", "", *(f"   {line}" for line in equations.splitlines()), ""])
+    """Return a section with the first sentence and the equations of one cell."""
+    summary = " ".join((inspect.getdoc(NAMED[name]) or "").split("\n\n")[0].split())
+    lines = [name, "-" * len(name), "", f":func:`recurrent_dynamics.cells.{name}`: {summary}", ""]
+    option, values = VARIANTS.get(name, ("", ()))
+    for value in values:
+        lines += [f"With ``{option}={value!r}``:", "", *equations(name, **{option: value})]
+    return "\n".join(lines if values else [*lines, *equations(name)])
 
 
 def write_page(app: Sphinx) -> None:
     """Write ``generated/cells.inc``, which ``cells.rst`` includes, if it is not so already."""
     page = Path(app.srcdir) / "generated" / "cells.inc"
-    text = "\n".join(describe(name) for name in cells.NAMED)
+    text = "\n".join(describe(name) for name in NAMED)
     page.parent.mkdir(exist_ok=True)
     if not page.exists() or page.read_text("utf-8") != text:
         page.write_text(text, "utf-8")
