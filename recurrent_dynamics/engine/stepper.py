@@ -25,37 +25,58 @@ class Stepper:
             )
         self.cell, self._layout = cell, cell.layout(n, h)
         self._raw_input = next((s for s in self._layout.signals if s.name == "x"), None)
+        raw = self._raw_input
+        if raw is not None and self._layout.input_rows and n != raw.width:
+            raise ValueError(
+                f"cell {cell.name!r} reads the input itself, so params['W'] must have {raw.width} columns; "
+                f"came {n}"
+            )
         self._cpu = cpu
         self._packed = cpu.pack(cell, self._layout, flatten(self._layout, own, self.dtype))
-        self._values = np.empty((0, self._layout.values_size), self.dtype)
 
     def zeros(self, batch_size: int = 1) -> dict[str, np.ndarray]:
         """The zero state, slot -> (B, width)."""
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"batch_size must be an integer of at least 1, came {batch_size!r}")
         return {s.name: np.zeros((batch_size, s.width), self.dtype) for s in self._layout.slots}
 
     def __call__(self, x: np.ndarray | None, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The state after one step; x (B, N) or (N,), None without input; state slot -> (B, width)."""
-        slots = self._layout.slots
-        before = np.concatenate([np.atleast_2d(state[s.name]) for s in slots], axis=1)
+        layout, raw = self._layout, self._raw_input
+        before = self._rows(state)
         batch = len(before)
-        if before.shape[1] != self._layout.state_size or before.dtype != self.dtype:
-            raise ValueError(
-                f"state must have {', '.join(f'{s.name}: (B, {s.width})' for s in slots)} of dtype {self.dtype}; came "
-                + ", ".join(f"{k}: {np.shape(v)} {np.asarray(v).dtype}" for k, v in state.items())
-            )
-        wanted = (batch, self._layout.input_size)
-        x = np.zeros(wanted, self.dtype) if x is None else np.ascontiguousarray(np.atleast_2d(x))
-        if x.shape != wanted or x.dtype != self.dtype:
-            raise ValueError(
-                f"x must have shape {wanted} and dtype {self.dtype}; came {x.shape} and {x.dtype}"
-            )
-        if len(self._values) != batch:
-            self._values = np.empty((batch, self._layout.values_size), self.dtype)
-        if self._raw_input is not None:
-            self._values[:, self._raw_input.offset :][:, : self._raw_input.width] = x
+        inputs = np.zeros((batch, layout.input_size if raw is None else raw.width), self.dtype)
+        if x is not None:
+            x = np.atleast_2d(check.floating("x", x, self.dtype))
+            if x.shape != inputs.shape:
+                raise ValueError(f"x must have shape {inputs.shape}, came {x.shape}")
+            inputs[...] = x
+        elif raw is not None:
+            raise ValueError(f"cell {self.cell.name!r} reads the input itself, so x must be given; came None")
+        values = np.empty((batch, layout.values_size), self.dtype)
+        if raw is not None:
+            values[:, raw.offset : raw.offset + raw.width] = inputs
         after = np.empty_like(before)
-        self._cpu.one_step(self._packed, x, self._values, before, after)
-        return {s.name: after[:, s.offset : s.offset + s.width] for s in slots}
+        self._cpu.one_step(self._packed, inputs, values, before, after)
+        return {s.name: after[:, s.offset : s.offset + s.width] for s in layout.slots}
+
+    def _rows(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The state as (B, k)."""
+        slots = self._layout.slots
+        names = tuple(s.name for s in slots)
+        given = check.mapping("state", state, names)
+        arrays = []
+        for s in slots:
+            if s.name not in given:
+                raise ValueError(f"state must have {', '.join(names)}; came {', '.join(given) or 'none'}")
+            a = np.atleast_2d(check.floating(f"state[{s.name!r}]", given[s.name], self.dtype))
+            wanted = (len(arrays[0]) if arrays else max(len(a), 1), s.width)
+            if a.shape != wanted:
+                raise ValueError(
+                    f"state[{s.name!r}] must have shape {wanted}, came {np.shape(given[s.name])}"
+                )
+            arrays.append(a)
+        return np.concatenate(arrays, axis=1)
 
 
 def stepper(cell: Cell, params: Mapping[str, np.ndarray]) -> Stepper:
