@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
+from .run import Run
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
@@ -26,24 +27,41 @@ def finite(name: str, a: np.ndarray) -> np.ndarray:
     return a
 
 
-def floating(
-    name: str, a: Any, dtype: np.dtype | None = None, shape: tuple[int, ...] | None = None
-) -> np.ndarray:
-    """A finite array of floating-point numbers; of the dtype and shape if given."""
-    if not isinstance(a, np.ndarray):
-        try:
-            a = np.asarray(a)
-        except Exception as error:
-            raise TypeError(f"{name} must be an array, came {type(a).__name__}: {error}") from None
-    if a.dtype not in DTYPES:
+def array(name: str, a: Any) -> np.ndarray:
+    """Whatever came as an array of any dtype."""
+    try:
+        return np.asarray(a)
+    except Exception as error:
+        raise TypeError(f"{name} must be an array, came {type(a).__name__}: {error}") from None
+
+
+def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
+    """An array of floating-point numbers; of the dtype if given."""
+    a = array(name, a)
+    if dtype is None and a.dtype not in DTYPES:
         raise TypeError(f"{name} must have dtype float32 or float64, came {a.dtype}")
     if dtype is not None and a.dtype != dtype:
         raise TypeError(
             f"{name} must have dtype {dtype}, as the parameters have; came {a.dtype} (dtypes are not mixed)"
         )
+    return a
+
+
+def floating(
+    name: str,
+    a: Any,
+    dtype: np.dtype | None = None,
+    shape: tuple[int, ...] | None = None,
+    within: np.ndarray | None = None,
+) -> np.ndarray:
+    """A finite array of floating-point numbers; of the dtype and shape if given.
+
+    Where `within` is not true, what came is not looked at, and 0.
+    """
+    a = real(name, a, dtype)
     if shape is not None and a.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, came {a.shape}")
-    return finite(name, a)
+    return finite(name, a if within is None else np.where(within, a, a.dtype.type(0)))
 
 
 def parameters(
@@ -52,13 +70,23 @@ def parameters(
     """(copies of the parameters, their dtype, input size, hidden size)."""
     if not isinstance(cell, Cell):
         raise TypeError(f"cell must be a Cell, came {type(cell).__name__}")
+    if isinstance(params, Mapping):
+        params = {name: array(f"params[{name!r}]", value) for name, value in params.items()}
     n, h = cell.sizes(params)
-    names = list(params)
-    dtype = np.asarray(params[names[0]]).dtype
+    first = next(iter(params))
+    dtype = real(f"params[{first!r}]", params[first]).dtype
     checked = {
-        name: np.array(floating(f"params[{name!r}]", params[name], dtype), order="C") for name in names
+        name: np.array(floating(f"params[{name!r}]", value, dtype), order="C")
+        for name, value in params.items()
     }
     return checked, dtype, n, h
+
+
+def run(value: Any) -> Run:
+    """What `forward` returns."""
+    if not isinstance(value, Run):
+        raise TypeError(f"run must be a Run, as forward returns; came {type(value).__name__}")
+    return value
 
 
 def mapping(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
@@ -77,7 +105,7 @@ def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
     """(batch,) integers in [0, steps], or an empty array for none."""
     if value is None:
         return np.empty(0, np.int64)
-    a = np.asarray(value)
+    a = array("lengths", value)
     if a.shape != (batch,) or a.dtype.kind not in "iu":
         raise ValueError(
             f"lengths must be {batch} integers, one a sequence; came shape {a.shape}, dtype {a.dtype}"
@@ -89,13 +117,13 @@ def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
     return a.astype(np.int64)
 
 
-def resets(value: Any, steps: int, batch: int) -> np.ndarray:
-    """(steps * batch,) booleans, or an empty array for none."""
+def resets(value: Any, steps: int, batch: int, ends: np.ndarray) -> np.ndarray:
+    """(steps * batch,) booleans, or an empty array for none; false beyond the ends, where states are held."""
     if value is None:
         return np.empty(0, np.bool_)
-    a = np.asarray(value)
+    a = array("reset", value)
     if a.shape != (steps, batch) or a.dtype != np.bool_:
         raise ValueError(
             f"reset must be booleans of shape {(steps, batch)}; came shape {a.shape}, dtype {a.dtype}"
         )
-    return a.ravel().copy()
+    return (a & (np.arange(steps)[:, None] < ends) if ends.size else a.copy()).ravel()

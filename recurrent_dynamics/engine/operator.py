@@ -21,7 +21,7 @@ class JacobianOperator:
         from .cpu import verbs as cpu
 
         self._cpu = cpu
-        self._steps = cpu.single_steps(run.tape)
+        self._steps = cpu.single_steps(check.run(run).tape)
         self.shape = run_shape(run, (run.steps, run.batch_size, run.tape.layout.state_size))
         self.dtype = run.dtype
 
@@ -34,9 +34,8 @@ class JacobianOperator:
         return self._cpu.apply_transposed(self._steps, self._rows(v)).reshape(self.shape)
 
     def _rows(self, v: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(check.floating("v", v, self.dtype, self.shape)).reshape(
-            -1, self.shape[-1]
-        )
+        # A copy: compiled functions take arrays that are writeable and aligned, and would be compiled anew for others.
+        return np.array(check.floating("v", v, self.dtype, self.shape), order="C").reshape(-1, self.shape[-1])
 
     def __repr__(self) -> str:
         return f"JacobianOperator(shape={self.shape}, dtype={self.dtype})"

@@ -34,7 +34,8 @@ def forward(
     for t in range(len(x) if x is not None else steps or 0):
         entering = state
         if reset is not None:
-            entering = {s: np.where(reset[t][:, None], start[s], state[s]) for s in cell.state}
+            back = (reset[t] if lengths is None else reset[t] & (t < lengths))[:, None]
+            entering = {s: np.where(back, start[s], state[s]) for s in cell.state}
         inputs = {name: value[t] for name, value in (signals or {}).items()}
         state = step(cell, params, None if x is None else x[t], entering, inputs)
         if lengths is not None:

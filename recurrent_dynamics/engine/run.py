@@ -13,12 +13,18 @@ from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 class Views(Mapping[str, np.ndarray]):
     """Named stretches of the last axis of one array, without copies and read-only."""
 
     def __init__(self, array: np.ndarray, spans: tuple[Span, ...]) -> None:
-        self._array = array.view()
-        self._array.flags.writeable = False
+        self._array = read_only(array)
         self._spans = {s.name: s for s in spans}
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -86,10 +92,19 @@ class Run:
     steps, batch_size, dtype : its sizes
     """
 
-    def __init__(self, tape: Tape, params: dict[str, np.ndarray], single: bool, autonomous: bool) -> None:
-        self.tape, self.params, self.single = tape, params, single
+    def __init__(
+        self,
+        tape: Tape,
+        params: dict[str, np.ndarray],
+        single: bool,
+        autonomous: bool,
+        shared_signals: tuple[str, ...],
+    ) -> None:
+        self.tape, self.single = tape, single
+        self.shared_signals = shared_signals  # those with one number for all units
+        self.params = {name: read_only(value) for name, value in params.items()}
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
-        self.x = None if autonomous else self.shaped(tape.x)
+        self.x = None if autonomous else read_only(self.shaped(tape.x))
 
     def shaped(self, a: np.ndarray) -> np.ndarray:
         """(T, B, ...) or (B, ...) without its batch axis for one sequence."""
@@ -122,11 +137,16 @@ class Run:
         return np.arange(self.steps)[:, None] < self.tape.lengths
 
     @cached_property
+    def within(self) -> np.ndarray | None:
+        """The mask as (T, B, 1), or (T, 1) for one sequence."""
+        return None if self.mask is None else self.shaped(self.mask[:, :, None])
+
+    @cached_property
     def output(self) -> np.ndarray:
-        output = self.states[self.cell.output]
-        if self.mask is None:
+        output = self.states[self.cell.output or ""]
+        if self.within is None:
             return output
-        return np.where(self.shaped(self.mask[:, :, None]), output, output.dtype.type(0))
+        return read_only(np.where(self.within, output, output.dtype.type(0)))
 
     def __repr__(self) -> str:
         return f"Run of {self.cell!r}: {self.steps} steps, batch {self.batch_size}, {self.dtype}"

@@ -83,20 +83,20 @@ def forward(
     ends = check.lengths(lengths, T, batch)
     if ends.size:
         x = np.where((np.arange(T)[:, None] < ends)[:, :, None], x, dtype.type(0))
-    check.finite("x", x)
-    resets = check.resets(
-        reset[:, None] if single and reset is not None and np.ndim(reset) == 1 else reset, T, batch
-    )
+    check.finite("x", x[:, 0] if single else x)
+    if single and reset is not None and np.ndim(reset) == 1:
+        reset = np.asarray(reset)[:, None]
+    resets = check.resets(reset, T, batch, ends)
     start = _states("initial", initial, layout, batch, dtype)
     flat = flatten(layout, own, dtype)
     tape = _tape(cell, layout, flat, x, start, ends, resets)
-    _signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
+    shared = _signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
     from .cpu import verbs as cpu
 
     cpu.forward(tape)
     if check_finite and not check.is_finite(tape.after):
         _locate(tape)
-    return Run(tape, own, single, autonomous)
+    return Run(tape, own, single, autonomous, shared)
 
 
 def _tape(
@@ -132,30 +132,29 @@ def _input(
             )
         if not isinstance(steps, (int, np.integer)) or steps < 1:
             raise ValueError(f"steps must be an integer of at least 1, came {steps!r}")
-        given = [np.asarray(v) for v in (initial or {}).values()]
-        single = all(v.ndim == 1 for v in given)
-        batch = 1 if single else next(len(v) for v in given if v.ndim == 2)
+        given = check.mapping("initial", initial, tuple(s.name for s in layout.slots))
+        batches = {s: len(v) for s, v in given.items() if np.ndim(v) == 2}
+        for s, n in batches.items():
+            if n == 0:
+                raise ValueError(f"initial[{s!r}] must have at least one sequence, came {np.shape(given[s])}")
+        single, batch = not batches, next(iter(batches.values()), 1)
         return np.zeros((int(steps), batch, input_size), dtype), single, True, batch
     if steps is not None:
         raise ValueError("steps is for a run without input; the input x says how many steps there are")
-    x = np.asarray(x)
-    if x.dtype not in check.DTYPES or x.dtype != dtype:
-        raise TypeError(
-            f"x must have dtype {dtype}, as the parameters have; came {x.dtype} (dtypes are not mixed)"
-        )
+    x = check.real("x", x, dtype)
     if x.ndim not in (2, 3):
         raise ValueError(f"x must have shape (T, B, N), or (T, N) for one sequence; came {x.shape}")
     single = x.ndim == 2
+    given = x.shape
     x = np.array(x[:, None] if single else x, order="C")
     if 0 in x.shape[:2]:
-        raise ValueError(f"x must have at least one step and one sequence; came {x.shape}")
+        raise ValueError(f"x must have at least one step and one sequence; came {given}")
     wanted = input_size
-    if not layout.input_rows and layout.signals:
-        wanted = x.shape[2]
+    if not layout.input_rows and any(s.name == "x" for s in layout.signals):
+        wanted = x.shape[2]  # `_signals` looks at it
     if x.shape[2] != wanted:
-        raise ValueError(
-            f"x must have {wanted} entries a step, as params['W'] has columns; came shape {x.shape}"
-        )
+        why = "as params['W'] has columns" if "W" in layout.shapes else "as there is no params['W']"
+        raise ValueError(f"x must have {wanted} entries a step, {why}; came shape {given}")
     return x, single, False, x.shape[1]
 
 
@@ -180,11 +179,14 @@ def _signals(
     x: np.ndarray | None,
     ends: np.ndarray,
     single: bool,
-) -> None:
-    """Write the signals into their places among the values."""
+    prefix: str = "",
+) -> tuple[str, ...]:
+    """Write the signals into their places among the values; the names of those with one number for all units."""
     named = tuple(s for s in cell.signals if s != "x")
-    arrays = check.mapping("signals", given, named)
+    arrays = check.mapping(f"{prefix}signals", given, named)
     T, B = values.shape[:2]
+    within = (np.arange(T)[:, None] < ends)[:, :, None] if ends.size else None
+    shared = []
     for s in layout.signals:
         if s.name == "x":
             if x is None or x.shape[2] != s.width:
@@ -196,21 +198,20 @@ def _signals(
         else:
             if s.name not in arrays:
                 raise ValueError(
-                    f"signals must have {s.name!r}, which cell {cell.name!r} reads; came {', '.join(arrays) or 'none'}"
+                    f"{prefix}signals must have {s.name!r}, which cell {cell.name!r} reads; "
+                    f"came {', '.join(arrays) or 'none'}"
                 )
-            a = np.asarray(arrays[s.name])
-            if a.dtype != values.dtype:
-                raise TypeError(f"signals[{s.name!r}] must have dtype {values.dtype}; came {a.dtype}")
-            a = a[:, None] if single and a.ndim in (1, 2) and a.shape[:1] == (T,) else a
-            if a.shape not in ((T, B), (T, B, s.width)):
-                raise ValueError(
-                    f"signals[{s.name!r}] must have shape {(T, B)} or {(T, B, s.width)}, came {a.shape}"
-                )
-            a = a[:, :, None] if a.ndim == 2 else a
-            if ends.size:
-                a = np.where((np.arange(T)[:, None] < ends)[:, :, None], a, a.dtype.type(0))
-            check.finite(f"signals[{s.name!r}]", a)
+            name = f"{prefix}signals[{s.name!r}]"
+            a = check.real(name, arrays[s.name], values.dtype)
+            shapes = ((T,), (T, s.width)) if single else ((T, B), (T, B, s.width))
+            if a.shape not in shapes:
+                raise ValueError(f"{name} must have shape {shapes[0]} or {shapes[1]}, came {a.shape}")
+            if a.shape == shapes[0]:
+                shared.append(s.name)
+            a = a.reshape(T, B, -1)
+            a = check.floating(name, a, within=within)
         values[..., s.offset : s.offset + s.width] = a
+    return tuple(shared)
 
 
 def _locate(tape: Tape) -> None:
@@ -256,12 +257,17 @@ def backward(
     >>> grads.params["U"].shape, grads.x.shape, grads.states["h"].shape
     ((3, 3), (5, 4, 2), (5, 4, 3))
     """
-    if d_output is None and not d_states and not d_final:
-        raise ValueError("backward needs at least one of d_output, d_states, d_final")
+    _some_cotangent("backward", d_output, d_states, d_final)
     from .cpu import verbs as cpu
 
-    back = cpu.adjoint(run.tape, _cotangent(run, "d_", d_output, d_states, d_final))
+    back = cpu.adjoint(check.run(run).tape, _cotangent(run, "d_", d_output, d_states, d_final))
     return _gradients(run, back)
+
+
+def _some_cotangent(verb: str, output: Any, states: Any, final: Any) -> None:
+    empty = [v is None or (isinstance(v, Mapping) and not v) for v in (states, final)]
+    if output is None and all(empty):
+        raise ValueError(f"{verb} needs at least one of d_output, d_states, d_final")
 
 
 def _cotangent(
@@ -277,14 +283,13 @@ def _cotangent(
     slots = {s.name: s for s in tape.layout.slots}
     d = np.zeros(tape.after.shape, tape.dtype)
 
-    def add(name: str, value: Any, s: Span, row: np.ndarray, mask: np.ndarray | None = None) -> None:
+    def add(name: str, value: Any, s: Span, row: np.ndarray, within: np.ndarray | None = None) -> None:
         shape = (*row.shape[:-1], s.width)
-        a = check.floating(name, value, tape.dtype, run_shape(run, shape))
-        a = a.reshape(shape)
-        row[..., s.offset : s.offset + s.width] += a if mask is None else a * mask[:, :, None]
+        a = check.floating(name, value, tape.dtype, run_shape(run, shape), within)
+        row[..., s.offset : s.offset + s.width] += a.reshape(shape)
 
     if output is not None:
-        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], d, run.mask)
+        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], d, run.within)
     for slot, value in check.mapping(f"{prefix}states{suffix}", states, tuple(slots)).items():
         add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot], d)
     for slot, value in check.mapping(f"{prefix}final{suffix}", final, tuple(slots)).items():
@@ -302,7 +307,8 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
         if s.name == "x":
             x = x + d
         else:
-            signals[s.name] = run.shaped(d)
+            d = run.shaped(d)
+            signals[s.name] = d.sum(axis=-1) if s.name in run.shared_signals else d
     return Gradients(
         {name: params[name] for name in run.params},
         None if run.x is None else run.shaped(x),
@@ -318,7 +324,7 @@ def _tangents(
     """Walk the tangents of a run."""
     from .cpu import verbs as cpu
 
-    tape, layout = run.tape, run.tape.layout
+    tape, layout = check.run(run).tape, run.tape.layout
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
         move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)
@@ -326,16 +332,15 @@ def _tangents(
     if d_x is not None:
         if run.x is None:
             raise ValueError("d_x was given, but the run has no input")
-        x[...] = check.floating("d_x", d_x, tape.dtype, run.x.shape).reshape(tape.x.shape)
-        if run.mask is not None:
-            x *= run.mask[:, :, None]
+        x[...] = check.floating("d_x", d_x, tape.dtype, run.x.shape, run.within).reshape(tape.x.shape)
     start = _states("d_initial", d_initial, layout, tape.batch, tape.dtype)
     signals = None
     if d_signals is not None or "x" in run.cell.signals:
         full = np.zeros(tape.values.shape, tape.dtype)
-        zero = {s: np.zeros((tape.steps, tape.batch), tape.dtype) for s in run.cell.signals if s != "x"}
+        still = np.zeros(run_shape(run, (tape.steps, tape.batch, 1))[:-1], tape.dtype)
+        zero = {s: still for s in run.cell.signals if s != "x"}
         given = check.mapping("d_signals", d_signals, tuple(zero))
-        _signals(run.cell, layout, full, zero | given, x, tape.lengths, run.single and bool(given))
+        _signals(run.cell, layout, full, zero | given, x, tape.lengths, run.single, prefix="d_")
         signals = full[..., layout.signals[0].offset :]
     return cpu.tangent(
         tape, flatten(layout, move, tape.dtype) if move else flat_zeros(layout, tape.dtype), x, start, signals
@@ -376,8 +381,8 @@ def jvp(
     moved = _tangents(run, d_params, d_x, d_initial, d_signals)
     states = Views(run.shaped(moved.after), run.tape.layout.slots)
     output = states[run.cell.output or ""]
-    if run.mask is not None:
-        output = np.where(run.shaped(run.mask[:, :, None]), output, output.dtype.type(0))
+    if run.within is not None:
+        output = np.where(run.within, output, output.dtype.type(0))
     return Tangent(output, states, Views(run.shaped(moved.after[-1]), run.tape.layout.slots))
 
 
@@ -431,8 +436,7 @@ def hvp(
     >>> bool(np.allclose(h.initial["h"], params["U"].T @ params["U"][:, 0]))
     True
     """
-    if d_output is None and not d_states and not d_final:
-        raise ValueError("hvp needs at least one of d_output, d_states, d_final")
+    _some_cotangent("hvp", d_output, d_states, d_final)
     from .cpu import verbs as cpu
 
     moved = _tangents(run, d_params, d_x, d_initial, d_signals)
@@ -470,11 +474,13 @@ def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = 
     """
     from .cpu import verbs as cpu
 
-    every = np.arange(run.steps)
+    every = np.arange(check.run(run).steps)
     try:
-        chosen = every if steps is None else every[steps if not isinstance(steps, range) else list(steps)]
-    except (IndexError, TypeError) as error:
+        chosen = every if steps is None else every[steps if isinstance(steps, slice) else np.asarray(steps)]
+    except (IndexError, TypeError, ValueError) as error:
         raise ValueError(f"steps must select some of the {run.steps} steps of the run; {error}") from None
+    if chosen.ndim > 1 or not chosen.size:
+        raise ValueError(f"steps must select some of the {run.steps} steps of the run; came {steps!r}")
     J = cpu.dense_jacobian(run.tape, np.atleast_1d(chosen))
     J = run.shaped(J)
     return J[0] if np.ndim(chosen) == 0 else J
