@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .study import Corpus, Settings, Trained
+    from .study import Corpus, Trained
 
 OUT = Path("study")
 DESCRIPTION = """\
@@ -152,9 +152,8 @@ def _unfinished(
     _say(f"stopped before the end; what was learnt is in {folder}; go on with: {again}")
     if trained.stopped_by != "interrupt":
         return trained, corpus
-    _say(
-        f"or study it as it is with: {shlex.join(['recurrent-dynamics', 'study', '--model', str(folder / 'model.npz')])}"
-    )
+    study = ["recurrent-dynamics", "study", "--model", str(folder / "model.npz")]
+    _say(f"or study it as it is with: {shlex.join(study)}")
     return None
 
 

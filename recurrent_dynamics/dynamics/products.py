@@ -225,15 +225,17 @@ def path_norms(
     block = slice(offset, offset + direct.shape[2])
     shape = (len(lengths), jacobians.shape[1])
     norms = {"direct": np.empty(shape), "rest": np.empty(shape)}
+    rounding = 4 * np.finfo(np.result_type(jacobians, np.float32)).eps
     for b in range(jacobians.shape[1]):
         product, path = np.eye(jacobians.shape[2]), np.ones(direct.shape[2])
         for t in range(lengths[-1]):
             product = jacobians[t, b].astype(np.float64) @ product
             path = direct[t, b] * path
             for k in np.flatnonzero(lengths == t + 1):
-                whole = product[block, block]
+                rest = product[block, block] - np.diag(path)
+                rest[np.abs(rest) <= (t + 1) * rounding * np.abs(path).max()] = 0
                 norms["direct"][k, b] = np.sqrt(np.mean(path**2))
-                norms["rest"][k, b] = np.linalg.norm(whole - np.diag(path)) / np.sqrt(len(path))
+                norms["rest"][k, b] = np.linalg.norm(rest) / np.sqrt(len(path))
     return PathNorms(lengths, slot=slot, **norms)
 
 

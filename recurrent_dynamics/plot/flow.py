@@ -103,13 +103,15 @@ def singular_values(products: JacobianProducts, *, floor: float = 1e-12, ax: Axe
 def path_norms(paths: PathNorms, *, floor: float = 1e-12, ax: Axes | None = None) -> Axes:
     """Draw the direct path against the rest of the Jacobian products over their length."""
     ax = axes(ax)
-    direct, rest = paths.direct.mean(axis=1), paths.rest.mean(axis=1)
+    direct, rest = (
+        np.where(v > floor, v, np.nan) for v in (paths.direct.mean(axis=1), paths.rest.mean(axis=1))
+    )
     ax.plot(paths.steps, direct, "o-", color=colour(2), markersize=4, label="direct path")
     ax.plot(paths.steps, rest, "s--", color=colour(3), markersize=4, label="the rest, through matrices")
     ax.axhline(1, color=INK, linewidth=0.8)
     _logarithmic(ax, paths.steps)
     shown = np.concatenate([direct, rest])
-    shown = shown[shown > floor]
+    shown = shown[np.isfinite(shown)]
     ax.set_ylim(bottom=max(floor, shown.min(initial=1.0) / 3), top=max(3.0, 3 * shown.max(initial=1.0)))
     name = paths.slot or "s"
     ax.set_ylabel(rf"root mean square of $\partial {name}_{{t+k}} / \partial {name}_t$")

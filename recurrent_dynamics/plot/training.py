@@ -119,6 +119,6 @@ def step_lengths(updates: np.ndarray, steps: np.ndarray, *, ax: Axes | None = No
     if positive.size and positive.max() > 20 * positive.min():
         ax.set_yscale("log")
     ax.set_xlabel("update")
-    ax.set_ylabel("step length (norm of the change of all weights)")
+    ax.set_ylabel(r"step length $\Vert\,\Delta w\,\Vert$")
     ax.legend(frameon=False)
     return ax

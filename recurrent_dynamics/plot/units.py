@@ -39,8 +39,11 @@ def saturation(
     ax.plot([0, 1], [1, 0], color=GREY, linewidth=0.8, linestyle=":")
     marker = {"marker": "os^Dv"[index % 5], "markersize": 4, "linestyle": "none", "clip_on": False}
     dead = result.dead
-    ax.plot(result.low[~dead], result.high[~dead], color=colour(index), alpha=0.5, label=label, **marker)
-    ax.plot(result.low[dead], result.high[dead], color="black", **(marker | {"marker": "x", "markersize": 6}))
+    if not dead.all():
+        ax.plot(result.low[~dead], result.high[~dead], color=colour(index), alpha=0.5, label=label, **marker)
+    if dead.any():
+        crosses = marker | {"marker": "x", "markersize": 6}
+        ax.plot(result.low[dead], result.high[dead], color="black", **crosses)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     low, high = result.thresholds or (np.nan, np.nan)
     ax.set_xlabel(f"time below {low:g}")

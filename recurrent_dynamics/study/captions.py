@@ -16,18 +16,19 @@ NO_HISTORY = """
 No history.csv lies beside the model, so the figures of its training are left out."""
 
 GRADIENT_FLOW = """
-How strongly a loss depends on the state some steps before it, averaged over {windows} windows (band: 10 % to 90 % of
-them). Left, the last loss of a window alone: what arrives T &minus; t steps back has passed the recurrence
-T &minus; t times, so a straight descent on this logarithmic scale is exponential vanishing, an ascent explosion.
-Right, the same under the losses of all steps: every state also feeds its own, nearby losses, which drown what comes
-from far away. That is why a healthy gradient norm in training says nothing about long memory. The dotted line is the
-training window of {truncation} steps, beyond which truncated backpropagation sees nothing."""
+How strongly a loss depends on the state some steps before it, averaged over {windows} windows (band: all but the
+highest and lowest tenth). Left, the last loss of a window alone: what arrives T &minus; t steps back has passed the
+recurrence T &minus; t times, so a straight descent on this logarithmic scale is exponential vanishing, an ascent
+explosion. Right, the same under the losses of all steps: every state also feeds its own, nearby losses, which drown
+what comes from far away. That is why a healthy gradient norm in training says nothing about long memory. The dotted
+line is the training window of {truncation} steps, beyond which truncated backpropagation sees nothing."""
 
 SINGULAR_VALUES = """
-Singular values of the products J<sub>t+k</sub> &middot;&middot;&middot; J<sub>t+1</sub>, J<sub>t</sub> = d state<sub>t</sub> /
-d state<sub>t&minus;1</sub>, along {sequences} windows: by how much k steps stretch or shrink a small change of the state, direction by
-direction. Backpropagation multiplies by the same products, transposed. The largest bounds how a gradient can grow,
-the median says what happens to a typical direction. Near 1 information lasts, far below 1 it is forgotten."""
+Singular values of the products J<sub>t+k</sub> ... J<sub>t+1</sub>, where J<sub>t</sub> is the derivative of the state
+at step t by the one before, along {sequences} windows: by how much k steps stretch or shrink a small change of the
+state, direction by direction. Backpropagation multiplies by the same products, transposed. The largest bounds how a
+gradient can grow, the median says what happens to a typical direction. Near 1 information lasts, far below 1 it is
+forgotten."""
 
 PATHS = """
 One slot of the state after k steps, as a function of itself before. The direct path is the product of the factors

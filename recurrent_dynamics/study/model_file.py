@@ -113,7 +113,7 @@ def load_model(path: str | os.PathLike[str]) -> CharacterModel:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such model; `recurrent-dynamics train` makes one")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         described = json.loads(str(arrays.pop("model")))
         if described["format"] != FORMAT:

@@ -58,7 +58,7 @@ def write_report(
     diagnosis = diagnose([layer.flow for layer in found.layers], settings.truncation, norms)
     page = Template(TEMPLATE.read_text("utf-8")).substitute(
         title=html.escape(
-            f"What {settings.layers} x {settings.hidden} {settings.cell} learnt from {corpus.name}"
+            f"{settings.layers} × {settings.hidden} {settings.cell}, trained on {_source(trained)}"
         ),
         verdict=diagnosis.verdict,
         sentences=html.escape(" ".join(diagnosis.sentences)),
@@ -73,7 +73,7 @@ def write_report(
 
 def _facts(trained: CharacterModel, corpus: Corpus, found: Measurements) -> list[tuple[str, str]]:
     settings, facts = trained.settings, trained.facts
-    source = STANDARD_LIBRARY if trained.source is None else Path(trained.source).name
+    source = _source(trained)
     size = sum(array.size for _, array in named_leaves(trained.params))
     held_out, characters = len(corpus.validation), len(trained.vocabulary)
     rows = [
@@ -99,6 +99,10 @@ def _facts(trained: CharacterModel, corpus: Corpus, found: Measurements) -> list
             ("Studied on", f"{corpus.name}; {corpus.unknown:,} characters unknown to the model left out")
         )
     return rows
+
+
+def _source(trained: CharacterModel) -> str:
+    return STANDARD_LIBRARY if trained.source is None else Path(trained.source).name
 
 
 def _sections(

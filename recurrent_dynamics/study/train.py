@@ -56,7 +56,7 @@ def train(
     resume
         Go on from the checkpoint in the folder, whose settings must be the same except for `minutes`.
     progress
-        A progress bar on stderr; by default if that is a terminal.
+        A progress bar on stderr; by default if that is a terminal. Without it every validation is said.
     say
         Takes a line for people.
 
@@ -83,6 +83,7 @@ def train(
         f"training {settings.layers} x {settings.hidden} {settings.cell} on {corpus.name}: {updates} updates, "
         f"{updates / data.batches_per_epoch:.1f} epochs of {len(corpus.training):,} characters"
     )
+    shown = sys.stderr.isatty() if progress is None else progress
     result = fit(
         model,
         model.init(rng=settings.seed),
@@ -100,7 +101,13 @@ def train(
         resume=resume,
         extra=_described(settings, corpus),
         progress=progress,
+        callback=None if shown else lambda state: _say_validation(state, updates, say),
     )
+    if not result.update:
+        path.unlink(missing_ok=True)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        raise ValueError(f"--minutes {settings.minutes:g} ended the training before the first update")
     losses = result.history.validation["loss"]
     facts = {
         "updates": result.update,
@@ -136,6 +143,15 @@ def settings_of(folder: Path, minutes: float | None = None) -> tuple[Settings, s
         return settings, extra["source"], Vocabulary.from_list(extra["vocabulary"]), str(extra["digest"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a checkpoint of a study") from error
+
+
+def _say_validation(state: Checkpoint, updates: int, say: Callable[[str], None]) -> None:
+    validation = state.history.validation
+    if len(validation) and validation["update"][-1] == state.update:
+        bits, seconds = validation["loss"][-1] / np.log(2), validation["seconds"][-1]
+        say(
+            f"update {state.update} of {updates}: validation {bits:.3f} bits per character after {seconds:.0f} s"
+        )
 
 
 def _described(settings: Settings, corpus: Corpus) -> dict[str, Any]:

@@ -1,0 +1,207 @@
+"""The parts of a study: settings, text, model file, measurements."""
+
+from __future__ import annotations
+
+import json
+import resource
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recurrent_dynamics import study
+from recurrent_dynamics.data import Vocabulary
+from recurrent_dynamics.study.settings import cell_names
+
+SMALL = {"hidden": 6, "embedding": 5, "batch": 4, "truncation": 5}
+
+
+def write_text(path, length=1500, characters="abc de\n"):
+    path.write_text("".join(np.random.default_rng(0).choice(list(characters), length)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return study.load_corpus(write_text(tmp_path / "text.txt"))
+
+
+@pytest.fixture
+def character_model(corpus):
+    settings = study.Settings(**SMALL)
+    bare = study.CharacterModel(settings, corpus.vocabulary, {}, corpus.source)
+    return study.CharacterModel(
+        settings,
+        corpus.vocabulary,
+        bare.model.init(rng=1),
+        corpus.source,
+        {"updates": 3, "epochs": 0.5, "seconds": 1.0, "validation_bits": 2.0},
+    )
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "hidden": st.integers(1, 500),
+            "lr": st.floats(1e-6, 1),
+            "minutes": st.floats(0.1, 10),
+            "cell": st.sampled_from(["lstm", "gru", "elman"]),
+            "clip": st.floats(0, 10),
+            "seed": st.integers(0, 2**31),
+        },
+    )
+)
+def test_settings_survive_json(values):
+    settings = study.Settings(**values)
+    assert study.Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"cell": "lstn"}, r"--cell must be one of .*lstm.*, came lstn"),
+        ({"hidden": 0}, "--hidden must be at least 1, came 0"),
+        ({"hidden": 1.5}, "--hidden must be an integer, came 1.5"),
+        ({"lr": -1.0}, "--lr must be above 0, came -1"),
+        ({"lr": float("nan")}, "--lr must be above 0, came nan"),
+        ({"dropout": 1.0}, "--dropout must be at least 0 and below 1, came 1"),
+        ({"dropout": 0.5, "layers": 1}, "--dropout acts between layers"),
+        ({"updates": 5, "epochs": 1.0}, "--updates and --epochs both"),
+        ({"lr_decay_after": -1}, "--lr-decay-after must be at least 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(values, message):
+    with pytest.raises(ValueError, match=message):
+        study.Settings(**values)
+
+
+def test_every_cell_that_is_offered_makes_a_model():
+    assert {"lstm", "gru", "elman"} <= set(cell_names())
+    for name in cell_names():
+        settings = study.Settings(cell=name, **SMALL)
+        assert study.CharacterModel(settings, Vocabulary("ab"), {}).model.cells
+
+
+def test_the_length_of_a_training_is_counted_in_updates_or_epochs():
+    assert study.Settings(updates=7).number_of_updates(100) == 7
+    assert study.Settings(epochs=2.5).number_of_updates(100) == 250
+    assert study.Settings(minutes=1.0).number_of_updates(100) == study.Settings().number_of_updates(5)
+
+
+def test_schedules_begin_and_end_as_they_say():
+    cosine = study.Settings(lr=0.1, warmup=10).make_schedule(200, 50)
+    assert cosine(0) == pytest.approx(0.01, rel=1e-3)
+    assert max(map(cosine, range(200))) == pytest.approx(0.1, rel=0.01)
+    assert cosine(199) < 1e-4
+    settings = study.Settings(schedule="exponential", lr=0.1, warmup=0, lr_decay=0.5, lr_decay_after=2)
+    exponential = settings.make_schedule(200, 50)
+    assert [exponential(n) for n in (0, 99, 100, 150)] == [0.1, 0.1, 0.05, 0.025]
+    assert study.Settings(schedule="constant", warmup=0, lr=0.3).make_schedule(9, 3)(8) == 0.3
+
+
+def test_a_text_is_split_in_order(corpus):
+    assert len(corpus.validation) == 75
+    assert len(corpus.training) == 1425
+    again = study.load_corpus(corpus.source)
+    assert again.digest == corpus.digest
+    whole = corpus.vocabulary.decode(np.concatenate([corpus.training, corpus.validation]))
+    with open(corpus.source, encoding="utf-8") as file:
+        assert whole == file.read()
+
+
+def test_characters_that_a_model_does_not_know_are_left_out(tmp_path):
+    path = write_text(tmp_path / "text.txt", characters="abx")
+    found = study.load_corpus(path, Vocabulary("ab"))
+    assert found.unknown + len(found.training) + len(found.validation) == 1500
+    assert found.training.max() == 1
+    with pytest.raises(ValueError, match="no two different characters"):
+        study.load_corpus(path, Vocabulary("ay"))
+
+
+def test_a_text_too_short_for_an_update_is_refused(corpus):
+    corpus.check_size(4, 5)
+    with pytest.raises(ValueError, match="1500 characters are too few for --batch 50 and --truncation 50"):
+        corpus.check_size(50, 50)
+
+
+def test_a_model_file_gives_back_the_model(character_model, tmp_path):
+    path = tmp_path / "model.npz"
+    study.save_model(path, character_model)
+    again = study.load_model(path)
+    assert again.settings == character_model.settings
+    assert again.vocabulary == character_model.vocabulary
+    assert again.facts == character_model.facts
+    np.testing.assert_array_equal(
+        again.params["layers"]["1"]["U"], character_model.params["layers"]["1"]["U"]
+    )
+    assert again.sample("a", 20, 0.5) == character_model.sample("a", 20, 0.5)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 and nothing more"])
+def test_a_damaged_model_file_is_refused(content, tmp_path):
+    path = tmp_path / "model.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.npz: not a model"):
+        study.load_model(path)
+
+
+def test_another_npz_is_not_a_model(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    with pytest.raises(ValueError, match="not a model"):
+        study.load_model(tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError, match="no such model"):
+        study.load_model(tmp_path / "none.npz")
+
+
+def test_a_model_that_does_not_fit_on_the_disk_leaves_the_old_one(character_model, tmp_path):
+    path = tmp_path / "model.npz"
+    study.save_model(path, character_model)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="cannot write"):
+            study.save_model(path, character_model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.npz", "text.txt"]
+
+
+def test_measurements_of_a_model_hold_every_layer(character_model, corpus):
+    found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
+    assert (found.window, found.windows, len(found.layers)) == (10, 3, 2)
+    for layer in found.layers:
+        assert layer.flow.lags.tolist() == list(range(10))
+        assert layer.products.steps.tolist() == [1, 2, 4, 8]
+        assert [path.slot for path in layer.paths] == ["c"]
+        assert [scale.slot for scale in layer.time_scales] == ["c"]
+        assert [gate.name for gate in layer.gates] == ["i", "f", "o", "g", "tanh(c)"]
+        assert [state.name for state in layer.states] == ["h", "c"]
+        assert (layer.paths[0].rest[0] == 0).all()  # one step of the cell state passes no matrix
+
+
+def test_the_last_loss_alone_and_all_losses_agree_at_lag_zero(character_model, corpus):
+    found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
+    for layer in found.layers:
+        assert layer.flow.norms[0] == pytest.approx(layer.flow_all.norms[0], rel=1e-6)
+        assert layer.flow.norms[-1] < layer.flow_all.norms[-1]
+
+
+def test_a_text_too_short_to_study_is_refused(character_model, corpus):
+    with pytest.raises(ValueError, match="needs 101 characters to study, came 75"):
+        study.measure(character_model.model, character_model.params, corpus.validation, window=50)
+
+
+def test_a_report_without_history_stands_alone(character_model, corpus, tmp_path):
+    found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
+    path = tmp_path / "report.html"
+    diagnosis = study.write_report(path, character_model, corpus, found, history=None)
+    page = path.read_text("utf-8")
+    assert page.count("<svg") == 5
+    assert "history.csv" in page
+    assert diagnosis.verdict in page
+    for reference in ("src=", 'href="http', "<script", "@import", "url(http"):
+        assert reference not in page
