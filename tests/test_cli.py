@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -234,6 +233,7 @@ def test_a_prime_of_unknown_characters_is_refused(text, out, capsys):
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(text, out, capsys):
     assert run("train", text, *SMALL, "--updates", 1, "--out", out) == 0  # everything is compiled and loaded
     capsys.readouterr()
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 
 import numpy as np
 import pytest
@@ -159,6 +158,7 @@ def test_a_model_that_does_not_fit_on_the_disk_leaves_the_old_one(character_mode
     path = tmp_path / "model.npz"
     study.save_model(path, character_model)
     before = path.read_bytes()
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:

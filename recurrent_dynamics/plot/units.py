@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
@@ -37,7 +37,12 @@ def saturation(
     """
     ax = axes(ax, (3.1, 3.1))
     ax.plot([0, 1], [1, 0], color=GREY, linewidth=0.8, linestyle=":")
-    marker = {"marker": "os^Dv"[index % 5], "markersize": 4, "linestyle": "none", "clip_on": False}
+    marker: dict[str, Any] = {
+        "marker": "os^Dv"[index % 5],
+        "markersize": 4,
+        "linestyle": "none",
+        "clip_on": False,
+    }
     dead = result.dead
     if not dead.all():
         ax.plot(result.low[~dead], result.high[~dead], color=colour(index), alpha=0.5, label=label, **marker)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 def learning_curve(history: History) -> str:
     """Training and validation loss over the updates, in bits per character."""
-    ax = plot.learning_curve(
+    figure, (ax,) = plot.panels(1, size=(7.5, 3.6))
+    plot.learning_curve(
         history["update"],
         history["loss"] / np.log(2),
         history.validation["update"],
         history.validation["loss"] / np.log(2),
+        ax=ax,
     )
-    return plot.svg(ax.figure)
+    return plot.svg(figure)
 
 
 def optimization(history: History, limit: float | None) -> str:
@@ -97,8 +99,9 @@ def time_scales(found: Measurements) -> str | None:
     ]
     if not named:
         return None
-    ax = plot.time_scales([t for _, t in named], labels=[name for name, _ in named])
-    return plot.svg(ax.figure)
+    figure, (ax,) = plot.panels(1)
+    plot.time_scales([t for _, t in named], labels=[name for name, _ in named], ax=ax)
+    return plot.svg(figure)
 
 
 def _with_range(layer: Layer) -> list[Saturation]:

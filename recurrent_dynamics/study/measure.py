@@ -139,7 +139,7 @@ def _products(run: Run) -> tuple[dynamics.JacobianProducts, list[dynamics.PathNo
     paths: dict[str, list[dynamics.PathNorms]] = {}
     for b in np.linspace(0, run.batch_size - 1, sequences).astype(int):
         initial = {slot: values[b : b + 1] for slot, values in run.initial.items()}
-        along = forward(run.cell, run.params, run.x[: lengths[-1], b : b + 1], initial=initial)
+        along = forward(run.cell, run.params, run.tape.x[: lengths[-1], b : b + 1], initial=initial)
         jacobians = jacobian(along)
         products.append(dynamics.jacobian_products(jacobians))
         for slot, factors in dynamics.direct_factors(along).items():
