@@ -243,15 +243,17 @@ class Cell:
 
     def with_normalization(self, drives: Sequence[str] | bool = True) -> Cell:
         """The same cell with its drives layer-normalized: learnt `gain_<drive>` and `offset_<drive>` instead of b."""
-        return replace(self, normalized=drives, name=f"layer-normalized {self.name}")
+        return self._with(normalized=drives, name=f"layer-normalized {self.name}")
 
     def with_structure(self, structure: Structure, drives: Sequence[str] | None = None) -> Cell:
         """The same cell with U diagonal, in heads, or of low rank, for all drives or for those named."""
         chosen = [d.name for d in self.drives] if drives is None else list(drives)
-        return replace(
-            self,
-            drives=tuple(replace(d, structure=structure) if d.name in chosen else d for d in self.drives),
+        return self._with(
+            drives=tuple(replace(d, structure=structure) if d.name in chosen else d for d in self.drives)
         )
+
+    def _with(self, **changes: Any) -> Cell:
+        return replace(self, **{"state": self.slots, **changes})  # `state` are names, without their widths
 
     @cached_property
     def fingerprint(self) -> str:
