@@ -65,6 +65,35 @@ def test_the_output_of_pytorch(kind, layers, rng):
     np.testing.assert_allclose(module(torch.tensor(x))[0].detach().numpy(), expected, atol=1e-13)
 
 
+def test_a_projection_by_its_equations(rng):
+    w = weights(rng, 4) | {
+        "weight_hh_l0": rng.standard_normal((16, 2)),
+        "weight_hr_l0": rng.standard_normal((2, 4)),
+    }
+    cell, params = from_torch(w)
+    x = rng.standard_normal((5, 2, 3))
+    h, c = np.zeros((2, 2)), np.zeros((2, 4))
+    for x_t, y in zip(x, cell_output(cell, params, x)):
+        h, c = torch_step("lstm", w, x_t, h, c)
+        h = h @ w["weight_hr_l0"].T
+        np.testing.assert_allclose(y, h, atol=1e-13)
+    again = to_torch((cell, params))
+    assert again.keys() == w.keys()
+    np.testing.assert_array_equal(again["weight_hr_l0"], w["weight_hr_l0"])
+    upper = {k.replace("_l0", "_l1"): v for k, v in w.items()} | {
+        "weight_ih_l1": rng.standard_normal((16, 2))
+    }
+    assert [c.name for c, _ in from_torch(w | upper)] == [cell.name] * 2
+
+
+def cell_output(cell, params, x):
+    """By the reference engine: the quick tests compile few cells."""
+    from recurrent_dynamics.engine import reference
+
+    zero = {"h": np.zeros((x.shape[1], 2)), "c": np.zeros((x.shape[1], 4))}
+    return reference.forward(cell, params, x, zero)["h"]
+
+
 @pytest.mark.parametrize("gates", [4, 3, 1])
 def test_there_and_back(gates, rng):
     stack = weights(rng, gates, dtype="float32") | weights(rng, gates, inputs=4, layer=1, dtype="float32")
@@ -120,7 +149,7 @@ def test_weights_are_copied(rng):
     ("change", "kind", "message"),
     [
         ({"weight_ih_l0_reverse": np.zeros((16, 3))}, ValueError, "bidirectional"),
-        ({"weight_hr_l0": np.zeros((2, 4))}, ValueError, "projection"),
+        ({"weight_hr_l0": np.zeros((2, 4))}, ValueError, r"expected \(4H, P\) and \(P, H\)"),
         ({"weight_hh_l0": np.zeros((17, 4))}, ValueError, "expected H, 3H or 4H rows"),
         ({"weight_ih_l0": np.zeros((12, 3))}, ValueError, "expected H, 3H or 4H rows"),
         ({"weight_ih_l0": np.zeros(3)}, ValueError, "expected a matrix weight_ih for layer 0"),

@@ -1,4 +1,4 @@
-"""Weights of PyTorch's recurrent layers: RNN, GRU and LSTM, stacked or not."""
+"""Weights of PyTorch's recurrent layers: RNN, GRU and LSTM, stacked or not, LSTM also with a projection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import Cell, elman, gru, lstm
+from ..cells import Cell, elman, gru, lstm, lstm_projected
 
 Params = dict[str, NDArray[Any]]
 KEY = re.compile(
@@ -24,7 +24,7 @@ def from_torch(
     """Cells and parameters from the state dict of a recurrent layer of PyTorch.
 
     Gates stand in the same order on both sides. PyTorch's two biases become one: b = bias_ih + bias_hh, but for the
-    candidate n of the GRU, whose recurrent bias stays apart as b_h.
+    candidate n of the GRU, whose recurrent bias stays apart as b_h. The matrix of a projection becomes U_h.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def from_torch(
     Raises
     ------
     ValueError
-        When a key is unknown or missing, shapes do not fit, or the layer is bidirectional or projected.
+        When a key is unknown or missing, shapes do not fit, or the layer is bidirectional.
     TypeError
         When an array is neither float32 nor float64.
 
@@ -62,6 +62,7 @@ def from_torch(
     layers = _layers(state_dict, prefix)
     pairs = [_read_layer(layer, arrays, nonlinearity) for layer, arrays in enumerate(layers)]
     for layer in range(1, len(pairs)):
+        # U multiplies the output: it has as many columns as the layer's output is wide.
         reads, writes = pairs[layer][1]["W"].shape[1], pairs[layer - 1][1]["U"].shape[1]
         if reads != writes:
             raise ValueError(
@@ -80,7 +81,7 @@ def to_torch(
     Parameters
     ----------
     layers : pair or sequence of pairs
-        (cell, params) of LSTM, GRU, or Elman with tanh or relu; all of one cell.
+        (cell, params) of LSTM with or without a projection, GRU, or Elman with tanh or relu; all of one cell.
 
     Returns
     -------
@@ -105,11 +106,12 @@ def to_torch(
     if not pairs:
         raise ValueError("layers: expected at least one pair (cell, params)")
     # Cells are told by their equations: anyone may call a cell of his own "lstm".
-    known = {c.fingerprint: c for c in (lstm(), gru(), elman("tanh"), elman("relu"))}
+    projected = lstm_projected(pairs[0][1]["U"].shape[1])
+    known = {c.fingerprint for c in (lstm(), projected, gru(), elman("tanh"), elman("relu"))}
     kinds = {cell.fingerprint for cell, _ in pairs}
     if len(kinds) > 1:
         raise ValueError("layers: expected one cell in all layers, as PyTorch has it")
-    if not kinds <= known.keys():
+    if not kinds <= known:
         raise ValueError(f"layers: expected LSTM, GRU, or Elman with tanh or relu, got {pairs[0][0].name}")
     out: dict[str, NDArray[Any]] = {}
     for layer, (_, params) in enumerate(pairs):
@@ -120,6 +122,8 @@ def to_torch(
         out[f"weight_hh_l{layer}"] = params["U"].copy()
         out[f"bias_ih_l{layer}"] = params["b"].copy()
         out[f"bias_hh_l{layer}"] = bias_hh
+        if "U_h" in params:
+            out[f"weight_hr_l{layer}"] = params["U_h"].copy()
     return out
 
 
@@ -138,8 +142,6 @@ def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str,
             )
         if match["reverse"]:
             raise ValueError(f"state_dict: {key!r} is of a bidirectional layer, which cannot be read")
-        if match["name"] == "weight_hr":
-            raise ValueError(f"state_dict: {key!r} is of an LSTM with a projection, which cannot be read")
         if match["prefix"] not in prefixes:
             prefixes.append(match["prefix"])
         found.setdefault(int(match["layer"] or 0), {})[match["name"]] = _array(key, value)
@@ -167,8 +169,15 @@ def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) 
         if name not in arrays or arrays[name].ndim != 2:
             raise ValueError(f"state_dict: expected a matrix {name} for layer {layer}")
     W, U = arrays["weight_ih"], arrays["weight_hh"]
-    rows, hidden = U.shape
+    rows, width = U.shape
+    projection = arrays.get("weight_hr")
+    hidden = width if projection is None else rows // 4
     gates = rows // hidden if hidden else 0
+    if projection is not None and (rows != 4 * hidden or projection.shape != (width, hidden)):
+        raise ValueError(
+            f"state_dict: layer {layer} has weight_hh {U.shape} and weight_hr {projection.shape}; expected (4H, P) and "
+            f"(P, H), an LSTM with a projection"
+        )
     if gates not in (1, 3, 4) or rows != gates * hidden or len(W) != rows:
         raise ValueError(
             f"state_dict: layer {layer} has weight_ih {W.shape} and weight_hh {U.shape}; expected H, 3H or 4H rows in "
@@ -183,10 +192,12 @@ def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) 
             raise ValueError(
                 f"state_dict: expected {name} of shape ({rows},) for layer {layer}, got {bias.shape}"
             )
-    if len({a.dtype for a in (W, U, bias_ih, bias_hh)}) > 1:
+    if len({a.dtype for a in (W, U, bias_ih, bias_hh, U if projection is None else projection)}) > 1:
         raise TypeError(f"state_dict: expected one dtype in layer {layer}")
     params = {"W": W, "U": U, "b": bias_ih + bias_hh}
     if gates == 3:
         params["b"][2 * hidden :] = bias_ih[2 * hidden :]
         return gru(), params | {"b_h": bias_hh[2 * hidden :].copy()}
+    if projection is not None:
+        return lstm_projected(width), params | {"U_h": projection}
     return (lstm() if gates == 4 else elman(nonlinearity)), params
