@@ -190,6 +190,8 @@ class Layout:
                     )
                 break
         if hidden is None:
+            if not row_labels(cell):
+                raise ValueError(f"cell {cell.name!r} has no parameters, which would say how many units there are")
             raise ValueError(
                 f"params of cell {cell.name!r} need {', '.join(row_labels(cell))}; came {', '.join(params) or 'none'}"
             )

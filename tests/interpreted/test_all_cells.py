@@ -1,0 +1,102 @@
+"""Every cell and option through every verb, the programs run as NumPy code."""
+
+from __future__ import annotations
+
+import cell_checks
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from odd_cells import ODD
+
+from recurrent_dynamics import cells
+from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
+
+VARIANTS: dict[str, Cell] = {
+    **{name: make() for name, make in NAMED.items() if name != "lstm_projected"},
+    "lstm_projected": cells.lstm_projected(2),
+    "leaky_learnt": cells.leaky(gate="learnt"),
+    "leaky_input": cells.leaky(gate="input"),
+    **{
+        f"elman_{f}": cells.elman(f)
+        for f in ("identity", "relu", "leaky_relu", "elu", "softsign", "hard_tanh", "sin")
+    },
+    **ODD,
+}
+# A drive that sums nothing cannot be normalized.
+NORMALIZED = {
+    name: cell.with_normalization([d.name for d in cell.drives if d.input or d.operand != ()])
+    for name, cell in VARIANTS.items()
+    if cell.drives
+}
+STRUCTURES = {"heads": heads(2), "diagonal": DIAGONAL, "low rank": low_rank(2)}
+
+
+def structured(cell: Cell, kind: str) -> Cell:
+    """The cell with a structure for the drives that it fits: those as wide as their operand, as tall as the state."""
+    fit = [d.name for d in cell.drives if cell.schedule.usage[d.name] != "called" or d.width == "hidden"]
+    return cell.with_structure(STRUCTURES[kind], fit)
+
+
+@pytest.fixture(params=VARIANTS)
+def cell(request: pytest.FixtureRequest) -> Cell:
+    return VARIANTS[request.param]
+
+
+def test_plain(cell: Cell, rng: np.random.Generator) -> None:
+    cell_checks.check(cell_checks.case(cell, rng), rng)
+
+
+def test_lengths_and_resets(cell: Cell, rng: np.random.Generator) -> None:
+    cell_checks.check(cell_checks.case(cell, rng, steps=5, lengths=True, reset=True), rng, every_entry=False)
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_normalized(name: str, rng: np.random.Generator) -> None:
+    cell_checks.check(cell_checks.case(NORMALIZED[name], rng), rng, every_entry=False)
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+@pytest.mark.parametrize("name", [n for n in NAMED if n not in ("lstm_projected", "min_gru", "min_lstm")])
+def test_structured(name: str, kind: str, rng: np.random.Generator) -> None:
+    cell_checks.check(cell_checks.case(structured(NAMED[name](), kind), rng), rng, every_entry=False)
+
+
+def test_second_order_entry_by_entry(rng: np.random.Generator) -> None:
+    for name in ("gru", "lstm_peephole", "mut3"):
+        cell_checks.check_second(
+            cell_checks.case(NAMED[name](), rng, steps=3, batch=2), rng, every_entry=True
+        )
+
+
+@settings(max_examples=40)
+@given(
+    name=st.sampled_from(sorted(VARIANTS)),
+    sizes=st.tuples(*[st.integers(1, 8)] * 4),
+    lengths=st.booleans(),
+    reset=st.booleans(),
+    normalized=st.booleans(),
+    kind=st.sampled_from([None, *STRUCTURES]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_sizes_and_options(
+    name: str,
+    sizes: tuple[int, int, int, int],
+    lengths: bool,
+    reset: bool,
+    normalized: bool,
+    kind: str | None,
+    seed: int,
+) -> None:
+    steps, batch, inputs, hidden = sizes
+    cell = VARIANTS[name]
+    if kind is not None and name in NAMED and name not in ("lstm_projected",):
+        cell = structured(cell, kind)
+    elif normalized and name in NORMALIZED:
+        hidden = max(hidden, 4)  # with one or two units it leaves nothing but signs
+        cell = NORMALIZED[name]
+    if kind == "heads" or "heads" in name:
+        hidden = max(2, 2 * (hidden // 2))
+    rng = np.random.default_rng(seed)
+    case = cell_checks.case(cell, rng, steps, batch, inputs, hidden, lengths, reset)
+    cell_checks.check(case, rng, every_entry=False)
