@@ -133,7 +133,7 @@ def make_reach() -> None:
     text = rd.data.standard_library()
     vocabulary = rd.data.Vocabulary.from_text(text)
     training, held_out = rd.data.split(vocabulary.encode(text), 0.05)
-    cells = {"Elman": rd.cells.elman(), "GRU": rd.cells.gru(), "LSTM": rd.cells.lstm()}
+    cells = {"GRU": rd.cells.gru(), "LSTM": rd.cells.lstm(), "Elman": rd.cells.elman()}
     measured = {}
     for name, cell in cells.items():
         model = rd.nn.Model(cell, hidden_size=128, vocabulary_size=len(vocabulary), embedding_size=64)
