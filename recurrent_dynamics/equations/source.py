@@ -7,13 +7,14 @@ The function reads and writes flat arrays through `get` and `put`, at the offset
         k0 = E.dtype.type(1.0)
         if stage == 1:
             for j in range(w0):
-                values_f = get(E, e + w0 + j)
+                values_f = get(E, e + w0 + j, 0)
                 ...
-                put(N, n + j, r0)
+                put(N, n + j, r0, 3)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -67,30 +68,47 @@ for _kind in NONLINEAR:
     setattr(_Printer, f"_print_{_kind.__name__}", _Printer._print_Function)
 
 
-def source(derivation: Derivation, verb: str) -> str:
-    """The source of the function of one verb; see the module."""
+@dataclass(frozen=True)
+class Source:
+    """The source of a row function, and its streams: stretches of rows, "array.variable", that it reads or writes."""
+
+    text: str
+    streams: tuple[str, ...]
+
+
+def source(derivation: Derivation, verb: str) -> Source:
+    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream."""
     labels = width_labels(derivation.cell)
     printer = _Printer()
+    streams: dict[str, int] = {}
     body = []
     for loop in derivation.loops(verb):
-        body += _loop(loop, derivation, labels, printer)
+        body += _loop(loop, derivation, labels, printer, streams)
     head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
     head += [f"    w{i} = sizes[{i}]" for i in range(len(labels))]
     head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
-    return "\n".join(head + body) + "\n"
+    return Source("\n".join(head + body) + "\n", tuple(streams))
 
 
-def _loop(loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: _Printer) -> list[str]:
-    def place(array: str, variable: Variable) -> str:
+def _loop(
+    loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: _Printer, streams: dict[str, int]
+) -> list[str]:
+    def place(array: str, variable: Variable) -> tuple[str, int]:
+        """(array and index, stream) of a variable."""
         row = derivation.variables["state" if variable.row == "new" else variable.row]
         names = [v.name for v in row]
-        before = [v.width for v in row[: names.index(variable.name)]]
         terms = [OFFSETS[array]] if array in OFFSETS else []
-        for i, label in enumerate(labels):
-            count = before.count(label)
-            if count:
-                terms.append(f"w{i}" if count == 1 else f"{count} * w{i}")
-        return f"{array}, {' + '.join([*terms, 'j'])}"
+        if array == "C":
+            terms.append(str(names.index(variable.name)))
+        else:
+            before = [v.width for v in row[: names.index(variable.name)]]
+            for i, label in enumerate(labels):
+                count = before.count(label)
+                if count:
+                    terms.append(f"w{i}" if count == 1 else f"{count} * w{i}")
+            terms.append("j")
+        stream = streams.setdefault(f"{array}.{variable.name}", len(streams))
+        return f"{array}, {' + '.join(terms)}", stream
 
     needed: set[sp.Symbol] = set()
     for e in [e for _, e in loop.program.statements] + list(loop.program.results):
@@ -100,14 +118,15 @@ def _loop(loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: 
     before = [f"    if stage == {loop.stage}:"]
     for symbol, (array, variable) in loop.reads.items():
         if symbol in needed:
+            where, stream = place(array, variable)
             if array == "C":
-                index = [v.name for v in derivation.variables["constants"]].index(variable.name)
-                before.append(f"        {symbol} = get(C, {index})")
+                before.append(f"        {symbol} = get({where}, {stream})")
             else:
-                inside.append(f"{symbol} = get({place(array, variable)})")
+                inside.append(f"{symbol} = get({where}, {stream})")
     inside += [f"{symbol} = {printer.doprint(e)}" for symbol, e in loop.program.statements]
     inside += [f"r{i} = {printer.doprint(e)}" for i, e in enumerate(loop.program.results)]
     for i, write in enumerate(loop.writes):
-        where = place(write.array, write.variable)
-        inside.append(f"put({where}, {f'get({where}) + ' if write.accumulate else ''}r{i})")
+        where, stream = place(write.array, write.variable)
+        old = f"get({where}, {stream}) + " if write.accumulate else ""
+        inside.append(f"put({where}, {old}r{i}, {stream})")
     return [*before, f"        for j in range({width}):", *(f"            {line}" for line in inside)]

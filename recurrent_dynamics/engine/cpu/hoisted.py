@@ -10,38 +10,30 @@ from numba import njit, prange
 
 from .memory import OPTIONS, PARALLEL, get, put
 from .microkernel import ROWS
-from .product import edge_size, gemm, pack, packed_size, share
+from .product import ONE, ZERO, edge_size, gemm, pack, packed_size, share
 from .tables import COLUMNS, FROM_STATE, HEADS, MATRIX, ROWS_, SOURCE, TARGET
-from .walks import pack_matrices
+from .walks import ALL_STAGES, multiply, pack_matrices
 
 BLOCK = 192  # rows that an outer product takes at once: both factors stay in cache
 
 
 @njit(**PARALLEL)
 def inputs(build, X, W, bias, E, rows, n, g, parts, e, threads):
-    """E[:, :parts] = bias, and E[:, :g] += X W^T; X (rows, n), W (g, n)."""
+    """E[:, :parts] = bias, unless that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n)."""
     packed = np.empty(packed_size(n, g, X), X.dtype)
-    pack(W, 0, 1, n, n, g, packed, 0)
+    pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
     edges = np.empty(threads * edge_size(X), X.dtype)
     for i in prange(threads):
         end = share(rows, threads, i + 1)
-        for r in range(share(rows, threads, i), end, 6 * ROWS):
+        for r in range(share(rows, threads, i), end, 6 * ROWS):  # so that E stays in cache in between
             some = min(6 * ROWS, end - r)
-            for q in range(r, r + some):
-                for j in range(parts):
-                    put(E, q * e + j, get(bias, j))
-            gemm(some, g, n, X, r * n, n, 1, packed, 0, E, r * e, e, edges, i * edge_size(X))
-
-
-@njit(**PARALLEL)
-def add_inputs(build, X, W, E, rows, n, g, e, threads):
-    """E[:, :g] += X W^T."""
-    packed = np.empty(packed_size(n, g, X), X.dtype)
-    pack(W, 0, 1, n, n, g, packed, 0)
-    edges = np.empty(threads * edge_size(X), X.dtype)
-    for i in prange(threads):
-        r0, r1 = share(rows, threads, i), share(rows, threads, i + 1)
-        gemm(r1 - r0, g, n, X, r0 * n, n, 1, packed, 0, E, r0 * e, e, edges, i * edge_size(X))
+            if bias.size > 0:
+                for q in range(r, r + some):
+                    for j in range(parts):
+                        put(E, q * e + j, get(bias, j))
+            gemm(
+                some, g, n, X, r * n, n, ONE(), packed, ZERO(), E, r * e, e, edges, np.int64(i) * edge_size(X)
+            )
 
 
 @njit(**PARALLEL)
@@ -50,127 +42,69 @@ def add_matrices(build, products, U, S, E, out, rows, k, e, threads):
     packed, starts = pack_matrices(products, U, False)
     edges = np.empty(threads * edge_size(U), U.dtype)
     for i in prange(threads):
-        r0, r1, eo = share(rows, threads, i), share(rows, threads, i + 1), i * edge_size(U)
-        for p in range(products.shape[0]):
-            if products[p, MATRIX] >= 0:
-                R, C, n = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
-                size = (starts[p + 1] - starts[p]) // n
-                for head in range(n):
-                    source, target = products[p, SOURCE] + head * C, products[p, TARGET] + head * R
-                    at = starts[p] + head * size
-                    if products[p, FROM_STATE]:
-                        gemm(
-                            r1 - r0,
-                            R,
-                            C,
-                            S,
-                            r0 * k + source,
-                            k,
-                            1,
-                            packed,
-                            at,
-                            out,
-                            r0 * e + target,
-                            e,
-                            edges,
-                            eo,
-                        )
-                    else:
-                        gemm(
-                            r1 - r0,
-                            R,
-                            C,
-                            E,
-                            r0 * e + source,
-                            e,
-                            1,
-                            packed,
-                            at,
-                            out,
-                            r0 * e + target,
-                            e,
-                            edges,
-                            eo,
-                        )
-
-
-@njit(**PARALLEL)
-def input_adjoint(build, dE, W, dX, rows, n, g, e, threads):
-    """dX += dE[:, :g] W."""
-    packed = np.empty(packed_size(g, n, W), W.dtype)
-    pack(W, 0, n, 1, g, n, packed, 0)
-    edges = np.empty(threads * edge_size(W), W.dtype)
-    for i in prange(threads):
-        r0, r1 = share(rows, threads, i), share(rows, threads, i + 1)
-        gemm(r1 - r0, n, g, dE, r0 * e, e, 1, packed, 0, dX, r0 * n, n, edges, i * edge_size(W))
+        r0, r1, eo = share(rows, threads, i), share(rows, threads, i + 1), np.int64(i) * edge_size(U)
+        multiply(products, ALL_STAGES, packed, starts, False, S, E, out, r0, r1 - r0, k, e, edges, eo)
 
 
 @njit(**OPTIONS)
-def _outer(n, rows, a, ao, lda, x, xo, ldx, c, co, m0, m1, packed, strip, edge):
+def _outer(n, rows, a, ao, lda, x, xo, ldx, c, co, m0, m1, panel, po, strip, so, edge, eo):
     """c[m, n] += sum_r a[r, m] x[r, n] for m0 <= m < m1, in blocks of r."""
     for r in range(0, rows, BLOCK):
         some = min(BLOCK, rows - r)
-        pack(x, xo + r * ldx, ldx, 1, some, n, packed, 0)
+        pack(x, xo + r * ldx, ldx, ONE(), some, n, panel, po)
         for m in range(m0, m1, ROWS):
             tall = min(ROWS, m1 - m)
             for q in range(some):
                 for s in range(tall):
-                    put(strip, q * ROWS + s, get(a, ao + (r + q) * lda + m + s))
-            gemm(tall, n, some, strip, 0, 1, ROWS, packed, 0, c, co + m * n, n, edge, 0)
+                    put(strip, so + q * ROWS + s, get(a, ao + (r + q) * lda + m + s))
+            gemm(tall, n, some, strip, so, ONE(), np.int64(ROWS), panel, po, c, co + m * n, n, edge, eo)
 
 
-@njit(**PARALLEL)
-def weights_adjoint(build, dE, X, dW, rows, n, g, e, threads):
-    """dW += dE[:, :g]^T X."""
-    for i in prange(threads):
-        packed, strip = np.empty(packed_size(BLOCK, n, X), X.dtype), np.empty(BLOCK * ROWS, X.dtype)
-        edge = np.empty(edge_size(X), X.dtype)
-        _outer(
-            n,
-            rows,
-            dE,
-            0,
-            e,
-            X,
-            0,
-            n,
-            dW,
-            0,
-            share(g, threads, i),
-            share(g, threads, i + 1),
-            packed,
-            strip,
-            edge,
-        )
-
-
-@njit(**PARALLEL)
-def matrices_adjoint(build, products, dE, S, E, dU, rows, k, e, threads):
-    """dU += dE[target]^T operand for every product with a block of U."""
-    widest = 0
+@njit(**OPTIONS)
+def _widest(products, n):
+    """The most columns of any block, or n."""
     for p in range(products.shape[0]):
-        widest = max(widest, products[p, COLUMNS])
-    for i in prange(threads):
-        packed, strip = np.empty(packed_size(BLOCK, widest, E), E.dtype), np.empty(BLOCK * ROWS, E.dtype)
-        edge = np.empty(edge_size(E), E.dtype)
-        for p in range(products.shape[0]):
-            if products[p, MATRIX] >= 0:
-                R, C = products[p, ROWS_], products[p, COLUMNS]
-                m0, m1 = share(R, threads, i), share(R, threads, i + 1)
-                for head in range(products[p, HEADS]):
-                    target, source = products[p, TARGET] + head * R, products[p, SOURCE] + head * C
-                    co = products[p, MATRIX] + head * R * C
-                    if products[p, FROM_STATE]:
-                        _outer(C, rows, dE, target, e, S, source, k, dU, co, m0, m1, packed, strip, edge)
-                    else:
-                        _outer(C, rows, dE, target, e, E, source, e, dU, co, m0, m1, packed, strip, edge)
+        n = max(n, products[p, COLUMNS])
+    return n
 
 
 @njit(**PARALLEL)
-def bias_adjoint(build, dE, d_bias, rows, parts, e, threads):
-    """d_bias += the sum of dE[:, :parts] over all rows."""
+def gradients(build, products, dE, X, W, S, E, dX, dW, dU, d_bias, rows, n, g, parts, k, e, threads):
+    """What the cotangents dE of all values give, added up.
+
+    dX += dE[:, :g] W, dW += dE[:, :g]^T X, dU += dE[target]^T operand for every product with a block of U, and d_bias,
+    unless that is empty, += the sum of dE[:, :parts] over all rows.
+    """
+    right = np.empty(packed_size(g, n, W), W.dtype)
+    pack(W, ZERO(), n, ONE(), g, n, right, ZERO())
+    edges = np.empty(threads * edge_size(E), E.dtype)
+    size = packed_size(BLOCK, _widest(products, n), E)
+    panels, strips = np.empty(threads * size, E.dtype), np.empty(threads * BLOCK * ROWS, E.dtype)
     for i in prange(threads):
-        j0, j1 = parts * i // threads, parts * (i + 1) // threads
-        for r in range(rows):
-            for j in range(j0, j1):
-                put(d_bias, j, get(d_bias, j) + get(dE, r * e + j))
+        own = np.int64(i)
+        eo, po, so = own * edge_size(E), own * size, own * BLOCK * ROWS
+        r0, r1 = share(rows, threads, i), share(rows, threads, i + 1)
+        gemm(r1 - r0, n, g, dE, r0 * e, e, ONE(), right, ZERO(), dX, r0 * n, n, edges, eo)
+        for p in range(-1, products.shape[0]):  # -1 stands for W
+            if p >= 0 and products[p, MATRIX] < 0:
+                continue
+            x, ldx, out = (X, n, dW) if p < 0 else ((S, k, dU) if products[p, FROM_STATE] else (E, e, dU))
+            R, C, heads = (
+                (g, n, ONE()) if p < 0 else (products[p, ROWS_], products[p, COLUMNS], products[p, HEADS])
+            )
+            target, source, co = (
+                (ZERO(), ZERO(), ZERO())
+                if p < 0
+                else (products[p, TARGET], products[p, SOURCE], products[p, MATRIX])
+            )
+            m0, m1 = share(R, threads, i), share(R, threads, i + 1)
+            for head in range(heads):
+                _outer(
+                    C, rows, dE, target + head * R, e, x, source + head * C, ldx, out, co + head * R * C,
+                    m0, m1, panels, po, strips, so, edges, eo,
+                )  # fmt: skip
+        if d_bias.size > 0:
+            j0, j1 = parts * i // threads, parts * (i + 1) // threads
+            for r in range(rows):
+                for j in range(j0, j1):
+                    put(d_bias, j, get(d_bias, j) + get(dE, r * e + j))

@@ -6,12 +6,25 @@ summed over k in one fixed order, whatever the tile that computes it, so results
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from .memory import OPTIONS, get, put
 from .microkernel import BYTES, ROWS, VECTORS, tile_full, tile_half, tile_one, tile_pair
 
 HALF = ROWS // 2
+
+
+@njit(**OPTIONS)
+def ONE():
+    """1 as an ordinary integer: Numba would compile a copy of the callee for each literal argument."""
+    return np.int64(1)
+
+
+@njit(**OPTIONS)
+def ZERO():
+    """0, likewise."""
+    return np.int64(0)
 
 
 @njit(**OPTIONS)
@@ -41,15 +54,15 @@ def pack(source, at, k_step, n_step, K, N, packed, start):
 
 
 @njit(**OPTIONS)
-def _rows(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc):
-    """One panel: full tiles, then the remainder in halves."""
+def _tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc):
+    """At most ROWS rows of one panel: a full tile, or the remainder in halves."""
     i = 0
-    while i + ROWS <= M:
-        tile_full(a, ao + i * row_step, row_step, k_step, packed, po, K, c, co + i * ldc, ldc)
-        i += ROWS
+    if M == ROWS:
+        tile_full(a, ao, row_step, k_step, packed, po, K, c, co, ldc)
+        i = ROWS
     if i + HALF <= M:
-        tile_half(a, ao + i * row_step, row_step, k_step, packed, po, K, c, co + i * ldc, ldc)
-        i += HALF
+        tile_half(a, ao, row_step, k_step, packed, po, K, c, co, ldc)
+        i = HALF
     while i + 2 <= M:
         tile_pair(a, ao + i * row_step, row_step, k_step, packed, po, K, c, co + i * ldc, ldc)
         i += 2
@@ -59,24 +72,26 @@ def _rows(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc):
 
 @njit(**OPTIONS)
 def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, edge, eo):
-    """C += A B with B packed at po; `edge` from eo on is scratch of ROWS panels' rows for the last, narrower panel."""
+    """C += A B with B packed at po; `edge` from eo on is scratch of ROWS panels' rows for the last, narrower panel.
+
+    One call of the tiles serves whole and narrow panels: what it inlines is most of the compile time.
+    """
     w = panel_width(a)
-    whole = N // w
-    for p in range(whole):
-        _rows(M, K, a, ao, row_step, k_step, packed, po + p * K * w, c, co + p * w, ldc)
-    m = N - whole * w
-    if m > 0:
+    for p in range((N + w - 1) // w):
+        m = min(w, N - p * w)
         for i in range(0, M, ROWS):
             rows = min(ROWS, M - i)
-            for q in range(rows):
-                for n in range(m):
-                    put(edge, eo + q * w + n, get(c, co + (i + q) * ldc + whole * w + n))
-                for n in range(m, w):
-                    put(edge, eo + q * w + n, c.dtype.type(0))
-            _rows(rows, K, a, ao + i * row_step, row_step, k_step, packed, po + whole * K * w, edge, eo, w)
-            for q in range(rows):
-                for n in range(m):
-                    put(c, co + (i + q) * ldc + whole * w + n, get(edge, eo + q * w + n))
+            at = co + i * ldc + p * w
+            if m < w:
+                for q in range(rows):
+                    for n in range(m):
+                        put(edge, eo + q * w + n, get(c, at + q * ldc + n))
+            to, start, ld = (c, at, ldc) if m == w else (edge, eo, w)
+            _tiles(rows, K, a, ao + i * row_step, row_step, k_step, packed, po + p * K * w, to, start, ld)
+            if m < w:
+                for q in range(rows):
+                    for n in range(m):
+                        put(c, at + q * ldc + n, get(edge, eo + q * w + n))
 
 
 @njit(**OPTIONS)
@@ -87,6 +102,7 @@ def edge_size(like):
 @njit(**OPTIONS)
 def share(n, parts, i):
     """Where part i of n rows begins; whole tiles where there are enough of them."""
+    i = np.int64(i)  # the index of a parallel loop is unsigned
     if n < 2 * ROWS * parts:
         return n * i // parts
     tiles = (n + ROWS - 1) // ROWS

@@ -19,7 +19,7 @@ from numba.extending import NativeValue, models, overload, register_model, typeo
 
 from ...cells import Cell
 from ...equations.signatures import SIGNATURES
-from .memory import CHECKED, INTERPRETED, OPTIONS, get, put
+from .memory import CHECKED, INTERPRETED, OPTIONS, stream_access
 
 
 def _build_fingerprint() -> str:
@@ -80,52 +80,49 @@ def _unbox(typ: Any, value: Any, c: Any) -> NativeValue:
     return NativeValue(c.context.get_dummy_value())
 
 
-_GENERATED: dict[tuple[Any, str], Callable[..., None]] = {}
+_GENERATED: dict[tuple[str, str, bool], Callable[..., None]] = {}
 
 
-def row_function(cell: Cell, verb: str, namespace: dict[str, Any]) -> Callable[..., None]:
-    """The function of one verb of a cell, with the given `get`, `put`, `range` and nonlinearities."""
-    from ...equations.derive import Derivation
-    from ...equations.source import source
-
-    text = source(Derivation(cell), verb)
-    scope = dict(namespace)
-    exec(compile(text, f"<{verb} of {cell.name}>", "exec"), scope)
-    return scope[verb]
-
-
-def _compiled(key: tuple[str, str, str], verb: str) -> Callable[..., None]:
-    if (key, verb) not in _GENERATED:
-        from .scalars import COMPILED
-
-        _GENERATED[key, verb] = row_function(_LIVE[key], verb, {"get": get, "put": put, **COMPILED})
-    return _GENERATED[key, verb]
-
-
-def interpreted(cell: Cell, verb: str) -> Callable[..., None]:
-    """The row function on NumPy vectors: one pass of its loop takes all units at once."""
-    key = (cell.fingerprint, verb)
+def row_function(cell: Cell, verb: str, compiled: bool) -> Callable[..., None]:
+    """The function of one verb of a cell: for Numba, or on NumPy vectors, where one pass takes all units at once."""
+    key = (cell.fingerprint, verb, compiled)
     if key not in _GENERATED:
-        from ...equations.nonlinearities import NONLINEARITIES
+        from ...equations.derive import Derivation
+        from ...equations.source import source
 
-        def get_(array: np.ndarray, index: Any) -> Any:
-            return array[index]
-
-        def put_(array: np.ndarray, index: Any, value: Any) -> None:
-            array[index] = value
-
-        namespace = {"get": get_, "put": put_, "range": lambda n: (np.arange(n),), **NONLINEARITIES}
-        _GENERATED[key] = row_function(cell, verb, namespace)
+        generated = source(Derivation(cell), verb)
+        namespace = _compiled_namespace(generated.streams) if compiled else _numpy_namespace()
+        exec(compile(generated.text, f"<{verb} of {cell.name}>", "exec"), namespace)
+        _GENERATED[key] = namespace[verb]
     return _GENERATED[key]
+
+
+def _compiled_namespace(streams: tuple[str, ...]) -> dict[str, Any]:
+    from .scalars import COMPILED
+
+    get, put = stream_access(streams)
+    return {"get": get, "put": put, **COMPILED}
+
+
+def _numpy_namespace() -> dict[str, Any]:
+    from ...equations.nonlinearities import NONLINEARITIES
+
+    def get(array: np.ndarray, index: Any, stream: int) -> Any:
+        return array[index]
+
+    def put(array: np.ndarray, index: Any, value: Any, stream: int) -> None:
+        array[index] = value
+
+    return {"get": get, "put": put, "range": lambda n: (np.arange(n),), **NONLINEARITIES}
 
 
 def _declare(verb: str) -> Callable[..., None]:
     """The function that engines call; the overload puts the generated row function of the cell in its place."""
     arguments = f"cell, stage, sizes, {SIGNATURES[verb]}"
-    scope: dict[str, Any] = {"interpreted": interpreted, "compiled": _compiled}
+    scope: dict[str, Any] = {"row_function": row_function, "live": _LIVE}
     exec(
-        f"def stub({arguments}):\n    interpreted(cell.cell, {verb!r})({arguments})\n"
-        f"def resolve({arguments}):\n    return compiled(cell.key, {verb!r})\n",
+        f"def stub({arguments}):\n    row_function(cell.cell, {verb!r}, False)({arguments})\n"
+        f"def resolve({arguments}):\n    return row_function(live[cell.key], {verb!r}, True)\n",
         scope,
     )
     if not INTERPRETED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from ...cells import Cell
@@ -19,6 +21,7 @@ D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(
 LOW, HIGH = range(2)
 
 
+@lru_cache(maxsize=1024)
 def products(layout: Layout) -> np.ndarray:
     """(products, 8): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
     rows = [
@@ -29,6 +32,7 @@ def products(layout: Layout) -> np.ndarray:
     return np.array(rows, np.int64).reshape(len(rows), 8)
 
 
+@lru_cache(maxsize=1024)
 def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
     """The table of diagonals (n, 9), the columns of the state each value depends on (values, 2), and their number."""
     schedule = cell.schedule

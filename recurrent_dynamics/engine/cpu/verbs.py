@@ -120,8 +120,7 @@ def adjoint(tape: Tape, after: np.ndarray) -> Cotangents:
         _walk_adjoint(tape, values, before, d_after, vectors, initial)
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = np.zeros(tape.x.shape, tape.dtype)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values)
-        _bias(tape, flat, values)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, bias=True)
     return Cotangents(flat, x, values, before, d_after, initial if separate else before[0])
 
 
@@ -134,27 +133,16 @@ def _collect(
     x: np.ndarray,
     before: np.ndarray,
     values: np.ndarray,
+    bias: bool,
 ) -> None:
-    """The large products after a walk back: add to d_x, W and the matrices what the cotangents of the values give."""
+    """The large products after a walk back: add what the cotangents of the values give by x and the parameters."""
     _, _, k, e = _sizes(tape)
     rows, n, g = tape.steps * tape.batch, tape.layout.input_size, tape.layout.input_rows
-    threads, d = _threads(rows), d_values.reshape(-1)
-    if n and g:
-        hoisted.input_adjoint(BUILT, d, W.reshape(-1), d_x.reshape(-1), rows, n, g, e, threads)
-        hoisted.weights_adjoint(BUILT, d, x.reshape(-1), flat.W.reshape(-1), rows, n, g, e, threads)
-    table = tables.products(tape.layout)
-    if flat.matrices.size:
-        hoisted.matrices_adjoint(
-            BUILT, table, d, before.reshape(-1), values.reshape(-1), flat.matrices, rows, k, e, threads
-        )
-
-
-def _bias(tape: Tape, flat: Flat, d_values: np.ndarray) -> None:
-    rows = tape.steps * tape.batch
-    _, _, _, e = _sizes(tape)
-    hoisted.bias_adjoint(
-        BUILT, d_values.reshape(-1), flat.bias, rows, parts_size(tape.layout), e, _threads(rows)
-    )
+    hoisted.gradients(
+        BUILT, tables.products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1), before.reshape(-1),
+        values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices, flat.bias if bias else flat.bias[:0],
+        rows, n if g else 0, g, parts_size(tape.layout), k, e, _threads(rows),
+    )  # fmt: skip
 
 
 def tangent(
@@ -186,7 +174,9 @@ def tangent(
             _threads(rows),
         )
         if n and g:
-            hoisted.add_inputs(BUILT, x.reshape(-1), tape.W.reshape(-1), flat, rows, n, g, e, _threads(rows))
+            hoisted.inputs(
+                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, rows, n, g, 0, e, _threads(rows)
+            )  # fmt: skip
         if tape.matrices.size:
             hoisted.add_matrices(
                 BUILT, tables.products(tape.layout), move.matrices, tape.before.reshape(-1), tape.values.reshape(-1),
@@ -279,9 +269,8 @@ def second(tape: Tape, moved: Tangents, back: Cotangents, after: np.ndarray) -> 
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = np.zeros(tape.x.shape, tape.dtype)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values)
-        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values)
-        _bias(tape, flat, values)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, bias=True)
+        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, bias=False)
     return Cotangents(flat, x, values, before, u_after, initial if separate else before[0])
 
 

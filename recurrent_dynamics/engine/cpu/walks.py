@@ -13,9 +13,11 @@ import numpy as np
 from numba import njit, prange
 
 from .memory import OPTIONS, PARALLEL, SERIAL, get, put
-from .product import edge_size, gemm, pack, packed_size, share, total
+from .product import ONE, ZERO, edge_size, gemm, pack, packed_size, share, total
 from .rows import row_adjoint, row_forward, row_second, row_tangent
 from .tables import COLUMNS, FROM_STATE, HEADS, MATRIX, ROWS_, SOURCE, STAGE, TARGET
+
+ALL_STAGES = -1
 
 
 @njit(**OPTIONS)
@@ -34,59 +36,44 @@ def pack_matrices(products, U, transposed):
             for head in range(n):
                 at = products[p, MATRIX] + head * R * C
                 if transposed:
-                    pack(U, at, C, 1, R, C, packed, starts[p] + head * size)
+                    pack(U, at, C, ONE(), R, C, packed, starts[p] + head * size)
                 else:
-                    pack(U, at, 1, C, C, R, packed, starts[p] + head * size)
+                    pack(U, at, ONE(), C, C, R, packed, starts[p] + head * size)
     return packed, starts
 
 
 @njit(**OPTIONS)
-def multiply(products, stage, packed, starts, S, E, first, rows, k, e, edge, eo):
-    """E[target] += M operand for the products of a stage, in `rows` rows from `first` on."""
+def multiply(products, stage, packed, starts, means, S, E, out, first, rows, k, e, edge, eo):
+    """out[target] += M operand for the products of a stage, in `rows` rows from `first` on; operands in S and E."""
     for p in range(products.shape[0]):
-        if products[p, STAGE] == stage:
+        if stage == ALL_STAGES or products[p, STAGE] == stage:
             R, C, n = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
-                _mean(E, first * e + products[p, SOURCE], E, target, rows, e, e, R)
+                if means:
+                    _mean(E, first * e + products[p, SOURCE], out, target, rows, e, e, R)
             else:
                 size = (starts[p + 1] - starts[p]) // n
+                v, ld = (S, k) if products[p, FROM_STATE] else (E, e)
+                source = first * ld + products[p, SOURCE]
                 for head in range(n):
-                    at, to = starts[p] + head * size, target + head * R
-                    if products[p, FROM_STATE]:
-                        gemm(
-                            rows,
-                            R,
-                            C,
-                            S,
-                            first * k + products[p, SOURCE] + head * C,
-                            k,
-                            1,
-                            packed,
-                            at,
-                            E,
-                            to,
-                            e,
-                            edge,
-                            eo,
-                        )
-                    else:
-                        gemm(
-                            rows,
-                            R,
-                            C,
-                            E,
-                            first * e + products[p, SOURCE] + head * C,
-                            e,
-                            1,
-                            packed,
-                            at,
-                            E,
-                            to,
-                            e,
-                            edge,
-                            eo,
-                        )
+                    at = starts[p] + head * size
+                    gemm(
+                        rows,
+                        R,
+                        C,
+                        v,
+                        source + head * C,
+                        ld,
+                        ONE(),
+                        packed,
+                        at,
+                        out,
+                        target + head * R,
+                        e,
+                        edge,
+                        eo,
+                    )
 
 
 @njit(**OPTIONS)
@@ -101,42 +88,26 @@ def multiply_transposed(products, stage, packed, starts, means, dT, dS, dE, firs
                     _mean(dT, target, dE, first * e + products[p, SOURCE], rows, e, e, R)
             else:
                 size = (starts[p + 1] - starts[p]) // n
+                v, ld = (dS, k) if products[p, FROM_STATE] else (dE, e)
+                source = first * ld + products[p, SOURCE]
                 for head in range(n):
-                    at, d = starts[p] + head * size, target + head * R
-                    if products[p, FROM_STATE]:
-                        gemm(
-                            rows,
-                            C,
-                            R,
-                            dT,
-                            d,
-                            e,
-                            1,
-                            packed,
-                            at,
-                            dS,
-                            first * k + products[p, SOURCE] + head * C,
-                            k,
-                            edge,
-                            eo,
-                        )
-                    else:
-                        gemm(
-                            rows,
-                            C,
-                            R,
-                            dT,
-                            d,
-                            e,
-                            1,
-                            packed,
-                            at,
-                            dE,
-                            first * e + products[p, SOURCE] + head * C,
-                            e,
-                            edge,
-                            eo,
-                        )
+                    at = starts[p] + head * size
+                    gemm(
+                        rows,
+                        C,
+                        R,
+                        dT,
+                        target + head * R,
+                        e,
+                        ONE(),
+                        packed,
+                        at,
+                        v,
+                        source + head * C,
+                        ld,
+                        edge,
+                        eo,
+                    )
 
 
 @njit(**OPTIONS)
@@ -196,8 +167,9 @@ def forward(
     packed, starts = pack_matrices(products, U, False)
     edges = np.empty(threads * edge_size(U), U.dtype)
     for i in prange(threads):
-        b0, b1 = share(batch, threads, i), share(batch, threads, i + 1)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps):
+            first, rows = t * batch + b0, b1 - b0
             _enter(resets, initial, N, S, t, batch, b0, b1, k)
             for stage in range(stages + 1):
                 for b in range(b0, b1):
@@ -206,20 +178,7 @@ def forward(
                         row_forward(cell, stage, sizes, E, r * e, S, r * k, P, C, N, r * k)
                     elif stage == stages:
                         _copy(S, r * k, N, r * k, k)
-                multiply(
-                    products,
-                    stage,
-                    packed,
-                    starts,
-                    S,
-                    E,
-                    t * batch + b0,
-                    b1 - b0,
-                    k,
-                    e,
-                    edges,
-                    i * edge_size(U),
-                )
+                multiply(products, stage, packed, starts, True, S, E, E, first, rows, k, e, edges, eo)
 
 
 @njit(**PARALLEL)
@@ -250,24 +209,12 @@ def adjoint(
     packed, starts = pack_matrices(products, U, True)
     edges, v = np.empty(threads * edge_size(U), U.dtype), P.size
     for i in prange(threads):
-        b0, b1 = share(batch, threads, i), share(batch, threads, i + 1)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps - 1, -1, -1):
+            first, rows = t * batch + b0, b1 - b0
             for stage in range(stages, -1, -1):
                 multiply_transposed(
-                    products,
-                    stage,
-                    packed,
-                    starts,
-                    True,
-                    dE,
-                    dS,
-                    dE,
-                    t * batch + b0,
-                    b1 - b0,
-                    k,
-                    e,
-                    edges,
-                    i * edge_size(U),
+                    products, stage, packed, starts, True, dE, dS, dE, first, rows, k, e, edges, eo
                 )
                 for b in range(b0, b1):
                     r = t * batch + b
@@ -309,8 +256,9 @@ def tangent(
     packed, starts = pack_matrices(products, U, False)
     edges = np.empty(threads * edge_size(U), U.dtype)
     for i in prange(threads):
-        b0, b1 = share(batch, threads, i), share(batch, threads, i + 1)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps):
+            first, rows = t * batch + b0, b1 - b0
             _enter(resets, t_initial, tN, tS, t, batch, b0, b1, k)
             for stage in range(stages + 1):
                 for b in range(b0, b1):
@@ -319,20 +267,7 @@ def tangent(
                         row_tangent(cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP, tN, r * k)
                     elif stage == stages:
                         _copy(tS, r * k, tN, r * k, k)
-                multiply(
-                    products,
-                    stage,
-                    packed,
-                    starts,
-                    tS,
-                    tE,
-                    t * batch + b0,
-                    b1 - b0,
-                    k,
-                    e,
-                    edges,
-                    i * edge_size(U),
-                )
+                multiply(products, stage, packed, starts, True, tS, tE, tE, first, rows, k, e, edges, eo)
 
 
 @njit(**PARALLEL)
@@ -345,7 +280,7 @@ def second(
     moved, _ = pack_matrices(products, tU, True)
     edges, v = np.empty(threads * edge_size(U), U.dtype), P.size
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), i * edge_size(U)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps - 1, -1, -1):
             first, rows = t * batch + b0, b1 - b0
             for stage in range(stages, -1, -1):
@@ -391,7 +326,7 @@ def second(
 def pack_all(build, products, W, U, n, g):
     """(W packed, matrices packed, where each of them begins) for `one_step`."""
     packed = np.empty(packed_size(n, g, W), W.dtype)
-    pack(W, 0, 1, n, n, g, packed, 0)
+    pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
     matrices, starts = pack_matrices(products, U, False)
     return packed, matrices, starts
 
@@ -405,8 +340,8 @@ def one_step(
     for b in range(batch):
         for j in range(parts):
             put(E, b * e + j, get(bias, j))
-    gemm(batch, g, n, X, 0, n, 1, W, 0, E, 0, e, edge, 0)
+    gemm(batch, g, n, X, ZERO(), n, ONE(), W, ZERO(), E, ZERO(), e, edge, ZERO())
     for stage in range(stages + 1):
         for b in range(batch):
             row_forward(cell, stage, sizes, E, b * e, S, b * k, P, C, N, b * k)
-        multiply(products, stage, packed, starts, S, E, 0, batch, k, e, edge, 0)
+        multiply(products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, edge, ZERO())
