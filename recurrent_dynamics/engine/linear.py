@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+PRODUCT_COLUMNS = 8  # of the engine's table of a cell's products, which is empty here
 
 
 def linear(x: Array, weights: Array, bias: Array) -> Array:
@@ -52,15 +53,12 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     d_out, x, weights = _matching(d_out, x, weights)
     rows, n, g = x.shape[0] * x.shape[1], x.shape[2], len(weights)
     d_x, d_weights, d_bias = np.zeros_like(x), np.zeros_like(weights), np.zeros(g, x.dtype)
-    flat = d_out.reshape(-1)
+    products, none = np.empty((0, PRODUCT_COLUMNS), np.int64), np.empty(0, x.dtype)
     with _POOL:
-        hoisted.input_adjoint(
-            BUILT, flat, weights.reshape(-1), d_x.reshape(-1), rows, n, g, g, _threads(rows)
-        )
-        hoisted.weights_adjoint(
-            BUILT, flat, x.reshape(-1), d_weights.reshape(-1), rows, n, g, g, _threads(rows)
-        )
-        hoisted.bias_adjoint(BUILT, flat, d_bias, rows, g, g, _threads(rows))
+        hoisted.gradients(
+            BUILT, products, d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
+            d_weights.reshape(-1), none, d_bias, rows, n, g, g, 0, g, _threads(rows),
+        )  # fmt: skip
     return d_x, d_weights, d_bias
 
 
@@ -68,4 +66,5 @@ def _matching(*arrays: Array) -> list[Array]:
     dtypes = {a.dtype for a in arrays}
     if len(dtypes) > 1:
         raise TypeError(f"expected arrays of one dtype, got {', '.join(str(a.dtype) for a in arrays)}")
-    return [np.ascontiguousarray(a) for a in arrays]
+    # A read-only array would be another type to the compiler, and a second compilation.
+    return [a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C") for a in arrays]
