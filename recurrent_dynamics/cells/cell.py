@@ -43,6 +43,14 @@ def low_rank(rank: int) -> Structure:
     return Structure("low_rank", width=str(_positive("rank", rank)))
 
 
+def _check_width(what: str, width: Any) -> None:
+    if width != HIDDEN and not (isinstance(width, str) and width.isdecimal() and int(width) > 0):
+        raise DefinitionError(
+            f"line 8 of the contract: the width of {what} is {HIDDEN!r} or a positive number as text, such as '3'; "
+            f"came {width!r}"
+        )
+
+
 @dataclass(frozen=True)
 class Drive:
     """A linear combination `W x + U v + b` that enters the equations.
@@ -57,7 +65,7 @@ class Drive:
     input, bias
         Whether it has a block of W, and an entry of b.
     width
-        None for as many units as the hidden size, or a fixed number.
+        "hidden" for as many units as the hidden size, or a fixed number as text, such as "3".
     structure
         Of its block of U: `DENSE`, `DIAGONAL`, `heads(n)`, `low_rank(r)`.
     """
@@ -69,6 +77,14 @@ class Drive:
     width: str = HIDDEN
     structure: Structure = DENSE
 
+    def __post_init__(self) -> None:
+        _check_width(f"drive {self.name}", self.width)
+        if not isinstance(self.structure, Structure):
+            raise DefinitionError(
+                f"line 4 of the contract: the structure of drive {self.name} is DENSE, DIAGONAL, heads(n) or "
+                f"low_rank(r); came {self.structure!r}"
+            )
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -76,6 +92,9 @@ class Slot:
 
     name: str
     width: str = HIDDEN
+
+    def __post_init__(self) -> None:
+        _check_width(f"slot {self.name}", self.width)
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,19 @@ class Unit:
     low: float = -np.inf
     high: float = np.inf
     width: str = HIDDEN
+
+    def __post_init__(self) -> None:
+        _check_width(f"param {self.name}", self.width)
+        bounds = f"low = {self.low:g} and high = {self.high:g}"
+        if not self.low < self.high or np.isinf(self.low) > np.isinf(self.high):
+            raise DefinitionError(
+                f"line 8 of the contract: param {self.name} needs low < high, and a low where it has a high; "
+                f"came {bounds}"
+            )
+        if not all(self.low < v < self.high for v in np.atleast_1d(self.initial)):
+            raise DefinitionError(
+                f"line 8 of the contract: param {self.name} starts between {bounds}; came initial = {self.initial}"
+            )
 
     def constrain(self, raw: Any) -> Any:
         """The value in the equations of the stored number."""
@@ -188,6 +220,13 @@ class Cell:
 
     def __post_init__(self) -> None:
         set_ = lambda name, value: object.__setattr__(self, name, value)
+        for what in ("state", "drives", "units", "signals", "recurrent", "normalized"):
+            if isinstance(getattr(self, what), (str, Drive, Slot, Unit)):
+                raise DefinitionError(
+                    f"line 8 of the contract: {what} is a sequence, such as ('a',); came {getattr(self, what)!r}"
+                )
+        if not self.state:
+            raise DefinitionError("line 8 of the contract: a cell has at least one slot of state")
         set_("slots", tuple(s if isinstance(s, Slot) else Slot(s) for s in self.state))
         set_("state", tuple(s.name for s in self.slots))
         set_("drives", tuple(d if isinstance(d, Drive) else Drive(d) for d in self.drives))
@@ -198,6 +237,7 @@ class Cell:
         set_("normalized", names if self.normalized is True else tuple(self.normalized or ()))
         self._check()
         set_("schedule", record(self))
+        self._check_parameters()
 
     def _check(self) -> None:
         if not callable(self.update):
@@ -219,13 +259,6 @@ class Cell:
                     )
                 if names.count(n) > 1:
                     raise DefinitionError(f"line 8 of the contract: {what} {n} is declared twice")
-        if not self.state:
-            raise DefinitionError("line 8 of the contract: a cell has at least one slot of state")
-        reserved = {"W", "U", "b", "b_h", "U_left", "U_right"} & set(groups["param"])
-        if reserved:
-            raise DefinitionError(
-                f"line 8 of the contract: param {reserved.pop()} has the name of a matrix or bias"
-            )
         slots = {"output": (self.output,), "recurrent": self.recurrent or ()}
         slots |= {f"operand of drive {d.name}": d.operand or () for d in self.drives}
         for what, used in slots.items():
@@ -241,13 +274,39 @@ class Cell:
                         f"line 8 of the contract: {what} names the drive {d!r}, which is not declared"
                     )
 
+    def _check_parameters(self) -> None:
+        """No param has the name of a matrix, bias or gain; initial biases belong to drives that have one."""
+        others = {p.parameter for p in self.schedule.products} | {p.bias for p in self.schedule.parts}
+        others |= {v.parameter for v in self.schedule.vectors[len(self.units) :]} | {"W", "U", "b", "b_h"}
+        for unit in self.units:
+            if unit.name in others:
+                raise DefinitionError(
+                    f"line 8 of the contract: {unit.name} is a param and a parameter of a drive"
+                )
+        with_bias = {p.drive for p in self.schedule.parts if p.bias} | set(self.normalized)
+        for drive in self.bias:
+            if drive not in with_bias:
+                raise DefinitionError(
+                    f"line 8 of the contract: bias names the drive {drive!r}, which has none"
+                )
+
     def with_normalization(self, drives: Sequence[str] | bool = True) -> Cell:
         """The same cell with its drives layer-normalized: learnt `gain_<drive>` and `offset_<drive>` instead of b."""
         return self._with(normalized=drives, name=f"layer-normalized {self.name}")
 
     def with_structure(self, structure: Structure, drives: Sequence[str] | None = None) -> Cell:
         """The same cell with U diagonal, in heads, or of low rank, for all drives or for those named."""
-        chosen = [d.name for d in self.drives] if drives is None else list(drives)
+        multiplying = [
+            d.name
+            for d in self.drives
+            if self.schedule.usage[d.name] == "called" or (self.recurrent if d.operand is None else d.operand)
+        ]
+        chosen = multiplying if drives is None else list(drives)
+        if not chosen or set(chosen) - set(multiplying):
+            raise ValueError(
+                f"drives must be some of those of cell {self.name!r} that multiply by U, "
+                f"{', '.join(multiplying) or 'none'}; came {', '.join(chosen) or 'none'}"
+            )
         return self._with(
             drives=tuple(replace(d, structure=structure) if d.name in chosen else d for d in self.drives)
         )

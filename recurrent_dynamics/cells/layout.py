@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class ProductSpan:
         return self.source.width // self.heads
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """See the module. `of` makes one."""
 
@@ -100,6 +100,7 @@ class Layout:
         return shapes
 
     @staticmethod
+    @lru_cache(maxsize=1024)
     def of(cell: Any, input_size: int, hidden_size: int) -> Layout:
         schedule: Schedule = cell.schedule
         size = {label: hidden_size if label == HIDDEN else int(label) for label in width_labels(cell)}
@@ -191,7 +192,9 @@ class Layout:
                 break
         if hidden is None:
             if not row_labels(cell):
-                raise ValueError(f"cell {cell.name!r} has no parameters, which would say how many units there are")
+                raise ValueError(
+                    f"cell {cell.name!r} has no parameters, which would say how many units there are"
+                )
             raise ValueError(
                 f"params of cell {cell.name!r} need {', '.join(row_labels(cell))}; came {', '.join(params) or 'none'}"
             )
@@ -220,6 +223,7 @@ def _spans(items: list[tuple[str, str]], size: Mapping[str, int]) -> tuple[Span,
     return tuple(spans)
 
 
+@lru_cache(maxsize=1024)
 def row_labels(cell: Any) -> dict[str, list[str]]:
     """The labels of the widths of the rows that are stacked in each parameter."""
     schedule: Schedule = cell.schedule

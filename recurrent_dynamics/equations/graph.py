@@ -70,6 +70,8 @@ class Graph:
                     f"line 5 of the contract: equations combine drives, states, params, signals, constants and real "
                     f"numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a param"
                 )
+        if kind == "pow" and not (isinstance(known[1], float) and known[1].is_integer()):
+            raise DefinitionError("line 5 of the contract: exponents are whole numbers; use sqrt, exp and log")
         widths.discard(None)
         if len(widths) > 1:
             raise DefinitionError(

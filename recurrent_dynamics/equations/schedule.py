@@ -150,6 +150,8 @@ class Drives:
             drive = self._declared[name]
             slots = self._cell.recurrent if drive.operand is None else drive.operand
             operand = tuple(self._states[s] for s in slots)
+            if not operand and drive.structure.kind != "dense":
+                raise DefinitionError(f"line 4 of the contract: drive {name} has a structure of U but no operand")
             if as_what == "apart":
                 if not operand:
                     raise DefinitionError(
@@ -182,6 +184,8 @@ class Drives:
     ) -> Recorded:
         """The part `W x + M operand + b` of a drive, normalized if the cell says so."""
         normalized = drive.name in self._cell.normalized
+        if operand is None and normalized and not drive.input:
+            raise DefinitionError(f"line 8 of the contract: drive {drive.name} is normalized but sums nothing")
         self.parts[part] = Part(
             part,
             drive.width,
