@@ -49,9 +49,9 @@ def with_bias(cell: Cell, params: Mapping[str, np.ndarray], **values: ArrayLike)
         name, rows = places[drive]
         wanted, came = (rows.stop - rows.start,), np.asarray(value, dtype=np.float64)
         if came.shape not in ((), wanted) or not np.isfinite(came).all():
+            what = f"shape {came.shape}" if came.shape not in ((), wanted) else f"{value!r}"
             raise ValueError(
-                f"the bias of drive {drive} must be a finite number or have shape {wanted}; "
-                f"came {f'shape {came.shape}' if came.shape not in ((), wanted) else value!r}"
+                f"the bias of drive {drive} must be a finite number or have shape {wanted}; came {what}"
             )
         new[name] = new[name].copy() if new[name] is params[name] else new[name]
         new[name][rows] = came

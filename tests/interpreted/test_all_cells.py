@@ -87,7 +87,7 @@ def test_no_uninitialized_memory_is_read(
     cell_checks.check(case, rng, every_entry=False)
 
 
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(VARIANTS)),
     sizes=st.tuples(*[st.integers(1, 8)] * 4),
