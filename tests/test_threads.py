@@ -1,0 +1,90 @@
+"""Threads: any number of them gives the same bits, and several Python threads may call at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cell_checks import arguments, case, direction, group
+
+import recurrent_dynamics as rd
+
+CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
+THREADS, BATCHES = (1, 2, 3, 7), (1, 2, 5, 17, 64)
+
+
+def arrays_of(grads):
+    return [*grads.params.values(), grads.x, *grads.initial.values(), *grads.states.values()]
+
+
+def walks(c, seed):
+    """All arrays of a forward and a backward pass."""
+    run = c.run()
+    d = np.random.default_rng(seed).standard_normal(run.output.shape).astype(run.dtype)
+    return run, d, [run.output, *run.states.values(), *arrays_of(rd.backward(run, d))]
+
+
+def everything(c, seed):
+    """All arrays of all verbs."""
+    run, d, results = walks(c, seed)
+    rng = np.random.default_rng(seed)
+    by = direction(c.point, rng)
+    moved = rd.jvp(run, **arguments(by))
+    A = rd.jacobian_operator(run)
+    v = rng.standard_normal(A.shape)
+    results += [moved.output, *moved.states.values(), *arrays_of(rd.hvp(run, d, **arguments(by)))]
+    return [*results, rd.jacobian(run), A.matvec(v), A.rmatvec(v)]
+
+
+def as_bytes(results):
+    return [np.ascontiguousarray(a).tobytes() for a in results]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_verb_gives_the_same_bits_for_any_number_of_threads(name, batch, rng, set_threads):
+    c = case(
+        CELLS[name], rng, steps=5, batch=batch, inputs=7, hidden=19, lengths=batch == 17, reset=batch == 5
+    )
+    came = []
+    for threads in THREADS:
+        set_threads(threads)
+        came.append(as_bytes(everything(c, batch)))
+    assert all(results == came[0] for results in came)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_training_in_float32_gives_the_same_bits_for_any_number_of_threads(batch, rng, set_threads):
+    c = case(CELLS["lstm"], rng, steps=9, batch=batch, inputs=33, hidden=40).astype("float32")
+    came = []
+    for threads in THREADS:
+        set_threads(threads)
+        came.append(as_bytes(walks(c, batch)[2]))
+    assert all(results == came[0] for results in came)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_several_python_threads_get_what_one_gets(name, rng):
+    cases = [case(CELLS[name], rng, steps=6, batch=1 + i, inputs=5, hidden=16) for i in range(6)]
+    serial = [as_bytes(everything(c, i)) for i, c in enumerate(cases)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            together = list(pool.map(lambda i: as_bytes(everything(cases[i], i)), range(6)))
+            assert together == serial
+
+
+def test_several_python_threads_may_share_one_run_and_one_stepper(rng):
+    c = case(CELLS["lstm"], rng, steps=8, batch=3, inputs=5, hidden=16)
+    run, step = c.run(), rd.stepper(c.cell, group(c.point, "params"))
+    d = rng.standard_normal(run.output.shape)
+
+    def work(_):
+        state = group(c.point, "initial")
+        for x in c.x:
+            state = step(x, state)
+        return as_bytes([*arrays_of(rd.backward(run, d)), *state.values()])
+
+    wanted = work(0)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(came == wanted for came in pool.map(work, range(12)))
