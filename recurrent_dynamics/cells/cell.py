@@ -14,7 +14,8 @@ from numpy.typing import DTypeLike
 
 from ..equations.graph import DefinitionError
 from ..equations.nonlinearities import sigmoid, softplus
-from ..equations.schedule import HIDDEN, Schedule, fingerprint_text, record
+from ..equations.record import record
+from ..equations.schedule import HIDDEN, Schedule, fingerprint_text
 from ..parametrize import initialize
 from .layout import Layout
 

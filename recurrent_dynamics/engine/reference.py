@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell, Drive
-from ..equations.schedule import NORMALIZATION_EPSILON, arguments_of
+from ..equations.record import arguments_of
+from ..equations.schedule import NORMALIZATION_EPSILON
 
 Arrays = Mapping[str, np.ndarray]
 

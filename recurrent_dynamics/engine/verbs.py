@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..cells.layout import Layout, Span
 from . import check
-from .flatten import Flat, flatten, unflatten
+from .arguments import cotangent, input_of, locate, new_tape, some_cotangent, state_row, write_signals
+from .flatten import flatten, unflatten
 from .flatten import zeros as flat_zeros
-from .run import Gradients, Run, Tangent, Tape, Views, run_shape
+from .run import Gradients, Run, Tangent, Views, run_shape
 
 if TYPE_CHECKING:
     from .cpu.verbs import Cotangents, Tangents
@@ -78,7 +78,7 @@ def forward(
     """
     own, dtype, input_size, hidden = check.parameters(cell, params)
     layout = cell.layout(input_size, hidden)
-    x, single, autonomous, batch = _input(x, steps, initial, dtype, input_size, layout)
+    x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
     T = len(x)
     ends = check.lengths(lengths, T, batch)
     if ends.size:
@@ -87,140 +87,16 @@ def forward(
     if single and reset is not None and np.ndim(reset) == 1:
         reset = np.asarray(reset)[:, None]
     resets = check.resets(reset, T, batch, ends)
-    start = _states("initial", initial, layout, batch, dtype)
+    start = state_row("initial", initial, layout, batch, dtype)
     flat = flatten(layout, own, dtype)
-    tape = _tape(cell, layout, flat, x, start, ends, resets)
-    shared = _signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
+    tape = new_tape(cell, layout, flat, x, start, ends, resets)
+    shared = write_signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
     from .cpu import verbs as cpu
 
     cpu.forward(tape)
     if check_finite and not check.is_finite(tape.after):
-        _locate(tape)
+        locate(tape)
     return Run(tape, own, single, autonomous, shared)
-
-
-def _tape(
-    cell: Cell,
-    layout: Layout,
-    flat: Flat,
-    x: np.ndarray,
-    start: np.ndarray,
-    ends: np.ndarray,
-    resets: np.ndarray,
-) -> Tape:
-    from .cpu.verbs import new_values, state_arrays
-
-    T, batch, dtype = len(x), x.shape[1], x.dtype
-    before, after = state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
-    before[0] = start
-    values = new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
-    constants = np.array(list(cell.constants.values()), dtype)
-    return Tape(
-        cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
-        start, ends, resets,
-    )  # fmt: skip
-
-
-def _input(
-    x: Any, steps: int | None, initial: Arrays | None, dtype: np.dtype, input_size: int, layout: Layout
-) -> tuple[np.ndarray, bool, bool, int]:
-    """(x as (T, B, N), is it one sequence, is it autonomous, B)."""
-    if x is None:
-        if steps is None:
-            raise ValueError(
-                "forward needs an input x or, for a network that runs by itself, the number of steps"
-            )
-        if not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise ValueError(f"steps must be an integer of at least 1, came {steps!r}")
-        given = check.mapping("initial", initial, tuple(s.name for s in layout.slots))
-        batches = {s: len(v) for s, v in given.items() if np.ndim(v) == 2}
-        for s, n in batches.items():
-            if n == 0:
-                raise ValueError(f"initial[{s!r}] must have at least one sequence, came {np.shape(given[s])}")
-        single, batch = not batches, next(iter(batches.values()), 1)
-        return np.zeros((int(steps), batch, input_size), dtype), single, True, batch
-    if steps is not None:
-        raise ValueError("steps is for a run without input; the input x says how many steps there are")
-    x = check.real("x", x, dtype)
-    if x.ndim not in (2, 3):
-        raise ValueError(f"x must have shape (T, B, N), or (T, N) for one sequence; came {x.shape}")
-    single = x.ndim == 2
-    given = x.shape
-    x = np.array(x[:, None] if single else x, order="C")
-    if 0 in x.shape[:2]:
-        raise ValueError(f"x must have at least one step and one sequence; came {given}")
-    wanted = input_size
-    if not layout.input_rows and any(s.name == "x" for s in layout.signals):
-        wanted = x.shape[2]  # `_signals` looks at it
-    if x.shape[2] != wanted:
-        why = "as params['W'] has columns" if "W" in layout.shapes else "as there is no params['W']"
-        raise ValueError(f"x must have {wanted} entries a step, {why}; came shape {given}")
-    return x, single, False, x.shape[1]
-
-
-def _states(name: str, given: Arrays | None, layout: Layout, batch: int, dtype: np.dtype) -> np.ndarray:
-    """(B, k) from a dict of slots; 0 where not given."""
-    out = np.zeros((batch, layout.state_size), dtype)
-    slots = {s.name: s for s in layout.slots}
-    for slot, value in check.mapping(name, given, tuple(slots)).items():
-        s = slots[slot]
-        a = check.floating(f"{name}[{slot!r}]", value, dtype)
-        if a.shape not in ((s.width,), (batch, s.width)):
-            raise ValueError(f"{name}[{slot!r}] must have shape {(batch, s.width)}, came {a.shape}")
-        out[:, s.offset : s.offset + s.width] = a
-    return out
-
-
-def _signals(
-    cell: Cell,
-    layout: Layout,
-    values: np.ndarray,
-    given: Arrays | None,
-    x: np.ndarray | None,
-    ends: np.ndarray,
-    single: bool,
-    prefix: str = "",
-) -> tuple[str, ...]:
-    """Write the signals into their places among the values; the names of those with one number for all units."""
-    named = tuple(s for s in cell.signals if s != "x")
-    arrays = check.mapping(f"{prefix}signals", given, named)
-    T, B = values.shape[:2]
-    within = (np.arange(T)[:, None] < ends)[:, :, None] if ends.size else None
-    shared = []
-    for s in layout.signals:
-        if s.name == "x":
-            if x is None or x.shape[2] != s.width:
-                came = "no input" if x is None else f"shape {x.shape}"
-                raise ValueError(
-                    f"cell {cell.name!r} reads the input itself, so x must have {s.width} entries; came {came}"
-                )
-            a = x
-        else:
-            if s.name not in arrays:
-                raise ValueError(
-                    f"{prefix}signals must have {s.name!r}, which cell {cell.name!r} reads; "
-                    f"came {', '.join(arrays) or 'none'}"
-                )
-            name = f"{prefix}signals[{s.name!r}]"
-            a = check.real(name, arrays[s.name], values.dtype)
-            shapes = ((T,), (T, s.width)) if single else ((T, B), (T, B, s.width))
-            if a.shape not in shapes:
-                raise ValueError(f"{name} must have shape {shapes[0]} or {shapes[1]}, came {a.shape}")
-            if a.shape == shapes[0]:
-                shared.append(s.name)
-            a = a.reshape(T, B, -1)
-            a = check.floating(name, a, within=within)
-        values[..., s.offset : s.offset + s.width] = a
-    return tuple(shared)
-
-
-def _locate(tape: Tape) -> None:
-    t, b, j = (int(i) for i in np.argwhere(~np.isfinite(tape.after))[0])
-    slot = next(s.name for s in tape.layout.slots if s.offset <= j < s.offset + s.width)
-    raise FloatingPointError(
-        f"the run became {tape.after[t, b, j]} at step {t}: slot {slot!r} of sequence {b}. Smaller weights or "
-        "inputs, or clipped gradients in training, keep it finite; check_finite=False returns it as it is"
-    )
 
 
 def backward(
@@ -257,44 +133,11 @@ def backward(
     >>> grads.params["U"].shape, grads.x.shape, grads.states["h"].shape
     ((3, 3), (5, 4, 2), (5, 4, 3))
     """
-    _some_cotangent("backward", d_output, d_states, d_final)
+    some_cotangent("backward", d_output, d_states, d_final)
     from .cpu import verbs as cpu
 
-    back = cpu.adjoint(check.run(run).tape, _cotangent(run, "d_", d_output, d_states, d_final))
+    back = cpu.adjoint(check.run(run).tape, cotangent(run, "d_", d_output, d_states, d_final))
     return _gradients(run, back)
-
-
-def _some_cotangent(verb: str, output: Any, states: Any, final: Any) -> None:
-    empty = [v is None or (isinstance(v, Mapping) and not v) for v in (states, final)]
-    if output is None and all(empty):
-        raise ValueError(f"{verb} needs at least one of d_output, d_states, d_final")
-
-
-def _cotangent(
-    run: Run,
-    prefix: str,
-    output: np.ndarray | None,
-    states: Arrays | None,
-    final: Arrays | None,
-    suffix: str = "",
-) -> np.ndarray:
-    """(T, B, k): the cotangents given from outside, added up."""
-    tape = run.tape
-    slots = {s.name: s for s in tape.layout.slots}
-    d = np.zeros(tape.after.shape, tape.dtype)
-
-    def add(name: str, value: Any, s: Span, row: np.ndarray, within: np.ndarray | None = None) -> None:
-        shape = (*row.shape[:-1], s.width)
-        a = check.floating(name, value, tape.dtype, run_shape(run, shape), within)
-        row[..., s.offset : s.offset + s.width] += a.reshape(shape)
-
-    if output is not None:
-        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], d, run.within)
-    for slot, value in check.mapping(f"{prefix}states{suffix}", states, tuple(slots)).items():
-        add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot], d)
-    for slot, value in check.mapping(f"{prefix}final{suffix}", final, tuple(slots)).items():
-        add(f"{prefix}final{suffix}[{slot!r}]", value, slots[slot], d[-1])
-    return d
 
 
 def _gradients(run: Run, back: Cotangents) -> Gradients:
@@ -333,14 +176,14 @@ def _tangents(
         if run.x is None:
             raise ValueError("d_x was given, but the run has no input")
         x[...] = check.floating("d_x", d_x, tape.dtype, run.x.shape, run.within).reshape(tape.x.shape)
-    start = _states("d_initial", d_initial, layout, tape.batch, tape.dtype)
+    start = state_row("d_initial", d_initial, layout, tape.batch, tape.dtype)
     signals = None
     if d_signals is not None or "x" in run.cell.signals:
         full = np.zeros(tape.values.shape, tape.dtype)
         still = np.zeros(run_shape(run, (tape.steps, tape.batch, 1))[:-1], tape.dtype)
         zero = {s: still for s in run.cell.signals if s != "x"}
         given = check.mapping("d_signals", d_signals, tuple(zero))
-        _signals(run.cell, layout, full, zero | given, x, tape.lengths, run.single, prefix="d_")
+        write_signals(run.cell, layout, full, zero | given, x, tape.lengths, run.single, prefix="d_")
         signals = full[..., layout.signals[0].offset :]
     return cpu.tangent(
         tape, flatten(layout, move, tape.dtype) if move else flat_zeros(layout, tape.dtype), x, start, signals
@@ -436,12 +279,12 @@ def hvp(
     >>> bool(np.allclose(h.initial["h"], params["U"].T @ params["U"][:, 0]))
     True
     """
-    _some_cotangent("hvp", d_output, d_states, d_final)
+    some_cotangent("hvp", d_output, d_states, d_final)
     from .cpu import verbs as cpu
 
     moved = _tangents(run, d_params, d_x, d_initial, d_signals)
-    back = cpu.adjoint(run.tape, _cotangent(run, "d_", d_output, d_states, d_final))
-    change = _cotangent(run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
+    back = cpu.adjoint(run.tape, cotangent(run, "d_", d_output, d_states, d_final))
+    change = cotangent(run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
     return _gradients(run, cpu.second(run.tape, moved, back, change))
 
 

@@ -6,6 +6,6 @@ The functions below work on NumPy arrays (real or complex), on SymPy expressions
 from .graph import DefinitionError
 from .nonlinearities import *  # noqa: F403
 from .nonlinearities import __all__ as _nonlinearities
-from .schedule import mean
+from .record import mean
 
 __all__ = ["DefinitionError", "mean", *_nonlinearities]

@@ -71,7 +71,9 @@ class Graph:
                     f"numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a param"
                 )
         if kind == "pow" and not (isinstance(known[1], float) and known[1].is_integer()):
-            raise DefinitionError("line 5 of the contract: exponents are whole numbers; use sqrt, exp and log")
+            raise DefinitionError(
+                "line 5 of the contract: exponents are whole numbers; use sqrt, exp and log"
+            )
         widths.discard(None)
         if len(widths) > 1:
             raise DefinitionError(

@@ -1,0 +1,360 @@
+"""Recording a cell: its equations run once on values that write down what is done to them.
+
+Every use of a drive declares what it is; what the drives ask for is then ordered into a schedule.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .graph import DefinitionError, Graph, Recorded, call_and_name
+from .nonlinearities import sqrt
+from .schedule import HIDDEN, NORMALIZATION_EPSILON, Part, Product, Schedule, Vector, is_direct
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A product before its stage and its parameter's name are known."""
+
+    operand: tuple[int, ...]
+    target: str
+    family: str | None  # "U", "U_left", "U_right"; None for the mean
+    heads: int
+    drive: str
+
+
+class Drives:
+    """The argument `drive` of `update` while the equations are recorded: every use of a drive declares what it is."""
+
+    def __init__(self, cell: Any, graph: Graph, states: Mapping[str, Recorded]) -> None:
+        self._cell, self._graph, self._states = cell, graph, states
+        self._declared = {d.name: d for d in cell.drives}
+        self.usage: dict[str, str] = {}
+        self.parts: dict[str, Part] = {}
+        self.products: list[_Pending] = []
+        self.vectors = [Vector(u.name, u.width, u.name) for u in cell.units]
+        self.diagonal: list[tuple[str, Vector]] = []
+        self._values: dict[str, Any] = {}
+        self._means = 0
+
+    def __getattr__(self, name: str) -> DriveHandle:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._declared:
+            raise DefinitionError(
+                f"line 2 of the contract: the equations use drive.{name}, declared are {', '.join(self._declared)}"
+            )
+        return DriveHandle(self, name)
+
+    def use(self, name: str, as_what: str) -> Any:
+        """The value of a drive used as a "value", kept "apart" ((x side, h side)); a called drive has `complete`."""
+        before = self.usage.setdefault(name, as_what)
+        if before != as_what:
+            raise DefinitionError(
+                f"line 3 of the contract: drive.{name} is used as {before} and as {as_what}; "
+                "a drive is a value, or kept apart (.x and .h), or called with its operand, everywhere alike"
+            )
+        if name not in self._values:
+            drive = self._declared[name]
+            slots = self._cell.recurrent if drive.operand is None else drive.operand
+            operand = tuple(self._states[s] for s in slots)
+            if not operand and drive.structure.kind != "dense":
+                raise DefinitionError(
+                    f"line 4 of the contract: drive {name} has a structure of U but no operand"
+                )
+            if as_what == "apart":
+                if not operand:
+                    raise DefinitionError(
+                        f"line 3 of the contract: drive.{name} is kept apart but has no operand"
+                    )
+                x = self._linear(drive, drive.name, None, bias="b")
+                h = self._linear(drive, f"{drive.name}_h", operand, bias="b_h", input=False)
+                self._values[name] = (x, h)
+            else:
+                self._values[name] = self._linear(drive, drive.name, operand or None, bias="b")
+        return self._values[name]
+
+    def complete(self, name: str, operand: tuple[Any, ...]) -> Recorded:
+        if name in self.usage:
+            raise DefinitionError(
+                f"line 3 of the contract: drive.{name} is completed twice, or used as {self.usage[name]} before"
+            )
+        self.usage[name] = "called"
+        for value in operand:
+            if not isinstance(value, Recorded):
+                raise DefinitionError(
+                    f"line 3 of the contract: the operand of drive.{name}() must be values of the equations, "
+                    f"came {value!r}"
+                )
+        drive = self._declared[name]
+        return self._linear(drive, drive.name, tuple(_plain(v) for v in operand), bias="b")
+
+    def _linear(
+        self, drive: Any, part: str, operand: tuple[Recorded, ...] | None, bias: str, input: bool = True
+    ) -> Recorded:
+        """The part `W x + M operand + b` of a drive, normalized if the cell says so."""
+        normalized = drive.name in self._cell.normalized
+        if operand is None and normalized and not drive.input:
+            raise DefinitionError(
+                f"line 8 of the contract: drive {drive.name} is normalized but sums nothing"
+            )
+        self.parts[part] = Part(
+            part,
+            drive.width,
+            drive.input and input,
+            bias if drive.bias and not normalized else None,
+            drive.name,
+        )
+        value = self._graph.leaf("part", part, drive.width)
+        structure = drive.structure
+        if operand is None:
+            pass
+        elif structure.kind == "diagonal":
+            if len(operand) != 1:
+                raise DefinitionError(
+                    f"line 4 of the contract: drive {drive.name} is diagonal and takes one operand"
+                )
+            vector = Vector(f"U__{drive.name}", drive.width, "U")
+            self.diagonal.append((drive.name, vector))
+            value = value + self._graph.leaf("param", vector.name, drive.width) * operand[0]
+        elif structure.kind == "low_rank":
+            inner = f"{part}__right"
+            self.parts[inner] = Part(inner, structure.width, drive=drive.name)
+            right = self._graph.leaf("part", inner, structure.width)
+            self._multiply(operand, inner, "U_right", 1, drive.name)
+            self._multiply((right,), part, "U_left", 1, drive.name)
+        else:
+            self._multiply(operand, part, "U", structure.heads, drive.name)
+        if not normalized:
+            return value
+        centred = value - self.mean(value)
+        gain, offset = (Vector(f"{k}_{part}", drive.width, f"{k}_{part}") for k in ("gain", "offset"))
+        self.vectors += [gain, offset]
+        scale, shift = (self._graph.leaf("param", v.name, drive.width) for v in (gain, offset))
+        return scale * (centred / sqrt(self.mean(centred * centred) + NORMALIZATION_EPSILON)) + shift
+
+    def _multiply(
+        self, operand: tuple[Recorded, ...], target: str, family: str | None, heads: int, drive: str
+    ) -> None:
+        self.products.append(_Pending(tuple(v.index for v in operand), target, family, heads, drive))
+
+    def mean(self, value: Recorded) -> Recorded:
+        """The mean over the units, as wide as its argument: a product with the constant matrix of entries 1 / width."""
+        if self._graph.nodes[value.index].kind == "state":
+            value = 1.0 * value  # engines take means of values of the step, which the state is not
+        width = self._graph.nodes[value.index].width or HIDDEN
+        name = f"mean__{self._means}"
+        self._means += 1
+        self.parts[name] = Part(name, width)
+        self._multiply((value,), name, None, 1, name)
+        return self._graph.leaf("part", name, width)
+
+
+def _plain(value: Recorded) -> Recorded:
+    return Recorded(value.graph, value.index)
+
+
+class DriveHandle(Recorded):
+    """`drive.n`: a value once it enters an operation; `.x`, `.h` and the call declare the other two uses."""
+
+    __slots__ = ("_drives", "_name")
+    _drives: Drives
+    _name: str
+
+    def __init__(self, drives: Drives, name: str) -> None:
+        self._drives, self._name = drives, name
+
+    @property
+    def graph(self) -> Graph:
+        return self._drives._graph
+
+    @property
+    def index(self) -> int:
+        return self._drives.use(self._name, "value").index
+
+    @property
+    def x(self) -> Recorded:
+        return self._drives.use(self._name, "apart")[0]
+
+    @property
+    def h(self) -> Recorded:
+        return self._drives.use(self._name, "apart")[1]
+
+    def __call__(self, *operand: Any) -> Recorded:
+        return self._drives.complete(self._name, operand)
+
+
+class Names:
+    """A namespace of values with an error that names the contract's line."""
+
+    def __init__(self, what: str, line: int, values: Mapping[str, Any]) -> None:
+        self._what, self._line, self._values = what, line, values
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            known = ", ".join(self._values) or "none"
+            raise DefinitionError(
+                f"line {self._line} of the contract: the equations use {self._what}.{name}, declared are {known}"
+            ) from None
+
+
+def arguments_of(cell: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that `cell.update` asks for, out of drive, state, param, signal, constant."""
+    names = list(inspect.signature(cell.update).parameters)
+    unknown = [n for n in names if n not in values]
+    if unknown:
+        raise DefinitionError(
+            f"line 1 of the contract: update takes arguments out of {', '.join(values)}; "
+            f"it asks for {', '.join(unknown)}"
+        )
+    return {n: values[n] for n in names}
+
+
+def check_slots(cell: Any, new: Any) -> None:
+    """The value that `update` returned has exactly the slots of the state."""
+    slots = [s.name for s in cell.slots]
+    if not isinstance(new, Mapping) or set(new) != set(slots):
+        came = ", ".join(map(str, new)) if isinstance(new, Mapping) else type(new).__name__
+        raise DefinitionError(
+            f"line 7 of the contract: update returns the new value of every slot, {{{', '.join(slots)}}}; came {came}"
+        )
+
+
+def record(cell: Any) -> Schedule:
+    """Run the equations of a cell once on recorded values and order what they ask for."""
+    graph = Graph()
+    states = {s.name: graph.leaf("state", s.name, s.width) for s in cell.slots}
+    drives = Drives(cell, graph, states)
+    graph.mean = drives.mean
+    params = {u.name: u.constrain(graph.leaf("param", u.name, u.width)) for u in cell.units}
+    constants = {k: graph.leaf("constant", k, None) for k in cell.constants}
+    signals = {s: graph.leaf("signal", s, HIDDEN) for s in cell.signals}
+    arguments = arguments_of(
+        cell,
+        {
+            "drive": drives,
+            "state": Names("state", 2, states),
+            "param": Names("param", 2, params),
+            "signal": Names("signal", 2, signals),
+            "constant": Names("constant", 2, constants),
+        },
+    )
+    new = call_and_name(graph, cell.update, arguments)
+    check_slots(cell, new)
+    outputs = {}
+    for slot in cell.slots:
+        value = new[slot.name]
+        if not isinstance(value, Recorded):
+            value = graph.apply("mul", 0.0, states[slot.name]) + value  # a constant slot
+        width = graph.nodes[value.index].width
+        if width not in (None, slot.width):
+            raise DefinitionError(
+                f"line 6 of the contract: slot {slot.name} has width {slot.width}, its new value has width {width}"
+            )
+        outputs[slot.name] = value.index
+    unused = [d.name for d in cell.drives if d.name not in drives.usage]
+    if unused:
+        raise DefinitionError(f"line 2 of the contract: declared but not used: drive {', '.join(unused)}")
+    return _ordered(cell, graph, drives, outputs)
+
+
+def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -> Schedule:
+    order = {d.name: i for i, d in enumerate(cell.drives)}
+    pending = sorted(drives.products, key=lambda p: order.get(p.drive, len(order)))
+    stage_of: dict[str, int] = {}
+    missing = {p.target for p in pending}
+    while missing:  # ends: operands only depend on values computed before them
+        for p in pending:
+            if p.target in missing and not _waits(graph, p.operand, missing):
+                stage_of[p.target] = max((_level(graph, stage_of, i, {}) for i in p.operand), default=0)
+                missing.remove(p.target)
+    diagonal = sorted(drives.diagonal, key=lambda d: order[d[0]])
+    names = _parameter_names(graph, pending, diagonal, order)
+    products = sorted(
+        (
+            Product(stage_of[p.target], p.operand, p.target, names.get((p.family, p.drive)), p.heads)
+            for p in pending
+        ),
+        key=lambda p: p.stage,
+    )
+    vectors = drives.vectors + [Vector(v.name, v.width, names["U", d]) for d, v in diagonal]
+    return Schedule(
+        graph=graph,
+        parts=tuple(
+            sorted(drives.parts.values(), key=lambda p: (not p.input, order.get(p.drive, len(order))))
+        ),
+        products=tuple(products),
+        outputs=outputs,
+        stored=tuple(
+            dict.fromkeys(i for p in products if not is_direct(graph, cell, p.operand) for i in p.operand)
+        ),
+        stages=max((p.stage for p in products), default=-1) + 1,
+        usage=dict(drives.usage),
+        vectors=tuple(vectors),
+    )
+
+
+def _parameter_names(
+    graph: Graph, pending: list[_Pending], diagonal: list[tuple[str, Vector]], order: Mapping[str, int]
+) -> dict[tuple[str | None, str], str]:
+    """(family, drive) -> parameter: U stacks the blocks of one shape, that of the first drive; others stand apart."""
+    shapes: list[tuple[str, str, Any]] = [("U", drive, "diagonal") for drive, _ in diagonal]
+    for p in pending:
+        if p.family is not None:
+            shapes.append((p.family, p.drive, (tuple(graph.nodes[i].width for i in p.operand), p.heads)))
+    first: dict[str, Any] = {}
+    names: dict[tuple[str | None, str], str] = {}
+    for family, drive, shape in sorted(shapes, key=lambda s: order[s[1]]):
+        stacked = first.setdefault(family, shape) == shape
+        names[family, drive] = family if stacked else f"{family}_{drive}"
+    return names
+
+
+def _waits(graph: Graph, operand: tuple[int, ...], missing: set[str]) -> bool:
+    """Whether the operand reads a part whose product has no stage yet."""
+    seen: set[int] = set()
+    todo = list(operand)
+    while todo:
+        index = todo.pop()
+        if index not in seen:
+            seen.add(index)
+            node = graph.nodes[index]
+            if node.kind == "part" and node.arguments[0] in missing:
+                return True
+            todo += [a for a in node.arguments if isinstance(a, int)]
+    return False
+
+
+def _level(graph: Graph, stage_of: Mapping[str, int], index: int, known: dict[int, int]) -> int:
+    if index not in known:
+        node = graph.nodes[index]
+        if node.kind == "part":
+            known[index] = stage_of.get(node.arguments[0], -1) + 1
+        elif node.arguments and isinstance(node.arguments[0], str):
+            known[index] = 0
+        else:
+            inner = [_level(graph, stage_of, a, known) for a in node.arguments if isinstance(a, int)]
+            known[index] = max(inner, default=0)
+    return known[index]
+
+
+def mean(value: Any) -> Any:
+    """Mean over the units of a layer, as wide as its argument; for use in the equations of a cell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean(np.array([[1.0, 3.0]]))
+    array([[2., 2.]])
+    """
+    if isinstance(value, Recorded):
+        return value.graph.mean(_plain(value))
+    value = np.asarray(value)
+    return np.broadcast_to(value.mean(axis=-1, keepdims=True), value.shape)
