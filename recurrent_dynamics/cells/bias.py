@@ -102,7 +102,7 @@ def chrono(
 def _places(cell: Cell, params: Mapping[str, np.ndarray]) -> dict[str, tuple[str, slice]]:
     """Drive -> parameter and rows of its bias, or of the offset that a normalized drive has instead."""
     layout = cell.layout(*cell.sizes(params))
-    places = {}
+    places: dict[str, tuple[str, slice]] = {}
     for name, parts in layout.biases.items():
         ends = np.cumsum([p.width for p in parts]).tolist()
         places |= {p.name: (name, slice(end - p.width, end)) for p, end in zip(parts, ends, strict=True)}

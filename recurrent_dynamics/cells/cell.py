@@ -206,7 +206,7 @@ class Cell:
     """
 
     name: str
-    state: tuple[str, ...]
+    state: tuple[Any, ...]
     drives: tuple[Any, ...]
     update: Callable[..., Mapping[str, Any]]
     units: tuple[Unit, ...] = ()
@@ -214,7 +214,7 @@ class Cell:
     constants: Mapping[str, float] = field(default_factory=dict)
     recurrent: tuple[str, ...] | None = None
     output: str | None = None
-    normalized: bool | Sequence[str] = ()
+    normalized: Any = ()
     bias: Mapping[str, float] = field(default_factory=dict)
     slots: tuple[Slot, ...] = field(init=False, repr=False)
     schedule: Schedule = field(init=False, repr=False)
@@ -268,8 +268,8 @@ class Cell:
                     raise DefinitionError(
                         f"line 8 of the contract: {what} names the slot {s!r}, declared are {', '.join(self.state)}"
                     )
-        for what, used in (("normalized", self.normalized), ("bias", self.bias)):
-            for d in used:  # type: ignore[union-attr]
+        for what, named in (("normalized", self.normalized), ("bias", self.bias)):
+            for d in named:
                 if d not in groups["drive"]:
                     raise DefinitionError(
                         f"line 8 of the contract: {what} names the drive {d!r}, which is not declared"

@@ -199,12 +199,12 @@ class Layout:
                 f"params of cell {cell.name!r} need {', '.join(row_labels(cell))}; came {', '.join(params) or 'none'}"
             )
         expected = Layout.of(cell, input_size, hidden).shapes
-        for name, wanted in expected.items():
+        for name, shape in expected.items():
             if name not in params:
                 raise ValueError(f"params has no {name!r}; cell {cell.name!r} needs {', '.join(expected)}")
-            if np.shape(params[name]) != wanted:
+            if np.shape(params[name]) != shape:
                 raise ValueError(
-                    f"params[{name!r}] must have shape {wanted} for cell {cell.name!r} with {hidden} units, "
+                    f"params[{name!r}] must have shape {shape} for cell {cell.name!r} with {hidden} units, "
                     f"came {np.shape(params[name])}"
                 )
         unknown = [name for name in params if name not in expected]

@@ -65,7 +65,7 @@ class Stepper:
         slots = self._layout.slots
         names = tuple(s.name for s in slots)
         given = check.mapping("state", state, names)
-        arrays = []
+        arrays: list[np.ndarray] = []
         for s in slots:
             if s.name not in given:
                 raise ValueError(f"state must have {', '.join(names)}; came {', '.join(given) or 'none'}")

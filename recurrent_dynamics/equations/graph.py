@@ -50,19 +50,24 @@ class Graph:
 
     nodes: list[Node] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)  # names of the local variables of `update`, for LaTeX
-    mean: Callable[[Recorded], Recorded] | None = None  # set by the schedule, which owns the products
+    mean: Callable[[Recorded], Recorded] = field(
+        default=lambda value: value
+    )  # set by `record`, which owns products
 
     def leaf(self, kind: str, name: str, width: str | None) -> Recorded:
         return self._append(Node(kind, (name,), width))
 
     def apply(self, kind: str, *arguments: Any) -> Recorded:
         """A node for `kind(*arguments)`; arguments are recorded values and real numbers."""
-        known, widths = [], set()
+        known: list[int | float] = []
+        widths: set[str] = set()
         for argument in arguments:
             if isinstance(argument, Recorded):
                 index = argument.index
                 known.append(index)
-                widths.add(self.nodes[index].width)
+                width = self.nodes[index].width
+                if width is not None:
+                    widths.add(width)
             elif isinstance(argument, Real):
                 known.append(float(argument))
             else:
@@ -70,11 +75,11 @@ class Graph:
                     f"line 5 of the contract: equations combine drives, states, params, signals, constants and real "
                     f"numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a param"
                 )
-        if kind == "pow" and not (isinstance(known[1], float) and known[1].is_integer()):
+        exponent = known[1] if kind == "pow" else 1.0
+        if not isinstance(exponent, float) or not exponent.is_integer():
             raise DefinitionError(
                 "line 5 of the contract: exponents are whole numbers; use sqrt, exp and log"
             )
-        widths.discard(None)
         if len(widths) > 1:
             raise DefinitionError(
                 f"line 6 of the contract: values of different widths meet in {kind}: {' and '.join(sorted(widths))}"
@@ -109,6 +114,18 @@ class Graph:
             return values[index]
 
         return [visit(t) for t in targets]
+
+
+def _binary(name: str) -> tuple[Callable[[Recorded, Any], Recorded], Callable[[Recorded, Any], Recorded]]:
+    """An operator and its reflected form."""
+
+    def method(self: Recorded, other: Any) -> Recorded:
+        return self.graph.apply(name, self, other)
+
+    def reflected(self: Recorded, other: Any) -> Recorded:
+        return self.graph.apply(name, other, self)
+
+    return method, reflected
 
 
 class Recorded:
@@ -154,18 +171,14 @@ class Recorded:
     __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _untraceable
     __hash__ = None  # type: ignore[assignment]
 
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("sub")
+    __mul__, __rmul__ = _binary("mul")
+    __truediv__, __rtruediv__ = _binary("truediv")
+    __pow__, __rpow__ = _binary("pow")
 
-def _binary(name: str, swapped: bool) -> Callable[[Recorded, Any], Recorded]:
-    def method(self: Recorded, other: Any) -> Recorded:
-        return self.graph.apply(name, *((other, self) if swapped else (self, other)))
-
-    return method
-
-
-for _name in ("add", "sub", "mul", "truediv", "pow"):
-    setattr(Recorded, f"__{_name}__", _binary(_name, False))
-    setattr(Recorded, f"__r{_name}__", _binary(_name, True))
-setattr(Recorded, "__neg__", lambda self: self.graph.apply("neg", self))  # noqa: B010  (mypy sees no class body)
+    def __neg__(self) -> Recorded:
+        return self.graph.apply("neg", self)
 
 
 def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

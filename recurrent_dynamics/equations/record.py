@@ -146,7 +146,7 @@ class Drives:
     def mean(self, value: Recorded) -> Recorded:
         """The mean over the units, as wide as its argument: a product with the constant matrix of entries 1 / width."""
         if self._graph.nodes[value.index].kind == "state":
-            value = 1.0 * value  # engines take means of values of the step, which the state is not
+            value = value * 1.0  # engines take means of values of the step, which the state is not
         width = self._graph.nodes[value.index].width or HIDDEN
         name = f"mean__{self._means}"
         self._means += 1

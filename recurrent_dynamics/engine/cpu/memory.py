@@ -74,8 +74,8 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
             instruction.set_metadata("noalias", module.add_metadata(apart))
 
     @intrinsic(prefer_literal=True)
-    def get(typingctx, array, index, stream):  # type: ignore[no-untyped-def,misc]
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def get(typingctx, array, index, stream):
+        def codegen(context, builder, signature, arguments):
             value = builder.load(element_pointer(context, builder, signature.args[0], *arguments[:2]))
             mark(value, builder.module, stream.literal_value)
             return value
@@ -83,8 +83,8 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
         return array.dtype(array, types.intp, stream), codegen
 
     @intrinsic(prefer_literal=True)
-    def put(typingctx, array, index, value, stream):  # type: ignore[no-untyped-def,misc]
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def put(typingctx, array, index, value, stream):
+        def codegen(context, builder, signature, arguments):
             target, index, value, _ = arguments
             store = builder.store(value, element_pointer(context, builder, signature.args[0], target, index))
             mark(store, builder.module, stream.literal_value)
@@ -106,19 +106,19 @@ if INTERPRETED:
 else:
 
     @intrinsic
-    def get(typingctx, array, index):  # type: ignore[no-untyped-def,misc]
+    def get(typingctx, array, index):
         """array[index] for a flat array."""
 
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, arguments):
             return builder.load(element_pointer(context, builder, signature.args[0], *arguments))
 
         return array.dtype(array, types.intp), codegen
 
     @intrinsic
-    def put(typingctx, array, index, value):  # type: ignore[no-untyped-def,misc]
+    def put(typingctx, array, index, value):
         """array[index] = value for a flat array."""
 
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, arguments):
             target, index, value = arguments
             builder.store(value, element_pointer(context, builder, signature.args[0], target, index))
             return context.get_dummy_value()

@@ -32,11 +32,11 @@ ROWS = 8 if BYTES == 64 else 4
 
 def _tile(rows: int) -> Any:
     @intrinsic
-    def tile(typingctx, a, ao, row_step, k_step, packed, po, k, c, co, ldc):  # type: ignore[no-untyped-def]
+    def tile(typingctx, a, ao, row_step, k_step, packed, po, k, c, co, ldc):
         index = types.intp
         signature = types.void(a, index, index, index, packed, index, index, c, index, index)
 
-        def codegen(context, b, sig, args):  # type: ignore[no-untyped-def]
+        def codegen(context, b, sig, args):
             scalar, i64, i32 = context.get_value_type(sig.args[0].dtype), ir.IntType(64), ir.IntType(32)
             width = BYTES // (sig.args[0].dtype.bitwidth // 8)
             vector = ir.VectorType(scalar, width)
@@ -49,7 +49,7 @@ def _tile(rows: int) -> Any:
                 b.module, ir.FunctionType(vector, [vector] * 3), name
             )
 
-            def load(pointer):  # type: ignore[no-untyped-def]
+            def load(pointer):
                 value = b.load(b.bitcast(pointer, vector.as_pointer()))
                 value.align = sig.args[0].dtype.bitwidth // 8
                 return value
@@ -97,7 +97,7 @@ def _tile(rows: int) -> Any:
 def _interpreted_tile(rows: int) -> Any:
     """The same on NumPy arrays."""
 
-    def tile(a, ao, row_step, k_step, packed, po, k, c, co, ldc):  # type: ignore[no-untyped-def]
+    def tile(a, ao, row_step, k_step, packed, po, k, c, co, ldc):
         w = VECTORS * BYTES // a.itemsize
         panel = packed[po : po + k * w].reshape(k, w)
         for r in range(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import get_num_threads
@@ -66,7 +66,7 @@ def _sizes(tape: Tape) -> tuple[int, int, int, int]:
     return tape.steps, tape.batch, tape.layout.state_size, tape.layout.values_size
 
 
-def _common(tape: Tape) -> tuple:
+def _common(tape: Tape) -> tuple[Any, ...]:
     """The first arguments of every walk."""
     steps, batch, k, e = _sizes(tape)
     stages = tape.cell.schedule.stages
@@ -274,7 +274,7 @@ def second(tape: Tape, moved: Tangents, back: Cotangents, after: np.ndarray) -> 
     return Cotangents(flat, x, values, before, u_after, initial if separate else before[0])
 
 
-def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple:
+def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     """Parameters packed once for `one_step`."""
     products = tables.products(layout)
     constants = np.array(list(cell.constants.values()), flat.bias.dtype)
@@ -288,7 +288,9 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple:
     )  # fmt: skip
 
 
-def one_step(packed: tuple, x: np.ndarray, values: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+def one_step(
+    packed: tuple[Any, ...], x: np.ndarray, values: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> None:
     """One step on one thread: x (B, N), values (B, e), before and after (B, k)."""
     walks.one_step(
         *packed, x.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), len(before)
