@@ -93,8 +93,8 @@ def singular_values(products: JacobianProducts, *, floor: float = 1e-12, ax: Axe
     )
     ax.axhline(1, color=INK, linewidth=0.8)
     _logarithmic(ax, products.steps)
-    lowest = bands[bands > 0].min(initial=1.0)
-    ax.set_ylim(bottom=max(floor, lowest / 3), top=max(3.0, 3 * bands.max()))
+    if bands.min() < floor:
+        ax.set_ylim(bottom=floor, top=max(3.0, 3 * bands.max()))
     ax.set_ylabel("singular value of the product")
     ax.legend(frameon=False, loc="lower left")
     return ax
@@ -110,9 +110,6 @@ def path_norms(paths: PathNorms, *, floor: float = 1e-12, ax: Axes | None = None
     ax.plot(paths.steps, rest, "s--", color=colour(3), markersize=4, label="the rest, through matrices")
     ax.axhline(1, color=INK, linewidth=0.8)
     _logarithmic(ax, paths.steps)
-    shown = np.concatenate([direct, rest])
-    shown = shown[np.isfinite(shown)]
-    ax.set_ylim(bottom=max(floor, shown.min(initial=1.0) / 3), top=max(3.0, 3 * shown.max(initial=1.0)))
     name = paths.slot or "s"
     ax.set_ylabel(rf"root mean square of $\partial {name}_{{t+k}} / \partial {name}_t$")
     ax.legend(frameon=False, loc="lower left")

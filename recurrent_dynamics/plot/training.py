@@ -66,7 +66,7 @@ def learning_curve(
         ax.annotate(
             f"{validation[best]:.3f}",
             (validation_updates[best], validation[best]),
-            xytext=(0, -14),
+            xytext=(0, 7),
             textcoords="offset points",
             ha="center",
             color=colour(1),
@@ -91,7 +91,7 @@ def clipping(
 ) -> Axes:
     """Draw the global norm of the gradient before and after clipping over the updates."""
     ax = axes(ax)
-    ax.plot(updates, before, color=colour(1), linewidth=0.7, label="before clipping")
+    ax.plot(updates, before, color=colour(1), linewidth=1.8, alpha=0.6, label="before clipping")
     ax.plot(updates, after, color=colour(0), linewidth=0.7, label="after clipping")
     if limit is not None and np.nanmax(before) > 0.5 * limit:
         ax.axhline(limit, color=GREY, linestyle=":", linewidth=1)

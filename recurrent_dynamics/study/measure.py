@@ -68,7 +68,7 @@ class Measurements:
 
 
 def measure(
-    model: nn.Model, params: Any, tokens: np.ndarray, *, window: int, windows: int = 40
+    model: nn.Model, params: Any, tokens: np.ndarray, *, window: int, windows: int = 100
 ) -> Measurements:
     """Run a model over windows of text and measure every layer.
 

@@ -54,7 +54,7 @@ class Settings:
     )
     batch: int = option(50, "windows trained on side by side", kind=int, at_least=1)
     updates: int | None = option(
-        None, "length of the training in updates; 2500 unless --epochs is given", kind=int, at_least=1
+        None, "length of the training in updates; 1500 unless --epochs is given", kind=int, at_least=1
     )
     epochs: float | None = option(
         None, "length of the training in passes over the text, instead of --updates", above=0
@@ -103,7 +103,7 @@ class Settings:
         """The length of the training in updates, for so many updates an epoch."""
         if self.epochs is not None:
             return max(1, round(self.epochs * per_epoch))
-        return 2500 if self.updates is None else self.updates
+        return 1500 if self.updates is None else self.updates
 
     def make_optimizer(self) -> training.Optimizer:
         """The optimizer with its options."""

@@ -17,8 +17,8 @@ from .model_file import CharacterModel, build, save_model
 from .settings import Settings
 
 MODEL, HISTORY, CHECKPOINT, REPORT = "model.npz", "history.csv", "checkpoint.npz", "report.html"
-VALIDATIONS = 12  # in the course of a training, at least
-VALIDATION_STREAMS = 10  # few and long: a stream begins without knowing what came before
+VALIDATIONS = 10  # in the course of a training, at least
+VALIDATION_STREAMS = 20  # few and long: a stream begins without knowing what came before
 
 
 @dataclass(frozen=True)
