@@ -25,14 +25,14 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     """
     from .cpu import hoisted
     from .cpu.rows import BUILT
-    from .cpu.verbs import _POOL, _threads
+    from .cpu.verbs import POOL, threads_for
 
     x, weights, bias = _matching(x, weights, bias)
     rows, n, g = x.shape[0] * x.shape[1], x.shape[2], len(weights)
     out = np.empty((*x.shape[:2], g), x.dtype)
-    with _POOL:
+    with POOL:
         hoisted.inputs(
-            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), rows, n, g, g, g, _threads(rows)
+            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), rows, n, g, g, g, threads_for(rows)
         )
     return out
 
@@ -48,16 +48,16 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     """
     from .cpu import hoisted
     from .cpu.rows import BUILT
-    from .cpu.verbs import _POOL, _threads
+    from .cpu.verbs import POOL, threads_for
 
     d_out, x, weights = _matching(d_out, x, weights)
     rows, n, g = x.shape[0] * x.shape[1], x.shape[2], len(weights)
     d_x, d_weights, d_bias = np.zeros_like(x), np.zeros_like(weights), np.zeros(g, x.dtype)
     products, none = np.empty((0, PRODUCT_COLUMNS), np.int64), np.empty(0, x.dtype)
-    with _POOL:
+    with POOL:
         hoisted.gradients(
             BUILT, products, d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
-            d_weights.reshape(-1), none, d_bias, rows, n, g, g, 0, g, _threads(rows),
+            d_weights.reshape(-1), none, d_bias, rows, n, g, g, 0, g, threads_for(rows),
         )  # fmt: skip
     return d_x, d_weights, d_bias
 

@@ -18,7 +18,7 @@ from . import hoisted, jacobian, tables, walks
 from .rows import BUILT, Equations
 
 # Numba's portable threading layer must not be entered by two Python threads at once.
-_POOL = threading.Lock()
+POOL = threading.Lock()
 _EQUATIONS: weakref.WeakKeyDictionary[Cell, Equations] = weakref.WeakKeyDictionary()
 
 
@@ -82,7 +82,8 @@ def _common(tape: Tape) -> tuple[Any, ...]:
     )
 
 
-def _threads(rows: int) -> int:
+def threads_for(rows: int) -> int:
+    """How many threads share so many rows."""
     return max(1, min(get_num_threads(), rows))
 
 
@@ -95,15 +96,15 @@ def forward(tape: Tape) -> None:
     """Fill `values`, `before` and `after` of a tape; before[0] (or `initial`, with resets) holds the initial state."""
     steps, batch, _, e = _sizes(tape)
     rows, n, g = steps * batch, tape.layout.input_size, tape.layout.input_rows
-    with _POOL:
+    with POOL:
         hoisted.inputs(
             BUILT, tape.x.ravel(), tape.W.ravel(), tape.bias, tape.values.reshape(-1), rows, n, g,
-            parts_size(tape.layout), e, _threads(rows),
+            parts_size(tape.layout), e, threads_for(rows),
         )  # fmt: skip
         walks.forward(
             *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            _threads(batch),
+            threads_for(batch),
         )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def adjoint(tape: Tape, after: np.ndarray) -> Cotangents:
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
-    with _POOL:
+    with POOL:
         _walk_adjoint(tape, values, before, d_after, vectors, initial)
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = np.zeros(tape.x.shape, tape.dtype)
@@ -141,7 +142,7 @@ def _collect(
     hoisted.gradients(
         BUILT, tables.products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1), before.reshape(-1),
         values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices, flat.bias if bias else flat.bias[:0],
-        rows, n if g else 0, g, parts_size(tape.layout), k, e, _threads(rows),
+        rows, n if g else 0, g, parts_size(tape.layout), k, e, threads_for(rows),
     )  # fmt: skip
 
 
@@ -159,7 +160,7 @@ def tangent(
     elif tape.layout.signals:
         values[..., tape.layout.signals[0].offset :] = 0
     flat = values.reshape(-1)
-    with _POOL:
+    with POOL:
         hoisted.inputs(
             BUILT,
             tape.x.reshape(-1),
@@ -171,16 +172,16 @@ def tangent(
             g,
             parts_size(tape.layout),
             e,
-            _threads(rows),
+            threads_for(rows),
         )
         if n and g:
             hoisted.inputs(
-                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, rows, n, g, 0, e, _threads(rows)
+                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, rows, n, g, 0, e, threads_for(rows)
             )  # fmt: skip
         if tape.matrices.size:
             hoisted.add_matrices(
                 BUILT, tables.products(tape.layout), move.matrices, tape.before.reshape(-1), tape.values.reshape(-1),
-                flat, rows, k, e, _threads(rows),
+                flat, rows, k, e, threads_for(rows),
             )  # fmt: skip
         _walk_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after, initial)
@@ -197,7 +198,7 @@ def _walk_tangent(
     walks.tangent(
         *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
-        tape.resets, _threads(tape.batch),
+        tape.resets, threads_for(tape.batch),
     )  # fmt: skip
 
 
@@ -212,7 +213,7 @@ def _walk_adjoint(
     walks.adjoint(
         *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, _threads(tape.batch),
+        tape.lengths, tape.resets, threads_for(tape.batch),
     )  # fmt: skip
 
 
@@ -237,7 +238,7 @@ def apply_jacobian(steps: Tape, v: np.ndarray) -> np.ndarray:
     """J v for every instance of `single_steps`: (rows, k) -> (rows, k)."""
     values = np.zeros(steps.values.shape, steps.dtype)
     after = np.empty(v.shape, steps.dtype)
-    with _POOL:
+    with POOL:
         _walk_tangent(steps, values, v, after, np.zeros_like(steps.vectors), v)
     return after
 
@@ -246,7 +247,7 @@ def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
     """J^T v for every instance of `single_steps`."""
     before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
     vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
-    with _POOL:
+    with POOL:
         _walk_adjoint(steps, values, before, v, vectors, before)
     return before
 
@@ -260,12 +261,13 @@ def second(tape: Tape, moved: Tangents, back: Cotangents, after: np.ndarray) -> 
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
-    with _POOL:
+    with POOL:
         walks.second(
             *_common(tape), tape.matrices, moved.flat.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1), moved.flat.vectors,
             back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
-            u_after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets, _threads(batch),
+            u_after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
+            threads_for(batch),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = np.zeros(tape.x.shape, tape.dtype)
@@ -303,10 +305,11 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     entries, spans, local = tables.diagonals(tape.cell, tape.layout)
     values, before = tape.values[chosen], tape.before[chosen]
     J = np.empty((len(chosen) * batch, k, k), tape.dtype)
-    with _POOL:
+    with POOL:
         jacobian.jacobian(
             equations(tape.cell), tape.layout.widths, len(J), k, e, tape.cell.schedule.stages,
             tables.products(tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
-            values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch, _threads(len(J)),
+            values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
+            threads_for(len(J)),
         )  # fmt: skip
     return J.reshape(len(chosen), batch, k, k)
