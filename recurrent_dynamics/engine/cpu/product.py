@@ -76,6 +76,8 @@ def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, edge, eo):
 
     One call of the tiles serves whole and narrow panels: what it inlines is most of the compile time.
     """
+    if K == 0:
+        return
     w = panel_width(a)
     for p in range((N + w - 1) // w):
         m = min(w, N - p * w)
