@@ -38,7 +38,7 @@ def gradient_flow(
         Where to draw; a new figure if None.
     """
     ax = axes(ax)
-    smallest = np.finfo(float).tiny
+    smallest = max(1e-20 * float(flow.norms.max()), np.finfo(float).tiny)  # zeros have no place on the scale
     ax.fill_between(
         flow.lags, *np.maximum(flow.spread, smallest), color=colour(index), alpha=0.15, linewidth=0
     )
