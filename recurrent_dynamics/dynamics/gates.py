@@ -137,7 +137,7 @@ def direct_factors(run: Run) -> dict[str, np.ndarray]:
     >>> params["b"][3:6] = 1.0
     >>> run = rd.forward(cell, params, np.zeros((5, 1, 2)))
     >>> {slot: np.unique(f.round(12)).tolist() for slot, f in direct_factors(run).items()}
-    {'c': [0.731058578630]}
+    {'c': [0.73105857863]}
     """
     schedule = run.cell.schedule
     tiny = 1e-30
