@@ -22,7 +22,7 @@ def inputs(build, X, W, bias, E, rows, n, g, parts, e, threads):
     """E[:, :parts] = bias, unless that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n)."""
     packed = np.empty(packed_size(n, g, X), X.dtype)
     pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
-    edges = np.empty(threads * edge_size(X), X.dtype)
+    edges = np.zeros(threads * edge_size(X), X.dtype)
     for i in prange(threads):
         end = share(rows, threads, i + 1)
         for r in range(share(rows, threads, i), end, 6 * ROWS):  # so that E stays in cache in between
@@ -40,7 +40,7 @@ def inputs(build, X, W, bias, E, rows, n, g, parts, e, threads):
 def add_matrices(build, products, U, S, E, out, rows, k, e, threads):
     """out[target] += M operand with the operands of S and E and no mean: the part of a tangent that moves U."""
     packed, starts = pack_matrices(products, U, False)
-    edges = np.empty(threads * edge_size(U), U.dtype)
+    edges = np.zeros(threads * edge_size(U), U.dtype)
     for i in prange(threads):
         r0, r1, eo = share(rows, threads, i), share(rows, threads, i + 1), np.int64(i) * edge_size(U)
         multiply(products, ALL_STAGES, packed, starts, False, S, E, out, r0, r1 - r0, k, e, edges, eo)
@@ -77,7 +77,7 @@ def gradients(build, products, dE, X, W, S, E, dX, dW, dU, d_bias, rows, n, g, p
     """
     right = np.empty(packed_size(g, n, W), W.dtype)
     pack(W, ZERO(), n, ONE(), g, n, right, ZERO())
-    edges = np.empty(threads * edge_size(E), E.dtype)
+    edges = np.zeros(threads * edge_size(E), E.dtype)
     size = packed_size(BLOCK, _widest(products, n), E)
     panels, strips = np.empty(threads * size, E.dtype), np.empty(threads * BLOCK * ROWS, E.dtype)
     for i in prange(threads):

@@ -66,7 +66,7 @@ def jacobian(
             widest = max(widest, products[p, COLUMNS])
             if products[p, FROM_STATE]:
                 _place(products, p, U, D)
-        packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.empty(edge_size(E), E.dtype)
+        packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.zeros(edge_size(E), E.dtype)
         for r in range(rows * i // threads, rows * (i + 1) // threads):
             J[r] = 0
             if lengths.size > 0 and steps[r] >= lengths[r % batch]:

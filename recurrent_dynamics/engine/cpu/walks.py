@@ -165,7 +165,7 @@ def forward(
     cell, sizes, steps, batch, k, e, stages, products, U, P, C, E, S, N, initial, lengths, resets, threads
 ):
     packed, starts = pack_matrices(products, U, False)
-    edges = np.empty(threads * edge_size(U), U.dtype)
+    edges = np.zeros(threads * edge_size(U), U.dtype)
     for i in prange(threads):
         b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps):
@@ -207,7 +207,7 @@ def adjoint(
 ):
     """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it."""
     packed, starts = pack_matrices(products, U, True)
-    edges, v = np.empty(threads * edge_size(U), U.dtype), P.size
+    edges, v = np.zeros(threads * edge_size(U), U.dtype), P.size
     for i in prange(threads):
         b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps - 1, -1, -1):
@@ -254,7 +254,7 @@ def tangent(
 ):
     """tE arrives with all that does not depend on the tangent of the state."""
     packed, starts = pack_matrices(products, U, False)
-    edges = np.empty(threads * edge_size(U), U.dtype)
+    edges = np.zeros(threads * edge_size(U), U.dtype)
     for i in prange(threads):
         b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps):
@@ -278,7 +278,7 @@ def second(
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
     packed, starts = pack_matrices(products, U, True)
     moved, _ = pack_matrices(products, tU, True)
-    edges, v = np.empty(threads * edge_size(U), U.dtype), P.size
+    edges, v = np.zeros(threads * edge_size(U), U.dtype), P.size
     for i in prange(threads):
         b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
         for t in range(steps - 1, -1, -1):
@@ -336,7 +336,7 @@ def one_step(
     cell, sizes, k, e, n, g, parts, stages, products, W, bias, packed, starts, P, C, X, E, S, N, batch
 ):
     """`forward` for one step on one thread, with everything packed before."""
-    edge = np.empty(edge_size(E), E.dtype)
+    edge = np.zeros(edge_size(E), E.dtype)
     for b in range(batch):
         for j in range(parts):
             put(E, b * e + j, get(bias, j))
