@@ -98,7 +98,7 @@ def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, edge, eo):
 
 @njit(**OPTIONS)
 def edge_size(like):
-    """Entries of the scratch of `gemm`; it starts as zeros, since lanes that are never read are computed all the same."""
+    """Entries of the scratch of `gemm`; it starts as zeros, as lanes that are never read are computed too."""
     return ROWS * panel_width(like)
 
 
