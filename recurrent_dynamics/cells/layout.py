@@ -62,7 +62,7 @@ class Layout:
     input_size: int
     hidden_size: int
     widths: tuple[int, ...]  # sizes of the labels, in the order of `width_labels`
-    values_size: int
+    values: tuple[Span, ...]  # parts, computed operands, signals
     parts: tuple[PartSpan, ...]
     signals: tuple[Span, ...]
     slots: tuple[Span, ...]
@@ -71,6 +71,10 @@ class Layout:
     matrices: dict[str, list[tuple[int, int]]]  # parameter -> blocks (rows, columns), stacked
     vector_parameters: dict[str, list[Span]]  # parameter -> per-unit vectors, stacked
     biases: dict[str, list[PartSpan]]
+
+    @cached_property
+    def values_size(self) -> int:
+        return sum(s.width for s in self.values)
 
     @cached_property
     def state_size(self) -> int:
@@ -156,7 +160,7 @@ class Layout:
             input_size,
             hidden_size,
             tuple(size.values()),
-            sum(s.width for s in values),
+            values,
             parts,
             signals,
             slots,

@@ -156,11 +156,15 @@ def cotangent(
     states: Arrays | None,
     final: Arrays | None,
     suffix: str = "",
-) -> np.ndarray:
-    """(T, B, k): the cotangents given from outside, added up."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """(before, after) that a walk back fills: zeros, and the cotangents given from outside added up in `after`."""
+    from .cpu.verbs import state_arrays
+
     tape = run.tape
     slots = {s.name: s for s in tape.layout.slots}
-    d = np.zeros(tape.after.shape, tape.dtype)
+    before, d = state_arrays(
+        tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0, zero=True
+    )
 
     def add(name: str, value: Any, s: Span, row: np.ndarray, within: np.ndarray | None = None) -> None:
         shape = (*row.shape[:-1], s.width)
@@ -173,4 +177,4 @@ def cotangent(
         add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot], d)
     for slot, value in check.mapping(f"{prefix}final{suffix}", final, tuple(slots)).items():
         add(f"{prefix}final{suffix}[{slot!r}]", value, slots[slot], d[-1])
-    return d
+    return before, d

@@ -136,7 +136,7 @@ def backward(
     some_cotangent("backward", d_output, d_states, d_final)
     from .cpu import verbs as cpu
 
-    back = cpu.adjoint(check.run(run).tape, cotangent(run, "d_", d_output, d_states, d_final))
+    back = cpu.adjoint(check.run(run).tape, *cotangent(run, "d_", d_output, d_states, d_final))
     return _gradients(run, back)
 
 
@@ -283,9 +283,9 @@ def hvp(
     from .cpu import verbs as cpu
 
     moved = _tangents(run, d_params, d_x, d_initial, d_signals)
-    back = cpu.adjoint(run.tape, cotangent(run, "d_", d_output, d_states, d_final))
+    back = cpu.adjoint(run.tape, *cotangent(run, "d_", d_output, d_states, d_final))
     change = cotangent(run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
-    return _gradients(run, cpu.second(run.tape, moved, back, change))
+    return _gradients(run, cpu.second(run.tape, moved, back, *change))
 
 
 def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = None) -> np.ndarray:

@@ -13,8 +13,6 @@ from .pattern import Target, Variable, leaf_variable, pattern, targets
 from .program import Program, adjoint, tangent
 from .schedule import Schedule
 
-VERBS = ("forward", "adjoint", "tangent", "second", "jacobian")
-
 
 @dataclass(frozen=True)
 class Write:
@@ -57,15 +55,14 @@ class Derivation:
         return [(t, sp.sympify(e)) for t, e in zip(mine, values, strict=True)]
 
     def loops(self, verb: str) -> list[Loop]:
-        """The loops of a verb of `VERBS`, by stage and width."""
+        """The loops of a verb (a key of `SIGNATURES`), by stage and width."""
         make: Callable[[int, str, list[Variable], list[sp.Expr]], Loop] = getattr(self, f"_{verb}")
         loops = []
         for stage in range(self.schedule.stages + 1):
             found = self._expressions(stage)
             widths = {t.variable.width: None for t, _ in found}
-            if (
-                stage == self.schedule.stages
-            ):  # it assigns the cotangents of all values, so it has loops of all widths
+            # The last stage assigns the cotangents of all values, so it has loops of all widths.
+            if stage == self.schedule.stages:
                 widths |= {v.width: None for v in self.variables["values"]}
             for width in widths:
                 mine = [(t.variable, e) for t, e in found if t.variable.width == width]

@@ -6,6 +6,7 @@ text of a graph is also the fingerprint of the equations; replayed on SymPy symb
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "neg": operator.neg,
 }
 
+# NumPy's functions that stand for something of another name here.
+UFUNCS = {
+    "subtract": "sub", "multiply": "mul", "divide": "truediv", "power": "pow", "negative": "neg", "fabs": "absolute",
+}  # fmt: skip
+
 # Kinds of leaves. A part is one row of the arena of drives: `W x + U v + b`, or one side of it.
 LEAVES = ("part", "state", "param", "signal", "constant")
 
@@ -50,9 +56,8 @@ class Graph:
 
     nodes: list[Node] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)  # names of the local variables of `update`, for LaTeX
-    mean: Callable[[Recorded], Recorded] = field(
-        default=lambda value: value
-    )  # set by `record`, which owns products
+    # Set by `record`, which owns products.
+    mean: Callable[[Recorded], Recorded] = field(default=lambda value: value)
 
     def leaf(self, kind: str, name: str, width: str | None) -> Recorded:
         return self._append(Node(kind, (name,), width))
@@ -68,12 +73,13 @@ class Graph:
                 width = self.nodes[index].width
                 if width is not None:
                     widths.add(width)
-            elif isinstance(argument, Real):
+            elif isinstance(argument, Real) and math.isfinite(argument):
                 known.append(float(argument))
             else:
                 raise DefinitionError(
-                    f"line 5 of the contract: equations combine drives, states, params, signals, constants and real "
-                    f"numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a param"
+                    f"line 5 of the contract: equations combine drives, states, params, signals, constants and finite "
+                    f"real numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a "
+                    "param"
                 )
         exponent = known[1] if kind == "pow" else 1.0
         if not isinstance(exponent, float) or not exponent.is_integer():
@@ -150,10 +156,9 @@ class Recorded:
         return self.graph.apply(name, *arguments)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Recorded:
-        name = {"absolute": "absolute", "negative": "neg", "subtract": "sub", "multiply": "mul"}.get(
-            ufunc.__name__, ufunc.__name__
-        )
-        name = {"divide": "truediv", "power": "pow", "fabs": "absolute"}.get(name, name)
+        if ufunc is np.positive:
+            return +self  # the function `positive` of the equations is a step
+        name = UFUNCS.get(ufunc.__name__, ufunc.__name__)
         if method != "__call__" or options or not (name in OPERATORS or name in NONLINEARITIES):
             raise DefinitionError(
                 f"line 5 of the contract: numpy.{ufunc.__name__} has no derivative here; "
@@ -179,6 +184,9 @@ class Recorded:
 
     def __neg__(self) -> Recorded:
         return self.graph.apply("neg", self)
+
+    def __pos__(self) -> Recorded:
+        return self
 
 
 def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

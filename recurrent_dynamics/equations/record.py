@@ -29,10 +29,10 @@ class _Pending:
 
 
 class Drives:
-    """The argument `drive` of `update` while the equations are recorded: every use of a drive declares what it is."""
+    """What the equations of a cell turn out to ask of its drives: every use of a drive declares what it is."""
 
     def __init__(self, cell: Any, graph: Graph, states: Mapping[str, Recorded]) -> None:
-        self._cell, self._graph, self._states = cell, graph, states
+        self._cell, self.graph, self._states = cell, graph, states
         self._declared = {d.name: d for d in cell.drives}
         self.usage: dict[str, str] = {}
         self.parts: dict[str, Part] = {}
@@ -41,15 +41,6 @@ class Drives:
         self.diagonal: list[tuple[str, Vector]] = []
         self._values: dict[str, Any] = {}
         self._means = 0
-
-    def __getattr__(self, name: str) -> DriveHandle:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if name not in self._declared:
-            raise DefinitionError(
-                f"line 2 of the contract: the equations use drive.{name}, declared are {', '.join(self._declared)}"
-            )
-        return DriveHandle(self, name)
 
     def use(self, name: str, as_what: str) -> Any:
         """The value of a drive used as a "value", kept "apart" ((x side, h side)); a called drive has `complete`."""
@@ -80,6 +71,9 @@ class Drives:
         return self._values[name]
 
     def complete(self, name: str, operand: tuple[Any, ...]) -> Recorded:
+        """The value of a drive that is called with its operand."""
+        if not operand:
+            raise DefinitionError(f"line 3 of the contract: drive.{name}() is called without an operand")
         if name in self.usage:
             raise DefinitionError(
                 f"line 3 of the contract: drive.{name} is completed twice, or used as {self.usage[name]} before"
@@ -110,7 +104,7 @@ class Drives:
             bias if drive.bias and not normalized else None,
             drive.name,
         )
-        value = self._graph.leaf("part", part, drive.width)
+        value = self.graph.leaf("part", part, drive.width)
         structure = drive.structure
         if operand is None:
             pass
@@ -121,11 +115,11 @@ class Drives:
                 )
             vector = Vector(f"U__{drive.name}", drive.width, "U")
             self.diagonal.append((drive.name, vector))
-            value = value + self._graph.leaf("param", vector.name, drive.width) * operand[0]
+            value = value + self.graph.leaf("param", vector.name, drive.width) * operand[0]
         elif structure.kind == "low_rank":
             inner = f"{part}__right"
             self.parts[inner] = Part(inner, structure.width, drive=drive.name)
-            right = self._graph.leaf("part", inner, structure.width)
+            right = self.graph.leaf("part", inner, structure.width)
             self._multiply(operand, inner, "U_right", 1, drive.name)
             self._multiply((right,), part, "U_left", 1, drive.name)
         else:
@@ -135,7 +129,7 @@ class Drives:
         centred = value - self.mean(value)
         gain, offset = (Vector(f"{k}_{part}", drive.width, f"{k}_{part}") for k in ("gain", "offset"))
         self.vectors += [gain, offset]
-        scale, shift = (self._graph.leaf("param", v.name, drive.width) for v in (gain, offset))
+        scale, shift = (self.graph.leaf("param", v.name, drive.width) for v in (gain, offset))
         return scale * (centred / sqrt(self.mean(centred * centred) + NORMALIZATION_EPSILON)) + shift
 
     def _multiply(
@@ -145,14 +139,14 @@ class Drives:
 
     def mean(self, value: Recorded) -> Recorded:
         """The mean over the units, as wide as its argument: a product with the constant matrix of entries 1 / width."""
-        if self._graph.nodes[value.index].kind == "state":
+        if self.graph.nodes[value.index].kind == "state":
             value = value * 1.0  # engines take means of values of the step, which the state is not
-        width = self._graph.nodes[value.index].width or HIDDEN
+        width = self.graph.nodes[value.index].width or HIDDEN
         name = f"mean__{self._means}"
         self._means += 1
         self.parts[name] = Part(name, width)
         self._multiply((value,), name, None, 1, name)
-        return self._graph.leaf("part", name, width)
+        return self.graph.leaf("part", name, width)
 
 
 def _plain(value: Recorded) -> Recorded:
@@ -171,7 +165,7 @@ class DriveHandle(Recorded):
 
     @property
     def graph(self) -> Graph:
-        return self._drives._graph
+        return self._drives.graph
 
     @property
     def index(self) -> int:
@@ -239,7 +233,7 @@ def record(cell: Any) -> Schedule:
     arguments = arguments_of(
         cell,
         {
-            "drive": drives,
+            "drive": Names("drive", 2, {d.name: DriveHandle(drives, d.name) for d in cell.drives}),
             "state": Names("state", 2, states),
             "param": Names("param", 2, params),
             "signal": Names("signal", 2, signals),
@@ -357,4 +351,6 @@ def mean(value: Any) -> Any:
     if isinstance(value, Recorded):
         return value.graph.mean(_plain(value))
     value = np.asarray(value)
+    if value.ndim == 0:
+        return value[()]
     return np.broadcast_to(value.mean(axis=-1, keepdims=True), value.shape)

@@ -36,27 +36,9 @@ from .tables import (
 
 @njit(**PARALLEL)
 def jacobian(
-    cell,
-    sizes,
-    rows,
-    k,
-    e,
-    stages,
-    products,
-    entries,
-    spans,
-    local_size,
-    U,
-    P,
-    C,
-    E,
-    S,
-    J,
-    lengths,
-    steps,
-    batch,
-    threads,
-):
+    cell, sizes, rows, k, e, stages, products, entries, spans, local_size, U, P, C, E, S,
+    J, lengths, steps, batch, threads,
+):  # fmt: skip
     """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
     for i in prange(threads):
         local = np.empty(local_size, E.dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -101,16 +102,10 @@ def _interpreted_tile(rows: int) -> Any:
         w = VECTORS * BYTES // a.itemsize
         panel = packed[po : po + k * w].reshape(k, w)
         for r in range(rows):
-            factors = a[ao + r * row_step + k_step * _arange(k)]
+            factors = a[ao + r * row_step + k_step * np.arange(k)]
             c[co + r * ldc : co + r * ldc + w] += factors @ panel
 
     return tile
-
-
-def _arange(k: int) -> Any:
-    import numpy as np
-
-    return np.arange(k)
 
 
 _make = _interpreted_tile if INTERPRETED else _tile

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import pathlib
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import numba
@@ -25,7 +26,8 @@ from .memory import CHECKED, INTERPRETED, OPTIONS, stream_access
 def _build_fingerprint() -> str:
     """Of all source that ends up in compiled code, and of what compiles it."""
     package = pathlib.Path(__file__).parents[2]
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {CHECKED}".encode())
+    versions = f"{numba.__version__} {np.__version__} {version('sympy')}"  # without importing SymPy
+    digest = hashlib.sha256(f"{versions} {CHECKED}".encode())
     for folder in ("equations", "engine/cpu"):
         for path in sorted((package / folder).glob("*.py")):
             digest.update(path.read_bytes())

@@ -14,6 +14,8 @@ from ...equations.pattern import pattern
 STAGE, FROM_STATE, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX = range(8)
 MEAN = -1  # in column MATRIX
 
+NO_PRODUCTS = np.empty((0, 8), np.int64)
+
 # Columns of the table of diagonals of the local Jacobian, one row a diagonal.
 D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(9)
 
@@ -37,9 +39,8 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
     """The table of diagonals (n, 9), the columns of the state each value depends on (values, 2), and their number."""
     schedule = cell.schedule
     place = {
-        kind: _offsets(items, layout)
-        for kind, items in schedule.rows(cell).items()
-        if kind in ("values", "state")
+        kind: {s.name: (s.offset, s.width) for s in row}
+        for kind, row in (("values", layout.values), ("state", layout.slots))
     }
     spans = np.zeros((max(layout.values_size, 1), 2), np.int64)
     rows = []
@@ -76,13 +77,3 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
                     low, high = (used[:, LOW].min(), used[:, HIGH].max()) if len(used) else (0, 0)
                 cover(p.target.offset, p.target.width, low, high)
     return np.array(rows, np.int64).reshape(len(rows), 9), spans, at
-
-
-def _offsets(items: list[tuple[str, str]], layout: Layout) -> dict[str, tuple[int, int]]:
-    """name -> (offset, width) in a row."""
-    places, start = {}, 0
-    for name, label in items:
-        width = layout.hidden_size if label == "hidden" else int(label)
-        places[name] = (start, width)
-        start += width
-    return places

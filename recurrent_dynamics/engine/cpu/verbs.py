@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,6 @@ from .rows import BUILT, Equations
 
 # Numba's portable threading layer must not be entered by two Python threads at once.
 POOL = threading.Lock()
-_EQUATIONS: weakref.WeakKeyDictionary[Cell, Equations] = weakref.WeakKeyDictionary()
 
 
 class Cotangents(NamedTuple):
@@ -44,11 +43,10 @@ class Tangents(NamedTuple):
     initial: np.ndarray
 
 
+@lru_cache(maxsize=1024)
 def equations(cell: Cell) -> Equations:
-    """The compiled form's handle of a cell, one for each cell."""
-    if cell not in _EQUATIONS:
-        _EQUATIONS[cell] = Equations(cell)
-    return _EQUATIONS[cell]
+    """The compiled form's handle of a cell."""
+    return Equations(cell)
 
 
 def state_arrays(
@@ -69,17 +67,8 @@ def _sizes(tape: Tape) -> tuple[int, int, int, int]:
 def _common(tape: Tape) -> tuple[Any, ...]:
     """The first arguments of every walk."""
     steps, batch, k, e = _sizes(tape)
-    stages = tape.cell.schedule.stages
-    return (
-        equations(tape.cell),
-        tape.layout.widths,
-        steps,
-        batch,
-        k,
-        e,
-        stages,
-        tables.products(tape.layout),
-    )
+    stages, products = tape.cell.schedule.stages, tables.products(tape.layout)
+    return equations(tape.cell), tape.layout.widths, steps, batch, k, e, stages, products
 
 
 def threads_for(rows: int) -> int:
@@ -87,9 +76,9 @@ def threads_for(rows: int) -> int:
     return max(1, min(get_num_threads(), rows))
 
 
-def new_values(tape_like: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
-    """Values of all steps; zero where some steps are not computed."""
-    return (np.zeros if held else np.empty)(tape_like, dtype)
+def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
+    """Values of all steps; zeros where steps are held, as those are not computed."""
+    return (np.zeros if held else np.empty)(shape, dtype)
 
 
 def forward(tape: Tape) -> None:
@@ -108,21 +97,18 @@ def forward(tape: Tape) -> None:
         )  # fmt: skip
 
 
-def adjoint(tape: Tape, after: np.ndarray) -> Cotangents:
-    """Walk back from cotangents of the states after each step (T, B, k)."""
+def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray) -> Cotangents:
+    """Walk back in place: the `state_arrays` arrive with the cotangents from outside, zeros where there are none."""
     steps, batch, k, e = _sizes(tape)
-    separate = tape.resets.size > 0
-    before, d_after = state_arrays(steps, batch, k, tape.dtype, separate, zero=True)
-    d_after[...] = after
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     with POOL:
-        _walk_adjoint(tape, values, before, d_after, vectors, initial)
+        _walk_adjoint(tape, values, before, after, vectors, initial)
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = np.zeros(tape.x.shape, tape.dtype)
         _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, bias=True)
-    return Cotangents(flat, x, values, before, d_after, initial if separate else before[0])
+    return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
 
 
 def _collect(
@@ -162,18 +148,9 @@ def tangent(
     flat = values.reshape(-1)
     with POOL:
         hoisted.inputs(
-            BUILT,
-            tape.x.reshape(-1),
-            move.W.reshape(-1),
-            move.bias,
-            flat,
-            rows,
-            n,
-            g,
-            parts_size(tape.layout),
-            e,
+            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, flat, rows, n, g, parts_size(tape.layout), e,
             threads_for(rows),
-        )
+        )  # fmt: skip
         if n and g:
             hoisted.inputs(
                 BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, rows, n, g, 0, e, threads_for(rows)
@@ -252,12 +229,11 @@ def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
     return before
 
 
-def second(tape: Tape, moved: Tangents, back: Cotangents, after: np.ndarray) -> Cotangents:
-    """The tangent of `adjoint` in the direction of `moved`, with tangents `after` (T, B, k) of its cotangents."""
+def second(
+    tape: Tape, moved: Tangents, back: Cotangents, before: np.ndarray, after: np.ndarray
+) -> Cotangents:
+    """The tangent of `adjoint` in the direction of `moved`; `after` arrives with the tangents of its cotangents."""
     steps, batch, k, e = _sizes(tape)
-    separate = tape.resets.size > 0
-    before, u_after = state_arrays(steps, batch, k, tape.dtype, separate, zero=True)
-    u_after[...] = after
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
@@ -266,14 +242,14 @@ def second(tape: Tape, moved: Tangents, back: Cotangents, after: np.ndarray) -> 
             *_common(tape), tape.matrices, moved.flat.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1), moved.flat.vectors,
             back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
-            u_after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
+            after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
             threads_for(batch),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = np.zeros(tape.x.shape, tape.dtype)
         _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, bias=True)
         _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, bias=False)
-    return Cotangents(flat, x, values, before, u_after, initial if separate else before[0])
+    return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
 
 
 def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:

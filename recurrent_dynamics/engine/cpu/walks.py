@@ -59,21 +59,9 @@ def multiply(products, stage, packed, starts, means, S, E, out, first, rows, k, 
                 for head in range(n):
                     at = starts[p] + head * size
                     gemm(
-                        rows,
-                        R,
-                        C,
-                        v,
-                        source + head * C,
-                        ld,
-                        ONE(),
-                        packed,
-                        at,
-                        out,
-                        target + head * R,
-                        e,
-                        edge,
-                        eo,
-                    )
+                        rows, R, C, v, source + head * C, ld, ONE(), packed,
+                        at, out, target + head * R, e, edge, eo,
+                    )  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -93,21 +81,9 @@ def multiply_transposed(products, stage, packed, starts, means, dT, dS, dE, firs
                 for head in range(n):
                     at = starts[p] + head * size
                     gemm(
-                        rows,
-                        C,
-                        R,
-                        dT,
-                        target + head * R,
-                        e,
-                        ONE(),
-                        packed,
-                        at,
-                        v,
-                        source + head * C,
-                        ld,
-                        edge,
-                        eo,
-                    )
+                        rows, C, R, dT, target + head * R, e, ONE(), packed,
+                        at, v, source + head * C, ld, edge, eo,
+                    )  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -183,28 +159,9 @@ def forward(
 
 @njit(**PARALLEL)
 def adjoint(
-    cell,
-    sizes,
-    steps,
-    batch,
-    k,
-    e,
-    stages,
-    products,
-    U,
-    P,
-    C,
-    E,
-    S,
-    dE,
-    dS,
-    dN,
-    dP,
-    d_initial,
-    lengths,
-    resets,
-    threads,
-):
+    cell, sizes, steps, batch, k, e, stages, products, U, P, C, E, S, dE, dS, dN, dP, d_initial,
+    lengths, resets, threads,
+):  # fmt: skip
     """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it."""
     packed, starts = pack_matrices(products, U, True)
     edges, v = np.zeros(threads * edge_size(U), U.dtype), P.size
@@ -230,28 +187,9 @@ def adjoint(
 
 @njit(**PARALLEL)
 def tangent(
-    cell,
-    sizes,
-    steps,
-    batch,
-    k,
-    e,
-    stages,
-    products,
-    U,
-    P,
-    C,
-    E,
-    S,
-    tE,
-    tS,
-    tN,
-    tP,
-    t_initial,
-    lengths,
-    resets,
-    threads,
-):
+    cell, sizes, steps, batch, k, e, stages, products, U, P, C, E, S, tE, tS, tN, tP, t_initial,
+    lengths, resets, threads,
+):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
     packed, starts = pack_matrices(products, U, False)
     edges = np.zeros(threads * edge_size(U), U.dtype)
@@ -294,28 +232,9 @@ def second(
                     r = t * batch + b
                     if not _holds(lengths, t, b):
                         row_second(
-                            cell,
-                            stage,
-                            sizes,
-                            E,
-                            r * e,
-                            S,
-                            r * k,
-                            P,
-                            C,
-                            tE,
-                            tS,
-                            tP,
-                            dE,
-                            dN,
-                            r * k,
-                            uN,
-                            uE,
-                            uS,
-                            r * k,
-                            uP,
-                            b * v,
-                        )
+                            cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP,
+                            dE, dN, r * k, uN, uE, uS, r * k, uP, b * v,
+                        )  # fmt: skip
                     elif stage == stages:
                         _add(uN, r * k, uS, r * k, k)
                         uE[r * e : (r + 1) * e] = 0
