@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import check
+
 Array = NDArray[Any]
-PRODUCT_COLUMNS = 8  # of the engine's table of a cell's products, which is empty here
 
 
 def linear(x: Array, weights: Array, bias: Array) -> Array:
@@ -27,13 +28,14 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     from .cpu.rows import BUILT
     from .cpu.verbs import POOL, threads_for
 
-    x, weights, bias = _matching(x, weights, bias)
-    rows, n, g = x.shape[0] * x.shape[1], x.shape[2], len(weights)
+    g, n = weights.shape
+    x, weights, bias = _checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,)))
+    rows = x.shape[0] * x.shape[1]
     out = np.empty((*x.shape[:2], g), x.dtype)
     with POOL:
         hoisted.inputs(
-            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), rows, n, g, g, g, threads_for(rows)
-        )
+            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), rows, n, g, g, g, threads_for(rows),
+        )  # fmt: skip
     return out
 
 
@@ -48,23 +50,34 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     """
     from .cpu import hoisted
     from .cpu.rows import BUILT
+    from .cpu.tables import NO_PRODUCTS
     from .cpu.verbs import POOL, threads_for
 
-    d_out, x, weights = _matching(d_out, x, weights)
-    rows, n, g = x.shape[0] * x.shape[1], x.shape[2], len(weights)
+    g, n = weights.shape
+    d_out, x, weights = _checked(
+        d_out=(d_out, (*x.shape[:2], g)), x=(x, (*x.shape[:2], n)), weights=(weights, (g, n))
+    )
+    rows = x.shape[0] * x.shape[1]
     d_x, d_weights, d_bias = np.zeros_like(x), np.zeros_like(weights), np.zeros(g, x.dtype)
-    products, none = np.empty((0, PRODUCT_COLUMNS), np.int64), np.empty(0, x.dtype)
+    none = np.empty(0, x.dtype)
     with POOL:
         hoisted.gradients(
-            BUILT, products, d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
+            BUILT, NO_PRODUCTS, d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
             d_weights.reshape(-1), none, d_bias, rows, n, g, g, 0, g, threads_for(rows),
         )  # fmt: skip
     return d_x, d_weights, d_bias
 
 
-def _matching(*arrays: Array) -> list[Array]:
-    dtypes = {a.dtype for a in arrays}
-    if len(dtypes) > 1:
-        raise TypeError(f"expected arrays of one dtype, got {', '.join(str(a.dtype) for a in arrays)}")
+def _checked(**arrays: tuple[Array, tuple[int, ...]]) -> list[Array]:
+    """Arrays of one dtype and of the shapes beside them: compiled code reads memory unchecked."""
+    dtype = check.real(*next((name, a) for name, (a, _) in arrays.items())).dtype
+    for name, (a, shape) in arrays.items():
+        if a.dtype != dtype:
+            raise TypeError(f"{name} must have dtype {dtype}, as the others have; came {a.dtype}")
+        if a.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, came {a.shape}")
     # A read-only array would be another type to the compiler, and a second compilation.
-    return [a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C") for a in arrays]
+    return [
+        a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C")
+        for a, _ in arrays.values()
+    ]
