@@ -8,8 +8,7 @@ import numpy as np
 from cell_checks import case, check
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.cells import Cell
-from recurrent_dynamics.cells.cell import DIAGONAL, Drive, Slot, Unit, heads, low_rank
+from recurrent_dynamics.cells import DIAGONAL, Cell, Drive, Slot, Unit, heads, low_rank
 from recurrent_dynamics.equations import sigmoid, tanh
 
 

@@ -42,6 +42,10 @@ def side_and_sum(drive):
     return {"h": drive.n + drive.n.x}
 
 
+def sides(drive):
+    return {"h": drive.n.x + drive.n.h * drive.n_h}
+
+
 def pair(drive, state):
     return {"h": tanh(drive.n(state.h, state.h))}
 
@@ -76,6 +80,7 @@ REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     "called and used": (3, "used as called and as value", make(both)),
     "called twice": (3, "drive.n is completed twice", make(twice)),
     "side and sum": (3, "used as apart and as value", make(side_and_sum)),
+    "call without operand": (3, "without an operand", make(lambda drive: {"h": tanh(drive.n())})),
     "number as operand": (3, "operand of drive.n", make(lambda drive: {"h": tanh(drive.n(0.5))})),
     "apart without operand": (3, "has no operand", make(lambda drive: {"h": drive.n.x + drive.n.h}, recurrent=())),
     "diagonal of two": (4, "takes one operand", make(pair, drives=(Drive("n", structure=DIAGONAL),))),
@@ -87,6 +92,7 @@ REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     "unknown function": (5, "numpy.arctan has no derivative", make(lambda drive: {"h": np.arctan(drive.n)})),
     "reduction": (5, "", make(lambda drive: {"h": np.add.reduce(drive.n)})),
     "array": (5, "not ndarray", make(lambda drive: {"h": drive.n * VECTOR})),
+    "infinite number": (5, "not float (inf)", make(lambda drive: {"h": drive.n * np.inf})),
     "text": (5, "not str", make(lambda drive: {"h": drive.n + "x"})),
     "fractional exponent": (5, "whole numbers", make(lambda drive: {"h": drive.n**0.5})),
     "exponent that varies": (5, "whole numbers", make(lambda drive, state: {"h": state.h**drive.n})),
@@ -107,6 +113,11 @@ REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     "normalized nothing": (8, "sums nothing", make(plain, drives=(Drive("n", (), input=False),), normalized=True)),
     "bias": (8, "bias names the drive 'z'", make(plain, bias={"z": 1.0})),
     "bias of none": (8, "'n', which has none", make(plain, drives=(Drive("n", bias=False),), bias={"n": 1.0})),
+    "operand as text": (8, "operand of drive n is a sequence", lambda: Drive("n", "h")),  # type: ignore[arg-type]
+    "signal like a drive": (8, "n is a signal and a drive", make(plain, signals=("n",))),
+    "drive like a side": (8, "drive n_h has the name of", make(sides, drives=("n", "n_h"))),
+    "infinite constant": (8, "constant k is a finite number, came inf", make(plain, constants={"k": np.inf})),
+    "bias not a number": (8, "bias n is a finite number, came nan", make(plain, bias={"n": np.nan})),
     "param called U": (8, "U is a param", make(lambda drive, param: {"h": drive.n * param.U}, units=(Unit("U"),))),
     "param like a gain": (
         8,
@@ -130,6 +141,22 @@ def test_refused_with_its_line(what: str) -> None:
     assert message.startswith(f"line {line} of the contract:"), message
     assert words in message
     assert "\n" not in message
+
+
+def test_sequences_of_any_kind_define_the_same_cell() -> None:
+    def update(drive, param, signal):
+        return {"h": drive.n * param.a * signal.s}
+
+    one = Cell("a cell", ("h",), ("n",), update, units=(Unit("a"),), signals=("s",))
+    other = Cell("a cell", ["h"], ["n"], update, units=[Unit("a")], signals=iter(["s"]))  # type: ignore[arg-type]
+    assert one.fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize("name", ["mean", "use", "complete", "products", "graph"])
+def test_a_drive_may_have_any_name(name: str) -> None:
+    cell = Cell("a cell", ("h",), (name,), lambda drive: {"h": tanh(getattr(drive, name))})
+    assert cell.fingerprint != make(plain)().fingerprint
+    assert cell.schedule.usage == {name: "value"}
 
 
 def test_structure_of_chosen_drives() -> None:

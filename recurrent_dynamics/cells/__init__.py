@@ -1,7 +1,8 @@
 """Recurrent cells: equations only, one short file a family, and the contract that they fulfil."""
 
 from .bias import chrono, with_bias
-from .cell import DENSE, DIAGONAL, Cell, Drive, Slot, Structure, Unit, heads, low_rank
+from .cell import Cell
+from .declarations import DENSE, DIAGONAL, Drive, Slot, Structure, Unit, heads, low_rank
 from .elementwise import indrnn, min_gru, min_lstm
 from .elman import elman, linear
 from .gru import gru, gru_reset_before, minimal_gated_unit

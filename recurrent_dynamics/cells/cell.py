@@ -13,136 +13,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..equations.graph import DefinitionError
-from ..equations.nonlinearities import sigmoid, softplus
 from ..equations.record import record
-from ..equations.schedule import HIDDEN, Schedule, fingerprint_text
+from ..equations.schedule import Schedule, fingerprint_text
 from ..parametrize import initialize
+from .declarations import Drive, Slot, Structure, Unit, natural, positive_integer
 from .layout import Layout
 
 Params = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Structure:
-    """The shape of a drive's block of U: dense, diagonal, block-diagonal heads, or low rank."""
-
-    kind: str = "dense"
-    heads: int = 1
-    width: str = HIDDEN  # of the inner factor, for low rank
-
-
-DENSE, DIAGONAL = Structure(), Structure("diagonal")
-
-
-def heads(number: int) -> Structure:
-    """Block-diagonal U: `number` heads that do not see each other."""
-    return Structure("heads", _positive("heads", number))
-
-
-def low_rank(rank: int) -> Structure:
-    """U = U_left U_right of the given rank."""
-    return Structure("low_rank", width=str(_positive("rank", rank)))
-
-
-def _check_width(what: str, width: Any) -> None:
-    if width != HIDDEN and not (isinstance(width, str) and width.isdecimal() and int(width) > 0):
-        raise DefinitionError(
-            f"line 8 of the contract: the width of {what} is {HIDDEN!r} or a positive number as text, such as '3'; "
-            f"came {width!r}"
-        )
-
-
-@dataclass(frozen=True)
-class Drive:
-    """A linear combination `W x + U v + b` that enters the equations.
-
-    Parameters
-    ----------
-    name
-        Its name in the equations, `drive.<name>`.
-    operand
-        Slots of the state that U multiplies, side by side; () for none; None for those of the cell (`recurrent`).
-        A drive that the equations call, `drive.n(r * state.h)`, takes its operand from there.
-    input, bias
-        Whether it has a block of W, and an entry of b.
-    width
-        "hidden" for as many units as the hidden size, or a fixed number as text, such as "3".
-    structure
-        Of its block of U: `DENSE`, `DIAGONAL`, `heads(n)`, `low_rank(r)`.
-    """
-
-    name: str
-    operand: tuple[str, ...] | None = None
-    input: bool = True
-    bias: bool = True
-    width: str = HIDDEN
-    structure: Structure = DENSE
-
-    def __post_init__(self) -> None:
-        _check_width(f"drive {self.name}", self.width)
-        if not isinstance(self.structure, Structure):
-            raise DefinitionError(
-                f"line 4 of the contract: the structure of drive {self.name} is DENSE, DIAGONAL, heads(n) or "
-                f"low_rank(r); came {self.structure!r}"
-            )
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A part of the state, as wide as the hidden size or of a fixed number of units."""
-
-    name: str
-    width: str = HIDDEN
-
-    def __post_init__(self) -> None:
-        _check_width(f"slot {self.name}", self.width)
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A per-unit parameter, trained like any other.
-
-    `low` and `high` bound its value in the equations; the parameter itself is stored unconstrained: as the logit of
-    its place in (low, high), or with `high` infinite as the inverse softplus of its distance from low.
-    """
-
-    name: str
-    initial: float | tuple[float, float] = (
-        0.0  # a value, or the bounds of a uniform draw; in the equations' terms
-    )
-    low: float = -np.inf
-    high: float = np.inf
-    width: str = HIDDEN
-
-    def __post_init__(self) -> None:
-        _check_width(f"param {self.name}", self.width)
-        bounds = f"low = {self.low:g} and high = {self.high:g}"
-        if not self.low < self.high or np.isinf(self.low) > np.isinf(self.high):
-            raise DefinitionError(
-                f"line 8 of the contract: param {self.name} needs low < high, and a low where it has a high; "
-                f"came {bounds}"
-            )
-        if not all(self.low < v < self.high for v in np.atleast_1d(self.initial)):
-            raise DefinitionError(
-                f"line 8 of the contract: param {self.name} starts between {bounds}; came initial = {self.initial}"
-            )
-
-    def constrain(self, raw: Any) -> Any:
-        """The value in the equations of the stored number."""
-        if np.isinf(self.low):
-            return raw
-        if np.isinf(self.high):
-            return self.low + softplus(raw)
-        return self.low + (self.high - self.low) * sigmoid(raw)
-
-    def unconstrain(self, value: np.ndarray) -> np.ndarray:
-        """The number that is stored for a value in the equations; the inverse of `constrain`."""
-        if np.isinf(self.low):
-            return value
-        if np.isinf(self.high):
-            return value - self.low + np.log(-np.expm1(self.low - value))
-        share = (value - self.low) / (self.high - self.low)
-        return np.log(share) - np.log1p(-share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +39,8 @@ class Cell:
        the step and real numbers; no branches. `mean(v)`, over the units, is the one exception.
     6. Values that meet have one width, and a slot's new value has the width of the slot.
     7. `update` returns a dict with the new value of every slot.
-    8. Names are identifiers, each declared once; widths are positive; `output` and `recurrent` are slots.
+    8. Names are identifiers, each declared once, and no signal's name is a drive's; widths are positive, constants and
+       biases finite; `output` and `recurrent` are slots.
 
     Parameters
     ----------
@@ -231,7 +109,10 @@ class Cell:
         set_("slots", tuple(s if isinstance(s, Slot) else Slot(s) for s in self.state))
         set_("state", tuple(s.name for s in self.slots))
         set_("drives", tuple(d if isinstance(d, Drive) else Drive(d) for d in self.drives))
-        set_("constants", {k: float(v) for k, v in self.constants.items()})
+        for what in ("units", "signals"):
+            set_(what, tuple(getattr(self, what)))
+        for what in ("constants", "bias"):
+            set_(what, {k: float(v) for k, v in getattr(self, what).items()})
         set_("recurrent", self.state[:1] if self.recurrent is None else tuple(self.recurrent))
         set_("output", self.output or self.state[0])
         names = tuple(d.name for d in self.drives)
@@ -260,6 +141,14 @@ class Cell:
                     )
                 if names.count(n) > 1:
                     raise DefinitionError(f"line 8 of the contract: {what} {n} is declared twice")
+                if what == "signal" and n in groups["drive"]:
+                    raise DefinitionError(f"line 8 of the contract: {n} is a signal and a drive")
+        for what, numbers in (("constant", self.constants), ("bias", self.bias)):
+            for n, value in numbers.items():
+                if not np.isfinite(value):
+                    raise DefinitionError(
+                        f"line 8 of the contract: {what} {n} is a finite number, came {value}"
+                    )
         slots = {"output": (self.output,), "recurrent": self.recurrent or ()}
         slots |= {f"operand of drive {d.name}": d.operand or () for d in self.drives}
         for what, used in slots.items():
@@ -276,7 +165,12 @@ class Cell:
                     )
 
     def _check_parameters(self) -> None:
-        """No param has the name of a matrix, bias or gain; initial biases belong to drives that have one."""
+        """No param has the name of a matrix, bias or gain, no drive that of a side of another; biases have a drive."""
+        for d, usage in self.schedule.usage.items():
+            if usage == "apart" and f"{d}_h" in self.schedule.usage:
+                raise DefinitionError(
+                    f"line 8 of the contract: drive {d}_h has the name of the recurrent side of drive {d}, kept apart"
+                )
         others = {p.parameter for p in self.schedule.products} | {p.bias for p in self.schedule.parts}
         others |= {v.parameter for v in self.schedule.vectors[len(self.units) :]} | {"W", "U", "b", "b_h"}
         for unit in self.units:
@@ -364,7 +258,9 @@ class Cell:
         >>> params["U"].shape, params["U"].dtype
         ((12, 3), dtype('float32'))
         """
-        layout = self.layout(_natural("input_size", input_size), _positive("hidden_size", hidden_size))
+        layout = self.layout(natural("input_size", input_size), positive_integer("hidden_size", hidden_size))
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be float32 or float64, came {np.dtype(dtype)}")
         generator = np.random.default_rng(rng)
         draw_w = initialize.named(weight, hidden_size)
         draw_u = initialize.named(recurrent if recurrent is not None else weight, hidden_size)
@@ -400,15 +296,3 @@ class Cell:
     def __repr__(self) -> str:
         drives = ", ".join(d.name for d in self.drives)
         return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}))"
-
-
-def _natural(name: str, value: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{name} must be an integer of at least 0, came {value!r}")
-    return int(value)
-
-
-def _positive(name: str, value: int) -> int:
-    if _natural(name, value) < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, came {value!r}")
-    return int(value)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..equations.nonlinearities import nonlinearity, sigmoid
-from .cell import DIAGONAL, Cell, Drive
+from .cell import Cell
+from .declarations import DIAGONAL, Drive
 
 
 def indrnn(activation: str | Callable[[Any], Any] = "relu") -> Cell:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..equations.nonlinearities import nonlinearity, sigmoid
-from .cell import Cell, Drive, Unit
+from .cell import Cell
+from .declarations import Drive, Unit
 
 GATES = ("fixed", "learnt", "input")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..equations.nonlinearities import sigmoid, tanh
-from .cell import Cell, Drive, Slot, Unit
+from .cell import Cell
+from .declarations import Drive, Slot, Unit
 
 
 def lstm() -> Cell:

@@ -6,7 +6,8 @@ MUT1 and MUT2 add the input itself to a gate's or unit's sum, so it must have as
 from __future__ import annotations
 
 from ..equations.nonlinearities import sigmoid, tanh
-from .cell import Cell, Drive
+from .cell import Cell
+from .declarations import Drive
 
 
 def mut1() -> Cell:

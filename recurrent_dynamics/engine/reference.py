@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cells.cell import Cell, Drive
+from ..cells import Cell, Drive
 from ..equations.record import arguments_of
 from ..equations.schedule import NORMALIZATION_EPSILON
 

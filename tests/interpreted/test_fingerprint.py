@@ -47,6 +47,14 @@ def test_edits_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
             assert value_and_slope(cell) == pytest.approx((factor, factor), rel=1e-14)
 
 
+def test_a_plus_sign_changes_nothing() -> None:
+    for signed in (
+        named(lambda drive: {"h": tanh(+drive.n)}),
+        named(lambda drive: {"h": tanh(np.positive(drive.n))}),
+    ):
+        assert value_and_slope(signed) == pytest.approx((1.0, 1.0), rel=1e-14)
+
+
 def test_constants_change_the_result_and_not_the_program() -> None:
     def update(drive, constant):
         return {"h": constant.k * tanh(drive.n)}

@@ -1,0 +1,153 @@
+"""What a cell declares: drives, slots of its state, per-unit parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..equations.graph import DefinitionError
+from ..equations.nonlinearities import sigmoid, softplus
+from ..equations.schedule import HIDDEN
+
+
+def natural(name: str, value: int) -> int:
+    """An integer of at least 0."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be an integer of at least 0, came {value!r}")
+    return int(value)
+
+
+def positive_integer(name: str, value: int) -> int:
+    """An integer of at least 1."""
+    if natural(name, value) < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, came {value!r}")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The shape of a drive's block of U: dense, diagonal, block-diagonal heads, or low rank."""
+
+    kind: str = "dense"
+    heads: int = 1
+    width: str = HIDDEN  # of the inner factor, for low rank
+
+
+DENSE, DIAGONAL = Structure(), Structure("diagonal")
+
+
+def heads(number: int) -> Structure:
+    """Block-diagonal U: `number` heads that do not see each other."""
+    return Structure("heads", positive_integer("heads", number))
+
+
+def low_rank(rank: int) -> Structure:
+    """U = U_left U_right of the given rank."""
+    return Structure("low_rank", width=str(positive_integer("rank", rank)))
+
+
+def _check_width(what: str, width: Any) -> None:
+    if width != HIDDEN and not (isinstance(width, str) and width.isdecimal() and int(width) > 0):
+        raise DefinitionError(
+            f"line 8 of the contract: the width of {what} is {HIDDEN!r} or a positive number as text, such as '3'; "
+            f"came {width!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A linear combination `W x + U v + b` that enters the equations.
+
+    Parameters
+    ----------
+    name
+        Its name in the equations, `drive.<name>`.
+    operand
+        Slots of the state that U multiplies, side by side; () for none; None for those of the cell (`recurrent`).
+        A drive that the equations call, `drive.n(r * state.h)`, takes its operand from there.
+    input, bias
+        Whether it has a block of W, and an entry of b.
+    width
+        "hidden" for as many units as the hidden size, or a fixed number as text, such as "3".
+    structure
+        Of its block of U: `DENSE`, `DIAGONAL`, `heads(n)`, `low_rank(r)`.
+    """
+
+    name: str
+    operand: tuple[str, ...] | None = None
+    input: bool = True
+    bias: bool = True
+    width: str = HIDDEN
+    structure: Structure = DENSE
+
+    def __post_init__(self) -> None:
+        _check_width(f"drive {self.name}", self.width)
+        if isinstance(self.operand, str):
+            raise DefinitionError(
+                f"line 8 of the contract: the operand of drive {self.name} is a sequence of slots, such as ('h',); "
+                f"came {self.operand!r}"
+            )
+        if not isinstance(self.structure, Structure):
+            raise DefinitionError(
+                f"line 4 of the contract: the structure of drive {self.name} is DENSE, DIAGONAL, heads(n) or "
+                f"low_rank(r); came {self.structure!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A part of the state, as wide as the hidden size or of a fixed number of units."""
+
+    name: str
+    width: str = HIDDEN
+
+    def __post_init__(self) -> None:
+        _check_width(f"slot {self.name}", self.width)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A per-unit parameter, trained like any other.
+
+    `low` and `high` bound its value in the equations; the parameter itself is stored unconstrained: as the logit of
+    its place in (low, high), or with `high` infinite as the inverse softplus of its distance from low. `initial` is a
+    value in the equations, or the bounds of a uniform draw.
+    """
+
+    name: str
+    initial: float | tuple[float, float] = 0.0
+    low: float = -np.inf
+    high: float = np.inf
+    width: str = HIDDEN
+
+    def __post_init__(self) -> None:
+        _check_width(f"param {self.name}", self.width)
+        bounds = f"low = {self.low:g} and high = {self.high:g}"
+        if not self.low < self.high or np.isinf(self.low) > np.isinf(self.high):
+            raise DefinitionError(
+                f"line 8 of the contract: param {self.name} needs low < high, and a low where it has a high; "
+                f"came {bounds}"
+            )
+        if not all(self.low < v < self.high for v in np.atleast_1d(self.initial)):
+            raise DefinitionError(
+                f"line 8 of the contract: param {self.name} starts between {bounds}; came initial = {self.initial}"
+            )
+
+    def constrain(self, raw: Any) -> Any:
+        """The value in the equations of the stored number."""
+        if np.isinf(self.low):
+            return raw
+        if np.isinf(self.high):
+            return self.low + softplus(raw)
+        return self.low + (self.high - self.low) * sigmoid(raw)
+
+    def unconstrain(self, value: np.ndarray) -> np.ndarray:
+        """The number that is stored for a value in the equations; the inverse of `constrain`."""
+        if np.isinf(self.low):
+            return value
+        if np.isinf(self.high):
+            return value - self.low + np.log(-np.expm1(self.low - value))
+        share = (value - self.low) / (self.high - self.low)
+        return np.log(share) - np.log1p(-share)
