@@ -66,7 +66,8 @@ def chrono(
 ) -> Params:
     """Parameters with gates initialized for time scales up to `longest` steps (Tallec and Ollivier 2018).
 
-    The forget gate f gets the biases ln U(1, longest - 1), an input gate i their negative.
+    The forget gate f gets the biases ln U(1, longest - 1), an input gate i their negative. This is for gates that keep
+    the state where f is near 1, as in an LSTM; the one of `minimal_gated_unit` forgets there.
 
     Parameters
     ----------
