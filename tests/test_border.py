@@ -9,6 +9,7 @@ import pytest
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell
+from recurrent_dynamics.engine.linear import linear
 from recurrent_dynamics.equations import sigmoid, tanh
 
 T, B, N, H = 4, 2, 3, 5
@@ -44,6 +45,7 @@ def run():
         (LSTM, PARAMS | {"V": STATE}, ValueError, ["params['V'] is not a parameter", "W, U, b"]),
         (LSTM, PARAMS | {"U": np.ones((20, 4))}, ValueError, ["params['U']", "(20, 5)", "(20, 4)"]),
         (LSTM, PARAMS | {"W": np.ones((19, 3))}, ValueError, ["params['W']", "4 x hidden size", "(19, 3)"]),
+        (LSTM, PARAMS | {"W": np.ones(20)}, ValueError, ["params['W']", "(rows, input size)", "(20,)"]),
         (LSTM, PARAMS | {"b": np.ones((20, 1))}, ValueError, ["params['b']", "(20,)", "(20, 1)"]),
         (LSTM, PARAMS | {"b": [[1.0], [1.0, 2.0]]}, TypeError, ["params['b'] must be an array", "list"]),
         (LSTM, PARAMS | {"U": PARAMS["U"].astype("f")}, TypeError, ["params['U']", "float64", "float32"]),
@@ -193,6 +195,32 @@ def test_wrong_movements_of_cotangents_are_named(run):
         rd.hvp(run, STATES, d_states_tangent={"s": STATES})
     with refused(TypeError, "d_final_tangent['c']", "float64", "float32"):
         rd.hvp(run, STATES, d_final_tangent={"c": STATE.astype("f")})
+
+
+def test_no_signals_move_where_there_are_none(run):
+    still = rd.jvp(run, d_signals={})
+    assert not still.output.any()
+    with pytest.raises(ValueError, match="d_signals has the key 's'; known are none"):
+        rd.jvp(run, d_signals={"s": STATES})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "complex128"])
+def test_parameters_of_other_dtypes_are_not_made(dtype):
+    with refused(TypeError, "dtype must be float32 or float64", dtype):
+        LSTM.init(N, H, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "kind", "words"),
+    [
+        ((X, np.ones((4, N + 1)), np.ones(4)), ValueError, ["x must have shape", "(4, 2, 4)", "(4, 2, 3)"]),
+        ((X, np.ones((4, N)), np.ones(3)), ValueError, ["bias must have shape", "(4,)", "(3,)"]),
+        ((X, np.ones((4, N), "f"), np.ones(4)), TypeError, ["weights", "float64", "float32"]),
+    ],
+)
+def test_wrong_arrays_of_a_linear_map_are_named(arrays, kind, words):
+    with refused(kind, *words):
+        linear(*arrays)
 
 
 def test_an_input_cannot_move_where_there_is_none():

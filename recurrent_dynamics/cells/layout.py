@@ -179,7 +179,9 @@ class Layout:
         """(input size, hidden size) from the shapes of the parameters, all of which are checked."""
         if not isinstance(params, Mapping):
             raise TypeError(f"params must be a mapping of arrays, came {type(params).__name__}")
-        input_size = params["W"].shape[1] if "W" in params and np.ndim(params["W"]) == 2 else 0
+        if "W" in params and np.ndim(params["W"]) != 2:
+            raise ValueError(f"params['W'] must have shape (rows, input size), came {np.shape(params['W'])}")
+        input_size = params["W"].shape[1] if "W" in params else 0
         hidden = None
         for name, labels in row_labels(cell).items():
             per_unit = labels.count(HIDDEN)

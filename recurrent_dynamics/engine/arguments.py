@@ -69,7 +69,7 @@ def input_of(
         raise ValueError(f"x must have at least one step and one sequence; came {given}")
     wanted = input_size
     if not layout.input_rows and any(s.name == "x" for s in layout.signals):
-        wanted = x.shape[2]  # `_signals` looks at it
+        wanted = x.shape[2]  # `write_signals` looks at it
     if x.shape[2] != wanted:
         why = "as params['W'] has columns" if "W" in layout.shapes else "as there is no params['W']"
         raise ValueError(f"x must have {wanted} entries a step, {why}; came shape {given}")
@@ -132,7 +132,7 @@ def write_signals(
     return tuple(shared)
 
 
-def locate(tape: Tape) -> None:
+def refuse_not_finite(tape: Tape) -> None:
     """Raise for a run that is not finite, naming the first step where that is so."""
     t, b, j = (int(i) for i in np.argwhere(~np.isfinite(tape.after))[0])
     slot = next(s.name for s in tape.layout.slots if s.offset <= j < s.offset + s.width)

@@ -56,7 +56,7 @@ def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], 
         flat = np.asarray(values)
         if flat.shape != (size,):
             raise ValueError(f"vector: expected shape ({size},), got {flat.shape}")
-        return _fill(shapes, flat.astype(dtype), 0)[0]
+        return _fill(shapes, flat.astype(dtype), 0)[0]  # `astype` copies
 
     return vector, unravel
 
@@ -83,6 +83,6 @@ def _fill(shapes: dict[str, Any], flat: NDArray[Any], start: int) -> tuple[dict[
             out[key], start = _fill(shape, flat, start)
         else:
             size = int(np.prod(shape))
-            out[key] = flat[start : start + size].reshape(shape).copy()
+            out[key] = flat[start : start + size].reshape(shape)
             start += size
     return out, start

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..cells.cell import Cell
 from . import check
-from .arguments import cotangent, input_of, locate, new_tape, some_cotangent, state_row, write_signals
+from .arguments import (
+    Arrays,
+    cotangent,
+    input_of,
+    new_tape,
+    refuse_not_finite,
+    some_cotangent,
+    state_row,
+    write_signals,
+)
 from .flatten import flatten, unflatten
-from .flatten import zeros as flat_zeros
 from .run import Gradients, Run, Tangent, Views, run_shape
 
 if TYPE_CHECKING:
     from .cpu.verbs import Cotangents, Tangents
-
-Arrays = Mapping[str, np.ndarray]
 
 
 def forward(
@@ -95,7 +101,7 @@ def forward(
 
     cpu.forward(tape)
     if check_finite and not check.is_finite(tape.after):
-        locate(tape)
+        refuse_not_finite(tape)
     return Run(tape, own, single, autonomous, shared)
 
 
@@ -178,16 +184,15 @@ def _tangents(
         x[...] = check.floating("d_x", d_x, tape.dtype, run.x.shape, run.within).reshape(tape.x.shape)
     start = state_row("d_initial", d_initial, layout, tape.batch, tape.dtype)
     signals = None
-    if d_signals is not None or "x" in run.cell.signals:
+    named = tuple(s for s in run.cell.signals if s != "x")
+    given = check.mapping("d_signals", d_signals, named)
+    if given or "x" in run.cell.signals:
         full = np.zeros(tape.values.shape, tape.dtype)
         still = np.zeros(run_shape(run, (tape.steps, tape.batch, 1))[:-1], tape.dtype)
-        zero = {s: still for s in run.cell.signals if s != "x"}
-        given = check.mapping("d_signals", d_signals, tuple(zero))
-        write_signals(run.cell, layout, full, zero | given, x, tape.lengths, run.single, prefix="d_")
+        directions = dict.fromkeys(named, still) | given
+        write_signals(run.cell, layout, full, directions, x, tape.lengths, run.single, prefix="d_")
         signals = full[..., layout.signals[0].offset :]
-    return cpu.tangent(
-        tape, flatten(layout, move, tape.dtype) if move else flat_zeros(layout, tape.dtype), x, start, signals
-    )
+    return cpu.tangent(tape, flatten(layout, move, tape.dtype), x, start, signals)
 
 
 def jvp(
