@@ -210,6 +210,11 @@ def test_parameters_of_other_dtypes_are_not_made(dtype):
         LSTM.init(N, H, dtype=dtype)
 
 
+def test_initializations_of_another_shape_are_refused():
+    with refused(ValueError, "weight and recurrent", "(5, 3)", "(3, 5)"):
+        LSTM.init(N, H, weight=lambda rng, rows, columns: np.ones((columns, rows)))
+
+
 @pytest.mark.parametrize(
     ("arrays", "kind", "words"),
     [

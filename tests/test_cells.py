@@ -223,6 +223,15 @@ class TestBias:
         assert cell.init(N, H)["b"].tolist() == [2] * H + [0] * H
         assert cell.with_normalization().init(N, H)["offset_z"].tolist() == [2] * H
 
+    @pytest.mark.parametrize("normalized", [False, True])
+    def test_in_the_definition_belong_to_one_part(self, normalized: bool) -> None:
+        apart = Cell("apart", ("h",), ("n",), lambda drive: {"h": drive.n.x + drive.n.h}, bias={"n": 2.0})
+        alike = Cell("alike", ("h",), ("n", "n_h"), lambda drive: {"h": drive.n + drive.n_h}, bias={"n": 2.0})
+        for cell in (apart, alike):
+            params = (cell.with_normalization() if normalized else cell).init(N, H)
+            biases = [value for name, value in params.items() if name.startswith(("b", "offset"))]
+            assert np.concatenate(biases).tolist() == [2] * H + [0] * H
+
     @pytest.mark.parametrize(
         ("values", "words"),
         [

@@ -11,7 +11,7 @@ from ..parametrize import initialize
 from .cell import Cell, Params
 
 
-def with_bias(cell: Cell, params: Mapping[str, np.ndarray], **values: ArrayLike) -> Params:
+def with_bias(cell: Cell, params: Mapping[str, np.ndarray], /, **values: ArrayLike) -> Params:
     """Parameters with the biases of the named drives replaced; the given ones are left as they are.
 
     Parameters

@@ -67,7 +67,7 @@ class Cell:
     normalized
         Names of the drives that are layer-normalized (Ba et al. 2016), True for all.
     bias
-        Initial values of the biases by drive, e.g. `{"f": 1.0}`; 0 elsewhere.
+        Initial values of the biases by drive, e.g. `{"f": 1.0}`; 0 elsewhere. A drive kept apart has it beside `W x`.
 
     Examples
     --------
@@ -266,12 +266,12 @@ class Cell:
         draw_u = initialize.named(recurrent if recurrent is not None else weight, hidden_size)
         params: Params = {}
         if layout.input_rows and input_size:
-            rows = [draw_w(generator, p.width, input_size) for p in layout.parts if p.input]
+            rows = [_block(draw_w, generator, p.width, input_size) for p in layout.parts if p.input]
             params["W"] = np.concatenate(rows)
         for name, blocks in layout.matrices.items():
-            params[name] = np.concatenate([draw_u(generator, r, c) for r, c in blocks])
+            params[name] = np.concatenate([_block(draw_u, generator, r, c) for r, c in blocks])
         for name, parts in layout.biases.items():
-            params[name] = np.concatenate([np.full(p.width, self.bias.get(p.drive, 0.0)) for p in parts])
+            params[name] = np.concatenate([np.full(p.width, self.bias.get(p.name, 0.0)) for p in parts])
         for name, vectors in layout.vector_parameters.items():
             params[name] = np.concatenate([self._init_vector(v.name, v.width, generator) for v in vectors])
         return {name: np.ascontiguousarray(value, dtype=dtype) for name, value in params.items()}
@@ -281,11 +281,11 @@ class Cell:
             if unit.name == name:
                 low, high = unit.initial if isinstance(unit.initial, tuple) else (unit.initial, unit.initial)
                 return unit.unconstrain(rng.uniform(low, high, width))
-        kind, _, drive = name.partition("_")
+        kind, _, part = name.partition("_")
         if kind == "gain":
             return np.ones(width)
         if kind == "offset":
-            return np.full(width, self.bias.get(drive.removesuffix("_h"), 0.0))
+            return np.full(width, self.bias.get(part, 0.0))
         return rng.uniform(-1, 1, width)  # a diagonal of U: the range in which a linear unit is stable
 
     def _repr_latex_(self) -> str:
@@ -296,3 +296,12 @@ class Cell:
     def __repr__(self) -> str:
         drives = ", ".join(d.name for d in self.drives)
         return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}))"
+
+
+def _block(draw: initialize.Draw, rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    block = np.asarray(draw(rng, rows, columns))
+    if block.shape != (rows, columns):
+        raise ValueError(
+            f"weight and recurrent must draw arrays (rows, columns), here {(rows, columns)}; came {block.shape}"
+        )
+    return block
