@@ -1,0 +1,251 @@
+r"""
+Why gradients vanish and explode
+================================
+
+The gradient of a loss at step :math:`T` by a state :math:`k` steps earlier is a product of :math:`k` transposed
+Jacobians,
+
+.. math::
+
+   \frac{\partial L_T}{\partial h_{T-k}}
+   = J_{T-k+1}^\top \cdots J_{T-1}^\top J_T^\top \, \frac{\partial L_T}{\partial h_T},
+   \qquad J_t = \frac{\partial h_t}{\partial h_{t-1}} .
+
+A product of many matrices shrinks or grows exponentially in :math:`k`: the gradient vanishes or explodes [1]_ [2]_.
+We look at the product in a linear network, where all Jacobians are one matrix; then at what a nonlinearity changes,
+and what gates change. In the end two trainings diverge in the same way for two different reasons.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.parametrize import initialize
+
+rng = np.random.default_rng(0)
+
+# %%
+# The linear network: powers of one matrix
+# ----------------------------------------
+#
+# For :math:`h_t = U h_{t-1}` the product is the power :math:`(U^\top)^k`. Two numbers of :math:`U` matter: the largest
+# singular value :math:`\sigma`, how much one step can stretch a vector, and the spectral radius :math:`\rho`, the
+# largest absolute eigenvalue. They bound the power from both sides,
+#
+# .. math::
+#
+#    \rho^k \;\le\; \sigma_{\max}(U^k) \;\le\; \sigma^k,
+#    \qquad \lim_{k \to \infty} \sigma_{\max}(U^k)^{1/k} = \rho .
+#
+# The singular value decides the first step, the eigenvalue decides in the end. For an orthogonal matrix times a number
+# both are equal; a random matrix with independent entries is not normal, its eigenvectors are far from orthogonal, and
+# :math:`\sigma` is about twice :math:`\rho`.
+
+units, longest = 64, 100
+lengths = np.r_[1:11, 12:31:3, 35:101:5]
+matrices = {
+    "orthogonal, $\\rho = 0.9$": (0.9, "orthogonal"),
+    "random, $\\rho = 0.9$": (0.9, initialize.gaussian()),
+    "random, $\\rho = 1.05$": (1.05, initialize.gaussian()),
+}
+
+cell = rd.cells.linear()
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(1, 1.5))
+for k, (name, (radius, draw)) in enumerate(matrices.items()):
+    params = cell.init(input_size=0, hidden_size=units, rng=0, dtype="float64", recurrent=draw)
+    eigenvalues = np.linalg.eigvals(params["U"])
+    scale = radius / np.abs(eigenvalues).max()
+    params["U"] *= scale
+    run = rd.forward(cell, params, steps=longest)
+    products = rd.dynamics.jacobian_products(rd.jacobian(run), lengths)
+    sizes = products.largest
+    print(
+        f"{name:24s} sigma = {sizes[0]:.2f}, rho = {radius:.2f};  sigma_max(U^k): "
+        f"largest {sizes.max():9.3g} at k = {lengths[sizes.argmax()]:3d}, {sizes[-1]:9.3g} at k = 100"
+    )
+    left.plot(scale * eigenvalues.real, scale * eigenvalues.imag, "o^s"[k], ms=4, color=f"C{k}")
+    right.plot(lengths, sizes, "o^s"[k] + "-", ms=4, color=f"C{k}", label=name)
+    right.plot(lengths, radius**lengths, "--", lw=1, color=f"C{k}")
+circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
+rd.plot.axes(left).plot(circle.real, circle.imag, color="black", lw=0.8)
+left.set(xlabel="real part", ylabel="imaginary part", aspect="equal", title="eigenvalues of $U$, unit circle")
+rd.plot.axes(right).axhline(1, color="black", lw=0.8)
+right.set(yscale="log", xlabel="length of the product $k$ (steps)", ylabel=r"$\sigma_{\max}(U^k)$")
+right.set_title(r"largest singular value of the product; dashed $\rho^k$")
+right.legend(frameon=False)
+
+# %%
+# The two random matrices both stretch some vectors in one step. One of them nevertheless lets every gradient vanish:
+# after an initial growth, which is all that its singular value could promise, its powers shrink by the factor
+# :math:`\rho` a step.
+#
+# The condition :math:`\sigma > 1` is therefore *necessary* for an explosion and not sufficient, and for products of
+# different Jacobians, which have no common eigenvalues, the place of :math:`\ln \rho` is taken by the growth rate of
+# the product, the largest Lyapunov exponent.
+
+# %%
+# A nonlinearity: the input decides
+# ---------------------------------
+#
+# For :math:`h_t = \tanh(W x_t + U h_{t-1})` the Jacobian is :math:`J_t = \operatorname{diag}(1 - h_t^2)\, U`. The
+# diagonal is at most 1, so that tanh can only shrink what the linear network does, and the more so the further its
+# units are from zero. We scale a random :math:`U` to a spectral radius :math:`\rho`, send a random gradient back
+# through 100 steps, and fit its growth per step.
+
+steps, batch = 100, 4
+
+
+def growth(cell: rd.cells.Cell, radius: float, input_scale: float) -> float:
+    """The factor per step by which a random gradient grows on its way back."""
+    params = cell.init(units, units, rng=1, dtype="float64", recurrent=initialize.gaussian())
+    params["U"] *= radius / np.abs(np.linalg.eigvals(params["U"])).max()
+    params["W"], params["b"] = input_scale * np.eye(units), np.zeros(units)
+    x = rng.standard_normal((steps, batch, units))
+    start, d_end = rng.standard_normal((2, batch, units))
+    run = rd.forward(cell, params, x, initial={"h": start})
+    grads = rd.backward(run, d_final={"h": d_end})
+    return rd.dynamics.gradient_flow(grads.states["h"]).rate()
+
+
+radii = np.array([0.4, 0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 3.5])
+cases = {
+    "linear": (rd.cells.linear(), 0.0),
+    "tanh, no input": (rd.cells.elman("tanh"), 0.0),
+    "tanh, input of variance 1": (rd.cells.elman("tanh"), 1.0),
+    "tanh, input of variance 9": (rd.cells.elman("tanh"), 3.0),
+}
+rates = {
+    name: np.array([growth(cell, radius, scale) for radius in radii]) for name, (cell, scale) in cases.items()
+}
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+rd.plot.axes(ax).axhline(1, color="black", lw=0.8)
+for k, (name, rate) in enumerate(rates.items()):
+    ax.plot(radii, rate, "o^sD"[k] + "-", ms=4, label=name)
+    print(f"{name:26s} growth per step at rho = 1: {rate[2]:.3f}, at rho = 2: {rate[5]:.3f}")
+ax.set(xlabel=r"spectral radius $\rho$ of $U$", ylabel="growth of the gradient per step", ylim=(0, 2.5))
+ax.set_title("above 1 the gradient explodes, below 1 it vanishes")
+ax.legend(frameon=False)
+
+# %%
+# Without input the border stays at :math:`\rho = 1`; beyond it the network is chaotic [3]_, and exploding gradients and
+# chaos are one thing: what the end depends on sensitively is felt by the gradient. Input pushes the units into their
+# flat range and moves the border to higher gains: the same weights explode on weak input and vanish on strong input.
+
+# %%
+# Gates: a product of numbers beside the product of matrices
+# ----------------------------------------------------------
+#
+# In the LSTM the cell state has a direct path,
+#
+# .. math::
+#
+#    c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad
+#    \frac{\partial c_t}{\partial c_{t-1}} = \operatorname{diag}(f_t) + \text{paths through } U,
+#    \qquad f_t = \sigma(W_f x_t + U_f h_{t-1} + b_f),
+#
+# and the bias :math:`b_f` of the forget gate sets its factor: at :math:`b_f = 0` half of a gradient is lost at every
+# step, at :math:`b_f = 5` less than one percent [4]_ [5]_.
+
+lstm = rd.cells.lstm()
+steps = 150
+x = rng.standard_normal((steps, 32, 1))
+d_end = rng.standard_normal((32, units))
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+for k, bias in enumerate((0.0, 1.0, 3.0, 5.0)):
+    params = lstm.init(1, units, rng=0, dtype="float64")
+    run = rd.forward(lstm, rd.cells.with_bias(lstm, params, f=bias), x)
+    flow = rd.dynamics.gradient_flow(rd.backward(run, d_final={"c": d_end}).states["c"])
+    forget = 1 / (1 + np.exp(-bias))
+    flow.plot(ax=ax, index=k, label=f"$b_f = {bias:g}$")
+    ax.plot(flow.lags, flow.norms[0] * forget**flow.lags, "--", lw=1, color="black")
+    print(
+        f"b_f = {bias:g}: sigmoid(b_f) = {forget:.4f}, growth per step {flow.rate():.4f}, "
+        f"1 % left after {flow.reach() or f'more than {steps}'} steps"
+    )
+ax.set(ylim=(1e-10, 100), ylabel=r"$\Vert\,\partial L / \partial c_t\,\Vert$")
+ax.set_title(r"gradient of the cell state; dashed $\sigma(b_f)^k$")
+
+# %%
+# The solid lines lie above the direct path: what passes through :math:`U` comes on top. With the gates wide open it is
+# more than the gates forget, and the gradient even grows a little. Gates do not lift the law of the product. They
+# choose its factor near 1, and they can learn it, unit by unit.
+
+# %%
+# One symptom, two diseases
+# -------------------------
+#
+# A loss that suddenly becomes huge is often called an exploding gradient. It may be that, or a learning rate that is
+# too large for the curvature, and the loss does not say which. Here are two trainings of a tanh network on the adding
+# problem (add two marked numbers of 50), by plain gradient descent: one starts with a large recurrent matrix and a
+# moderate learning rate, the other with a small matrix and a large learning rate.
+
+recurrent_units, sequence = 32, 50
+model = rd.nn.Model(rd.cells.elman(), recurrent_units, input_size=2, output_size=1, loss="mean_squared_error")
+task = rd.data.AddingProblem(sequence, batch_size=20)
+optimizer = rd.training.sgd()
+
+
+def train(gain: float, learning_rate: float) -> tuple[dict[str, list[float]], rd.dynamics.GradientFlow]:
+    """Train until the loss passes 1e6: what was seen before every update, and how the first gradient went back."""
+    params = model.init(rng=0)
+    params["layers"]["0"] = model.cells[0].init(2, recurrent_units, recurrent=initialize.gaussian(gain))
+    state, flow = optimizer.init(params), None
+    seen: dict[str, list[float]] = {"loss": [], "product": []}
+    while not seen["loss"] or seen["loss"][-1] < 1e6:
+        loss, run, grads = model.differentiate(params, task.batch(len(seen["loss"])))
+        products = rd.dynamics.jacobian_products(rd.jacobian(run.runs[0])[1:], [sequence - 1])
+        seen["loss"].append(loss)
+        seen["product"].append(products.largest[0])
+        flow = flow or rd.dynamics.gradient_flow(grads.layers[0].states["h"])
+        change, state = optimizer.update(grads.params, state, params, learning_rate)
+        params = rd.training.apply_updates(params, change)
+    return seen, flow
+
+
+diseases = {"large matrix ($g = 1.8$, rate 0.1)": (1.8, 0.1), "large rate ($g = 0.5$, rate 0.6)": (0.5, 0.6)}
+fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+for k, (name, settings) in enumerate(diseases.items()):
+    seen, flow = train(*settings)
+    rd.plot.axes(left).semilogy(seen["loss"], "os"[k] + "-", color=f"C{k}", label=name)
+    rd.plot.axes(middle).semilogy(np.maximum(seen["product"], 1e-25), "os"[k] + "-", color=f"C{k}")
+    rd.plot.axes(right).semilogy(flow.lags, flow.norms, color=f"C{k}")
+    print(
+        f"{name:34s} loss {seen['loss'][0]:.2f} -> {seen['loss'][-1]:.1e} in {len(seen['loss']) - 1} updates; "
+        f"before the first: product {seen['product'][0]:.1e}, "
+        f"gradient 49 steps back / at the end {flow.relative[-1]:.1e}"
+    )
+middle.axhline(1, color="black", lw=0.8)
+left.set(xlabel="update", title="loss (mean squared error)", ylim=(0.05, None))
+middle.set(xlabel="update", title=r"$\sigma_{\max}$ of the product of 49 Jacobians")
+right.set(
+    xlabel="lag $T - t$ (steps)", title=r"$\Vert\,\partial L / \partial h_t\,\Vert$ before the first update"
+)
+left.legend(frameon=False, fontsize="small")
+
+# %%
+# The losses look alike. The products before the first update do not: in the network with the large matrix the gradient
+# grows by orders of magnitude on its way back, and what it says is mostly about the distant past; in the other nothing
+# comes back at all, and its steps are too long for the last time steps alone. Later both are beyond help: the units are
+# driven into saturation, and the product is zero in either (drawn at :math:`10^{-25}`). So measure early.
+#
+# The remedies follow. An exploding product wants a clipped gradient now and a smaller or orthogonal :math:`U`; a rate
+# that is too large wants a smaller one, and its Jacobians are innocent.
+#
+# What to take with you
+# ---------------------
+#
+# * The gradient over :math:`k` steps is a product of :math:`k` Jacobians. Its fate is exponential; singular values of
+#   single steps bound it, eigenvalues or Lyapunov exponents decide it.
+# * tanh only shrinks; how much depends on the input, so that one set of weights can do both.
+# * A gate near 1 moves the factor towards 1; it does not remove the law.
+# * Look at the product of Jacobians (:func:`recurrent_dynamics.dynamics.jacobian_products`) before you blame it.
+#
+# .. rubric:: References
+#
+# .. [1] Bengio, Simard and Frasconi, Learning long-term dependencies with gradient descent is difficult, IEEE
+#    Transactions on Neural Networks 5 (1994).
+# .. [2] Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013.
+# .. [3] Sompolinsky, Crisanti and Sommers, Chaos in random neural networks, Physical Review Letters 61 (1988).
+# .. [4] Gers, Schmidhuber and Cummins, Learning to forget: continual prediction with LSTM, Neural Computation 12
+#    (2000).
+# .. [5] Jozefowicz, Zaremba and Sutskever, An empirical exploration of recurrent network architectures, ICML 2015.
