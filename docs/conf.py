@@ -45,7 +45,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "abort_on_example_error": True,
     "show_memory": False,
-    "capture_repr": ("_repr_latex_", "_repr_html_"),
+    "capture_repr": ("_repr_html_",),
     "plot_gallery": True,
     "reset_modules": ("matplotlib",),
 }
