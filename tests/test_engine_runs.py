@@ -35,6 +35,7 @@ def test_one_sequence_gives_through_every_verb_what_a_batch_of_one_gives(name, r
     )
     same(one.output, batch.output[:, 0])
     same(one.x, batch.x[:, 0])
+    same(one.mask, batch.mask[:, 0])
     for slot in c.cell.state:
         same(one.states[slot], batch.states[slot][:, 0])
         same(one.final[slot], batch.final[slot][0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -88,7 +87,9 @@ class Run:
         The state after the last step and before the first one.
     drives : mapping of ndarray (T, B, width)
         Every drive at every step, before its nonlinearity; `<name>_h` is the recurrent side of a drive kept apart.
-    cell, params, x : the arguments of the forward pass (copies of the arrays)
+    mask : ndarray (T, B) of booleans
+        True within the lengths of the sequences; None where all are whole.
+    cell, params, x : the arguments of the forward pass (copies of the arrays); x is None for an autonomous run
     steps, batch_size, dtype : its sizes
     """
 
@@ -131,15 +132,15 @@ class Run:
 
     @cached_property
     def mask(self) -> np.ndarray | None:
-        """(T, B): True within the lengths; None where all sequences are whole."""
         if not self.tape.lengths.size:
             return None
-        return np.arange(self.steps)[:, None] < self.tape.lengths
+        mask = np.arange(self.steps)[:, None] < self.tape.lengths
+        return mask[:, 0] if self.single else mask
 
     @cached_property
     def within(self) -> np.ndarray | None:
         """The mask as (T, B, 1), or (T, 1) for one sequence."""
-        return None if self.mask is None else self.shaped(self.mask[:, :, None])
+        return None if self.mask is None else self.mask[..., None]
 
     @cached_property
     def output(self) -> np.ndarray:
@@ -185,4 +186,4 @@ class Tangent:
 
     output: np.ndarray
     states: Views
-    final: Any
+    final: Views
