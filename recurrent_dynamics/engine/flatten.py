@@ -48,9 +48,10 @@ def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype) -
     for row, stacks in ((flat.bias, layout.biases), (flat.vectors, layout.vector_parameters)):
         for name, spans in stacks.items():
             if name in params:
-                ends = np.cumsum([s.width for s in spans])
-                for s, piece in zip(spans, np.split(params[name], ends[:-1]), strict=True):
-                    row[s.offset : s.offset + s.width] = piece
+                first = 0
+                for s in spans:
+                    row[s.offset : s.offset + s.width] = params[name][first : first + s.width]
+                    first += s.width
     return flat
 
 
