@@ -3,14 +3,14 @@ What clipping does to the path of the weights
 =============================================
 
 One unit and two parameters are enough for an exploding gradient. Pascanu, Mikolov and Bengio [1]_ drew the error
-surface of
+surface of such a network, asked to be in a certain state after 50 steps, and found a cliff in it. Ours is
 
 .. math::
 
-   h_t = u\, \sigma(h_{t-1}) + b, \qquad h_0 = 0.5, \qquad L(u, b) = (h_{50} - 0.7)^2 ,
+   h_t = u\, \sigma(h_{t-1}) + b, \qquad h_0 = 0.5, \qquad L(u, b) = (h_{50} - 0.7)^2 .
 
-and found a cliff in it. We draw it too, look at what stands at the cliff, and follow gradient descent over it: as it
-is, with the gradient clipped by its norm, and with every entry clipped by its value.
+We draw its surface, look at what stands at the cliff, and follow gradient descent over it: as it is, with the gradient
+clipped by its norm, and with every entry clipped by its value.
 """
 
 import matplotlib.pyplot as plt
