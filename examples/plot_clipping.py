@@ -131,6 +131,7 @@ for name, rule in rules.items():
         params = rd.training.apply_updates(params, change)
     paths[name], path_losses[name] = np.array(points), np.array(seen)
 
+# sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
 filled = ax.contourf(u, b, surface, levels=np.arange(0, 31, 1.5), cmap="Greys", extend="max")
 fig.colorbar(filled, label="loss $L$")

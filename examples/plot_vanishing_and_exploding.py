@@ -60,8 +60,8 @@ for k, (name, (radius, draw)) in enumerate(matrices.items()):
     products = rd.dynamics.jacobian_products(rd.jacobian(run), lengths)
     sizes = products.largest
     print(
-        f"{name:24s} sigma = {sizes[0]:.2f}, rho = {radius:.2f};  sigma_max(U^k): "
-        f"largest {sizes.max():9.3g} at k = {lengths[sizes.argmax()]:3d}, {sizes[-1]:9.3g} at k = 100"
+        f"sigma = {sizes[0]:.2f}, rho = {radius:.2f}; sigma_max(U^k): "
+        f"highest {sizes.max():.3g} at k = {lengths[sizes.argmax()]}, {sizes[-1]:.2g} at k = 100"
     )
     left.plot(scale * eigenvalues.real, scale * eigenvalues.imag, "o^s"[k], ms=4, color=f"C{k}")
     right.plot(lengths, sizes, "o^s"[k] + "-", ms=4, color=f"C{k}", label=name)
@@ -202,7 +202,7 @@ def train(gain: float, learning_rate: float) -> tuple[dict[str, list[float]], rd
     return seen, flow
 
 
-diseases = {"large matrix ($g = 1.8$, rate 0.1)": (1.8, 0.1), "large rate ($g = 0.5$, rate 0.6)": (0.5, 0.6)}
+diseases = {"large matrix (g = 1.8, rate 0.1)": (1.8, 0.1), "large rate (g = 0.5, rate 0.6)": (0.5, 0.6)}
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for k, (name, settings) in enumerate(diseases.items()):
     seen, flow = train(*settings)
@@ -210,8 +210,8 @@ for k, (name, settings) in enumerate(diseases.items()):
     rd.plot.axes(middle).semilogy(np.maximum(seen["product"], 1e-25), "os"[k] + "-", color=f"C{k}")
     rd.plot.axes(right).semilogy(flow.lags, flow.norms, color=f"C{k}")
     print(
-        f"{name:34s} loss {seen['loss'][0]:.2f} -> {seen['loss'][-1]:.1e} in {len(seen['loss']) - 1} updates; "
-        f"before the first: product {seen['product'][0]:.1e}, "
+        f"{name}: loss {seen['loss'][0]:.2f} -> {seen['loss'][-1]:.1e} in {len(seen['loss']) - 1} updates;\n"
+        f"    before them: product {seen['product'][0]:.1e}, "
         f"gradient 49 steps back / at the end {flow.relative[-1]:.1e}"
     )
 middle.axhline(1, color="black", lw=0.8)
