@@ -115,6 +115,8 @@ def test_errors(options, message):
     params, x, d_output, _ = problem(4)
     with pytest.raises(ValueError, match=message):
         truncated_bptt(CELL, params, x, d_output, **options)
+    with pytest.raises(ValueError, match=message):
+        truncated_windows(CELL, params, x, d_output, **options)  # at once, not with the first window
     with pytest.raises(ValueError, match="loss_gradient"):
         truncated_bptt(CELL, params, x, d_output[:2], window=2, stride=2)
     with pytest.raises(ValueError, match="at least one step"):

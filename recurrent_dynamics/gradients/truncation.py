@@ -98,9 +98,10 @@ def truncated_windows(
         k1, how many steps lie between two updates; at most `window`.
     initial : dict, optional
 
-    Yields
-    ------
-    WindowGradients
+    Returns
+    -------
+    iterator of WindowGradients
+        Each is computed when it is asked for.
 
     Raises
     ------
@@ -111,9 +112,21 @@ def truncated_windows(
     x = np.asarray(x)
     if x.ndim != 3:
         raise ValueError(f"x: expected (T, B, N), got shape {x.shape}")
-    steps = len(x)
-    if steps == 0:
+    if len(x) == 0:
         raise ValueError("x: expected at least one step, got none")
+    return _windows(cell, params, x, loss_gradient, window, stride, initial)
+
+
+def _windows(
+    cell: Cell,
+    params: Mapping[str, NDArray[Any]],
+    x: NDArray[Any],
+    loss_gradient: LossGradient,
+    window: int,
+    stride: int,
+    initial: Mapping[str, NDArray[Any]] | None,
+) -> Iterator[WindowGradients]:
+    steps = len(x)
     state = None if initial is None else dict(initial)
     # The states before the steps where windows begin.
     kept: dict[int, dict[str, NDArray[Any]] | None] = {0: state}
