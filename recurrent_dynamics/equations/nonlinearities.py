@@ -251,9 +251,12 @@ def softsign(x: Any) -> Any:
 
     Examples
     --------
-    >>> print(softsign(-1.0), softsign(3.0))
-    -0.5 0.75
+    >>> print(softsign(-1.0), softsign(3.0), softsign(np.inf))
+    -0.5 0.75 1.0
     """
+    x = maximum(
+        minimum(x, 1e30), -1e30
+    )  # infinity by infinity is no number; beyond 1e30 the quotient is 1 anyway
     return x / (1 + absolute(x))
 
 

@@ -12,7 +12,7 @@ from .memory import OPTIONS, PARALLEL, get, put
 from .microkernel import ROWS
 from .product import ONE, ZERO, edge_size, gemm, pack, packed_size, share
 from .tables import COLUMNS, FROM_STATE, HEADS, MATRIX, ROWS_, SOURCE, TARGET
-from .walks import ALL_STAGES, multiply, pack_matrices
+from .walks import ALL_STAGES, multiply
 
 BLOCK = 192  # rows that an outer product takes at once: both factors stay in cache
 
@@ -37,12 +37,11 @@ def inputs(build, X, W, bias, E, rows, n, g, parts, e, threads):
 
 
 @njit(**PARALLEL)
-def add_matrices(build, products, U, S, E, out, rows, k, e, threads):
+def add_matrices(build, products, packed, starts, S, E, out, rows, k, e, threads):
     """out[target] += M operand with the operands of S and E and no mean: the part of a tangent that moves U."""
-    packed, starts = pack_matrices(products, U, False)
-    edges = np.zeros(threads * edge_size(U), U.dtype)
+    edges = np.zeros(threads * edge_size(E), E.dtype)
     for i in prange(threads):
-        r0, r1, eo = share(rows, threads, i), share(rows, threads, i + 1), np.int64(i) * edge_size(U)
+        r0, r1, eo = share(rows, threads, i), share(rows, threads, i + 1), np.int64(i) * edge_size(E)
         multiply(products, ALL_STAGES, packed, starts, False, S, E, out, r0, r1 - r0, k, e, edges, eo)
 
 

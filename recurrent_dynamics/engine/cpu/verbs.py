@@ -64,11 +64,16 @@ def _sizes(tape: Tape) -> tuple[int, int, int, int]:
     return tape.steps, tape.batch, tape.layout.state_size, tape.layout.values_size
 
 
-def _common(tape: Tape) -> tuple[Any, ...]:
-    """The first arguments of every walk."""
-    steps, batch, k, e = _sizes(tape)
+def _packed(tape: Tape, matrices: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of U as the walks need them, and where each begins."""
+    return walks.pack_matrices(BUILT, tables.products(tape.layout), matrices, transposed)
+
+
+def _common(tape: Tape, transposed: bool) -> tuple[Any, ...]:
+    """The first arguments of every walk; those that go back need U transposed."""
     stages, products = tape.cell.schedule.stages, tables.products(tape.layout)
-    return equations(tape.cell), tape.layout.widths, steps, batch, k, e, stages, products
+    packed = _packed(tape, tape.matrices, transposed)
+    return (equations(tape.cell), tape.layout.widths, *_sizes(tape), stages, products, *packed)
 
 
 def threads_for(rows: int) -> int:
@@ -91,7 +96,7 @@ def forward(tape: Tape) -> None:
             parts_size(tape.layout), e, threads_for(rows),
         )  # fmt: skip
         walks.forward(
-            *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
+            *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
             threads_for(batch),
         )  # fmt: skip
@@ -157,8 +162,8 @@ def tangent(
             )  # fmt: skip
         if tape.matrices.size:
             hoisted.add_matrices(
-                BUILT, tables.products(tape.layout), move.matrices, tape.before.reshape(-1), tape.values.reshape(-1),
-                flat, rows, k, e, threads_for(rows),
+                BUILT, tables.products(tape.layout), *_packed(tape, move.matrices, False), tape.before.reshape(-1),
+                tape.values.reshape(-1), flat, rows, k, e, threads_for(rows),
             )  # fmt: skip
         _walk_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after, initial)
@@ -173,7 +178,7 @@ def _walk_tangent(
     initial: np.ndarray,
 ) -> None:
     walks.tangent(
-        *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
         tape.resets, threads_for(tape.batch),
     )  # fmt: skip
@@ -188,7 +193,7 @@ def _walk_adjoint(
     initial: np.ndarray,
 ) -> None:
     walks.adjoint(
-        *_common(tape), tape.matrices, tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        *_common(tape, True), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
         tape.lengths, tape.resets, threads_for(tape.batch),
     )  # fmt: skip
@@ -239,9 +244,9 @@ def second(
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     with POOL:
         walks.second(
-            *_common(tape), tape.matrices, moved.flat.matrices, tape.vectors, tape.constants, tape.values.reshape(-1),
-            tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1), moved.flat.vectors,
-            back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
+            *_common(tape, True), _packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
+            tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
+            moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
             after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
             threads_for(batch),
         )  # fmt: skip
@@ -256,9 +261,8 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     """Parameters packed once for `one_step`."""
     products = tables.products(layout)
     constants = np.array(list(cell.constants.values()), flat.bias.dtype)
-    W, matrices, starts = walks.pack_all(
-        BUILT, products, flat.W.reshape(-1), flat.matrices, layout.input_size, layout.input_rows
-    )
+    W = walks.pack_inputs(BUILT, flat.W.reshape(-1), layout.input_size, layout.input_rows)
+    matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
     sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, parts_size(layout))
     return (
         equations(cell), layout.widths, *sizes, cell.schedule.stages, products, W, flat.bias, matrices, starts,

@@ -20,9 +20,12 @@ from .tables import COLUMNS, FROM_STATE, HEADS, MATRIX, ROWS_, SOURCE, STAGE, TA
 ALL_STAGES = -1
 
 
-@njit(**OPTIONS)
-def pack_matrices(products, U, transposed):
-    """Blocks of U packed as right factors of `v U^T`, or transposed of `d U`; where each begins."""
+@njit(**SERIAL)
+def pack_matrices(build, products, U, transposed):
+    """Blocks of U packed as right factors of `v U^T`, or transposed of `d U`; where each begins.
+
+    Apart from the walks, because what they inline is compiled again for every cell.
+    """
     starts = np.zeros(products.shape[0] + 1, np.int64)
     for p in range(products.shape[0]):
         R, C = products[p, ROWS_], products[p, COLUMNS]
@@ -138,12 +141,12 @@ def _holds(lengths, t, b):
 
 @njit(**PARALLEL)
 def forward(
-    cell, sizes, steps, batch, k, e, stages, products, U, P, C, E, S, N, initial, lengths, resets, threads
-):
-    packed, starts = pack_matrices(products, U, False)
-    edges = np.zeros(threads * edge_size(U), U.dtype)
+    cell, sizes, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial, lengths, resets, threads
+):  # fmt: skip
+    """The walk forth; E arrives with the drives' part that needs no state."""
+    edges = np.zeros(threads * edge_size(E), E.dtype)
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
         for t in range(steps):
             first, rows = t * batch + b0, b1 - b0
             _enter(resets, initial, N, S, t, batch, b0, b1, k)
@@ -159,14 +162,13 @@ def forward(
 
 @njit(**PARALLEL)
 def adjoint(
-    cell, sizes, steps, batch, k, e, stages, products, U, P, C, E, S, dE, dS, dN, dP, d_initial,
+    cell, sizes, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP, d_initial,
     lengths, resets, threads,
 ):  # fmt: skip
     """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it."""
-    packed, starts = pack_matrices(products, U, True)
-    edges, v = np.zeros(threads * edge_size(U), U.dtype), P.size
+    edges, v = np.zeros(threads * edge_size(E), E.dtype), P.size
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
         for t in range(steps - 1, -1, -1):
             first, rows = t * batch + b0, b1 - b0
             for stage in range(stages, -1, -1):
@@ -187,14 +189,13 @@ def adjoint(
 
 @njit(**PARALLEL)
 def tangent(
-    cell, sizes, steps, batch, k, e, stages, products, U, P, C, E, S, tE, tS, tN, tP, t_initial,
+    cell, sizes, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP, t_initial,
     lengths, resets, threads,
 ):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
-    packed, starts = pack_matrices(products, U, False)
-    edges = np.zeros(threads * edge_size(U), U.dtype)
+    edges = np.zeros(threads * edge_size(E), E.dtype)
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
         for t in range(steps):
             first, rows = t * batch + b0, b1 - b0
             _enter(resets, t_initial, tN, tS, t, batch, b0, b1, k)
@@ -210,15 +211,13 @@ def tangent(
 
 @njit(**PARALLEL)
 def second(
-    cell, sizes, steps, batch, k, e, stages, products, U, tU, P, C, E, S, tE, tS, tP, dE, dN, uE, uS, uN, uP, u_initial,
-    lengths, resets, threads,
+    cell, sizes, steps, batch, k, e, stages, products, packed, starts, moved, P, C, E, S, tE, tS, tP, dE, dN,
+    uE, uS, uN, uP, u_initial, lengths, resets, threads,
 ):  # fmt: skip
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
-    packed, starts = pack_matrices(products, U, True)
-    moved, _ = pack_matrices(products, tU, True)
-    edges, v = np.zeros(threads * edge_size(U), U.dtype), P.size
+    edges, v = np.zeros(threads * edge_size(E), E.dtype), P.size
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(U)
+        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
         for t in range(steps - 1, -1, -1):
             first, rows = t * batch + b0, b1 - b0
             for stage in range(stages, -1, -1):
@@ -242,12 +241,11 @@ def second(
 
 
 @njit(**SERIAL)
-def pack_all(build, products, W, U, n, g):
-    """(W packed, matrices packed, where each of them begins) for `one_step`."""
+def pack_inputs(build, W, n, g):
+    """W (g, n) packed as the right factor of `x W^T`."""
     packed = np.empty(packed_size(n, g, W), W.dtype)
     pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
-    matrices, starts = pack_matrices(products, U, False)
-    return packed, matrices, starts
+    return packed
 
 
 @njit(**SERIAL)
