@@ -23,7 +23,6 @@ from .source import BatchSource, as_source
 from .tree import Tree, global_norm, map_leaves, named_leaves
 
 CHECKPOINT_SECONDS = 30.0
-MEMORY_BLOCK = 31 << 20
 
 
 class DivergenceError(FloatingPointError):
@@ -197,9 +196,6 @@ def fit(
     updater = _Updater(
         model, source, optimizer, as_schedule(learning_rate), clip_norm, clip_value, l2, generator
     )
-    # The C library (glibc) gives the arrays of an update back to the system and then faults every page in again, for a
-    # tenth of the time of an update. Having freed one block just below 32 MB it keeps what is freed.
-    np.empty(MEMORY_BLOCK, np.uint8)
     begun = saved_at = time.perf_counter()
     saved = state.update if resume else -1
     stopped_by = ""
