@@ -156,7 +156,7 @@ def make_reach() -> None:
     axes[1].set_title("Jacobian products of the LSTM", fontsize=10.5)
     gated = ("GRU", "LSTM")
     rd.plot.time_scales([measured[name].time_scales[0] for name in gated], labels=gated, ax=axes[2])
-    axes[2].set_title("Time scales that its units chose", fontsize=10.5)
+    axes[2].set_title("Time scales that the units chose", fontsize=10.5)
     fig.savefig(STATIC / "reach.png", dpi=160)
 
 
