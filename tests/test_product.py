@@ -10,22 +10,27 @@ from recurrent_dynamics.engine.cpu.microkernel import ROWS
 from recurrent_dynamics.engine.cpu.product import (
     edge_size,
     gemm,
+    new_index,
     pack,
+    pack_rows,
     packed_size,
     panel_width,
-    share,
     total,
 )
+from recurrent_dynamics.engine.cpu.team import share
 
 GUARD = 7.5  # around the arrays that are written
 
 
 @njit(error_model="numpy")
-def multiply(M, N, K, a, a_at, row_step, k_step, b, b_at, bk_step, n_step, c, c_at, ldc, start):
+def multiply(M, N, K, a, a_at, row_step, k_step, b, b_at, bk_step, n_step, c, c_at, ldc, start, index, parts):
     packed = np.full(start + packed_size(K, N, a) + 1, a.dtype.type(GUARD))
     edge = np.full(start + edge_size(a) + 1, a.dtype.type(GUARD))
     pack(b, b_at, bk_step, n_step, K, N, packed, start)
-    gemm(M, N, K, a, a_at, row_step, k_step, packed, start, c, c_at, ldc, edge, start)
+    for own in range(parts):
+        gemm(
+            M, N, K, a, a_at, row_step, k_step, packed, start, c, c_at, ldc, index, ROWS, edge, start, own, parts
+        )  # fmt: skip
     inside = start + packed_size(K, N, a), start + edge_size(a)
     return packed[inside[0]] == GUARD and edge[inside[1]] == GUARD
 
@@ -45,7 +50,11 @@ def sum_of(a, at, n):
     return total(a, at, n)
 
 
-def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, at=0):
+def rows_of(M):
+    return np.concatenate([np.arange(ROWS), np.arange(M)])
+
+
+def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, at=0, parts=1):
     """(what the engine leaves in C, what it should be), both with their surroundings."""
     real = lambda *shape: rng.standard_normal(shape).astype(dtype)
     a, b = (
@@ -64,7 +73,7 @@ def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, 
         (1, a.shape[1]) if a_transposed else (a.shape[1], 1),
         (1, b.shape[1]) if b_transposed else (b.shape[1], 1),
     ]
-    whole = multiply(M, N, K, flat(a), at, *steps[0], flat(b), at, *steps[1], came, at, c.shape[1], 3)
+    whole = multiply(M, N, K, flat(a), at, *steps[0], flat(b), at, *steps[1], came, at, c.shape[1], 3, rows_of(M), parts)
     assert whole, "written beyond the packed factor or the scratch"
     return came[at:].reshape(c.shape), wanted
 
@@ -98,18 +107,60 @@ def test_an_empty_sum_adds_nothing(dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parts_of_the_columns_make_up_the_whole(dtype, rng):
+    """Among them one or two rows of enough columns for several panels side by side."""
+    w = width(np.zeros(1, dtype))
+    for M in (1, 2, 3, ROWS + 1):
+        for N in (1, w, 5 * w, 9 * w + 3):
+            for parts in (1, 2, 3, 7):
+                agree(*product(rng, M, N, 11, dtype, parts=parts), 11)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_an_index_have_the_bits_of_all_rows_and_the_others_stay(dtype, rng):
+    M, N, K = 2 * ROWS + 5, 21, 13
+    a, b = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
+
+    def rows(index):
+        c = np.zeros((M, N), dtype)
+        index = np.concatenate([np.arange(ROWS), index]).astype(np.int64)
+        multiply(len(index) - ROWS, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, c.reshape(-1), 0, N, 0, index, 1)
+        return c
+
+    every = rows(np.arange(M))
+    for chosen in ([], [3], [1, 4, 5], list(range(0, M, 2)), list(range(M - 1, -1, -1))):
+        c = rows(np.array(chosen, np.int64))
+        others = np.setdiff1d(np.arange(M), chosen)
+        assert c[chosen].tobytes() == every[chosen].tobytes()
+        assert not c[others].any()
+
+
+@njit(error_model="numpy")
+def packed_both_ways(b, K, N):
+    one, other = np.zeros(packed_size(K, N, b), b.dtype), np.zeros(packed_size(K, N, b), b.dtype)
+    pack(b, 0, N, 1, K, N, one, 0)
+    pack_rows(b, 0, N, new_index(K), ROWS, K, N, other, 0)
+    return one, other
+
+
+def test_rows_are_packed_as_a_matrix_is(rng):
+    one, other = packed_both_ways(rng.standard_normal(7 * 45), 7, 45)
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype, rng):
     """What makes results the same for any number of threads."""
     K, N, M = 50, 21, 2 * ROWS + 3
     a, b = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
     c = np.zeros((M, N), dtype)
     flat = c.reshape(-1)
-    multiply(M, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, flat, 0, N, 0)
+    multiply(M, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, flat, 0, N, 0, rows_of(M), 1)
     for first in range(M):
         for rows in {1, 2, min(ROWS, M - first), M - first}:
             part = np.zeros(rows * N, dtype)
             if first + rows <= M:
-                multiply(rows, N, K, a.ravel(), first * K, K, 1, b.ravel(), 0, N, 1, part, 0, N, 0)
+                multiply(rows, N, K, a.ravel(), first * K, K, 1, b.ravel(), 0, N, 1, part, 0, N, 0, rows_of(rows), 1)
                 assert part.tobytes() == c[first : first + rows].tobytes()
 
 

@@ -9,6 +9,8 @@ import pytest
 from cell_checks import arguments, case, direction, group
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu.product import HALF
+from recurrent_dynamics.engine.cpu.verbs import _team
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 THREADS, BATCHES = (1, 2, 3, 7), (1, 2, 5, 17, 64)
@@ -61,6 +63,20 @@ def test_training_in_float32_gives_the_same_bits_for_any_number_of_threads(batch
     for threads in THREADS:
         set_threads(threads)
         came.append(as_bytes(walks(c, batch)[2]))
+    assert all(results == came[0] for results in came)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 9])
+@pytest.mark.parametrize("name", CELLS)
+def test_units_shared_by_threads_give_the_same_bits(name, batch, rng, set_threads):
+    """So large a U that threads share the units of a step where there are few instances."""
+    c = case(CELLS[name], rng, steps=3, batch=batch, inputs=5, hidden=150)
+    came = []
+    for threads in THREADS:
+        set_threads(threads)
+        run = c.run()
+        assert _team(run.tape)[0] == (threads > 1 and batch < HALF * threads)
+        came.append(as_bytes(everything(c, batch)))
     assert all(results == came[0] for results in came)
 
 

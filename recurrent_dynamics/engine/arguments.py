@@ -64,7 +64,7 @@ def input_of(
         raise ValueError(f"x must have shape (T, B, N), or (T, N) for one sequence; came {x.shape}")
     single = x.ndim == 2
     given = x.shape
-    x = np.array(x[:, None] if single else x, order="C")
+    x = x[:, None] if single else x
     if 0 in x.shape[:2]:
         raise ValueError(f"x must have at least one step and one sequence; came {given}")
     wanted = input_size
@@ -74,6 +74,18 @@ def input_of(
         why = "as params['W'] has columns" if "W" in layout.shapes else "as there is no params['W']"
         raise ValueError(f"x must have {wanted} entries a step, {why}; came shape {given}")
     return x, single, False, x.shape[1]
+
+
+def own_input(x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
+    """A finite copy of x (T, B, N), with zeros beyond the lengths."""
+    from .cpu.verbs import place
+
+    if ends.size:
+        x = np.where((np.arange(len(x))[:, None] < ends)[:, :, None], x, x.dtype.type(0))
+    own = np.empty(x.shape, x.dtype)
+    if not place(x, own, 0, fresh=True):
+        check.finite("x", x[:, 0] if single else x)
+    return own
 
 
 def state_row(name: str, given: Arrays | None, layout: Layout, batch: int, dtype: np.dtype) -> np.ndarray:
@@ -158,23 +170,35 @@ def cotangent(
     suffix: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """(before, after) that a walk back fills: zeros, and the cotangents given from outside added up in `after`."""
-    from .cpu.verbs import state_arrays
+    from .cpu.verbs import place, state_arrays
 
     tape = run.tape
     slots = {s.name: s for s in tape.layout.slots}
-    before, d = state_arrays(
-        tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0, zero=True
-    )
+    before, d = state_arrays(tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0)
+    first = True  # nothing has been written to d
 
-    def add(name: str, value: Any, s: Span, row: np.ndarray, within: np.ndarray | None = None) -> None:
-        shape = (*row.shape[:-1], s.width)
-        a = check.floating(name, value, tape.dtype, run_shape(run, shape), within)
-        row[..., s.offset : s.offset + s.width] += a.reshape(shape)
+    def add(name: str, value: Any, s: Span, within: np.ndarray | None = None) -> None:
+        nonlocal first
+        a = check.real(name, value, tape.dtype)
+        check.shape(name, a, run_shape(run, (*d.shape[:-1], s.width)))
+        if within is not None:
+            a = np.where(within, a, a.dtype.type(0))
+        if not place(a, d, s.offset, first):
+            check.finite(name, a)
+        first = False
 
     if output is not None:
-        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], d, run.within)
+        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], run.within)
     for slot, value in check.mapping(f"{prefix}states{suffix}", states, tuple(slots)).items():
-        add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot], d)
+        add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot])
+    if first:
+        d[...] = 0
+    if tape.resets.size:
+        before[...] = 0
+    else:
+        before[0] = 0
     for slot, value in check.mapping(f"{prefix}final{suffix}", final, tuple(slots)).items():
-        add(f"{prefix}final{suffix}[{slot!r}]", value, slots[slot], d[-1])
+        s, name = slots[slot], f"{prefix}final{suffix}[{slot!r}]"
+        a = check.floating(name, value, tape.dtype, run_shape(run, (tape.batch, s.width)))
+        d[-1, :, s.offset : s.offset + s.width] += a.reshape(tape.batch, s.width)
     return before, d

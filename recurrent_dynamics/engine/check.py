@@ -47,20 +47,26 @@ def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
     return a
 
 
+def shape(name: str, a: np.ndarray, wanted: tuple[int, ...]) -> None:
+    """Refuse an array of another shape."""
+    if a.shape != wanted:
+        raise ValueError(f"{name} must have shape {wanted}, came {a.shape}")
+
+
 def floating(
     name: str,
     a: Any,
     dtype: np.dtype | None = None,
-    shape: tuple[int, ...] | None = None,
+    wanted: tuple[int, ...] | None = None,
     within: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A finite array of floating-point numbers; of the dtype and shape if given.
+    """A finite array of floating-point numbers; of the dtype and the shape `wanted` if given.
 
     Where `within` is not true, what came is not looked at, and 0.
     """
     a = real(name, a, dtype)
-    if shape is not None and a.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, came {a.shape}")
+    if wanted is not None:
+        shape(name, a, wanted)
     return finite(name, a if within is None else np.where(within, a, a.dtype.type(0)))
 
 

@@ -26,7 +26,7 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     """
     from .cpu import hoisted
     from .cpu.rows import BUILT
-    from .cpu.verbs import POOL, threads_for
+    from .cpu.verbs import POOL, every_row, threads_for
 
     g, n = weights.shape
     x, weights, bias = _checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,)))
@@ -34,7 +34,7 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     out = np.empty((*x.shape[:2], g), x.dtype)
     with POOL:
         hoisted.inputs(
-            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), rows, n, g, g, g, threads_for(rows),
+            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), every_row(rows), n, g, g, g, threads_for(rows),
         )  # fmt: skip
     return out
 
@@ -50,20 +50,20 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     """
     from .cpu import hoisted
     from .cpu.rows import BUILT
-    from .cpu.tables import NO_PRODUCTS
-    from .cpu.verbs import POOL, threads_for
+    from .cpu.tables import input_product
+    from .cpu.verbs import POOL, every_row, threads_for
 
     g, n = weights.shape
     d_out, x, weights = _checked(
         d_out=(d_out, (*x.shape[:2], g)), x=(x, (*x.shape[:2], n)), weights=(weights, (g, n))
     )
     rows = x.shape[0] * x.shape[1]
-    d_x, d_weights, d_bias = np.zeros_like(x), np.zeros_like(weights), np.zeros(g, x.dtype)
+    d_x, d_weights, d_bias = np.empty_like(x), np.zeros_like(weights), np.zeros(g, x.dtype)
     none = np.empty(0, x.dtype)
     with POOL:
         hoisted.gradients(
-            BUILT, NO_PRODUCTS, d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
-            d_weights.reshape(-1), none, d_bias, rows, n, g, g, 0, g, threads_for(rows),
+            BUILT, input_product(n, g), d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
+            d_weights.reshape(-1), none, d_bias, every_row(rows), n, g, g, 0, g, True, threads_for(rows),
         )  # fmt: skip
     return d_x, d_weights, d_bias
 

@@ -14,6 +14,7 @@ from .arguments import (
     cotangent,
     input_of,
     new_tape,
+    own_input,
     refuse_not_finite,
     some_cotangent,
     state_row,
@@ -87,9 +88,7 @@ def forward(
     x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
     T = len(x)
     ends = check.lengths(lengths, T, batch)
-    if ends.size:
-        x = np.where((np.arange(T)[:, None] < ends)[:, :, None], x, dtype.type(0))
-    check.finite("x", x[:, 0] if single else x)
+    x = own_input(x, ends, single)
     if single and reset is not None and np.ndim(reset) == 1:
         reset = np.asarray(reset)[:, None]
     resets = check.resets(reset, T, batch, ends)
@@ -99,8 +98,7 @@ def forward(
     shared = write_signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
     from .cpu import verbs as cpu
 
-    cpu.forward(tape)
-    if check_finite and not check.is_finite(tape.after):
+    if not cpu.forward(tape) and check_finite and not check.is_finite(tape.after):
         refuse_not_finite(tape)
     return Run(tape, own, single, autonomous, shared)
 

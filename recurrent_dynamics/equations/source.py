@@ -3,10 +3,10 @@
 The function reads and writes flat arrays through `get` and `put`, at the offset of a row plus that of a variable:
 
     def forward(cell, stage, sizes, E, e, S, s, P, C, N, n):
-        w0 = sizes[0]
+        w0, a0, b0 = sizes[0], sizes[1], sizes[2]
         k0 = E.dtype.type(1.0)
         if stage == 1:
-            for j in range(w0):
+            for j in range(a0, b0):
                 values_f = get(E, e + w0 + j, 0)
                 ...
                 put(N, n + j, r0, 3)
@@ -85,7 +85,8 @@ def source(derivation: Derivation, verb: str) -> Source:
     for loop in derivation.loops(verb):
         body += _loop(loop, derivation, labels, printer, streams)
     head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
-    head += [f"    w{i} = sizes[{i}]" for i in range(len(labels))]
+    n = len(labels)  # sizes: all widths, then where the units begin that are to be computed, then where they end
+    head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
     head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
     return Source("\n".join(head + body) + "\n", tuple(streams))
 
@@ -113,7 +114,7 @@ def _loop(
     needed: set[sp.Symbol] = set()
     for e in [e for _, e in loop.program.statements] + list(loop.program.results):
         needed |= e.free_symbols
-    width = f"w{labels.index(loop.width)}"
+    label = labels.index(loop.width)
     inside = []
     before = [f"    if stage == {loop.stage}:"]
     for symbol, (array, variable) in loop.reads.items():
@@ -129,4 +130,4 @@ def _loop(
         where, stream = place(write.array, write.variable)
         old = f"get({where}, {stream}) + " if write.accumulate else ""
         inside.append(f"put({where}, {old}r{i}, {stream})")
-    return [*before, f"        for j in range({width}):", *(f"            {line}" for line in inside)]
+    return [*before, f"        for j in range(a{label}, b{label}):", *(f"            {line}" for line in inside)]

@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit, prange
 
 from .memory import OPTIONS, PARALLEL, get
-from .product import edge_size, gemm, pack, packed_size
+from .microkernel import ROWS
+from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size
 from .rows import row_jacobian
 from .tables import (
     COLUMNS,
@@ -24,31 +25,35 @@ from .tables import (
     D_OUT,
     D_STAGE,
     D_WIDTH,
-    FROM_STATE,
     HEADS,
     MATRIX,
+    OPERAND,
     ROWS_,
     SOURCE,
     STAGE,
+    STATE,
     TARGET,
 )  # fmt: skip
+from .team import units
 
 
 @njit(**PARALLEL)
 def jacobian(
-    cell, sizes, rows, k, e, stages, products, entries, spans, local_size, U, P, C, E, S,
+    cell, widths, rows, k, e, stages, products, entries, spans, local_size, U, P, C, E, S,
     J, lengths, steps, batch, threads,
 ):  # fmt: skip
     """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
     for i in prange(threads):
         local = np.empty(local_size, E.dtype)
         D = np.zeros((e, k), E.dtype)
-        widest = 0
+        sizes = units(widths, ZERO(), ONE())
+        widest, tallest = 0, 0
         for p in range(products.shape[0]):
-            widest = max(widest, products[p, COLUMNS])
-            if products[p, FROM_STATE]:
+            widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS_])
+            if products[p, OPERAND] == STATE:
                 _place(products, p, U, D)
         packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.zeros(edge_size(E), E.dtype)
+        index = new_index(tallest)
         for r in range(rows * i // threads, rows * (i + 1) // threads):
             J[r] = 0
             if lengths.size > 0 and steps[r] >= lengths[r % batch]:
@@ -59,8 +64,8 @@ def jacobian(
                 row_jacobian(cell, stage, sizes, E, r * e, S, r * k, P, C, local)
                 _combine(entries, stage, local, D, J[r])
                 for p in range(products.shape[0]):
-                    if products[p, STAGE] == stage and not products[p, FROM_STATE]:
-                        _product(products, p, spans, U, D, packed, edge)
+                    if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
+                        _product(products, p, spans, U, D, packed, edge, index)
 
 
 @njit(**OPTIONS)
@@ -96,7 +101,7 @@ def _combine(entries, stage, local, D, J):
 
 
 @njit(**OPTIONS)
-def _product(products, p, spans, U, D, packed, edge):
+def _product(products, p, spans, U, D, packed, edge, index):
     """D[target] = M D[operand]."""
     R, C, k = products[p, ROWS_], products[p, COLUMNS], D.shape[1]
     target, source = products[p, TARGET], products[p, SOURCE]
@@ -116,4 +121,7 @@ def _product(products, p, spans, U, D, packed, edge):
     for head in range(products[p, HEADS]):
         pack(flat, (source + head * C) * k, k, 1, C, k, packed, 0)
         at = products[p, MATRIX] + head * R * C
-        gemm(R, k, C, U, at, C, 1, packed, 0, flat, (target + head * R) * k, k, edge, 0)
+        gemm(
+            R, k, C, U, at, C, ONE(), packed, ZERO(), flat, (target + head * R) * k, k, index, ROWS, edge, ZERO(),
+            ZERO(), ONE(),
+        )  # fmt: skip

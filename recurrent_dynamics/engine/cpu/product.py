@@ -10,7 +10,19 @@ import numpy as np
 from numba import njit
 
 from .memory import OPTIONS, get, put
-from .microkernel import BYTES, ROWS, VECTORS, tile_full, tile_half, tile_one, tile_pair
+from .microkernel import (
+    BYTES,
+    ROWS,
+    VECTORS,
+    WIDE,
+    move_panel,
+    tile_full,
+    tile_half,
+    tile_one,
+    tile_one_wide,
+    tile_pair,
+    tile_pair_wide,
+)
 
 HALF = ROWS // 2
 
@@ -40,76 +52,117 @@ def packed_size(K, N, like):
 
 
 @njit(**OPTIONS)
-def pack(source, at, k_step, n_step, K, N, packed, start):
-    """packed[start:] = panels of the matrix source[at + k k_step + n n_step], the last one padded with zeros."""
+def _pack_row(source, at, n_step, m, packed, to):
+    """One row of a panel, padded with zeros."""
     w = panel_width(source)
-    for p in range((N + w - 1) // w):
-        m = min(w, N - p * w)
-        for k in range(K):
-            d, s = start + (p * K + k) * w, at + k * k_step + p * w * n_step
-            for n in range(m):
-                put(packed, d + n, get(source, s + n * n_step))
-            for n in range(m, w):
-                put(packed, d + n, source.dtype.type(0))
+    if n_step == 1 and m == w:
+        move_panel(source, at, packed, to)
+        return
+    for n in range(m):
+        put(packed, to + n, get(source, at + n * n_step))
+    for n in range(m, w):
+        put(packed, to + n, source.dtype.type(0))
 
 
 @njit(**OPTIONS)
-def _tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc):
+def pack(source, at, k_step, n_step, K, N, packed, start):
+    """packed[start:] = panels of the matrix source[at + k k_step + n n_step]."""
+    w = panel_width(source)
+    for p in range((N + w - 1) // w):
+        for k in range(K):
+            _pack_row(source, at + k * k_step + p * w * n_step, n_step, min(w, N - p * w), packed, start + (p * K + k) * w)
+
+
+@njit(**OPTIONS)
+def pack_rows(source, at, ld, index, first, K, N, packed, start):
+    """packed[start:] = panels of the matrix source[at + index[first + k] ld + n]."""
+    w = panel_width(source)
+    for k in range(K):
+        row = at + get(index, first + k) * ld
+        for p in range((N + w - 1) // w):
+            _pack_row(source, row + p * w, ONE(), min(w, N - p * w), packed, start + (p * K + k) * w)
+
+
+@njit(**OPTIONS)
+def _tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, ai, ci):
     """At most ROWS rows of one panel: a full tile, or the remainder in halves."""
     i = 0
     if M == ROWS:
-        tile_full(a, ao, row_step, k_step, packed, po, K, c, co, ldc)
+        tile_full(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai, ci)
         i = ROWS
     if i + HALF <= M:
-        tile_half(a, ao, row_step, k_step, packed, po, K, c, co, ldc)
+        tile_half(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai, ci)
         i = HALF
     while i + 2 <= M:
-        tile_pair(a, ao + i * row_step, row_step, k_step, packed, po, K, c, co + i * ldc, ldc)
+        tile_pair(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai + i, ci + i)
         i += 2
     if i < M:
-        tile_one(a, ao + i * row_step, row_step, k_step, packed, po, K, c, co + i * ldc, ldc)
+        tile_one(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai + i, ci + i)
 
 
 @njit(**OPTIONS)
-def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, edge, eo):
-    """C += A B with B packed at po; `edge` from eo on is scratch of ROWS panels' rows for the last, narrower panel.
+def _wide_tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at):
+    """Few rows of WIDE panels."""
+    i = 0
+    while i + 2 <= M:
+        tile_pair_wide(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, at + i, at + i)
+        i += 2
+    if i < M:
+        tile_one_wide(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, at + i, at + i)
 
-    One call of the tiles serves whole and narrow panels: what it inlines is most of the compile time.
+
+@njit(**OPTIONS)
+def new_index(n):
+    """For `gemm`: the numbers below ROWS, which it needs itself, and after them those below n, to be used or changed."""
+    index = np.empty(ROWS + n, np.int64)
+    for i in range(ROWS):
+        index[i] = i
+    for i in range(n):
+        index[ROWS + i] = i
+    return index
+
+
+@njit(**OPTIONS)
+def gemm(
+    M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at, edge, eo, own, parts
+):  # fmt: skip
+    """C += A B with B packed at po: M rows, those that `index` lists from `at` on, and the columns of one of the parts.
+
+    `edge` from eo on is scratch of ROWS panels' rows for the last, narrower panel. One call of the tiles serves whole
+    and narrow panels: what it inlines is most of the compile time.
     """
     if K == 0:
         return
     w = panel_width(a)
-    for p in range((N + w - 1) // w):
+    panels = (N + w - 1) // w
+    p, last = panels * own // parts, panels * (own + 1) // parts
+    while p < last:
+        if M < HALF and p + WIDE <= last and (p + WIDE) * w <= N:
+            _wide_tiles(M, K, a, ao, row_step, k_step, packed, po + p * K * w, c, co + p * w, ldc, index, at)
+            p += WIDE
+            continue
         m = min(w, N - p * w)
         for i in range(0, M, ROWS):
             rows = min(ROWS, M - i)
-            at = co + i * ldc + p * w
             if m < w:
                 for q in range(rows):
                     for n in range(m):
-                        put(edge, eo + q * w + n, get(c, at + q * ldc + n))
-            to, start, ld = (c, at, ldc) if m == w else (edge, eo, w)
-            _tiles(rows, K, a, ao + i * row_step, row_step, k_step, packed, po + p * K * w, to, start, ld)
+                        put(edge, eo + q * w + n, get(c, co + get(index, at + i + q) * ldc + p * w + n))
+            to, start, ld, ci = (c, co + p * w, ldc, at + i) if m == w else (edge, eo, w, ZERO())
+            _tiles(
+                rows, K, a, ao, row_step, k_step, packed, po + p * K * w, to, start, ld, index, at + i, ci
+            )  # fmt: skip
             if m < w:
                 for q in range(rows):
                     for n in range(m):
-                        put(c, at + q * ldc + n, get(edge, eo + q * w + n))
+                        put(c, co + get(index, at + i + q) * ldc + p * w + n, get(edge, eo + q * w + n))
+        p += 1
 
 
 @njit(**OPTIONS)
 def edge_size(like):
     """Entries of the scratch of `gemm`; it starts as zeros, as lanes that are never read are computed too."""
     return ROWS * panel_width(like)
-
-
-@njit(**OPTIONS)
-def share(n, parts, i):
-    """Where part i of n rows begins; whole tiles where there are enough of them."""
-    i = np.int64(i)  # the index of a parallel loop is unsigned
-    if n < 2 * ROWS * parts:
-        return n * i // parts
-    tiles = (n + ROWS - 1) // ROWS
-    return min(n, tiles * i // parts * ROWS)
 
 
 @njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True)

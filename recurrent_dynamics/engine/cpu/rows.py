@@ -115,7 +115,7 @@ def _numpy_namespace() -> dict[str, Any]:
     def put(array: np.ndarray, index: Any, value: Any, stream: int) -> None:
         array[index] = value
 
-    return {"get": get, "put": put, "range": lambda n: (np.arange(n),), **NONLINEARITIES}
+    return {"get": get, "put": put, "range": lambda first, end: (np.arange(first, end),), **NONLINEARITIES}
 
 
 def _declare(verb: str) -> Callable[..., None]:

@@ -11,10 +11,9 @@ from ...cells.layout import Layout
 from ...equations.pattern import pattern
 
 # Columns of the table of products, one row a product.
-STAGE, FROM_STATE, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX = range(8)
+STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX = range(8)
+VALUES, STATE, INPUT = range(3)  # in column OPERAND: the row in which it lies
 MEAN = -1  # in column MATRIX
-
-NO_PRODUCTS = np.empty((0, 8), np.int64)
 
 # Columns of the table of diagonals of the local Jacobian, one row a diagonal.
 D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(9)
@@ -24,14 +23,35 @@ LOW, HIGH = range(2)
 
 
 @lru_cache(maxsize=1024)
+def widths(layout: Layout) -> np.ndarray:
+    """The width of each label."""
+    return np.array(layout.widths, np.int64)
+
+
+@lru_cache(maxsize=1024)
 def products(layout: Layout) -> np.ndarray:
     """(products, 8): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
     rows = [
-        (p.stage, p.from_state, p.source.offset, p.columns, p.target.offset, p.rows, p.heads,
+        (p.stage, STATE if p.from_state else VALUES, p.source.offset, p.columns, p.target.offset, p.rows, p.heads,
          MEAN if p.parameter is None else p.offset)
         for p in layout.products
     ]  # fmt: skip
     return np.array(rows, np.int64).reshape(len(rows), 8)
+
+
+def input_product(columns: int, rows: int) -> np.ndarray:
+    """The table of one product: that of W with the input."""
+    return np.array([(0, INPUT, 0, columns, 0, rows, 1, 0)], np.int64)
+
+
+@lru_cache(maxsize=1024)
+def parameter_products(layout: Layout) -> np.ndarray:
+    """The products with parameters: that of W, where there is one, and those with blocks of U."""
+    own = products(layout)
+    own = own[own[:, MATRIX] != MEAN]
+    if layout.input_size and layout.input_rows:
+        own = np.concatenate([input_product(layout.input_size, layout.input_rows), own])
+    return own
 
 
 @lru_cache(maxsize=1024)

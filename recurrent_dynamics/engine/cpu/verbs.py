@@ -14,11 +14,16 @@ from ...cells import Cell
 from ...cells.layout import Layout
 from ..flatten import Flat, parts_size, zeros
 from ..run import Tape
-from . import hoisted, jacobian, tables, walks
+from . import copying, hoisted, jacobian, tables, walks
+from .memory import INTERPRETED
+from .microkernel import ROWS
+from .product import HALF
 from .rows import BUILT, Equations
 
 # Numba's portable threading layer must not be entered by two Python threads at once.
 POOL = threading.Lock()
+
+BYTES_A_PART = 1 << 16  # of matrices: as much as makes two threads that share the units of a step worth their waiting
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
 # half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128, 128). Having freed one block just below 32 MB,
@@ -55,13 +60,12 @@ def equations(cell: Cell) -> Equations:
 
 
 def state_arrays(
-    steps: int, batch: int, k: int, dtype: np.dtype, separate: bool, zero: bool = False
+    steps: int, batch: int, k: int, dtype: np.dtype, separate: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """(before, after): two views of one array one step apart, or with resets two arrays."""
-    make = np.zeros if zero else np.empty
     if separate:
-        return make((steps, batch, k), dtype), make((steps, batch, k), dtype)
-    both = make((steps + 1, batch, k), dtype)
+        return np.empty((steps, batch, k), dtype), np.empty((steps, batch, k), dtype)
+    both = np.empty((steps + 1, batch, k), dtype)
     return both[:-1], both[1:]
 
 
@@ -78,7 +82,7 @@ def _common(tape: Tape, transposed: bool) -> tuple[Any, ...]:
     """The first arguments of every walk; those that go back need U transposed."""
     stages, products = tape.cell.schedule.stages, tables.products(tape.layout)
     packed = _packed(tape, tape.matrices, transposed)
-    return (equations(tape.cell), tape.layout.widths, *_sizes(tape), stages, products, *packed)
+    return (equations(tape.cell), tables.widths(tape.layout), *_sizes(tape), stages, products, *packed)
 
 
 def threads_for(rows: int) -> int:
@@ -86,25 +90,77 @@ def threads_for(rows: int) -> int:
     return max(1, min(get_num_threads(), rows))
 
 
+def _team(tape: Tape) -> tuple[bool, int]:
+    """(whether threads share the units of a step rather than the batch, their number).
+
+    They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then each
+    thread reads its part of the matrices alone. Below that size waiting for each other costs more.
+    """
+    threads, ragged = get_num_threads(), tape.lengths.size > 0 or tape.resets.size > 0
+    parts = min(threads, tape.matrices.nbytes // BYTES_A_PART)
+    by_units = not ragged and not INTERPRETED and parts > 1 and tape.batch < HALF * threads
+    return by_units, parts if by_units else threads_for(tape.batch)
+
+
+@lru_cache(maxsize=8)
+def every_row(rows: int) -> np.ndarray:
+    """The index that lists all rows; see `product.new_index`."""
+    return np.concatenate([np.arange(ROWS), np.arange(rows)])
+
+
+def _active_rows(tape: Tape) -> np.ndarray:
+    """The index of the rows (step, instance) within the lengths of the sequences."""
+    if not tape.lengths.size:
+        return every_row(tape.steps * tape.batch)
+    active = np.flatnonzero(np.arange(tape.steps)[:, None] < tape.lengths)
+    return np.concatenate([np.arange(ROWS), active])
+
+
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
     """Values of all steps; zeros where steps are held, as those are not computed."""
     return (np.zeros if held else np.empty)(shape, dtype)
 
 
-def forward(tape: Tape) -> None:
-    """Fill `values`, `before` and `after` of a tape; before[0] (or `initial`, with resets) holds the initial state."""
-    steps, batch, _, e = _sizes(tape)
-    rows, n, g = steps * batch, tape.layout.input_size, tape.layout.input_rows
+def plain(a: np.ndarray) -> np.ndarray:
+    """C-contiguous and writeable: any other array would be another type to the compiler, and a second compilation."""
+    return a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C")
+
+
+def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
+    """Add (rows, width) to columns of (rows, row); `fresh`: write it, and zeros in the other columns.
+
+    Returns whether the array is surely finite.
+    """
+    width, row = a.shape[-1], out.shape[-1]
+    if not a.size:
+        if fresh:
+            out[...] = 0
+        return True
+    with POOL:
+        sums = copying.place(
+            BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads_for(a.size // width)
+        )
+    return bool(np.isfinite(sums).all())
+
+
+def forward(tape: Tape) -> bool:
+    """Fill `values`, `before` and `after` of a tape; before[0] (or `initial`, with resets) holds the initial state.
+
+    Returns whether all states are surely finite.
+    """
+    _, _, _, e = _sizes(tape)
+    n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
     with POOL:
         hoisted.inputs(
-            BUILT, tape.x.ravel(), tape.W.ravel(), tape.bias, tape.values.reshape(-1), rows, n, g,
-            parts_size(tape.layout), e, threads_for(rows),
+            BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias, tape.values.reshape(-1), index, n, g,
+            parts_size(tape.layout), e, threads_for(index.size),
         )  # fmt: skip
-        walks.forward(
+        sums = walks.forward(
             *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            threads_for(batch),
+            *_team(tape),
         )  # fmt: skip
+    return bool(np.isfinite(sums).all())
 
 
 def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray) -> Cotangents:
@@ -116,9 +172,15 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray) -> Cotangents:
     with POOL:
         _walk_adjoint(tape, values, before, after, vectors, initial)
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
-        x = np.zeros(tape.x.shape, tape.dtype)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, bias=True)
+        x = _new_input(tape)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, first=True)
     return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
+
+
+def _new_input(tape: Tape) -> np.ndarray:
+    """Memory for d_x: `_collect` writes the rows within the lengths, where the cell has a W."""
+    written = tape.layout.input_size and tape.layout.input_rows and not tape.lengths.size
+    return (np.empty if written else np.zeros)(tape.x.shape, tape.dtype)
 
 
 def _collect(
@@ -130,15 +192,18 @@ def _collect(
     x: np.ndarray,
     before: np.ndarray,
     values: np.ndarray,
-    bias: bool,
+    first: bool,
 ) -> None:
-    """The large products after a walk back: add what the cotangents of the values give by x and the parameters."""
+    """The large products after a walk back: what the cotangents of the values give by x and the parameters.
+
+    The `first` call writes `d_x` and adds to the bias, a further one adds to `d_x` and leaves the bias.
+    """
     _, _, k, e = _sizes(tape)
-    rows, n, g = tape.steps * tape.batch, tape.layout.input_size, tape.layout.input_rows
+    n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
     hoisted.gradients(
-        BUILT, tables.products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1), before.reshape(-1),
-        values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices, flat.bias if bias else flat.bias[:0],
-        rows, n if g else 0, g, parts_size(tape.layout), k, e, threads_for(rows),
+        BUILT, tables.parameter_products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1), before.reshape(-1),
+        values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices, flat.bias if first else flat.bias[:0],
+        index, n if g else 0, g, parts_size(tape.layout), k, e, first, threads_for(index.size),
     )  # fmt: skip
 
 
@@ -147,7 +212,8 @@ def tangent(
 ) -> Tangents:
     """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
     steps, batch, k, e = _sizes(tape)
-    rows, n, g = steps * batch, tape.layout.input_size, tape.layout.input_rows
+    n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
+    threads = threads_for(index.size)
     before, after = state_arrays(steps, batch, k, tape.dtype, tape.resets.size > 0)
     before[0] = initial
     values = new_values((steps, batch, e), tape.dtype, held=tape.lengths.size > 0)
@@ -158,17 +224,17 @@ def tangent(
     flat = values.reshape(-1)
     with POOL:
         hoisted.inputs(
-            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, flat, rows, n, g, parts_size(tape.layout), e,
-            threads_for(rows),
+            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, flat, index, n, g, parts_size(tape.layout), e,
+            threads,
         )  # fmt: skip
         if n and g:
             hoisted.inputs(
-                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, rows, n, g, 0, e, threads_for(rows)
+                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, index, n, g, 0, e, threads
             )  # fmt: skip
         if tape.matrices.size:
             hoisted.add_matrices(
                 BUILT, tables.products(tape.layout), *_packed(tape, move.matrices, False), tape.before.reshape(-1),
-                tape.values.reshape(-1), flat, rows, k, e, threads_for(rows),
+                tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
         _walk_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after, initial)
@@ -185,7 +251,7 @@ def _walk_tangent(
     walks.tangent(
         *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
-        tape.resets, threads_for(tape.batch),
+        tape.resets, *_team(tape),
     )  # fmt: skip
 
 
@@ -200,7 +266,7 @@ def _walk_adjoint(
     walks.adjoint(
         *_common(tape, True), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, threads_for(tape.batch),
+        tape.lengths, tape.resets, *_team(tape),
     )  # fmt: skip
 
 
@@ -253,12 +319,12 @@ def second(
             tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
             moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
             after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
-            threads_for(batch),
+            *_team(tape),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
-        x = np.zeros(tape.x.shape, tape.dtype)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, bias=True)
-        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, bias=False)
+        x = _new_input(tape)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, first=True)
+        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, first=False)
     return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
 
 
@@ -270,7 +336,7 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
     sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, parts_size(layout))
     return (
-        equations(cell), layout.widths, *sizes, cell.schedule.stages, products, W, flat.bias, matrices, starts,
+        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, matrices, starts,
         flat.vectors, constants,
     )  # fmt: skip
 
@@ -292,7 +358,7 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     J = np.empty((len(chosen) * batch, k, k), tape.dtype)
     with POOL:
         jacobian.jacobian(
-            equations(tape.cell), tape.layout.widths, len(J), k, e, tape.cell.schedule.stages,
+            equations(tape.cell), tables.widths(tape.layout), len(J), k, e, tape.cell.schedule.stages,
             tables.products(tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
             values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
             threads_for(len(J)),

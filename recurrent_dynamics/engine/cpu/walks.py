@@ -4,7 +4,11 @@ All arrays are flat. A row is one instance at one step: row i = t * batch + b. O
 E values, dE cotangents, tE tangents, uE tangents of the cotangents. Of width k (the state): S before the step and N
 after it, with the same prefixes; usually S and N are two views of one array that are one step apart, and what a step
 writes to N is what the next one reads from S. Where the state may be reset they are separate arrays, and `resets`
-(t, b) says where S is taken from the initial state. Threads own slices of the batch through all steps: no barrier.
+(t, b) says where S is taken from the initial state.
+
+A thread has instances b0 to b1 and of each the part `own` of `parts` of the units (see `team`). Row functions touch the
+units of their part only, products read all units and write their part of the columns: barriers stand around products.
+Instances that have ended (`lengths`) are left out of both; they and resets come with whole instances only.
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ import numpy as np
 from numba import njit, prange
 
 from .memory import OPTIONS, PARALLEL, SERIAL, get, put
-from .product import ONE, ZERO, edge_size, gemm, pack, packed_size, share, total
+from .microkernel import ROWS
+from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size, total
 from .rows import row_adjoint, row_forward, row_second, row_tangent
-from .tables import COLUMNS, FROM_STATE, HEADS, MATRIX, ROWS_, SOURCE, STAGE, TARGET
+from .tables import COLUMNS, HEADS, MATRIX, OPERAND, ROWS_, SOURCE, STAGE, STATE, TARGET
+from .team import assignment, barrier, new_counters, units
 
 ALL_STAGES = -1
 
@@ -46,29 +52,40 @@ def pack_matrices(build, products, U, transposed):
 
 
 @njit(**OPTIONS)
-def multiply(products, stage, packed, starts, means, S, E, out, first, rows, k, e, edge, eo):
-    """out[target] += M operand for the products of a stage, in `rows` rows from `first` on; operands in S and E."""
+def has_products(products, stage):
+    for p in range(products.shape[0]):
+        if products[p, STAGE] == stage:
+            return True
+    return False
+
+
+@njit(**OPTIONS)
+def multiply(
+    products, stage, packed, starts, means, S, E, out, first, count, k, e, index, at, edge, eo, own, parts
+):  # fmt: skip
+    """out[target] += M operand for the products of a stage; operands in S and E, in `count` rows that `index` lists."""
     for p in range(products.shape[0]):
         if stage == ALL_STAGES or products[p, STAGE] == stage:
             R, C, n = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
                 if means:
-                    _mean(E, first * e + products[p, SOURCE], out, target, rows, e, e, R)
+                    _mean(E, first * e + products[p, SOURCE], out, target, e, R, index, at, count, own, parts)
             else:
                 size = (starts[p + 1] - starts[p]) // n
-                v, ld = (S, k) if products[p, FROM_STATE] else (E, e)
+                v, ld = (S, k) if products[p, OPERAND] == STATE else (E, e)
                 source = first * ld + products[p, SOURCE]
                 for head in range(n):
-                    at = starts[p] + head * size
                     gemm(
-                        rows, R, C, v, source + head * C, ld, ONE(), packed,
-                        at, out, target + head * R, e, edge, eo,
+                        count, R, C, v, source + head * C, ld, ONE(), packed, starts[p] + head * size,
+                        out, target + head * R, e, index, at, edge, eo, own, parts,
                     )  # fmt: skip
 
 
 @njit(**OPTIONS)
-def multiply_transposed(products, stage, packed, starts, means, dT, dS, dE, first, rows, k, e, edge, eo):
+def multiply_transposed(
+    products, stage, packed, starts, means, dT, dS, dE, first, count, k, e, index, at, edge, eo, own, parts
+):  # fmt: skip
     """operand's cotangent += M^T dT[target]: in dS where the operand is the state, else in dE."""
     for p in range(products.shape[0] - 1, -1, -1):
         if products[p, STAGE] == stage:
@@ -76,25 +93,25 @@ def multiply_transposed(products, stage, packed, starts, means, dT, dS, dE, firs
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
                 if means:
-                    _mean(dT, target, dE, first * e + products[p, SOURCE], rows, e, e, R)
+                    _mean(dT, target, dE, first * e + products[p, SOURCE], e, R, index, at, count, own, parts)
             else:
                 size = (starts[p + 1] - starts[p]) // n
-                v, ld = (dS, k) if products[p, FROM_STATE] else (dE, e)
+                v, ld = (dS, k) if products[p, OPERAND] == STATE else (dE, e)
                 source = first * ld + products[p, SOURCE]
                 for head in range(n):
-                    at = starts[p] + head * size
                     gemm(
-                        rows, C, R, dT, target + head * R, e, ONE(), packed,
-                        at, v, source + head * C, ld, edge, eo,
+                        count, C, R, dT, target + head * R, e, ONE(), packed, starts[p] + head * size,
+                        v, source + head * C, ld, index, at, edge, eo, own, parts,
                     )  # fmt: skip
 
 
 @njit(**OPTIONS)
-def _mean(a, at, c, to, rows, lda, ldc, width):
-    for i in range(rows):
-        m = total(a, at + i * lda, width) / a.dtype.type(width)
-        for j in range(width):
-            put(c, to + i * ldc + j, get(c, to + i * ldc + j) + m)
+def _mean(a, at, c, to, e, width, index, first, count, own, parts):
+    for i in range(count):
+        row = get(index, first + i) * e
+        m = total(a, at + row, width) / a.dtype.type(width)
+        for j in range(width * own // parts, width * (own + 1) // parts):
+            put(c, to + row + j, get(c, to + row + j) + m)
 
 
 @njit(**OPTIONS)
@@ -134,109 +151,165 @@ def _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k):
 
 
 @njit(**OPTIONS)
-def _holds(lengths, t, b):
-    """Whether step t is beyond the end of sequence b."""
-    return lengths.size > 0 and t >= lengths[b]
+def _active(lengths, t, b0, b1, index, at):
+    """List the instances whose sequence has not ended before step t; their number."""
+    count = 0
+    for b in range(b0, b1):
+        if lengths.size == 0 or t < lengths[b]:
+            put(index, at + count, np.int64(b))
+            count += 1
+    return count
+
+
+@njit(**OPTIONS)
+def _hold(lengths, t, batch, b0, b1, S, N, k):
+    """The states of sequences that have ended."""
+    if lengths.size > 0:
+        for b in range(b0, b1):
+            if t >= lengths[b]:
+                _copy(S, (t * batch + b) * k, N, (t * batch + b) * k, k)
+
+
+@njit(**OPTIONS)
+def _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
+    """The adjoint of `_hold`; the values of such a step have no part in anything."""
+    if lengths.size > 0:
+        for b in range(b0, b1):
+            if t >= lengths[b]:
+                r = t * batch + b
+                _add(dN, r * k, dS, r * k, k)
+                dE[r * e : (r + 1) * e] = 0
 
 
 @njit(**PARALLEL)
 def forward(
-    cell, sizes, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial, lengths, resets, threads
+    cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial, lengths, resets,
+    by_units, threads,
 ):  # fmt: skip
-    """The walk forth; E arrives with the drives' part that needs no state."""
-    edges = np.zeros(threads * edge_size(E), E.dtype)
+    """The walk forth; E arrives with the drives' part that needs no state. Sums of the states, one a thread."""
+    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    sums = np.zeros(threads, E.dtype)
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
+        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+        sizes = units(widths, own, parts)
+        seen = E.dtype.type(0)
         for t in range(steps):
-            first, rows = t * batch + b0, b1 - b0
+            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             _enter(resets, initial, N, S, t, batch, b0, b1, k)
             for stage in range(stages + 1):
-                for b in range(b0, b1):
-                    r = t * batch + b
-                    if not _holds(lengths, t, b):
-                        row_forward(cell, stage, sizes, E, r * e, S, r * k, P, C, N, r * k)
-                    elif stage == stages:
-                        _copy(S, r * k, N, r * k, k)
-                multiply(products, stage, packed, starts, True, S, E, E, first, rows, k, e, edges, eo)
+                for q in range(count):
+                    r = first + get(indices, at + q)
+                    row_forward(cell, stage, sizes, E, r * e, S, r * k, P, C, N, r * k)
+                if has_products(products, stage):
+                    turn = barrier(counters, parts, turn)
+                    multiply(
+                        products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at, edges, eo,
+                        own, parts,
+                    )  # fmt: skip
+                    turn = barrier(counters, parts, turn)
+            _hold(lengths, t, batch, b0, b1, S, N, k)
+            if parts == 1:
+                seen += total(N, (first + b0) * k, (b1 - b0) * k)
+        turn = barrier(counters, parts, turn)
+        if parts > 1:
+            seen = total(N, ZERO(), steps * batch * k)
+        sums[i] = seen
+    return sums
 
 
 @njit(**PARALLEL)
 def adjoint(
-    cell, sizes, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP, d_initial,
-    lengths, resets, threads,
+    cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP, d_initial,
+    lengths, resets, by_units, threads,
 ):  # fmt: skip
     """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it."""
-    edges, v = np.zeros(threads * edge_size(E), E.dtype), P.size
+    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    v = P.size
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
+        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+        sizes = units(widths, own, parts)
         for t in range(steps - 1, -1, -1):
-            first, rows = t * batch + b0, b1 - b0
+            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             for stage in range(stages, -1, -1):
-                multiply_transposed(
-                    products, stage, packed, starts, True, dE, dS, dE, first, rows, k, e, edges, eo
-                )
-                for b in range(b0, b1):
-                    r = t * batch + b
-                    if not _holds(lengths, t, b):
-                        row_adjoint(
-                            cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v
-                        )
-                    elif stage == stages:
-                        _add(dN, r * k, dS, r * k, k)
-                        dE[r * e : (r + 1) * e] = 0
+                if has_products(products, stage):
+                    turn = barrier(counters, parts, turn)
+                    multiply_transposed(
+                        products, stage, packed, starts, True, dE, dS, dE, first, count, k, e, indices, at, edges, eo,
+                        own, parts,
+                    )  # fmt: skip
+                    turn = barrier(counters, parts, turn)
+                for q in range(count):
+                    b = get(indices, at + q)
+                    r = first + b
+                    row_adjoint(cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v)
+            _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
             _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
 
 
 @njit(**PARALLEL)
 def tangent(
-    cell, sizes, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP, t_initial,
-    lengths, resets, threads,
+    cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP, t_initial,
+    lengths, resets, by_units, threads,
 ):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
-    edges = np.zeros(threads * edge_size(E), E.dtype)
+    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
+        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+        sizes = units(widths, own, parts)
         for t in range(steps):
-            first, rows = t * batch + b0, b1 - b0
+            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             _enter(resets, t_initial, tN, tS, t, batch, b0, b1, k)
             for stage in range(stages + 1):
-                for b in range(b0, b1):
-                    r = t * batch + b
-                    if not _holds(lengths, t, b):
-                        row_tangent(cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP, tN, r * k)
-                    elif stage == stages:
-                        _copy(tS, r * k, tN, r * k, k)
-                multiply(products, stage, packed, starts, True, tS, tE, tE, first, rows, k, e, edges, eo)
+                for q in range(count):
+                    r = first + get(indices, at + q)
+                    row_tangent(cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP, tN, r * k)
+                if has_products(products, stage):
+                    turn = barrier(counters, parts, turn)
+                    multiply(
+                        products, stage, packed, starts, True, tS, tE, tE, first, count, k, e, indices, at, edges, eo,
+                        own, parts,
+                    )  # fmt: skip
+                    turn = barrier(counters, parts, turn)
+            _hold(lengths, t, batch, b0, b1, tS, tN, k)
 
 
 @njit(**PARALLEL)
 def second(
-    cell, sizes, steps, batch, k, e, stages, products, packed, starts, moved, P, C, E, S, tE, tS, tP, dE, dN,
-    uE, uS, uN, uP, u_initial, lengths, resets, threads,
+    cell, widths, steps, batch, k, e, stages, products, packed, starts, moved, P, C, E, S, tE, tS, tP, dE, dN,
+    uE, uS, uN, uP, u_initial, lengths, resets, by_units, threads,
 ):  # fmt: skip
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
-    edges, v = np.zeros(threads * edge_size(E), E.dtype), P.size
+    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    v = P.size
     for i in prange(threads):
-        b0, b1, eo = share(batch, threads, i), share(batch, threads, i + 1), np.int64(i) * edge_size(E)
+        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+        sizes = units(widths, own, parts)
         for t in range(steps - 1, -1, -1):
-            first, rows = t * batch + b0, b1 - b0
+            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             for stage in range(stages, -1, -1):
-                multiply_transposed(
-                    products, stage, packed, starts, True, uE, uS, uE, first, rows, k, e, edges, eo
-                )
-                multiply_transposed(
-                    products, stage, moved, starts, False, dE, uS, uE, first, rows, k, e, edges, eo
-                )
-                for b in range(b0, b1):
-                    r = t * batch + b
-                    if not _holds(lengths, t, b):
-                        row_second(
-                            cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP,
-                            dE, dN, r * k, uN, uE, uS, r * k, uP, b * v,
-                        )  # fmt: skip
-                    elif stage == stages:
-                        _add(uN, r * k, uS, r * k, k)
-                        uE[r * e : (r + 1) * e] = 0
+                if has_products(products, stage):
+                    turn = barrier(counters, parts, turn)
+                    multiply_transposed(
+                        products, stage, packed, starts, True, uE, uS, uE, first, count, k, e, indices, at, edges, eo,
+                        own, parts,
+                    )  # fmt: skip
+                    multiply_transposed(
+                        products, stage, moved, starts, False, dE, uS, uE, first, count, k, e, indices, at, edges, eo,
+                        own, parts,
+                    )  # fmt: skip
+                    turn = barrier(counters, parts, turn)
+                for q in range(count):
+                    b = get(indices, at + q)
+                    r = first + b
+                    row_second(
+                        cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP,
+                        dE, dN, r * k, uN, uE, uS, r * k, uP, b * v,
+                    )  # fmt: skip
+            _release(lengths, t, batch, b0, b1, uN, uS, uE, k, e)
             _leave(resets, uS, uN, u_initial, t, batch, b0, b1, k)
 
 
@@ -250,15 +323,20 @@ def pack_inputs(build, W, n, g):
 
 @njit(**SERIAL)
 def one_step(
-    cell, sizes, k, e, n, g, parts, stages, products, W, bias, packed, starts, P, C, X, E, S, N, batch
+    cell, widths, k, e, n, g, parts, stages, products, W, bias, packed, starts, P, C, X, E, S, N, batch
 ):
     """`forward` for one step on one thread, with everything packed before."""
-    edge = np.zeros(edge_size(E), E.dtype)
+    edge, index, sizes, all_of_it = np.zeros(edge_size(E), E.dtype), new_index(batch), units(widths, ZERO(), ONE()), ONE()
     for b in range(batch):
         for j in range(parts):
             put(E, b * e + j, get(bias, j))
-    gemm(batch, g, n, X, ZERO(), n, ONE(), W, ZERO(), E, ZERO(), e, edge, ZERO())
+    gemm(
+        batch, g, n, X, ZERO(), n, ONE(), W, ZERO(), E, ZERO(), e, index, ROWS, edge, ZERO(), ZERO(), all_of_it
+    )  # fmt: skip
     for stage in range(stages + 1):
         for b in range(batch):
             row_forward(cell, stage, sizes, E, b * e, S, b * k, P, C, N, b * k)
-        multiply(products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, edge, ZERO())
+        multiply(
+            products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, index, ROWS, edge, ZERO(), ZERO(),
+            all_of_it,
+        )  # fmt: skip

@@ -1,0 +1,178 @@
+"""How the threads of a walk share its work: the batch in slices, or, where that is too small, the units of every step.
+
+Threads with slices of the batch never wait for each other. Threads that share the units of one step wait twice a stage,
+at a barrier in memory that they watch (0.2 microseconds). They can do so only if all of them run at once, which no
+threading layer promises: so they first meet, and if they do not, one of them does all the work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .memory import INTERPRETED, OPTIONS, element_pointer
+from .microkernel import ROWS
+
+LINE = 16  # integers, so that two counters do not share a line of the cache or its neighbour
+COUNT, DECISION, TURN = 0, LINE, 2 * LINE
+CLOSED = 1 << 32
+PATIENCE = 5_000  # looks at the counter before a meeting is given up: some 200 microseconds
+ALONE, TOGETHER = 1, 2
+
+_X86 = llvm.get_default_triple().partition("-")[0] in ("x86_64", "i686")
+try:
+    ctypes.CDLL(None).sched_yield
+    _YIELD: str | None = "sched_yield"
+except (TypeError, OSError, AttributeError):  # no POSIX
+    _YIELD = None
+
+if INTERPRETED:
+
+    def fetch_add(counters: np.ndarray, at: int, n: int) -> int:
+        old = int(counters[at])
+        counters[at] += n
+        return old
+
+    def look(counters: np.ndarray, at: int) -> int:
+        return int(counters[at])
+
+    def relax(yielding: bool) -> None:
+        return None
+
+else:
+
+    @intrinsic
+    def fetch_add(typingctx, counters, at, n):
+        """counters[at] += n in one instruction; what it was before."""
+
+        def codegen(context, builder, signature, arguments):
+            counters, at, n = arguments
+            pointer = element_pointer(context, builder, signature.args[0], counters, at)
+            return builder.atomic_rmw("add", pointer, n, "seq_cst")
+
+        return types.int64(counters, types.intp, types.int64), codegen
+
+    @intrinsic
+    def look(typingctx, counters, at):
+        """counters[at] as the other threads left it, with all that they wrote before."""
+
+        def codegen(context, builder, signature, arguments):
+            pointer = element_pointer(context, builder, signature.args[0], *arguments)
+            return builder.load_atomic(pointer, "acquire", 8)
+
+        return types.int64(counters, types.intp), codegen
+
+    @intrinsic
+    def relax(typingctx, yielding):
+        """A moment for the other threads of this core; if yielding, for other processes too."""
+
+        def codegen(context, builder, signature, arguments):
+            if _X86:
+                pause = ir.FunctionType(ir.VoidType(), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
+            if _YIELD:
+                with builder.if_then(arguments[0]):
+                    kind = ir.FunctionType(ir.IntType(32), [])
+                    builder.call(cgutils.get_or_insert_function(builder.module, kind, _YIELD), [])
+            return context.get_dummy_value()
+
+        return types.void(types.boolean), codegen
+
+
+@njit(**OPTIONS)
+def _wait(counters, at, wanted):
+    """Until counters[at] is at least as large."""
+    n = 0
+    while look(counters, at) < wanted:
+        n += 1
+        relax(n > PATIENCE)
+
+
+@njit(**OPTIONS)
+def _meet(counters, threads):
+    """This thread's number among all `threads`; -1 if they do not run at once and another does the work."""
+    own = fetch_add(counters, COUNT, 1)
+    if own >= CLOSED:
+        return np.int64(-1), np.int64(1)
+    if own == 0:
+        n = 0
+        while look(counters, COUNT) < threads and n < PATIENCE:
+            n += 1
+            relax(False)
+        together = fetch_add(counters, COUNT, CLOSED) == threads
+        fetch_add(counters, DECISION, TOGETHER if together else ALONE)
+    else:
+        _wait(counters, DECISION, ALONE)
+    if look(counters, DECISION) == TOGETHER:
+        return own, np.int64(threads)
+    return (own, np.int64(1)) if own == 0 else (np.int64(-1), np.int64(1))
+
+
+@njit(**OPTIONS)
+def barrier(counters, parts, turn):
+    """Wait for all parts; the number of the next turn."""
+    if parts > 1:
+        fetch_add(counters, TURN, 1)
+        _wait(counters, TURN, (turn + 1) * parts)
+    return turn + 1
+
+
+@njit(**OPTIONS)
+def new_counters():
+    return np.zeros(3 * LINE, np.int64)
+
+
+@njit(**OPTIONS)
+def share(n, parts, i):
+    """Where part i of n rows begins; whole tiles where there are enough of them."""
+    i = np.int64(i)  # the index of a parallel loop is unsigned
+    if n < 2 * ROWS * parts:
+        return n * i // parts
+    tiles = (n + ROWS - 1) // ROWS
+    return min(n, tiles * i // parts * ROWS)
+
+
+@njit(**OPTIONS)
+def _slice(batch, lengths, threads, i):
+    """Where slice i of the batch begins; with lengths, so that all have about the same number of steps to do."""
+    if lengths.size == 0:
+        return share(batch, threads, i)
+    total, done = lengths.sum(), 0
+    for b in range(batch):
+        if done * threads >= total * i:
+            return np.int64(b)
+        done += lengths[b]
+    return np.int64(batch)
+
+
+@njit(**OPTIONS)
+def assignment(counters, by_units, batch, lengths, threads, i):
+    """What thread i does: instances b0 to b1, of each the units of part `own` of `parts`."""
+    i, b0, b1 = np.int64(i), np.int64(0), np.int64(batch)  # the index of a parallel loop is unsigned
+    if not by_units:
+        b0 = _slice(batch, lengths, threads, i)
+        if i + 1 < threads:
+            b1 = _slice(batch, lengths, threads, i + 1)
+        return b0, b1, np.int64(0), np.int64(1)
+    own, parts = _meet(counters, threads)
+    if own < 0:
+        own, b1 = np.int64(0), np.int64(0)
+    return b0, b1, own, parts
+
+
+@njit(**OPTIONS)
+def units(widths, own, parts):
+    """For the row functions: the width of each label, then the first and the end of the units of a part."""
+    n = widths.size
+    sizes = np.empty(3 * n, np.int64)
+    for i in range(n):
+        sizes[i] = widths[i]
+        sizes[n + i], sizes[2 * n + i] = widths[i] * own // parts, widths[i] * (own + 1) // parts
+    return sizes
