@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 import numpy as np
 
 from ..cells.cell import Cell
 from . import check
 from .flatten import flatten
+
+
+class State(dict[str, np.ndarray]):
+    """The state of a stepper: slot -> (B, width), views of the rows (B, k) that its compiled step reads and writes."""
+
+    def __init__(self, owner: Stepper, rows: np.ndarray) -> None:
+        super().__init__((name, rows[:, start:end]) for name, start, end in owner.spans)
+        self.owner, self.rows, self.flat = owner, rows, rows.reshape(-1)
 
 
 class Stepper:
@@ -31,56 +40,110 @@ class Stepper:
                 f"cell {cell.name!r} reads the input itself, so params['W'] must have {raw.width} columns; "
                 f"came {n}"
             )
-        self._cpu = cpu
+        self.spans = tuple((s.name, s.offset, s.offset + s.width) for s in self._layout.slots)
+        self._inputs = self._layout.input_size if raw is None else raw.width
+        self._one_step = cpu.one_step
         self._packed = cpu.pack(cell, self._layout, flatten(self._layout, own, self.dtype))
 
     def zeros(self, batch_size: int = 1) -> dict[str, np.ndarray]:
-        """The zero state, slot -> (B, width)."""
+        """The zero state, slot -> (B, width); a buffer for `out` too."""
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"batch_size must be an integer of at least 1, came {batch_size!r}")
-        return {s.name: np.zeros((batch_size, s.width), self.dtype) for s in self._layout.slots}
+        return State(self, np.zeros((batch_size, self._layout.state_size), self.dtype))
 
-    def __call__(self, x: np.ndarray | None, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The state after one step; x (B, N) or (N,), None without input; state slot -> (B, width)."""
-        layout, raw = self._layout, self._raw_input
-        before = self._rows(state)
-        batch = len(before)
-        inputs = np.zeros((batch, layout.input_size if raw is None else raw.width), self.dtype)
-        if x is not None:
-            x = np.atleast_2d(check.floating("x", x, self.dtype))
-            if x.shape != inputs.shape:
-                raise ValueError(f"x must have shape {inputs.shape}, came {x.shape}")
-            inputs[...] = x
-        elif raw is not None:
-            raise ValueError(f"cell {self.cell.name!r} reads the input itself, so x must be given; came None")
-        values = np.empty((batch, layout.values_size), self.dtype)
+    def __call__(
+        self,
+        x: np.ndarray | None,
+        state: Mapping[str, np.ndarray],
+        out: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The state after one step.
+
+        Parameters
+        ----------
+        x : ndarray (B, N) or (N,)
+            The input; None without input.
+        state : mapping of ndarray (B, width) or (width,)
+            The state before, by slot. What `zeros` or a step returned is taken as it is; other arrays are copied.
+        out : state, optional
+            Where to write the state after: what `zeros` or a step of this stepper returned, for as many sequences,
+            and another one than `state`. A new one by default.
+
+        Returns
+        -------
+        mapping of ndarray (B, width)
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what was expected and what came.
+        FloatingPointError
+            The state became NaN or infinite.
+        """
+        before = state if type(state) is State and state.owner is self else self._state(state)
+        batch = len(before.rows)
+        x = self._input(x, batch)
+        if out is None:
+            out = State(self, np.empty_like(before.rows))
+        elif type(out) is not State or out.owner is not self or len(out.rows) != batch or out is state:
+            raise ValueError(
+                f"out must be another state than the one before, of {batch} sequences, as zeros({batch}) of this stepper "
+                "makes it"
+            )
+        values = np.empty(batch * self._layout.values_size, self.dtype)
+        raw = self._raw_input
         if raw is not None:
-            values[:, raw.offset : raw.offset + raw.width] = inputs
-        after = np.empty_like(before)
-        self._cpu.one_step(self._packed, inputs, values, before, after)
-        return {s.name: after[:, s.offset : s.offset + s.width] for s in layout.slots}
+            values.reshape(batch, -1)[:, raw.offset : raw.offset + raw.width] = x
+        if not isfinite(self._one_step(self._packed, x.reshape(-1), values, before.flat, out.flat, batch)):
+            self._refuse(x, before, out)
+        return out
 
-    def _rows(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The state as (B, k)."""
-        slots = self._layout.slots
-        names = tuple(s.name for s in slots)
+    def _input(self, x: np.ndarray | None, batch: int) -> np.ndarray:
+        """(B, N) as compiled code takes it; whether it is finite shows later."""
+        shape = (batch, self._inputs)
+        if x is None:
+            if self._raw_input is not None:
+                raise ValueError(
+                    f"cell {self.cell.name!r} reads the input itself, so x must be given; came None"
+                )
+            return np.zeros(shape, self.dtype)
+        if type(x) is not np.ndarray or x.dtype != self.dtype:
+            x = check.real("x", x, self.dtype)
+        if x.ndim < 2:
+            x = np.atleast_2d(x)
+        check.shape("x", x, shape)
+        return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
+
+    def _refuse(self, x: np.ndarray, before: State, after: State) -> None:
+        """Raise for the first of input, state before and state after that is not finite."""
+        check.finite("x", x)
+        for name, a in before.items():
+            check.finite(f"state[{name!r}]", a)
+        for name, a in after.items():
+            if not check.is_finite(a):
+                b, j = (int(i) for i in np.argwhere(~np.isfinite(a))[0])
+                raise FloatingPointError(f"the state became {a[b, j]}: slot {name!r} of sequence {b}, unit {j}")
+
+    def _state(self, state: Mapping[str, np.ndarray]) -> State:
+        """A copy of the arrays of a mapping."""
+        names = tuple(name for name, _, _ in self.spans)
         given = check.mapping("state", state, names)
         arrays: list[np.ndarray] = []
-        for s in slots:
-            if s.name not in given:
+        for name, start, end in self.spans:
+            if name not in given:
                 raise ValueError(f"state must have {', '.join(names)}; came {', '.join(given) or 'none'}")
-            a = np.atleast_2d(check.floating(f"state[{s.name!r}]", given[s.name], self.dtype))
-            wanted = (len(arrays[0]) if arrays else max(len(a), 1), s.width)
+            a = np.atleast_2d(check.floating(f"state[{name!r}]", given[name], self.dtype))
+            wanted = (len(arrays[0]) if arrays else max(len(a), 1), end - start)
             if a.shape != wanted:
-                raise ValueError(
-                    f"state[{s.name!r}] must have shape {wanted}, came {np.shape(given[s.name])}"
-                )
+                raise ValueError(f"state[{name!r}] must have shape {wanted}, came {np.shape(given[name])}")
             arrays.append(a)
-        return np.concatenate(arrays, axis=1)
+        return State(self, np.concatenate(arrays, axis=1))
 
 
 def stepper(cell: Cell, params: Mapping[str, np.ndarray]) -> Stepper:
     """A function that makes one step at a time: parameters are checked and packed once.
+
+    With two states that take turns as `state` and `out` a step allocates next to nothing.
 
     Examples
     --------

@@ -43,6 +43,7 @@ def jacobian(
     J, lengths, steps, batch, threads,
 ):  # fmt: skip
     """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
+    some_rows_are_zero = _state_rows(entries) < k
     for i in prange(threads):
         local = np.empty(local_size, E.dtype)
         D = np.zeros((e, k), E.dtype)
@@ -55,8 +56,10 @@ def jacobian(
         packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.zeros(edge_size(E), E.dtype)
         index = new_index(tallest)
         for r in range(rows * i // threads, rows * (i + 1) // threads):
-            J[r] = 0
+            if some_rows_are_zero:
+                J[r] = 0
             if lengths.size > 0 and steps[r] >= lengths[r % batch]:
+                J[r] = 0
                 for j in range(k):
                     J[r, j, j] = 1
                 continue
@@ -81,23 +84,39 @@ def _place(products, p, U, D):
 
 @njit(**OPTIONS)
 def _combine(entries, stage, local, D, J):
-    """The targets of a stage: sum over what they depend on of diagonal times derivative; J arrives as zero."""
+    """The targets of a stage: sum over what they depend on of diagonal times derivative.
+
+    Row by row, so that each is written to memory once: J is larger than the caches.
+    """
+    first = 0
+    while first < entries.shape[0]:
+        end = first + 1
+        while end < entries.shape[0] and (entries[end, : D_OUT + 1] == entries[first, : D_OUT + 1]).all():
+            end += 1
+        if entries[first, D_STAGE] == stage:
+            out = J if entries[first, D_NEW] else D
+            for j in range(entries[first, D_WIDTH]):
+                row = out[entries[first, D_OUT] + j]
+                row[:] = 0
+                for m in range(first, end):
+                    x = get(local, entries[m, D_AT] + j)
+                    if entries[m, D_FROM_STATE]:
+                        row[entries[m, D_IN] + j] += x
+                    else:
+                        source = D[entries[m, D_IN] + j]
+                        for c in range(entries[m, D_LOW], entries[m, D_HIGH]):
+                            row[c] += x * source[c]
+        first = end
+
+
+@njit(**OPTIONS)
+def _state_rows(entries):
+    """How many rows of the new state depend on anything."""
+    n = 0
     for m in range(entries.shape[0]):
-        if entries[m, D_STAGE] == stage and not entries[m, D_NEW]:
-            D[entries[m, D_OUT] : entries[m, D_OUT] + entries[m, D_WIDTH]] = 0
-    for m in range(entries.shape[0]):
-        if entries[m, D_STAGE] == stage:
-            out = J if entries[m, D_NEW] else D
-            low, high = entries[m, D_LOW], entries[m, D_HIGH]
-            for j in range(entries[m, D_WIDTH]):
-                x = get(local, entries[m, D_AT] + j)
-                row = out[entries[m, D_OUT] + j]
-                if entries[m, D_FROM_STATE]:
-                    row[entries[m, D_IN] + j] += x
-                else:
-                    source = D[entries[m, D_IN] + j]
-                    for c in range(low, high):
-                        row[c] += x * source[c]
+        if entries[m, D_NEW] and (m == 0 or (entries[m, : D_OUT + 1] != entries[m - 1, : D_OUT + 1]).any()):
+            n += entries[m, D_WIDTH]
+    return n
 
 
 @njit(**OPTIONS)

@@ -96,4 +96,5 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
                     used = inner[inner[:, HIGH] > inner[:, LOW]]
                     low, high = (used[:, LOW].min(), used[:, HIGH].max()) if len(used) else (0, 0)
                 cover(p.target.offset, p.target.width, low, high)
+    rows.sort()  # those of one target side by side
     return np.array(rows, np.int64).reshape(len(rows), 9), spans, at

@@ -342,12 +342,15 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
 
 
 def one_step(
-    packed: tuple[Any, ...], x: np.ndarray, values: np.ndarray, before: np.ndarray, after: np.ndarray
-) -> None:
-    """One step on one thread: x (B, N), values (B, e), before and after (B, k)."""
-    walks.one_step(
-        *packed, x.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), len(before)
-    )
+    packed: tuple[Any, ...],
+    x: np.ndarray,
+    values: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    batch: int,
+) -> float:
+    """One step on one thread, all arrays flat: x (B, N), values (B, e), before and after (B, k). Sum of x and after."""
+    return walks.one_step(*packed, x, values, before, after, batch)
 
 
 def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:

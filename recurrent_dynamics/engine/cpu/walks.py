@@ -325,7 +325,7 @@ def pack_inputs(build, W, n, g):
 def one_step(
     cell, widths, k, e, n, g, parts, stages, products, W, bias, packed, starts, P, C, X, E, S, N, batch
 ):
-    """`forward` for one step on one thread, with everything packed before."""
+    """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
     edge, index, sizes, all_of_it = np.zeros(edge_size(E), E.dtype), new_index(batch), units(widths, ZERO(), ONE()), ONE()
     for b in range(batch):
         for j in range(parts):
@@ -340,3 +340,4 @@ def one_step(
             products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, index, ROWS, edge, ZERO(), ZERO(),
             all_of_it,
         )  # fmt: skip
+    return total(X, ZERO(), batch * n) + total(N, ZERO(), batch * k)
