@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
+from ..checks import integer
 from ..engine import backward, forward
 
 LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
@@ -111,9 +112,9 @@ def truncated_windows(
     window, stride = _check(window, stride)
     x = np.asarray(x)
     if x.ndim != 3:
-        raise ValueError(f"x: expected (T, B, N), got shape {x.shape}")
+        raise ValueError(f"x must have shape (T, B, N); came {x.shape}")
     if len(x) == 0:
-        raise ValueError("x: expected at least one step, got none")
+        raise ValueError(f"x must have at least one step; came {x.shape}")
     return _windows(cell, params, x, loss_gradient, window, stride, initial)
 
 
@@ -230,16 +231,17 @@ def _loss_gradient(
         part = np.asarray(loss_gradient)
         expected = (steps, *output.shape[1:])
     if part.shape != expected or part.dtype != output.dtype:
-        raise ValueError(f"loss_gradient: expected {output.dtype} {expected}, got {part.dtype} {part.shape}")
+        raise ValueError(
+            f"loss_gradient must have dtype {output.dtype} and shape {expected}; came {part.dtype} {part.shape}"
+        )
     return part if callable(loss_gradient) else part[start:stop]
 
 
 def _check(window: int, stride: int) -> tuple[int, int]:
-    for name, value in (("stride", stride), ("window", window)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    stride = integer("stride", stride, at_least=1)
+    window = integer("window", window, at_least=1)
     if window < stride:
         raise ValueError(
-            f"window: expected at least the stride {stride}, since every loss counts, got {window}"
+            f"window must be at least the stride, {stride}, since every loss counts; came {window}"
         )
-    return int(window), int(stride)
+    return window, stride
