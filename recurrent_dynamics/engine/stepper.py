@@ -82,6 +82,10 @@ class Stepper:
 def stepper(cell: Cell, params: Mapping[str, np.ndarray]) -> Stepper:
     """A function that makes one step at a time: parameters are checked and packed once.
 
+    What goes into a step is checked; what comes out is not, for speed. A state that became NaN or infinite is
+    returned as it is, where `forward` raises a FloatingPointError, and refused with a ValueError by the step that it
+    is given to.
+
     Examples
     --------
     >>> import numpy as np
