@@ -344,8 +344,16 @@ DT, U = np.ones((T, B)), STATES
         ({"dt": DT[1:], "u": U}, ValueError, ["signals['dt']", "(4, 2)", "(4, 2, 5)", "(3, 2)"]),
         ({"dt": DT, "u": U[..., 1:]}, ValueError, ["signals['u']", "(4, 2)", "(4, 2, 5)", "(4, 2, 4)"]),
         ({"dt": DT.astype("f"), "u": U}, TypeError, ["signals['dt']", "float64", "float32"]),
-        ({"dt": with_entry(DT, (2, 1), np.nan), "u": U}, ValueError, ["signals['dt']", "nan", "index (2, 1)"]),
-        ({"dt": DT, "u": with_entry(U, (3, 0, 4), -np.inf)}, ValueError, ["signals['u']", "-inf", "index (3, 0, 4)"]),
+        (
+            {"dt": with_entry(DT, (2, 1), np.nan), "u": U},
+            ValueError,
+            ["signals['dt']", "nan", "index (2, 1)"],
+        ),
+        (
+            {"dt": DT, "u": with_entry(U, (3, 0, 4), -np.inf)},
+            ValueError,
+            ["signals['u']", "-inf", "index (3, 0, 4)"],
+        ),
         (DT, TypeError, ["signals must be a dict", "ndarray"]),
     ],
 )
