@@ -1,4 +1,4 @@
-"""Sphinx configuration. Builds without a network: links to other projects are then left out."""
+"""Sphinx configuration. Builds without a network, then without links to other projects; no page needs one either."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # equations are drawn without a network: MathJax is copied beside the pages
     "numpydoc",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "cell_pages",
     "reachable_inventories",
+    "self_contained",
 ]
 exclude_patterns = ["_build", "_templates", "_extensions"]
 templates_path = ["_templates"]
@@ -47,6 +49,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "capture_repr": ("_repr_html_",),
     "plot_gallery": True,
+    "write_computation_times": False,  # their pages take scripts from other hosts
     "reset_modules": ("matplotlib",),
 }
 

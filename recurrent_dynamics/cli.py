@@ -107,17 +107,17 @@ def _study(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
+    from .checks import integer
     from .study import load_model
 
-    if options.length < 1:
-        raise UsageError(f"--length must be at least 1, came {options.length}")
+    integer("--length", options.length, at_least=1)
     character_model = load_model(options.model)
     known = character_model.vocabulary.characters
     prime = options.prime if options.prime is not None else "\n" if "\n" in known else known[0]
     unknown = sorted(set(prime) - set(known))
     if unknown or not prime:
-        problem = f"the model does not know {unknown[0]!r}" if unknown else "it is empty"
-        raise UsageError(f"--prime must be text of characters that the model has read: {problem}")
+        came = repr(unknown[0]) if unknown else "none"
+        raise UsageError(f"--prime must be text of characters that the model has read; came {came}")
     text = character_model.sample(prime, options.length, options.temperature, options.seed)
     print(prime + text if options.prime is not None else text)
     return 0

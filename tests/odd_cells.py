@@ -88,7 +88,17 @@ def _bare_operands(drive, state, param, signal, constant):
     return {"h": tanh(drive.a(state.h) + drive.b(param.p) + drive.c(signal.s)) + constant.c * state.h}
 
 
+def _two_sums(drive, state):
+    return {"y": tanh(drive.a), "z": state.z + 0.1 * tanh(drive.b * state.y)}
+
+
+def _names_like_blocks(drive, param):
+    n = tanh(drive.n.x + param.U_n * drive.n.h)
+    return {"h": n + 0.1 * tanh(drive.h + param.W_n * drive.left) * sigmoid(drive.m + param.b_m)}
+
+
 NARROW = Drive("k", width="2")
+BOTH = ("y", "z")
 
 ODD = {
     cell.name: cell
@@ -149,6 +159,27 @@ ODD = {
             units=(Unit("p", (0, 1)),),
             signals=("s",),
             constants={"c": 0.25},
+        ),
+        Cell("slots in two orders", BOTH, (Drive("a", BOTH), Drive("b", ("z", "y"), input=False)), _two_sums),
+        Cell(
+            "two slots in heads",
+            BOTH,
+            (Drive("a", BOTH, structure=heads(2)), Drive("b", ("z",), input=False, bias=False)),
+            _two_sums,
+        ),
+        Cell(
+            "two slots of low rank, one diagonal",
+            BOTH,
+            (Drive("a", BOTH, structure=low_rank(2)), Drive("b", ("z",), input=False, structure=DIAGONAL)),
+            _two_sums,
+            normalized=("a",),
+        ),
+        Cell(
+            "names like those of blocks",
+            ("h",),
+            ("n", "h", "left", Drive("m", structure=low_rank(1))),
+            _names_like_blocks,
+            units=(Unit("U_n", 0.5), Unit("W_n", 0.5), Unit("b_m", 0.5)),
         ),
     )
 }  # fmt: skip

@@ -294,22 +294,44 @@ def test_a_stepper_names_what_is_missing():
         step.zeros(0)
 
 
+# A product that passes the largest float64, times a reset gate that closes with an input of 1e3: inf times 0.
+LEAVING = {
+    "W": np.repeat([-1.0, 0.0, 0.0], 3)[:, None],
+    "U": np.concatenate([np.zeros((6, 3)), 1e308 * np.eye(3)]),
+    "b": np.repeat([0.0, 50.0, 0.0], 3),
+    "b_h": np.zeros(3),
+}
+
+
 def test_a_run_that_leaves_the_numbers_says_where():
-    """A product that passes the largest float64, times a reset gate that closes at step 2: inf times 0."""
-    params = {
-        "W": np.repeat([-1.0, 0.0, 0.0], 3)[:, None],
-        "U": np.concatenate([np.zeros((6, 3)), 1e308 * np.eye(3)]),
-        "b": np.repeat([0.0, 50.0, 0.0], 3),
-        "b_h": np.zeros(3),
-    }
     x = np.full((5, B, 1), -1e3)
     x[2, 1] = 1e3
     initial = {"h": np.array([np.zeros(3), np.full(3, 10.0)])}
     with refused(FloatingPointError, "nan at step 2", "'h'", "sequence 1"):
-        rd.forward(rd.cells.gru(), params, x, initial=initial)
-    run = rd.forward(rd.cells.gru(), params, x, initial=initial, check_finite=False)
+        rd.forward(rd.cells.gru(), LEAVING, x, initial=initial)
+    run = rd.forward(rd.cells.gru(), LEAVING, x, initial=initial, check_finite=False)
     assert np.isnan(run.output[2:, 1]).all()
     assert np.isfinite(run.output[:, 0]).all()
+
+
+def test_a_step_that_leaves_the_numbers_is_refused_as_in_forward():
+    step = rd.stepper(rd.cells.gru(), LEAVING)
+    with refused(FloatingPointError, "nan", "slot 'h' of sequence 0, unit 0"):
+        step(np.array([1e3]), {"h": np.full(3, 10.0)})
+    before = step.zeros()
+    before["h"][0, 1] = np.inf
+    with refused(ValueError, "state['h'] must be finite", "inf", "(0, 1)"):
+        step(np.array([1.0]), before)
+
+
+def test_a_buffer_for_the_state_after_a_step_is_one_of_the_stepper():
+    step, other = (rd.stepper(rd.cells.gru(), LEAVING) for _ in range(2))
+    x, state, buffer = np.array([1.0]), step.zeros(), step.zeros()
+    assert step(x, state, buffer) is buffer
+    np.testing.assert_array_equal(buffer["h"], step(x, state)["h"])
+    for wrong in (state, step.zeros(2), other.zeros(), dict(buffer)):
+        with refused(ValueError, "out must be another state", "zeros(1)"):
+            step(x, state, wrong)
 
 
 def _timed(drive, state, signal):
@@ -334,13 +356,34 @@ DT, U = np.ones((T, B)), STATES
         ({"dt": DT[1:], "u": U}, ValueError, ["signals['dt']", "(4, 2)", "(4, 2, 5)", "(3, 2)"]),
         ({"dt": DT, "u": U[..., 1:]}, ValueError, ["signals['u']", "(4, 2)", "(4, 2, 5)", "(4, 2, 4)"]),
         ({"dt": DT.astype("f"), "u": U}, TypeError, ["signals['dt']", "float64", "float32"]),
-        ({"dt": DT * np.nan, "u": U}, ValueError, ["signals['dt']", "nan", "(0, 0"]),
+        (
+            {"dt": with_entry(DT, (2, 1), np.nan), "u": U},
+            ValueError,
+            ["signals['dt']", "nan", "index (2, 1)"],
+        ),
+        (
+            {"dt": DT, "u": with_entry(U, (3, 0, 4), -np.inf)},
+            ValueError,
+            ["signals['u']", "-inf", "index (3, 0, 4)"],
+        ),
         (DT, TypeError, ["signals must be a dict", "ndarray"]),
     ],
 )
 def test_wrong_signals_are_named(signals, kind, words):
     with refused(kind, *words):
         rd.forward(TIMED, TIMED.init(N, H, dtype="float64"), X, signals=signals)
+
+
+@pytest.mark.parametrize("lengths", [None, [3]])
+def test_a_signal_of_one_sequence_is_located_by_its_own_index(lengths):
+    params = TIMED.init(N, H, dtype="float64")
+    signals = {"dt": DT[:, 0], "u": U[:, 0]}
+    with refused(ValueError, "signals['dt']", "nan", "index (2,)"):
+        bad = signals | {"dt": with_entry(DT[:, 0], 2, np.nan)}
+        rd.forward(TIMED, params, X[:, 0], signals=bad, lengths=lengths)
+    with refused(ValueError, "signals['u']", "inf", "index (1, 4)"):
+        bad = signals | {"u": with_entry(U[:, 0], (1, 4), np.inf)}
+        rd.forward(TIMED, params, X[:, 0], signals=bad, lengths=lengths)
 
 
 def test_a_cell_that_reads_its_input_needs_one_as_wide_as_its_state():

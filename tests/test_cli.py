@@ -124,7 +124,7 @@ def test_an_interrupted_training_goes_on_as_if_left_alone(text, out, tmp_path, m
 
 def test_a_time_limit_before_the_first_update_leaves_nothing(text, out, capsys):
     assert run("study", text, *SMALL, "--updates", 5, "--minutes", 1e-9, "--out", out) == 2
-    assert "before the first update" in capsys.readouterr().err
+    assert "--minutes must be enough for the first update" in capsys.readouterr().err
     assert files(out) == []
 
 
@@ -153,12 +153,12 @@ def refused(capsys, *arguments):
     ("content", "message"),
     [
         (None, "no such file"),
-        (b"", "empty"),
-        (b"\x00\x01" * 2000, "binary"),
-        (b"caf\xe9 " * 500, "UTF-8"),
-        (b"too short", "too short"),
-        (b"aaaa" * 500, "no two different characters"),
-        (b"ab" * 600, "too few for --batch 50 and --truncation 50"),
+        (b"", "must be UTF-8 text; came an empty file"),
+        (b"\x00\x01" * 2000, "must be UTF-8 text; came a binary file"),
+        (b"caf\xe9 " * 500, "must be UTF-8 text; came 0xe9 as byte 3"),
+        (b"too short", "must hold at least 1000 characters; came 9"),
+        (b"aaaa" * 500, "must hold two different characters that the model knows; came 'a'"),
+        (b"ab" * 600, "at least 2634 characters for --batch 50 and --truncation 50; came 1200"),
     ],
 )
 def test_a_file_that_cannot_be_learnt_is_refused_before_anything_is_written(
@@ -177,14 +177,14 @@ def test_a_file_that_cannot_be_learnt_is_refused_before_anything_is_written(
     ("arguments", "message"),
     [
         (["study", "--cell", "lstn"], "--cell must be one of"),
-        (["study", "--hidden", "0"], "--hidden must be at least 1, came 0"),
+        (["study", "--hidden", "0"], "--hidden must be an integer of at least 1; came 0"),
         (["study", "--hidden", "many"], "argument --hidden: invalid int value: 'many'"),
-        (["study", "--lr", "nan"], "--lr must be above 0"),
-        (["study", "--updates", "3", "--epochs", "1"], "--updates and --epochs both"),
+        (["study", "--lr", "nan"], "--lr must be a finite number above 0; came nan"),
+        (["study", "--updates", "3", "--epochs", "1"], "either --updates or --epochs must set"),
         (["study", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["flourish"], "invalid choice: 'flourish'"),
-        (["sample", "--model", "nowhere.npz"], "no such model"),
-        (["study", "--model", "nowhere.npz"], "no such model"),
+        (["sample", "--model", "nowhere.npz"], "no model there; `recurrent-dynamics train` makes one"),
+        (["study", "--model", "nowhere.npz"], "no model there; `recurrent-dynamics train` makes one"),
         (["study", "--model", "nowhere.npz", "--hidden", "3"], "--hidden cannot be given"),
         (["train", "--resume", "--out", "nowhere"], "no unfinished training"),
         (["train", "--resume", "--lr", "1"], "--lr cannot be given"),
@@ -225,7 +225,7 @@ def test_another_text_does_not_resume_a_training(text, out, tmp_path, monkeypatc
 def test_a_prime_of_unknown_characters_is_refused(text, out, capsys):
     assert run("train", text, *SMALL, "--updates", 1, "--out", out) == 0
     capsys.readouterr()
-    assert "does not know 'ß'" in refused(capsys, "sample", "--model", out / "model.npz", "--prime", "ß")
+    assert "; came 'ß'" in refused(capsys, "sample", "--model", out / "model.npz", "--prime", "ß")
     assert "--length" in refused(capsys, "sample", "--model", out / "model.npz", "--length", 0)
     assert "temperature" in refused(capsys, "sample", "--model", out / "model.npz", "--temperature", -1)
 

@@ -149,7 +149,26 @@ def test_gradients_of_a_scaled_orthogonal_recurrence_shrink_by_the_scale(rng):
 
 def test_a_gradient_that_stays_has_no_reach():
     assert gradient_flow(np.ones((4, 2, 3))).reach() is None
-    assert gradient_flow(np.zeros((4, 2, 3))).reach() is None
+
+
+def test_no_gradient_at_all_reaches_nowhere():
+    flow = gradient_flow(np.zeros((4, 2, 3)))
+    assert (flow.entry, flow.reach(), flow.relative.tolist()) == (0, 0, [0, 0, 0, 0])
+    assert np.isnan(flow.rate())
+
+
+def test_lags_before_the_gradient_enters_do_not_count():
+    flow = gradient_flow(np.array([0.125, 0.25, 0.5, 2.0, 0.0, 0.0]).reshape(6, 1, 1))
+    assert flow.entry == 2
+    assert flow.relative.tolist() == [0, 0, 1, 0.25, 0.125, 0.0625]
+    assert (flow.reach(0.2), flow.reach(0.1), flow.reach(0.05)) == (4, 5, None)
+    assert flow.rate() == pytest.approx(0.5)  # the step at the entry is another
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, np.nan])
+def test_a_share_is_above_zero(share):
+    with pytest.raises(ValueError, match=f"share must be a finite number above 0; came {share}"):
+        gradient_flow(np.ones((4, 2, 3))).reach(share)
 
 
 def test_a_gradient_that_is_not_finite_is_refused():

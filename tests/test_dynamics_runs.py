@@ -88,3 +88,23 @@ def test_the_analyses_take_a_run_of_one_sequence(rng):
     assert dynamics.gates(run)[0].values.shape == (STEPS, 1, HIDDEN)
     assert dynamics.direct_factors(run)["c"].shape == (STEPS, 1, HIDDEN)
     assert dynamics.states(run)[0].mean.shape == (HIDDEN,)
+
+
+def test_the_flow_through_a_cell_state_starts_one_step_before_the_loss(rng):
+    cell, steps = rd.cells.lstm(), 40
+    params = cell.init(INPUT, HIDDEN, rng=rng, dtype="float64")
+    run = rd.forward(cell, params, rng.standard_normal((steps, BATCH, INPUT)))
+    d_output = np.zeros_like(run.output)
+    d_output[-1] = rng.standard_normal((BATCH, HIDDEN))
+    grads = rd.backward(run, d_output)
+    h, c = (dynamics.gradient_flow(grads.states[slot]) for slot in ("h", "c"))
+    assert (h.entry, c.entry) == (0, 1)
+    assert c.norms[0] == 0  # after the last step only h is read
+    J = rd.jacobian(run)[-1]  # what enters the cell state is what the last step hands back to it
+    into_c = np.einsum("bij,bi->bj", J[:, :HIDDEN, HIDDEN:], d_output[-1])
+    assert c.norms[1] == pytest.approx(np.linalg.norm(into_c, axis=-1).mean())
+    for flow in (h, c):
+        assert np.isfinite(flow.relative).all()
+        assert flow.relative[flow.entry] == 1
+        assert 2 < flow.reach() < steps
+    assert c.rate() == pytest.approx(h.rate(), rel=0.05)  # the same product of Jacobians

@@ -110,21 +110,23 @@ def test_there_and_back(gates, rng):
 def test_an_rnn_may_be_relu(rng):
     cell, _ = from_torch(weights(rng, 1), nonlinearity="relu")
     assert cell.fingerprint == rd.cells.elman("relu").fingerprint
-    with pytest.raises(ValueError, match="nonlinearity: expected 'tanh' or 'relu', got 'sine'"):
+    with pytest.raises(ValueError, match="nonlinearity must be one of tanh, relu; came 'sine'"):
         from_torch(weights(rng, 1), nonlinearity="sine")
 
 
 def test_one_module_of_a_model(rng):
     model = weights(rng, 4, prefix="rnn.") | {"decoder.weight": np.zeros((5, 4))}
-    with pytest.raises(ValueError, match=r"'decoder\.weight' is not of a recurrent layer.*prefix="):
+    with pytest.raises(
+        ValueError, match=r"state_dict must be of a recurrent layer, .*; came 'decoder\.weight' \(prefix="
+    ):
         from_torch(model)
     cell, params = from_torch(model, prefix="rnn.")
     assert cell.name == "lstm"
     assert params["W"].shape == (16, 3)
     assert from_torch(weights(rng, 4, prefix="a.b."))[0].name == "lstm"
-    with pytest.raises(ValueError, match="several recurrent layers; choose one by prefix="):
+    with pytest.raises(ValueError, match=r"one recurrent layer, or prefix= choose one; came 'a\.', 'b\.'"):
         from_torch(weights(rng, 4, prefix="a.") | weights(rng, 4, prefix="b."))
-    with pytest.raises(ValueError, match="no weights of a recurrent layer under the prefix 'c'"):
+    with pytest.raises(ValueError, match="a recurrent layer under the prefix 'c'; came none"):
         from_torch(model, prefix="c")
 
 
@@ -149,12 +151,16 @@ def test_weights_are_copied(rng):
     ("change", "kind", "message"),
     [
         ({"weight_ih_l0_reverse": np.zeros((16, 3))}, ValueError, "bidirectional"),
-        ({"weight_hr_l0": np.zeros((2, 4))}, ValueError, r"expected \(4H, P\) and \(P, H\)"),
-        ({"weight_hh_l0": np.zeros((17, 4))}, ValueError, "expected H, 3H or 4H rows"),
-        ({"weight_ih_l0": np.zeros((12, 3))}, ValueError, "expected H, 3H or 4H rows"),
-        ({"weight_ih_l0": np.zeros(3)}, ValueError, "expected a matrix weight_ih for layer 0"),
-        ({"bias_ih_l0": np.zeros(4)}, ValueError, r"bias_ih of shape \(16,\)"),
-        ({"bias_ih_l0": np.zeros(16, "float32")}, TypeError, "one dtype"),
+        ({"weight_hr_l0": np.zeros((2, 4))}, ValueError, r"must have shapes \(4H, P\) and \(P, H\)"),
+        ({"weight_hh_l0": np.zeros((17, 4))}, ValueError, "must have H, 3H or 4H rows"),
+        ({"weight_ih_l0": np.zeros((12, 3))}, ValueError, "must have H, 3H or 4H rows"),
+        ({"weight_ih_l0": np.zeros(3)}, ValueError, r"a matrix weight_ih for layer 0; came shape \(3,\)"),
+        ({"bias_ih_l0": np.zeros(4)}, ValueError, r"bias_ih of layer 0 must have shape \(16,\); came \(4,\)"),
+        (
+            {"bias_ih_l0": np.zeros(16, "float32")},
+            TypeError,
+            "layer 0 must have one dtype; came float32 and float64",
+        ),
         ({"bias_ih_l0": np.zeros(16, "float16")}, TypeError, "float16"),
         ({"weight_ih_l2": np.zeros((16, 4))}, ValueError, "without a gap"),
     ],
@@ -169,13 +175,13 @@ def test_more_errors(rng):
     del w["bias_hh_l0"]
     with pytest.raises(ValueError, match="bias_ih alone"):
         from_torch(w)
-    with pytest.raises(ValueError, match="weight_ih_l1: expected 4 columns"):
+    with pytest.raises(ValueError, match=r"weight_ih_l1 must have 4 columns, .*; came 3"):
         from_torch(weights(rng, 4) | weights(rng, 4, inputs=3, layer=1))
     cell = rd.cells.gru_reset_before()
-    with pytest.raises(ValueError, match="expected LSTM, GRU, or Elman"):
+    with pytest.raises(ValueError, match="layers must be LSTM, GRU, or Elman"):
         to_torch((cell, cell.init(input_size=2, hidden_size=2)))
     lstm, gru = rd.cells.lstm(), rd.cells.gru()
-    with pytest.raises(ValueError, match="one cell in all layers"):
+    with pytest.raises(ValueError, match=r"layers must all have one cell, .*; came lstm, gru"):
         to_torch([(c, c.init(input_size=2, hidden_size=2)) for c in (lstm, gru)])
     with pytest.raises(ValueError, match="at least one pair"):
         to_torch([])

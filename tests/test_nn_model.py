@@ -158,13 +158,16 @@ def test_initialization_is_reproducible():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "exactly one of input_size"),
-        ({"input_size": 2, "vocabulary_size": 3}, "exactly one of input_size"),
+        ({}, "either input_size"),
+        ({"input_size": 2, "vocabulary_size": 3}, "either input_size"),
         ({"input_size": 2}, "output_size"),
         ({"input_size": 2, "output_size": 1, "embedding_size": 3}, "embedding_size"),
-        ({"vocabulary_size": 3, "dropout": 0.1}, "only one"),
+        ({"vocabulary_size": 3, "dropout": 0.1}, "dropout must be 0 for one layer"),
         ({"vocabulary_size": 3, "dropout": 1.0}, "dropout"),
-        ({"vocabulary_size": 3, "loss": "hinge"}, "cross_entropy, mean_squared_error, got 'hinge'"),
+        (
+            {"vocabulary_size": 3, "loss": "hinge"},
+            "loss must be one of cross_entropy, mean_squared_error; came 'hinge'",
+        ),
         ({"vocabulary_size": 0}, "vocabulary_size"),
         ({"vocabulary_size": 3, "hidden_size": [2, 2]}, "hidden_size"),
         ({"vocabulary_size": 3, "hidden_size": 2.5}, "hidden_size"),
@@ -178,15 +181,17 @@ def test_errors_of_the_constructor(arguments, message):
 def test_errors_of_a_batch(rng):
     model = character_model()
     params = model.init()
-    with pytest.raises(TypeError, match="batch: expected"):
+    with pytest.raises(TypeError, match=r"batch must be .*; came ndarray"):
         model.loss(params, np.zeros((3, 2), int))
-    with pytest.raises(ValueError, match=r"inputs: expected class indices \(T, B\)"):
+    with pytest.raises(ValueError, match=r"inputs must be class indices of shape \(T, B\); came \(3,\)"):
         model.loss(params, (np.zeros(3, int), np.zeros(3, int)))
-    with pytest.raises(ValueError, match="initial: expected the states of 2 layers"):
+    with pytest.raises(ValueError, match="initial must hold the states of 2 layers; came those of 1"):
         model.forward(params, np.zeros((3, 2), int), initial=[{}])
     with pytest.raises(ValueError, match="d_output"):
         model.backward(model.forward(params, np.zeros((3, 2), int)), np.zeros((3, 2, 5), np.float32))
-    with pytest.raises(ValueError, match=r"inputs: expected real numbers \(T, B, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"inputs must be real numbers of shape \(T, B, 2\); came \(3, 2, 1\)"
+    ):
         real_model().forward(real_model().init(), np.zeros((3, 2, 1), np.float32))
 
 
@@ -225,7 +230,7 @@ def test_sampling_is_reproducible_and_extreme_temperatures_work():
     ("arguments", "message"),
     [
         ({"prime": []}, "prime"),
-        ({"prime": [6]}, "0..5, got 6"),
+        ({"prime": [6]}, "0..5; came 6"),
         ({"length": -1}, "length"),
         ({"temperature": -0.5}, "temperature"),
         ({"temperature": np.nan}, "temperature"),

@@ -60,15 +60,15 @@ def test_settings_survive_json(values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"cell": "lstn"}, r"--cell must be one of .*lstm.*, came lstn"),
-        ({"hidden": 0}, "--hidden must be at least 1, came 0"),
-        ({"hidden": 1.5}, "--hidden must be an integer, came 1.5"),
-        ({"lr": -1.0}, "--lr must be above 0, came -1"),
-        ({"lr": float("nan")}, "--lr must be above 0, came nan"),
-        ({"dropout": 1.0}, "--dropout must be at least 0 and below 1, came 1"),
-        ({"dropout": 0.5, "layers": 1}, "--dropout acts between layers"),
-        ({"updates": 5, "epochs": 1.0}, "--updates and --epochs both"),
-        ({"lr_decay_after": -1}, "--lr-decay-after must be at least 0"),
+        ({"cell": "lstn"}, r"--cell must be one of .*lstm.*; came 'lstn'"),
+        ({"hidden": 0}, "--hidden must be an integer of at least 1; came 0"),
+        ({"hidden": 1.5}, "--hidden must be an integer of at least 1; came 1.5"),
+        ({"lr": -1.0}, "--lr must be a finite number above 0; came -1"),
+        ({"lr": float("nan")}, "--lr must be a finite number above 0; came nan"),
+        ({"dropout": 1.0}, "--dropout must be a finite number of at least 0 and below 1; came 1"),
+        ({"dropout": 0.5, "layers": 1}, "--dropout must be 0 with --layers 1, .*; came 0.5"),
+        ({"updates": 5, "epochs": 1.0}, "either --updates or --epochs must .*; came both"),
+        ({"lr_decay_after": -1}, "--lr-decay-after must be an integer of at least 0; came -1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(values, message):
@@ -115,13 +115,17 @@ def test_characters_that_a_model_does_not_know_are_left_out(tmp_path):
     found = study.load_corpus(path, Vocabulary("ab"))
     assert found.unknown + len(found.training) + len(found.validation) == 1500
     assert found.training.max() == 1
-    with pytest.raises(ValueError, match="no two different characters"):
+    with pytest.raises(
+        ValueError, match=r"text\.txt must hold two different characters that the model knows; came 'a'"
+    ):
         study.load_corpus(path, Vocabulary("ay"))
 
 
 def test_a_text_too_short_for_an_update_is_refused(corpus):
     corpus.check_size(4, 5)
-    with pytest.raises(ValueError, match="1500 characters are too few for --batch 50 and --truncation 50"):
+    with pytest.raises(
+        ValueError, match="at least 2634 characters for --batch 50 and --truncation 50; came 1500"
+    ):
         corpus.check_size(50, 50)
 
 
@@ -136,22 +140,6 @@ def test_a_model_file_gives_back_the_model(character_model, tmp_path):
         again.params["layers"]["1"]["U"], character_model.params["layers"]["1"]["U"]
     )
     assert again.sample("a", 20, 0.5) == character_model.sample("a", 20, 0.5)
-
-
-@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 and nothing more"])
-def test_a_damaged_model_file_is_refused(content, tmp_path):
-    path = tmp_path / "model.npz"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.npz: not a model"):
-        study.load_model(path)
-
-
-def test_another_npz_is_not_a_model(tmp_path):
-    np.savez(tmp_path / "other.npz", a=np.ones(3))
-    with pytest.raises(ValueError, match="not a model"):
-        study.load_model(tmp_path / "other.npz")
-    with pytest.raises(FileNotFoundError, match="no such model"):
-        study.load_model(tmp_path / "none.npz")
 
 
 def test_a_model_that_does_not_fit_on_the_disk_leaves_the_old_one(character_model, tmp_path):
@@ -191,7 +179,7 @@ def test_the_last_loss_alone_and_all_losses_agree_at_lag_zero(character_model, c
 
 
 def test_a_text_too_short_to_study_is_refused(character_model, corpus):
-    with pytest.raises(ValueError, match="needs 101 characters to study, came 75"):
+    with pytest.raises(ValueError, match="at least 101 characters for a window of 50 steps; came 75"):
         study.measure(character_model.model, character_model.params, corpus.validation, window=50)
 
 

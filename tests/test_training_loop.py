@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -220,42 +219,16 @@ def test_checkpoints_are_refused_when_they_do_not_belong(tmp_path):
     fit(checkpoint=path, updates=1, extra={"note": "kept"})
     assert training.load_checkpoint(path).extra == {"note": "kept"}
     other = Model([rd.cells.lstm(), rd.cells.lstm()], hidden_size=4, vocabulary_size=5)
-    with pytest.raises(ValueError, match="other names, shapes or dtype"):
+    with pytest.raises(
+        ValueError, match=r"params must have the names, shapes and dtype of those in .*run\.npz; came others"
+    ):
         fit(other, checkpoint=path, resume=True)
-    with pytest.raises(ValueError, match="batches_per_epoch: 10, now 5"):
+    with pytest.raises(
+        ValueError, match=r"batches_per_epoch must be 10, as in the checkpoint .*run\.npz; came 5"
+    ):
         fit(data=streams(201), checkpoint=path, resume=True)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         fit(checkpoint=tmp_path / "none.npz", resume=True)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip", "cut", "other"])
-def test_damaged_checkpoints_are_refused_in_one_line(tmp_path, content):
-    path = tmp_path / "run.npz"
-    if content == "other":
-        np.savez(path, a=np.zeros(3))
-    elif content == "cut":
-        fit(checkpoint=path, updates=1)
-        path.write_bytes(path.read_bytes()[:-300])
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"run\.npz: not a checkpoint, or a damaged one$"):
-        training.load_checkpoint(path)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    training.write_atomically(path, lambda file: file.write(b"old"))
-
-    def full_disk(file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="cannot write: No space left on device"):
-        training.write_atomically(path, full_disk)
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-    with pytest.raises(FileNotFoundError, match="cannot write"):
-        training.write_atomically(tmp_path / "missing" / "file", lambda file: None)
 
 
 def test_history_goes_to_csv_and_back(tmp_path):
@@ -266,10 +239,15 @@ def test_history_goes_to_csv_and_back(tmp_path):
     assert back == result.history
     assert path.read_text().startswith("kind,update,epoch,loss,grad_norm")
     path.write_text(path.read_text() + "training,broken\n")
-    with pytest.raises(ValueError, match="line 17: not a row"):
+    with pytest.raises(
+        ValueError,
+        match=r"line 17 of .*history\.csv must be a row of a history; came \['training', 'broken'\]",
+    ):
         training.History.read_csv(path)
     path.write_text("a,b\n")
-    with pytest.raises(ValueError, match="expected a history"):
+    with pytest.raises(
+        ValueError, match=r"history\.csv must be a history with the columns kind, .*; came a, b"
+    ):
         training.History.read_csv(path)
 
 
@@ -285,18 +263,20 @@ def test_the_bar_shows_bits_and_speed(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"updates": None}, "one of updates, epochs and minutes"),
-        ({"updates": 2, "epochs": 1.0}, "expected updates or epochs, got both"),
-        ({"updates": 0}, "updates: "),
-        ({"minutes": 0}, "minutes: "),
-        ({"resume": True}, "checkpoint: "),
-        ({"checkpoint_every": 3}, "checkpoint: "),
-        ({"validate_every": 3}, "validation: "),
-        ({"early_stopping": training.EarlyStopping()}, "validation: "),
-        ({"learning_rate": 0.0}, "rate: "),
-        ({"clip_norm": 0.0}, "clip_norm: "),
-        ({"l2": -1.0}, "l2: "),
-        ({"rng": np.random.Generator(np.random.MT19937(0))}, "rng: "),
+        ({"updates": None}, "updates, epochs or minutes must be given, .*; came none"),
+        ({"updates": 2, "epochs": 1.0}, "either updates or epochs must be given; came both"),
+        ({"updates": 0}, "updates must be an integer of at least 1; came 0"),
+        ({"updates": 1.5}, "updates must be an integer of at least 1; came 1.5"),
+        ({"updates": None, "epochs": 0.01}, "epochs must be at least one update, 1/10; came 0.01"),
+        ({"minutes": 0}, "minutes must be a finite number above 0; came 0"),
+        ({"resume": True}, "checkpoint must be a path, .*; came None"),
+        ({"checkpoint_every": 3}, "checkpoint must be a path, .*; came None"),
+        ({"validate_every": 3}, "validation must be data, .*; came None"),
+        ({"early_stopping": training.EarlyStopping()}, "validation must be data, .*; came None"),
+        ({"learning_rate": 0.0}, "rate must be a finite number above 0; came 0.0"),
+        ({"clip_norm": 0.0}, "clip_norm must be a finite number above 0; came 0.0"),
+        ({"l2": -1.0}, "l2 must be a finite number of at least 0; came -1.0"),
+        ({"rng": np.random.Generator(np.random.MT19937(0))}, "rng must be .* PCG64, .*; came one on MT19937"),
     ],
 )
 def test_errors_name_the_argument(options, message):
@@ -307,7 +287,7 @@ def test_errors_name_the_argument(options, message):
 
 
 def test_data_of_another_kind_is_refused():
-    with pytest.raises(TypeError, match="data: expected"):
+    with pytest.raises(TypeError, match="data must be a source of batches or a list of batches; came tuple"):
         fit(data=(np.zeros((2, 2), int), np.zeros((2, 2), int)))
     with pytest.raises(ValueError, match="empty list"):
         training.BatchList([])

@@ -92,7 +92,7 @@ def test_decay_may_be_kept_to_the_matrices(rng):
     ("call", "message"),
     [
         (lambda: training.sgd(momentum=1.0), "momentum"),
-        (lambda: training.sgd(nesterov=True), "nesterov"),
+        (lambda: training.sgd(nesterov=True), "momentum"),
         (lambda: training.rmsprop(decay=-0.1), "decay"),
         (lambda: training.adam(eps=0), "eps"),
         (lambda: training.adamw(weight_decay=-1), "weight_decay"),
@@ -104,10 +104,11 @@ def test_decay_may_be_kept_to_the_matrices(rng):
         (lambda: training.clip_by_value({"w": np.ones(1)}, -1), "limit"),
         (lambda: training.l2_penalty({"w": np.ones(1)}, -1), "strength"),
         (lambda: training.EarlyStopping(patience=0), "patience"),
+        (lambda: training.EarlyStopping(min_delta=-1.0), "min_delta"),
     ],
 )
 def test_errors_name_the_argument(call, message):
-    with pytest.raises(ValueError, match=f"{message}: "):
+    with pytest.raises(ValueError, match=rf"^{message} must be .+; came \S+$"):
         call()
 
 

@@ -106,9 +106,9 @@ def test_parameters_may_be_updated_between_windows():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 2, "stride": 3}, "window: expected at least the stride 3"),
-        ({"window": 2, "stride": 0}, "stride: expected a positive integer, got 0"),
-        ({"window": 2.5, "stride": 1}, "window: expected a positive integer, got 2.5"),
+        ({"window": 2, "stride": 3}, "window must be at least the stride, 3, .*; came 2"),
+        ({"window": 2, "stride": 0}, "stride must be an integer of at least 1; came 0"),
+        ({"window": 2.5, "stride": 1}, "window must be an integer of at least 1; came 2.5"),
     ],
 )
 def test_errors(options, message):

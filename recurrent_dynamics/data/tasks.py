@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import integer, number
 from ..nn.batch import Batch
 
 
@@ -18,12 +19,9 @@ class _Task:
     carry_steps = None
 
     def __init__(self, steps: int, batch_size: int, seed: int) -> None:
-        for name, value in (("steps", steps), ("batch_size", batch_size)):
-            if value < 1:
-                raise ValueError(f"{name}: expected >= 1, got {value}")
-        if seed < 0:
-            raise ValueError(f"seed: expected >= 0, got {seed}")
-        self.steps, self.batch_size, self.seed = steps, batch_size, seed
+        self.steps = integer("steps", steps, at_least=1)
+        self.batch_size = integer("batch_size", batch_size, at_least=1)
+        self.seed = integer("seed", seed, at_least=0)
 
     def _rng(self, number: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, number))
@@ -56,10 +54,8 @@ class CopyingMemory(_Task):
     output_size = 9  # the marker is never a target
 
     def __init__(self, delay: int, batch_size: int, seed: int = 0) -> None:
-        if delay < 1:
-            raise ValueError(f"delay: expected >= 1, got {delay}")
-        self.delay = delay
-        super().__init__(delay + 2 * self.length, batch_size, seed)
+        self.delay = integer("delay", delay, at_least=1)
+        super().__init__(self.delay + 2 * self.length, batch_size, seed)
 
     @property
     def baseline(self) -> float:
@@ -103,9 +99,7 @@ class AddingProblem(_Task):
     baseline = 1 / 6
 
     def __init__(self, steps: int, batch_size: int, seed: int = 0, dtype: str = "float32") -> None:
-        if steps < 2:
-            raise ValueError(f"steps: expected >= 2, one for each number, got {steps}")
-        super().__init__(steps, batch_size, seed)
+        super().__init__(integer("steps", steps, at_least=2), batch_size, seed)
         self.dtype = np.dtype(dtype)
 
     def batch(self, number: int) -> Batch:
@@ -158,13 +152,11 @@ class FlipFlop(_Task):
         seed: int = 0,
         dtype: str = "float32",
     ) -> None:
-        if bits < 1:
-            raise ValueError(f"bits: expected >= 1, got {bits}")
-        if not 0 < probability <= 1:
-            raise ValueError(f"probability: expected a number in (0, 1], got {probability}")
         super().__init__(steps, batch_size, seed)
-        self.bits, self.probability, self.dtype = bits, probability, np.dtype(dtype)
-        self.input_size = self.output_size = bits
+        self.bits = integer("bits", bits, at_least=1)
+        self.probability = number("probability", probability, above=0, at_most=1)
+        self.dtype = np.dtype(dtype)
+        self.input_size = self.output_size = self.bits
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`: inputs and targets (T, B, bits)."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import integer, number
 from ..nn.batch import Batch
 
 SHORTEST_TEXT = 1000
@@ -41,14 +42,15 @@ class Vocabulary:
     def __init__(self, characters: Iterable[str], unknown: str | None = None) -> None:
         self.characters = tuple(characters)
         if not self.characters:
-            raise ValueError("characters: expected at least one")
+            raise ValueError("characters must hold at least one; came none")
         for c in self.characters:
             if not isinstance(c, str) or len(c) != 1:
-                raise ValueError(f"characters: expected single characters, got {c!r}")
+                raise ValueError(f"characters must be single characters; came {c!r}")
         if len(set(self.characters)) != len(self.characters):
-            raise ValueError("characters: expected each once")
+            twice = next(c for i, c in enumerate(self.characters) if c in self.characters[:i])
+            raise ValueError(f"characters must hold each once; came {twice!r} twice")
         if unknown is not None and unknown not in self.characters:
-            raise ValueError(f"unknown: expected one of the characters, got {unknown!r}")
+            raise ValueError(f"unknown must be one of the characters; came {unknown!r}")
         self.unknown = unknown
 
     @classmethod
@@ -102,7 +104,7 @@ class Vocabulary:
             if self.unknown is None:
                 at = int(np.argmax(missing))
                 raise ValueError(
-                    f"text: the character {text[at]!r} at position {at} is not in the vocabulary"
+                    f"text must be of characters in the vocabulary; came {text[at]!r} at position {at}"
                 )
             indices[missing] = self._table[ord(self.unknown)]
         return indices
@@ -110,8 +112,10 @@ class Vocabulary:
     def decode(self, indices: ArrayLike) -> str:
         """The text of indices (n,)."""
         array = np.asarray(indices)
-        if array.size and (array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= len(self)):
-            raise ValueError(f"indices: expected integers in 0..{len(self) - 1}")
+        if array.size and array.dtype.kind not in "iu":
+            raise ValueError(f"indices must be integers; came {array.dtype}")
+        if array.size and (array.min() < 0 or array.max() >= len(self)):
+            raise ValueError(f"indices must lie in 0..{len(self) - 1}; came {array.min()} to {array.max()}")
         return "".join(self.characters[int(i)] for i in array)
 
 
@@ -161,20 +165,19 @@ class Streams:
     ) -> None:
         array = np.asarray(indices)
         if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise ValueError(f"indices: expected integers (n,), got {array.dtype} {array.shape}")
-        stride = window if stride is None else stride
-        for name, value in (("batch_size", batch_size), ("window", window), ("stride", stride)):
-            if value < 1:
-                raise ValueError(f"{name}: expected >= 1, got {value}")
+            raise ValueError(f"indices must be integers of shape (n,); came {array.dtype} {array.shape}")
+        batch_size = integer("batch_size", batch_size, at_least=1)
+        window = integer("window", window, at_least=1)
+        stride = window if stride is None else integer("stride", stride, at_least=1)
         if stride > window:
             raise ValueError(
-                f"stride: expected at most the window {window}, since every loss counts, got {stride}"
+                f"stride must be at most the window, {window}, since every loss counts; came {stride}"
             )
         length = (len(array) - 1) // batch_size
         if length < (1 if partial else window):
             raise ValueError(
-                f"indices: {len(array)} are too few for {batch_size} streams of {window} steps; "
-                f"expected at least {batch_size * (1 if partial else window) + 1}"
+                f"indices must be at least {batch_size * (1 if partial else window) + 1} for {batch_size} streams "
+                f"of {window} steps; came {len(array)}"
             )
         cut = length * batch_size
         self.inputs = np.ascontiguousarray(array[:cut].reshape(batch_size, length).T)
@@ -218,11 +221,10 @@ def split(indices: NDArray[Any], fraction: float) -> tuple[NDArray[Any], NDArray
     >>> len(training), validation
     (8, array([8, 9]))
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction: expected a number in (0, 1), got {fraction}")
+    number("fraction", fraction, above=0, below=1)
     held_out = round(len(indices) * fraction)
     if not 0 < held_out < len(indices):
-        raise ValueError(f"indices: {len(indices)} are too few to hold out a fraction of {fraction}")
+        raise ValueError(f"indices must be enough to hold out a fraction of {fraction}; came {len(indices)}")
     return indices[:-held_out], indices[-held_out:]
 
 
@@ -248,24 +250,24 @@ def read_text(path: str | os.PathLike[str], shortest: int = SHORTEST_TEXT) -> st
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder; expected a text file")
+        raise IsADirectoryError(f"{path} must be a text file; came a folder")
     try:
         data = path.read_bytes()
     except PermissionError:
         raise PermissionError(f"{path}: no permission to read it") from None
     if not data:
-        raise ValueError(f"{path}: is empty")
+        raise ValueError(f"{path} must be UTF-8 text; came an empty file")
     if b"\0" in data:
-        raise ValueError(f"{path}: is binary (it contains zero bytes); expected UTF-8 text")
+        raise ValueError(f"{path} must be UTF-8 text; came a binary file (it contains zero bytes)")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: is not UTF-8 text (byte {error.start} is {data[error.start]:#04x})"
+            f"{path} must be UTF-8 text; came {data[error.start]:#04x} as byte {error.start}"
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if len(text) < shortest:
-        raise ValueError(f"{path}: is too short ({len(text)} characters); expected at least {shortest}")
+        raise ValueError(f"{path} must hold at least {shortest} characters; came {len(text)}")
     return text
 
 
@@ -299,5 +301,5 @@ def standard_library(size: int = 1_000_000) -> str:
             continue  # an empty file
         length += len(parts[-1])
     if length < SHORTEST_TEXT:
-        raise ValueError(f"{folder}: expected the standard library's source files, found {length} characters")
+        raise ValueError(f"{folder} must hold the standard library's source files; came {length} characters")
     return "".join(parts)

@@ -28,7 +28,7 @@ class Diagnosis:
     rule
         The thresholds of the verdict, in words.
     relative_norm
-        Norm of the gradient of a single loss `truncation` steps back, relative to lag 0.
+        Norm of the gradient of a single loss `truncation` steps back, relative to the one where it enters (lag 0).
     rate
         Its growth per step.
     reach

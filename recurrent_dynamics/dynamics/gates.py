@@ -79,7 +79,7 @@ def gates(run: Run) -> list[Gate]:
     found = [
         index
         for index, node in enumerate(graph.nodes)
-        if node.kind in THRESHOLDS and index not in outputs.values() and _reads_a_drive(graph.nodes, index)
+        if node.kind in THRESHOLDS and index not in outputs.values() and _parts(graph.nodes, index)
     ]
     values = graph.replay(found, _leaves(run))
     shape = run.tape.after.shape[:2]
@@ -171,13 +171,6 @@ def _leaves(run: Run, perturbed: str = "", by: complex = 0.0) -> Callable[[int, 
     return leaf
 
 
-def _reads_a_drive(nodes: list[Node], index: int) -> bool:
-    node = nodes[index]
-    if node.kind == "part":
-        return True
-    return any(_reads_a_drive(nodes, a) for a in node.arguments if isinstance(a, int))
-
-
 def _name(graph: Graph, outputs: dict[str, int], index: int) -> str:
     if index in graph.names:
         return str(graph.names[index])
@@ -186,12 +179,13 @@ def _name(graph: Graph, outputs: dict[str, int], index: int) -> str:
     slots = {i: slot for slot, i in outputs.items()}
     if argument in slots:
         return f"{node.kind}({slots[argument]})"
-    parts = dict.fromkeys(_parts(graph.nodes, argument))
+    parts = _parts(graph.nodes, argument)
     return next(iter(parts)) if graph.nodes[argument].kind == "part" else f"{node.kind}({', '.join(parts)})"
 
 
-def _parts(nodes: list[Node], index: int) -> list[str]:
+def _parts(nodes: list[Node], index: int) -> dict[str, None]:
+    """Names of the drives that a node depends on, in the order of the equations, each once."""
     node = nodes[index]
     if node.kind == "part":
-        return [node.arguments[0]]
-    return [name for a in node.arguments if isinstance(a, int) for name in _parts(nodes, a)]
+        return {node.arguments[0]: None}
+    return {name: None for a in node.arguments if isinstance(a, int) for name in _parts(nodes, a)}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import number
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -30,12 +32,22 @@ class GradientFlow:
     spread: np.ndarray
 
     @property
+    def entry(self) -> int:
+        """The lag at which the gradient enters: the first one where the norm is not 0 (0 if it always is).
+
+        It is 0 for the slot that the loss reads. The cell state of an LSTM is read only by the next step, so that a
+        loss of the output enters it at lag 1.
+        """
+        return int(np.argmax(self.norms > 0))
+
+    @property
     def relative(self) -> np.ndarray:
-        """The norms divided by the one at lag 0, shape (T,)."""
-        return self.norms / self.norms[0] if self.norms[0] > 0 else np.full_like(self.norms, np.nan)
+        """The norms divided by the one at `entry`, shape (T,); 0 where there is no gradient at all."""
+        start = self.norms[self.entry]
+        return self.norms / start if start > 0 else np.zeros_like(self.norms)
 
     def reach(self, share: float = 0.01) -> int | None:
-        """The first lag from which on the norm stays below `share` of that at lag 0; None if it never does.
+        """The first lag from which on the norm stays below `share` of that at `entry`; None if it never does.
 
         Examples
         --------
@@ -43,7 +55,8 @@ class GradientFlow:
         >>> gradient_flow(0.1 ** np.arange(5)[::-1].reshape(5, 1, 1)).reach(0.05)
         2
         """
-        above = np.flatnonzero(~(self.relative < share))
+        number("share", share, above=0)
+        above = np.flatnonzero(self.relative >= share)
         if not above.size:
             return 0
         return None if above[-1] == len(self.lags) - 1 else int(above[-1]) + 1
@@ -51,9 +64,10 @@ class GradientFlow:
     def rate(self) -> float:
         """Growth per step back: the slope of the logarithm of the norm over the lags, by least squares.
 
-        Lag 0 is left out: there the gradient enters through the readout and has passed no recurrence yet.
+        The lag of `entry` is left out: there the gradient comes through the readout and has passed no recurrence yet.
+        NaN where fewer than two norms are left.
         """
-        known = (self.norms > 0) & (self.lags > 0)
+        known = (self.norms > 0) & (self.lags > self.entry)
         if known.sum() < 2:
             return float("nan")
         return float(np.exp(np.polyfit(self.lags[known], np.log(self.norms[known]), 1)[0]))

@@ -115,7 +115,7 @@ def write_signals(
     named = tuple(s for s in cell.signals if s != "x")
     arrays = check.mapping(f"{prefix}signals", given, named)
     T, B = values.shape[:2]
-    within = (np.arange(T)[:, None] < ends)[:, :, None] if ends.size else None
+    within = np.arange(T)[:, None] < ends if ends.size else None
     shared = []
     for s in layout.signals:
         if s.name == "x":
@@ -138,8 +138,9 @@ def write_signals(
                 raise ValueError(f"{name} must have shape {shapes[0]} or {shapes[1]}, came {a.shape}")
             if a.shape == shapes[0]:
                 shared.append(s.name)
-            a = a.reshape(T, B, -1)
-            a = check.floating(name, a, within=within)
+            # Looked at in the shape in which it came, so that an error gives an index into it.
+            there = None if within is None else within.reshape(shapes[0] + (1,) * (a.ndim - len(shapes[0])))
+            a = check.floating(name, a, within=there).reshape(T, B, -1)
         values[..., s.offset : s.offset + s.width] = a
     return tuple(shared)
 

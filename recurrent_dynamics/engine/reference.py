@@ -92,13 +92,17 @@ class _Blocks:
     def __init__(self, cell: Cell, params: Arrays) -> None:
         self.cell, self.params = cell, params
         self.hidden = cell.sizes(params)[1]
+        # (drive, parameter) of every block of U: a per-unit parameter may have a name such as "U_n" too.
+        drive_of = {part.name: part.drive for part in cell.schedule.parts}
+        self.blocks = {(drive_of[p.target], p.parameter) for p in cell.schedule.products}
+        self.blocks |= {(v.name.removeprefix("U__"), v.parameter) for v in cell.schedule.vectors}
 
     def width(self, d: Drive) -> int:
         return self.hidden if d.width == "hidden" else int(d.width)
 
     def rows(self, name: str, drive: Drive, height: int | None = None) -> np.ndarray:
         """The drive's rows of a parameter: its own, or those after the rows of the drives stacked before it."""
-        if f"{name}_{drive.name}" in self.params:
+        if (drive.name, f"{name}_{drive.name}") in self.blocks:
             return self.params[f"{name}_{drive.name}"]
         before = self.cell.drives[: self.cell.drives.index(drive)]
         start = sum(height or self.width(d) for d in before if self.has_rows(name, d))
@@ -113,7 +117,7 @@ class _Blocks:
             return d.bias and d.name not in self.cell.normalized and (name == "b" or usage == "apart")
         has_operand = usage == "called" or bool(self.cell.recurrent if d.operand is None else d.operand)
         low_rank = d.structure.kind == "low_rank"
-        return has_operand and low_rank == (name != "U") and f"{name}_{d.name}" not in self.params
+        return has_operand and low_rank == (name != "U") and (d.name, f"{name}_{d.name}") not in self.blocks
 
     def bias(self, d: Drive, name: str) -> Any:
         return self.rows(name, d) if self.has_rows(name, d) else 0.0

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
+from ..checks import integer
 from ..engine import backward, forward
 
 LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
@@ -108,51 +109,34 @@ def truncated_windows(
     ValueError
         When stride or window are out of range, or shapes do not agree.
     """
-    window, stride = _check(window, stride)
     x = np.asarray(x)
     if x.ndim != 3:
-        raise ValueError(f"x: expected (T, B, N), got shape {x.shape}")
+        raise ValueError(f"x must have shape (T, B, N); came {x.shape}")
     if len(x) == 0:
-        raise ValueError("x: expected at least one step, got none")
-    return _windows(cell, params, x, loss_gradient, window, stride, initial)
+        raise ValueError(f"x must have at least one step; came {x.shape}")
+    spans = _spans(len(x), window, stride)
 
+    def windows() -> Iterator[WindowGradients]:
+        # The states before the steps where windows begin.
+        kept: dict[int, dict[str, NDArray[Any]] | None] = {0: None if initial is None else dict(initial)}
+        begins = {first for first, _, _ in spans}
+        for first, start, stop in spans:
+            run = forward(cell, params, x[first:stop], initial=kept[first])
+            for later in begins.intersection(range(start + 1, stop + 1)):
+                kept[later] = {slot: values[later - first - 1] for slot, values in run.states.items()}
+            kept = {step: state for step, state in kept.items() if step >= first}
+            d_output = np.zeros_like(run.output)
+            d_output[start - first :] = _loss_gradient(
+                loss_gradient, run.output[start - first :], start, stop, len(x)
+            )
+            grads = backward(run, d_output)
+            assert grads.x is not None
+            yield WindowGradients(
+                first, start, stop, dict(grads.params), grads.x, dict(grads.initial), dict(grads.states),
+                dict(run.final),
+            )  # fmt: skip
 
-def _windows(
-    cell: Cell,
-    params: Mapping[str, NDArray[Any]],
-    x: NDArray[Any],
-    loss_gradient: LossGradient,
-    window: int,
-    stride: int,
-    initial: Mapping[str, NDArray[Any]] | None,
-) -> Iterator[WindowGradients]:
-    steps = len(x)
-    state = None if initial is None else dict(initial)
-    # The states before the steps where windows begin.
-    kept: dict[int, dict[str, NDArray[Any]] | None] = {0: state}
-    for start in range(0, steps, stride):
-        stop = min(start + stride, steps)
-        first = max(0, stop - window)
-        run = forward(cell, params, x[first:stop], initial=kept[first])
-        for begin in _beginnings(start, stop, steps, window, stride):
-            kept[begin] = {slot: values[begin - first - 1] for slot, values in run.states.items()}
-        kept = {begin: value for begin, value in kept.items() if begin >= first}
-        d_output = np.zeros_like(run.output)
-        d_output[start - first :] = _loss_gradient(
-            loss_gradient, run.output[start - first :], start, stop, steps
-        )
-        grads = backward(run, d_output)
-        assert grads.x is not None
-        yield WindowGradients(
-            first,
-            start,
-            stop,
-            dict(grads.params),
-            grads.x,
-            dict(grads.initial),
-            dict(grads.states),
-            dict(run.final),
-        )
+    return windows()  # so that wrong arguments are refused here and not with the first window
 
 
 def truncated_bptt(
@@ -210,16 +194,6 @@ def _add(total: dict[str, NDArray[Any]], part: Mapping[str, NDArray[Any]]) -> No
         total[name] = total[name] + value if name in total else value
 
 
-def _beginnings(start: int, stop: int, steps: int, window: int, stride: int) -> Iterator[int]:
-    """First steps of later windows that lie in start+1..stop: the run of this stride holds the states before them."""
-    for later in range(stop, steps, stride):
-        first = max(0, min(later + stride, steps) - window)
-        if first > stop:
-            return
-        if first > start:
-            yield first
-
-
 def _loss_gradient(
     loss_gradient: LossGradient, output: NDArray[Any], start: int, stop: int, steps: int
 ) -> NDArray[Any]:
@@ -230,16 +204,19 @@ def _loss_gradient(
         part = np.asarray(loss_gradient)
         expected = (steps, *output.shape[1:])
     if part.shape != expected or part.dtype != output.dtype:
-        raise ValueError(f"loss_gradient: expected {output.dtype} {expected}, got {part.dtype} {part.shape}")
+        raise ValueError(
+            f"loss_gradient must have dtype {output.dtype} and shape {expected}; came {part.dtype} {part.shape}"
+        )
     return part if callable(loss_gradient) else part[start:stop]
 
 
-def _check(window: int, stride: int) -> tuple[int, int]:
-    for name, value in (("stride", stride), ("window", window)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+def _spans(steps: int, window: int, stride: int) -> list[tuple[int, int, int]]:
+    """For every stride (first, start, stop): its losses are those of start..stop-1, sent back to first."""
+    stride = integer("stride", stride, at_least=1)
+    window = integer("window", window, at_least=1)
     if window < stride:
         raise ValueError(
-            f"window: expected at least the stride {stride}, since every loss counts, got {window}"
+            f"window must be at least the stride, {stride}, since every loss counts; came {window}"
         )
-    return int(window), int(stride)
+    ends = [(start, min(start + stride, steps)) for start in range(0, steps, stride)]
+    return [(max(0, stop - window), start, stop) for start, stop in ends]

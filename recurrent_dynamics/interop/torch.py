@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell, elman, gru, lstm, lstm_projected
+from ..checks import one_of
 
 Params = dict[str, NDArray[Any]]
 KEY = re.compile(
@@ -57,8 +58,7 @@ def from_torch(
     >>> cell.name, params["b"].shape, float(params["b"][0])
     ('lstm', (12,), 2.0)
     """
-    if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
+    one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
     layers = _layers(state_dict, prefix)
     pairs = [_read_layer(layer, arrays, nonlinearity) for layer, arrays in enumerate(layers)]
     for layer in range(1, len(pairs)):
@@ -66,7 +66,7 @@ def from_torch(
         reads, writes = pairs[layer][1]["W"].shape[1], pairs[layer - 1][1]["U"].shape[1]
         if reads != writes:
             raise ValueError(
-                f"weight_ih_l{layer}: expected {writes} columns, as wide as the layer below, got {reads}"
+                f"weight_ih_l{layer} must have {writes} columns, as wide as the layer below; came {reads}"
             )
     return pairs if len(pairs) > 1 else pairs[0]
 
@@ -104,15 +104,16 @@ def to_torch(
         [layers] if isinstance(layers, tuple) and isinstance(layers[0], Cell) else list(layers)
     )
     if not pairs:
-        raise ValueError("layers: expected at least one pair (cell, params)")
+        raise ValueError("layers must hold at least one pair (cell, params); came none")
     # Cells are told by their equations: anyone may call a cell of his own "lstm".
     projected = lstm_projected(pairs[0][1]["U"].shape[1])
     known = {c.fingerprint for c in (lstm(), projected, gru(), elman("tanh"), elman("relu"))}
     kinds = {cell.fingerprint for cell, _ in pairs}
     if len(kinds) > 1:
-        raise ValueError("layers: expected one cell in all layers, as PyTorch has it")
+        names = ", ".join(cell.name for cell, _ in pairs)
+        raise ValueError(f"layers must all have one cell, as in PyTorch; came {names}")
     if not kinds <= known:
-        raise ValueError(f"layers: expected LSTM, GRU, or Elman with tanh or relu, got {pairs[0][0].name}")
+        raise ValueError(f"layers must be LSTM, GRU, or Elman with tanh or relu; came {pairs[0][0].name}")
     out: dict[str, NDArray[Any]] = {}
     for layer, (_, params) in enumerate(pairs):
         bias_hh = np.zeros_like(params["b"])
@@ -137,21 +138,25 @@ def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str,
         match = KEY.fullmatch(key)
         if match is None:
             raise ValueError(
-                f"state_dict: {key!r} is not of a recurrent layer; expected names such as 'weight_ih_l0' "
-                f"(prefix= selects one module of a model)"
+                f"state_dict must be of a recurrent layer, with names such as 'weight_ih_l0'; came {key!r} "
+                "(prefix= selects one module of a model)"
             )
         if match["reverse"]:
-            raise ValueError(f"state_dict: {key!r} is of a bidirectional layer, which cannot be read")
+            raise ValueError(
+                f"state_dict must be of layers of one direction; came {key!r}, of a bidirectional one"
+            )
         if match["prefix"] not in prefixes:
             prefixes.append(match["prefix"])
         found.setdefault(int(match["layer"] or 0), {})[match["name"]] = _array(key, value)
     if not found:
-        raise ValueError(f"state_dict: no weights of a recurrent layer under the prefix {prefix or ''!r}")
+        raise ValueError(
+            f"state_dict must hold a recurrent layer under the prefix {prefix or ''!r}; came none"
+        )
     if len(prefixes) > 1:
         listing = ", ".join(map(repr, prefixes))
-        raise ValueError(f"state_dict: several recurrent layers; choose one by prefix=, of {listing}")
+        raise ValueError(f"state_dict must hold one recurrent layer, or prefix= choose one; came {listing}")
     if sorted(found) != list(range(len(found))):
-        raise ValueError(f"state_dict: expected layers 0, 1, ... without a gap, got {sorted(found)}")
+        raise ValueError(f"state_dict must hold layers 0, 1, ... without a gap; came {sorted(found)}")
     return [found[i] for i in sorted(found)]
 
 
@@ -160,14 +165,15 @@ def _array(key: str, value: Any) -> NDArray[Any]:
         value = value.detach().cpu().numpy()
     array = np.array(value)
     if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"state_dict: expected float32 or float64 for {key!r}, got {array.dtype}")
+        raise TypeError(f"state_dict[{key!r}] must be float32 or float64; came {array.dtype}")
     return array
 
 
 def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) -> tuple[Cell, Params]:
     for name in ("weight_ih", "weight_hh"):
         if name not in arrays or arrays[name].ndim != 2:
-            raise ValueError(f"state_dict: expected a matrix {name} for layer {layer}")
+            came = f"shape {arrays[name].shape}" if name in arrays else "none"
+            raise ValueError(f"state_dict must hold a matrix {name} for layer {layer}; came {came}")
     W, U = arrays["weight_ih"], arrays["weight_hh"]
     rows, width = U.shape
     projection = arrays.get("weight_hr")
@@ -175,25 +181,26 @@ def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) 
     gates = rows // hidden if hidden else 0
     if projection is not None and (rows != 4 * hidden or projection.shape != (width, hidden)):
         raise ValueError(
-            f"state_dict: layer {layer} has weight_hh {U.shape} and weight_hr {projection.shape}; expected (4H, P) and "
-            f"(P, H), an LSTM with a projection"
+            f"weight_hh and weight_hr of layer {layer} must have shapes (4H, P) and (P, H), an LSTM with a projection; "
+            f"came {U.shape} and {projection.shape}"
         )
     if gates not in (1, 3, 4) or rows != gates * hidden or len(W) != rows:
         raise ValueError(
-            f"state_dict: layer {layer} has weight_ih {W.shape} and weight_hh {U.shape}; expected H, 3H or 4H rows in "
-            f"both (RNN, GRU, LSTM) and H columns in weight_hh"
+            f"weight_ih and weight_hh of layer {layer} must have H, 3H or 4H rows (RNN, GRU, LSTM), and weight_hh "
+            f"H columns; came {W.shape} and {U.shape}"
         )
     present = [n for n in ("bias_ih", "bias_hh") if n in arrays]
     if len(present) == 1:
-        raise ValueError(f"state_dict: layer {layer} has {present[0]} alone; expected both biases or none")
+        raise ValueError(
+            f"state_dict must hold both biases of layer {layer} or none; came {present[0]} alone"
+        )
     bias_ih, bias_hh = (arrays.get(n, np.zeros(rows, U.dtype)) for n in ("bias_ih", "bias_hh"))
     for name, bias in (("bias_ih", bias_ih), ("bias_hh", bias_hh)):
         if bias.shape != (rows,):
-            raise ValueError(
-                f"state_dict: expected {name} of shape ({rows},) for layer {layer}, got {bias.shape}"
-            )
-    if len({a.dtype for a in (W, U, bias_ih, bias_hh, U if projection is None else projection)}) > 1:
-        raise TypeError(f"state_dict: expected one dtype in layer {layer}")
+            raise ValueError(f"{name} of layer {layer} must have shape ({rows},); came {bias.shape}")
+    dtypes = {a.dtype.name for a in (W, U, bias_ih, bias_hh, U if projection is None else projection)}
+    if len(dtypes) > 1:
+        raise TypeError(f"layer {layer} must have one dtype; came {' and '.join(sorted(dtypes))}")
     params = {"W": W, "U": U, "b": bias_ih + bias_hh}
     if gates == 3:
         params["b"][2 * hidden :] = bias_ih[2 * hidden :]

@@ -61,7 +61,8 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
     if isinstance(batch, Batch):
         return batch
     if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 5:
+        came = f"{len(batch)} arrays" if isinstance(batch, (tuple, list)) else type(batch).__name__
         raise TypeError(
-            f"batch: expected a Batch or a tuple (inputs, targets[, mask]), got {type(batch).__name__}"
+            f"batch must be a Batch or a tuple (inputs, targets[, mask[, lengths[, reset]]]); came {came}"
         )
     return Batch(*batch)

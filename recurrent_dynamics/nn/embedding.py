@@ -36,10 +36,10 @@ def embed(table: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:
     """
     indices = np.asarray(indices)
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"inputs: expected class indices (integers), got {indices.dtype}")
+        raise TypeError(f"inputs must be class indices (integers); came {indices.dtype}")
     if indices.size and (indices.min() < 0 or indices.max() >= len(table)):
         bad = indices.min() if indices.min() < 0 else indices.max()
-        raise ValueError(f"inputs: expected class indices in 0..{len(table) - 1}, got {bad}")
+        raise ValueError(f"inputs must be class indices in 0..{len(table) - 1}; came {bad}")
     return table[indices]
 
 

@@ -46,18 +46,18 @@ def cross_entropy(
     """
     logits = np.asarray(logits)
     if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
-        raise TypeError(f"logits: expected float32 or float64 (..., V), got {logits.dtype} {logits.shape}")
+        raise TypeError(f"logits must be float32 or float64 (..., V); came {logits.dtype} {logits.shape}")
     targets = np.asarray(targets)
     if targets.dtype.kind not in "iu":
-        raise TypeError(f"targets: expected class indices (integers), got {targets.dtype}")
+        raise TypeError(f"targets must be class indices (integers); came {targets.dtype}")
     if targets.shape != logits.shape[:-1]:
-        raise ValueError(f"targets: expected shape {logits.shape[:-1]} as the logits, got {targets.shape}")
+        raise ValueError(f"targets must have shape {logits.shape[:-1]}, as the logits; came {targets.shape}")
     classes = logits.shape[-1]
     weights = _normalized_weights(mask, targets.shape)
     index = targets.reshape(-1) if mask is None else np.where(weights > 0, targets.reshape(-1), 0)
     if index.min() < 0 or index.max() >= classes:
         bad = index.min() if index.min() < 0 else index.max()
-        raise ValueError(f"targets: expected class indices in 0..{classes - 1}, got {bad}")
+        raise ValueError(f"targets must be class indices in 0..{classes - 1}; came {bad}")
 
     # The largest logit is subtracted: exp cannot overflow, and the largest term of the sum is exactly 1.
     flat = logits.reshape(-1, classes)
@@ -106,10 +106,10 @@ def mean_squared_error(
     """
     output = np.asarray(output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
-        raise TypeError(f"output: expected float32 or float64 (..., K), got {output.dtype} {output.shape}")
+        raise TypeError(f"output must be float32 or float64 (..., K); came {output.dtype} {output.shape}")
     targets = np.asarray(targets, output.dtype)
     if targets.shape != output.shape:
-        raise ValueError(f"targets: expected shape {output.shape} as the output, got {targets.shape}")
+        raise ValueError(f"targets must have shape {output.shape}, as the output; came {targets.shape}")
     weights = _normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
     with np.errstate(invalid="ignore", over="ignore"):
         error = output - targets
@@ -125,15 +125,18 @@ def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArr
     if mask is None:
         count = int(np.prod(shape))
         if count == 0:
-            raise ValueError(f"targets: expected at least one loss, got shape {shape}")
+            raise ValueError(f"targets must hold at least one; came shape {shape}")
         return np.full(count, 1 / count)
     weights = np.asarray(mask)
     if weights.dtype.kind not in "biuf":
-        raise TypeError(f"mask: expected booleans or real weights, got {weights.dtype}")
+        raise TypeError(f"mask must be booleans or real weights; came {weights.dtype}")
     if weights.shape != shape:
-        raise ValueError(f"mask: expected shape {shape}, one weight per loss, got {weights.shape}")
+        raise ValueError(f"mask must have shape {shape}, one weight per loss; came {weights.shape}")
     flat = weights.reshape(-1).astype(np.float64)
     total = flat.sum()
     if not (np.isfinite(total) and total > 0 and flat.min() >= 0):
-        raise ValueError("mask: expected finite weights >= 0, at least one of them > 0")
+        raise ValueError(
+            "mask must be finite weights of at least 0, one of them above 0; "
+            f"came {flat.min()} to {flat.max()}"
+        )
     return flat / total

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
+from ..checks import integer, number, one_of
 from ..engine import backward, forward
 from ..engine.linear import linear, linear_adjoint
 from .batch import Batch, as_batch
@@ -119,48 +120,50 @@ class Model:
     ) -> None:
         self.cells = [cells] if isinstance(cells, Cell) else list(cells)
         if not self.cells or not all(isinstance(c, Cell) for c in self.cells):
-            raise TypeError("cells: expected a Cell or a sequence of at least one Cell")
+            raise TypeError(f"cells must be a Cell or a sequence of at least one Cell; came {cells!r}")
         widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
         if len(widths) != len(self.cells):
             raise ValueError(
-                f"hidden_size: expected one for each of {len(self.cells)} layers, got {len(widths)}"
+                f"hidden_size must hold a number for each of {len(self.cells)} layers; came {len(widths)}"
             )
-        self.hidden_size = [_positive("hidden_size", w) for w in widths]
+        self.hidden_size = [integer("hidden_size", w, at_least=1) for w in widths]
         if (input_size is None) == (vocabulary_size is None):
             raise ValueError(
-                "expected exactly one of input_size (real inputs) and vocabulary_size (class indices)"
+                "either input_size (real inputs) or vocabulary_size (class indices) must be given; "
+                f"came {'none' if input_size is None else 'both'}"
             )
-        self.vocabulary_size = (
-            None if vocabulary_size is None else _positive("vocabulary_size", vocabulary_size)
-        )
+        self.vocabulary_size: int | None = None
         self.embedding_size: int | None = None
-        if self.vocabulary_size is not None:
+        if vocabulary_size is not None:
+            self.vocabulary_size = integer("vocabulary_size", vocabulary_size, at_least=1)
             default = min(self.vocabulary_size, self.hidden_size[0])
-            self.embedding_size = _positive(
-                "embedding_size", default if embedding_size is None else embedding_size
+            self.embedding_size = integer(
+                "embedding_size", default if embedding_size is None else embedding_size, at_least=1
             )
         elif embedding_size is not None:
-            raise ValueError("embedding_size: real inputs have no embedding; give vocabulary_size instead")
-        self.input_size = _positive("input_size", self.embedding_size if input_size is None else input_size)
+            raise ValueError(
+                f"embedding_size must be None, since real inputs have no embedding; came {embedding_size!r}"
+            )
+        self.input_size = integer(
+            "input_size", self.embedding_size if input_size is None else input_size, at_least=1
+        )
         if output_size is None and vocabulary_size is None:
-            raise ValueError("output_size: expected a width, since there is no vocabulary to take it from")
-        self.output_size = _positive("output_size", vocabulary_size if output_size is None else output_size)
+            raise ValueError(
+                "output_size must be given, since there is no vocabulary to take it from; came None"
+            )
+        self.output_size = integer(
+            "output_size", vocabulary_size if output_size is None else output_size, at_least=1
+        )
         self.layer_inputs: list[int] = []  # width of what each layer reads
         width = self.input_size
         for cell, hidden in zip(self.cells, self.hidden_size, strict=True):
             self.layer_inputs.append(width)
             width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
         self.readout_inputs = width
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout}")
+        self.dropout = number("dropout", dropout, at_least=0, below=1)
         if dropout and len(self.cells) == 1:
-            raise ValueError(
-                "dropout: acts between layers, but there is only one; set it to 0 or stack layers"
-            )
-        self.dropout = float(dropout)
-        if loss not in LOSSES:
-            raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
-        self.loss_name = loss
+            raise ValueError(f"dropout must be 0 for one layer, since it acts between layers; came {dropout}")
+        self.loss_name = one_of("loss", loss, LOSSES)
 
     def __repr__(self) -> str:
         layers = ", ".join(f"{c.name} {h}" for c, h in zip(self.cells, self.hidden_size, strict=True))
@@ -187,7 +190,7 @@ class Model:
         """
         kind = np.dtype(dtype)
         if kind not in (np.float32, np.float64):
-            raise ValueError(f"dtype: expected float32 or float64, got {kind}")
+            raise ValueError(f"dtype must be float32 or float64; came {kind}")
         rng = np.random.default_rng(rng)
         params: dict[str, Any] = {}
         if self.vocabulary_size is not None:
@@ -238,15 +241,17 @@ class Model:
         x = inputs
         if self.vocabulary_size is not None:
             if inputs.ndim != 2:
-                raise ValueError(f"inputs: expected class indices (T, B), got shape {inputs.shape}")
+                raise ValueError(f"inputs must be class indices of shape (T, B); came {inputs.shape}")
             indices = inputs.copy()
             x = embed(params["embedding"]["table"], indices)
         elif inputs.ndim != 3 or inputs.shape[2] != self.input_size:
             raise ValueError(
-                f"inputs: expected real numbers (T, B, {self.input_size}), got shape {inputs.shape}"
+                f"inputs must be real numbers of shape (T, B, {self.input_size}); came {inputs.shape}"
             )
         if initial is not None and len(initial) != len(self.cells):
-            raise ValueError(f"initial: expected the states of {len(self.cells)} layers, got {len(initial)}")
+            raise ValueError(
+                f"initial must hold the states of {len(self.cells)} layers; came those of {len(initial)}"
+            )
         runs: list[Any] = []
         masks: list[NDArray[Any] | None] = []
         for i, cell in enumerate(self.cells):
@@ -288,11 +293,12 @@ class Model:
             d_output = np.zeros_like(run.output)
         if d_output.shape != run.output.shape or d_output.dtype != run.output.dtype:
             raise ValueError(
-                f"d_output: expected {run.output.dtype} {run.output.shape}, got {d_output.dtype} {d_output.shape}"
+                f"d_output must have dtype {run.output.dtype} and shape {run.output.shape}; "
+                f"came {d_output.dtype} {d_output.shape}"
             )
         if d_final is not None and len(d_final) != len(self.cells):
             raise ValueError(
-                f"d_final: expected one for each of {len(self.cells)} layers, got {len(d_final)}"
+                f"d_final must hold an entry for each of {len(self.cells)} layers; came {len(d_final)}"
             )
         d, d_weights, d_bias = linear_adjoint(d_output, run.runs[-1].output, run.readout)
         layers: list[Any] = []
@@ -381,9 +387,3 @@ class Model:
         # Drawn in single precision for both dtypes, so that the same units fall.
         keep = rng.random(shape, dtype=np.float32) >= self.dropout
         return keep * dtype.type(1 / (1 - self.dropout))
-
-
-def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import integer, number
 from ..engine import stepper
 from .embedding import embed
 from .model import Model
@@ -54,14 +55,12 @@ def generate(
     (5,)
     """
     if model.vocabulary_size is None or model.output_size != model.vocabulary_size:
-        raise ValueError("model: expected one that reads and predicts the classes of one vocabulary")
+        raise ValueError(f"model must read and predict the classes of one vocabulary; came {model!r}")
     start = np.asarray(prime)
     if start.ndim != 1 or start.size == 0:
-        raise ValueError(f"prime: expected at least one class index, shape (n,), got shape {start.shape}")
-    if length < 0:
-        raise ValueError(f"length: expected >= 0, got {length}")
-    if not 0 <= temperature < np.inf:
-        raise ValueError(f"temperature: expected a finite number >= 0, got {temperature}")
+        raise ValueError(f"prime must hold at least one class index, shape (n,); came shape {start.shape}")
+    length = integer("length", length, at_least=0)
+    temperature = number("temperature", temperature, at_least=0)
     rng = np.random.default_rng(rng)
     run = model.forward(params, start[:, None])
     logits, states = run.output[-1, 0], list(run.final)
@@ -80,7 +79,7 @@ def generate(
 
 def _draw(logits: NDArray[Any], temperature: float, rng: np.random.Generator) -> int:
     if not np.isfinite(logits).all():
-        raise ValueError("params: the model's output is not finite")
+        raise ValueError("params must give a model with finite outputs; came infinity or NaN")
     if temperature == 0:
         return int(np.argmax(logits))
     scaled = (logits.astype(np.float64) - logits.max()) / temperature

@@ -51,8 +51,8 @@ class Corpus:
         size = len(self.training) + len(self.validation)
         if size < needed:
             raise ValueError(
-                f"{self.source or self.name}: {size} characters are too few for --batch {batch} and --truncation "
-                f"{truncation}, which need {needed}"
+                f"{self.source or self.name} must hold at least {needed} characters for --batch {batch} and "
+                f"--truncation {truncation}; came {size}"
             )
 
 
@@ -82,7 +82,8 @@ def load_corpus(path: str | os.PathLike[str] | None, vocabulary: Vocabulary | No
         unknown, text = len(text) - len(kept), kept
     if len(set(text)) < 2:
         raise ValueError(
-            f"{source or STANDARD_LIBRARY}: holds no two different characters that the model knows"
+            f"{source or STANDARD_LIBRARY} must hold two different characters that the model knows; "
+            f"came {' and '.join(map(repr, set(text))) or 'none'}"
         )
     training, validation = split(vocabulary.encode(text), HELD_OUT)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

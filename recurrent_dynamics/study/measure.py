@@ -97,7 +97,9 @@ def measure(
     needed = 2 * window + 1
     windows = min(windows, len(tokens) // needed)
     if windows < 1:
-        raise ValueError(f"a window of {window} steps needs {needed} characters to study, came {len(tokens)}")
+        raise ValueError(
+            f"the text must hold at least {needed} characters for a window of {window} steps; came {len(tokens)}"
+        )
     starts = np.linspace(0, len(tokens) - needed, windows).astype(np.intp)
     text = tokens[starts + np.arange(needed)[:, None]]
     before = model.forward(params, text[:window])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from .. import cells, nn
 from ..data import Vocabulary
-from ..training.files import write_atomically
+from ..training.files import read_described, write_described
 from ..training.tree import named_leaves, nest
 from .settings import Settings
 
@@ -87,16 +84,13 @@ def build(settings: Settings, vocabulary: Vocabulary) -> nn.Model:
 
 def save_model(path: str | os.PathLike[str], trained: CharacterModel) -> None:
     """Write a model as .npz, whole or not at all; an OSError if it cannot be written."""
-    described = {
-        "format": FORMAT,
+    description = {
         "settings": trained.settings.to_json(),
         "vocabulary": trained.vocabulary.to_list(),
         "source": trained.source,
         "facts": trained.facts,
     }
-    arrays = dict(named_leaves(trained.params))
-    arrays["model"] = np.array(json.dumps(described))
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    write_described(path, "model", FORMAT, description, dict(named_leaves(trained.params)))
 
 
 def load_model(path: str | os.PathLike[str]) -> CharacterModel:
@@ -106,32 +100,26 @@ def load_model(path: str | os.PathLike[str]) -> CharacterModel:
     ------
     FileNotFoundError
         When there is none.
+    OSError
+        When it cannot be opened.
     ValueError
-        When the file is not a model, or a damaged one.
+        When the file is not a model, a damaged one, or one of another format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such model; `recurrent-dynamics train` makes one")
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        described = json.loads(str(arrays.pop("model")))
-        if described["format"] != FORMAT:
-            raise ValueError(f"format {described['format']}")
-        trained = CharacterModel(
-            Settings.from_json(described["settings"]),
-            Vocabulary.from_list(described["vocabulary"]),
-            nest(arrays),
-            described["source"],
-            described["facts"],
-        )
-        _check_shapes(trained)
-    except (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a model that this version reads, or a damaged one") from error
-    return trained
+        return read_described(path, "model", FORMAT, _assemble)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; `recurrent-dynamics train` makes one") from None
 
 
-def _check_shapes(trained: CharacterModel) -> None:
+def _assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> CharacterModel:
+    trained = CharacterModel(
+        Settings.from_json(described["settings"]),
+        Vocabulary.from_list(described["vocabulary"]),
+        nest(arrays),
+        described["source"],
+        described["facts"],
+    )
     expected = {name: array.shape for name, array in named_leaves(trained.model.init(rng=0))}
     if expected != {name: array.shape for name, array in named_leaves(trained.params)}:
         raise ValueError("the arrays do not belong to the settings")
+    return trained

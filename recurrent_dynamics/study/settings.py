@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
 from .. import cells, training
+from ..checks import HOLDS, integer, number, one_of
 
 SCHEDULES = ("cosine", "exponential", "constant")
 
@@ -83,9 +82,11 @@ class Settings:
         for f in fields(self):
             _check(f.name, getattr(self, f.name), f.metadata, optional=f.default is None)
         if self.updates is not None and self.epochs is not None:
-            raise ValueError("--updates and --epochs both set the length of the training: give one of them")
+            raise ValueError("either --updates or --epochs must set the length of the training; came both")
         if self.dropout and self.layers == 1:
-            raise ValueError("--dropout acts between layers: with --layers 1 it must be 0")
+            raise ValueError(
+                f"--dropout must be 0 with --layers 1, since it acts between layers; came {self.dropout:g}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """As a dict that JSON can hold."""
@@ -96,7 +97,7 @@ class Settings:
         """The inverse of `to_json`; a ValueError for names that are not options."""
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown option {sorted(unknown)[0]}")
+            raise ValueError(f"values must be options of a study; came {sorted(unknown)[0]!r}")
         return cls(**values)
 
     def number_of_updates(self, per_epoch: int) -> int:
@@ -130,27 +131,12 @@ def option_name(name: str) -> str:
 
 
 def _check(name: str, value: Any, properties: Mapping[str, Any], optional: bool) -> None:
-    flag = option_name(name)
+    flag, kind = option_name(name), properties["kind"]
     if value is None and optional:
         return
-    if properties["kind"] is str:
-        choices = properties["choices"]() if callable(properties["choices"]) else properties["choices"]
-        if value not in choices:
-            raise ValueError(f"{flag} must be one of {', '.join(choices)}, came {value}")
+    if kind is str:
+        choices = properties["choices"]
+        one_of(flag, value, choices() if callable(choices) else choices)
         return
-    if isinstance(value, bool) or not isinstance(
-        value, int | np.integer if properties["kind"] is int else int | float
-    ):
-        raise ValueError(
-            f"{flag} must be {'an integer' if properties['kind'] is int else 'a number'}, came {value!r}"
-        )
-    bounds = {
-        "at_least": ("at least", lambda limit: value >= limit),
-        "above": ("above", lambda limit: value > limit),
-        "at_most": ("at most", lambda limit: value <= limit),
-        "below": ("below", lambda limit: value < limit),
-    }
-    wanted = [(words, properties[key], holds) for key, (words, holds) in bounds.items() if key in properties]
-    if not np.isfinite(value) or not all(holds(limit) for _, limit, holds in wanted):
-        described = " and ".join(f"{words} {limit:g}" for words, limit, _ in wanted)
-        raise ValueError(f"{flag} must be {described}, came {value:g}")
+    bounds: Any = {key: properties[key] for key in HOLDS if key in properties}
+    (integer if kind is int else number)(flag, value, **bounds)

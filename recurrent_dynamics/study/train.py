@@ -107,7 +107,7 @@ def train(
         path.unlink(missing_ok=True)
         if result.interrupted:
             raise KeyboardInterrupt
-        raise ValueError(f"--minutes {settings.minutes:g} ended the training before the first update")
+        raise ValueError(f"--minutes must be enough for the first update; came {settings.minutes:g}")
     losses = result.history.validation["loss"]
     facts = {
         "updates": result.update,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from .files import write_atomically
+from .files import read_described, write_described
 from .history import History
 from .tree import Tree, named_leaves, nest
 
@@ -75,16 +71,14 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     }
     arrays["history/training"] = checkpoint.history.training.array()
     arrays["history/validation"] = checkpoint.history.validation.array()
-    described = {
-        "format": FORMAT,
+    description = {
         "update": checkpoint.update,
         "rng_state": checkpoint.rng_state,
         "settings": checkpoint.settings,
         "extra": checkpoint.extra,
         "parts": [part for part, tree in trees.items() if tree is not None],
     }
-    arrays["checkpoint"] = np.array(json.dumps(described))
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    write_described(path, "checkpoint", FORMAT, description, arrays)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -94,25 +88,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     ------
     FileNotFoundError
         When there is none.
+    OSError
+        When it cannot be opened.
     ValueError
-        When the file is not a checkpoint, or one of a later format.
+        When the file is not a checkpoint, a damaged one, or one of another format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no checkpoint there")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
-        described = json.loads(str(arrays.pop("checkpoint")))
-        if described["format"] != FORMAT:
-            raise ValueError(f"{path}: expected a checkpoint of format {FORMAT}, got {described['format']}")
-        return _assemble(arrays, described)
-    except (KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a checkpoint, or a damaged one") from error
-    except ValueError as error:
-        if str(path) in str(error):
-            raise
-        raise ValueError(f"{path}: not a checkpoint, or a damaged one") from error
+    return read_described(path, "checkpoint", FORMAT, _assemble)
 
 
 def _assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> Checkpoint:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import number
 from .tree import Select, Tree, global_norm, map_leaves, map_named, named_leaves
 
 
@@ -31,7 +32,7 @@ def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree
     >>> norm, clipped["W"]
     (5.0, array([0.6, 0.8]))
     """
-    _positive("max_norm", max_norm)
+    number("max_norm", max_norm, above=0)
     norm = global_norm(grads)
     if not norm > max_norm:
         return dict(grads), norm
@@ -46,7 +47,7 @@ def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:
     >>> clip_by_value({"W": np.array([3.0, -0.5])}, 1.0)
     {'W': array([ 1. , -0.5])}
     """
-    _positive("limit", limit)
+    number("limit", limit, above=0)
     return map_leaves(lambda g: np.clip(g, -limit, limit), grads)
 
 
@@ -71,15 +72,9 @@ def l2_penalty(params: Mapping[str, Any], strength: float, only: Select | None =
     >>> l2_penalty({"W": np.array([[3.0]]), "b": np.array([1.0])}, 0.1, only=lambda path, array: array.ndim > 1)
     (0.45, {'W': array([[0.3]]), 'b': array([0.])})
     """
-    if not strength >= 0:
-        raise ValueError(f"strength: expected >= 0, got {strength}")
+    number("strength", strength, at_least=0)
     kept = (
         dict(named_leaves(params)) if only is None else {k: a for k, a in named_leaves(params) if only(k, a)}
     )
     penalty = 0.5 * strength * sum(float(np.vdot(a, a)) for a in kept.values())
     return penalty, map_named(lambda k, a: a * a.dtype.type(strength if k in kept else 0), params)
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name}: expected > 0, got {value}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..checks import integer, number
+
 
 @dataclass(frozen=True)
 class EarlyStopping:
@@ -27,10 +29,8 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise ValueError(f"patience: expected >= 1, got {self.patience}")
-        if not self.min_delta >= 0:
-            raise ValueError(f"min_delta: expected >= 0, got {self.min_delta}")
+        integer("patience", self.patience, at_least=1)
+        number("min_delta", self.min_delta, at_least=0)
 
     def should_stop(self, losses: list[float]) -> bool:
         """Whether the last `patience` of the validation losses so far brought no improvement."""

@@ -28,7 +28,9 @@ def evaluate(model: Model, params: Mapping[str, Any], data: BatchSource | Sequen
     """
     source = as_source(data)
     if source.batches_per_epoch is None:
-        raise ValueError("data: expected a finite epoch; draw a list of batches from the task instead")
+        raise ValueError(
+            "data must have a finite epoch; came a task without end: draw a list of batches from it"
+        )
     total = weight = 0.0
     carry: list[State] | None = None
     for number in range(source.batches_per_epoch):

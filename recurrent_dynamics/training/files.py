@@ -1,12 +1,18 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and arrays with a description in one of them."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Result = TypeVar("Result")
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
@@ -48,6 +54,81 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
             raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from error
         raise
     _sync_folder(path.parent)
+
+
+def write_described(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    description: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write arrays and what they are as one .npz, atomically, without pickle.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        What the file holds ("model"): the name under which the description stands among the arrays.
+    version : int
+        Of the layout; `read_described` refuses another one.
+    description : mapping
+        Anything that JSON can hold.
+    arrays : mapping
+        By name.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; an older file under the path then still stands.
+    """
+    described = np.array(json.dumps({**description, "format": version}))
+    # An open file, because NumPy would append .npz to another name.
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **{**arrays, kind: described}))
+
+
+def read_described(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    assemble: Callable[[dict[str, NDArray[Any]], dict[str, Any]], Result],
+) -> Result:
+    """Read what `write_described` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    kind, version
+        As they were written.
+    assemble : callable
+        From the arrays and the description to the result. Whatever it raises says that the file is damaged.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    OSError
+        When it cannot be opened.
+    ValueError
+        When the file is not of this kind and version, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no {kind} there")
+    # Opened here and not by NumPy, which leaves a file that is no zip to the garbage collector.
+    with path.open("rb") as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            described = json.loads(str(arrays.pop(kind)))
+            found = described.pop("format")
+            if found == version:
+                return assemble(arrays, described)
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged bytes raise almost anything: zipfile, zlib, struct, NumPy, JSON
+            raise ValueError(f"{path}: not a {kind}, or a damaged one") from error
+    raise ValueError(f"{path} must be a {kind} of format {version}; came format {found}")
 
 
 def _sync_folder(folder: Path) -> None:

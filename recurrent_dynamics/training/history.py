@@ -36,12 +36,12 @@ class Table:
     def append(self, **values: float) -> None:
         """Add a row; every column is given."""
         if values.keys() != set(self.columns):
-            raise ValueError(f"expected the columns {self.columns}, got {tuple(values)}")
+            raise ValueError(f"values must be those of {', '.join(self.columns)}; came {', '.join(values)}")
         self.rows.append(tuple(float(values[c]) for c in self.columns))
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         if column not in self.columns:
-            raise KeyError(f"expected a column of {self.columns}, got {column!r}")
+            raise KeyError(f"column must be one of {', '.join(self.columns)}; came {column!r}")
         return self.array()[:, self.columns.index(column)]
 
     def __len__(self) -> int:
@@ -104,8 +104,12 @@ class History:
         tables = {"training": history.training, "validation": history.validation}
         with Path(path).open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
-            if next(reader, None) != ["kind", *TRAINING]:
-                raise ValueError(f"{path}: expected a history with the columns kind, {', '.join(TRAINING)}")
+            header = next(reader, [])
+            if header != ["kind", *TRAINING]:
+                raise ValueError(
+                    f"{path} must be a history with the columns kind, {', '.join(TRAINING)}; "
+                    f"came {', '.join(header) or 'none'}"
+                )
             for fields in reader:
                 try:
                     table = tables[fields[0]]
@@ -113,7 +117,7 @@ class History:
                     table.append(**{c: float(values[c]) for c in table.columns})
                 except (ValueError, KeyError, IndexError):
                     raise ValueError(
-                        f"{path}, line {reader.line_num}: not a row of a history: {fields}"
+                        f"line {reader.line_num} of {path} must be a row of a history; came {fields}"
                     ) from None
         return history
 

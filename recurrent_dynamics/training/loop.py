@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import integer, number
 from ..nn import Model
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
@@ -163,20 +164,20 @@ def fit(
     held_out = None if validation is None else as_source(validation)
     interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
     if (resume or checkpoint_every is not None) and checkpoint is None:
-        raise ValueError("checkpoint: expected a path, since resume or checkpoint_every is given")
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every: expected >= 1, got {checkpoint_every}")
-    if minutes is not None and not minutes > 0:
-        raise ValueError(f"minutes: expected > 0, got {minutes}")
-    for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name}: expected > 0, got {value}")
-    if not l2 >= 0:
-        raise ValueError(f"l2: expected >= 0, got {l2}")
+        raise ValueError("checkpoint must be a path, since resume or checkpoint_every is given; came None")
+    if checkpoint_every is not None:
+        integer("checkpoint_every", checkpoint_every, at_least=1)
+    for name, value in (("minutes", minutes), ("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if value is not None:
+            number(name, value, above=0)
+    number("l2", l2, at_least=0)
     generator = np.random.default_rng(rng)
     bits: Any = generator.bit_generator
     if bits.state["bit_generator"] != "PCG64":
-        raise ValueError("rng: expected a seed or a generator on PCG64, whose state a checkpoint can hold")
+        raise ValueError(
+            "rng must be a seed or a generator on PCG64, whose state a checkpoint can hold; "
+            f"came one on {bits.state['bit_generator']}"
+        )
     settings = {
         "batches_per_epoch": source.batches_per_epoch,
         "carry_steps": source.carry_steps,
@@ -326,16 +327,16 @@ def _target(
     updates: int | None, epochs: float | None, minutes: float | None, per_epoch: int | None
 ) -> int | None:
     if updates is not None and epochs is not None:
-        raise ValueError("expected updates or epochs, got both")
+        raise ValueError("either updates or epochs must be given; came both")
     if updates is None and epochs is None and minutes is None:
-        raise ValueError("expected one of updates, epochs and minutes: the loop needs an end")
+        raise ValueError("updates, epochs or minutes must be given, since the loop needs an end; came none")
     if epochs is not None:
         if per_epoch is None:
-            raise ValueError("epochs: the data has none; give updates")
-        updates = round(epochs * per_epoch)
-    if updates is not None and updates < 1:
-        raise ValueError(f"updates: expected at least 1, got {updates}")
-    return updates
+            raise ValueError(f"epochs must be None, since the data has none; came {epochs}: give updates")
+        updates = round(number("epochs", epochs, above=0) * per_epoch)
+        if updates < 1:
+            raise ValueError(f"epochs must be at least one update, 1/{per_epoch}; came {epochs}")
+    return None if updates is None else integer("updates", updates, at_least=1)
 
 
 def _validation_interval(
@@ -343,14 +344,14 @@ def _validation_interval(
 ) -> int:
     if held_out is None:
         if every is not None or rule is not None:
-            raise ValueError("validation: expected data, since validate_every or early_stopping is given")
+            raise ValueError(
+                "validation must be data, since validate_every or early_stopping is given; came None"
+            )
         return 0
     interval = per_epoch if every is None else every
     if interval is None:
-        raise ValueError("validate_every: expected a number of updates, since the data has no epochs")
-    if interval < 1:
-        raise ValueError(f"validate_every: expected >= 1, got {interval}")
-    return interval
+        raise ValueError("validate_every must be given, since the data has no epochs; came None")
+    return integer("validate_every", interval, at_least=1)
 
 
 def _resumed(
@@ -359,10 +360,10 @@ def _resumed(
     state = load_checkpoint(path)
     shapes = {name: (a.shape, a.dtype) for name, a in named_leaves(params)}
     if shapes != {name: (a.shape, a.dtype) for name, a in named_leaves(state.params)}:
-        raise ValueError(f"{path}: the checkpoint's parameters have other names, shapes or dtype than params")
+        raise ValueError(f"params must have the names, shapes and dtype of those in {path}; came others")
     for name, value in settings.items():
         if state.settings.get(name) != value:
             raise ValueError(
-                f"{path}: the checkpoint is of other {name}: {state.settings.get(name)}, now {value}"
+                f"{name} must be {state.settings.get(name)}, as in the checkpoint {path}; came {value}"
             )
     return state if extra is None else replace(state, extra=dict(extra))

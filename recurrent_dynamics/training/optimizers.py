@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import number
 from .tree import Select, Tree, map_leaves, map_named
 
 Array = NDArray[Any]
@@ -58,9 +59,9 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
     >>> updates["w"], state["velocity"]["w"]
     (array([-0.2]), array([2.]))
     """
-    _rate("momentum", momentum)
+    number("momentum", momentum, at_least=0, below=1)
     if nesterov and not momentum:
-        raise ValueError("nesterov: needs a momentum > 0")
+        raise ValueError(f"momentum must be above 0 with nesterov; came {momentum}")
 
     def init(params: Mapping[str, Any]) -> Tree:
         return {"velocity": map_leaves(np.zeros_like, params)} if momentum else {}
@@ -86,9 +87,9 @@ def rmsprop(decay: float = 0.99, eps: float = 1e-8, momentum: float = 0.0) -> Op
     ----------
     decay, eps, momentum : float
     """
-    _rate("decay", decay)
-    _rate("momentum", momentum)
-    _positive("eps", eps)
+    number("decay", decay, at_least=0, below=1)
+    number("momentum", momentum, at_least=0, below=1)
+    number("eps", eps, above=0)
 
     def init(params: Mapping[str, Any]) -> Tree:
         state = {"square": map_leaves(np.zeros_like, params)}
@@ -120,9 +121,9 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimiz
     eps : float
         Added to the root of the corrected average of g^2.
     """
-    _rate("beta1", beta1)
-    _rate("beta2", beta2)
-    _positive("eps", eps)
+    number("beta1", beta1, at_least=0, below=1)
+    number("beta2", beta2, at_least=0, below=1)
+    number("eps", eps, above=0)
 
     def init(params: Mapping[str, Any]) -> Tree:
         return {
@@ -163,8 +164,7 @@ def adamw(
         ``only(path, array)`` says which parameters decay, with paths such as "layers/0/W"; all by default.
     """
     inner = adam(beta1, beta2, eps)
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay: expected >= 0, got {weight_decay}")
+    number("weight_decay", weight_decay, at_least=0)
 
     def update(
         grads: Mapping[str, Any], state: Tree, params: Mapping[str, Any], learning_rate: float
@@ -225,13 +225,3 @@ def _scaled(numerator: Array, square: Array, root_factor: float, eps: float, fac
     if factor != 1:
         out *= _as(square, factor)
     return out
-
-
-def _rate(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}: expected a number in [0, 1), got {value}")
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name}: expected > 0, got {value}")

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..checks import integer, number
+
 Schedule = Callable[[int], float]
 
 
 def constant(rate: float) -> Schedule:
     """The same rate at every update."""
-    _positive("rate", rate)
+    number("rate", rate, above=0)
     return lambda update: rate
 
 
@@ -36,12 +38,10 @@ def exponential_decay(rate: float, factor: float, updates_per_epoch: int, start_
     >>> [rate(n) for n in (0, 199, 200, 300)]
     [1.0, 1.0, 0.5, 0.25]
     """
-    _positive("rate", rate)
-    _positive("updates_per_epoch", updates_per_epoch)
-    if not 0 < factor <= 1:
-        raise ValueError(f"factor: expected a number in (0, 1], got {factor}")
-    if start_epoch < 0:
-        raise ValueError(f"start_epoch: expected >= 0, got {start_epoch}")
+    number("rate", rate, above=0)
+    integer("updates_per_epoch", updates_per_epoch, at_least=1)
+    number("factor", factor, above=0, at_most=1)
+    integer("start_epoch", start_epoch, at_least=0)
     start = max(start_epoch, 1)
     return lambda update: float(rate * factor ** max(0, update // updates_per_epoch - start + 1))
 
@@ -55,10 +55,9 @@ def cosine(rate: float, updates: int, final: float = 0.0) -> Schedule:
     >>> [round(schedule(n), 3) for n in (0, 5, 10, 20)]
     [1.0, 0.5, 0.0, 0.0]
     """
-    _positive("rate", rate)
-    _positive("updates", updates)
-    if not 0 <= final <= rate:
-        raise ValueError(f"final: expected a number in [0, {rate}], got {final}")
+    number("rate", rate, above=0)
+    integer("updates", updates, at_least=1)
+    number("final", final, at_least=0, at_most=rate)
     return lambda update: float(
         final + 0.5 * (rate - final) * (1 + np.cos(np.pi * min(update / updates, 1.0)))
     )
@@ -73,7 +72,7 @@ def warmup(schedule: Schedule | float, updates: int) -> Schedule:
     >>> [round(rate(n), 3) for n in (0, 1, 3, 9)]
     [0.025, 0.05, 0.1, 0.1]
     """
-    _positive("updates", updates)
+    integer("updates", updates, at_least=1)
     inner = as_schedule(schedule)
     return lambda update: inner(update) * min(1.0, (update + 1) / updates)
 
@@ -81,8 +80,3 @@ def warmup(schedule: Schedule | float, updates: int) -> Schedule:
 def as_schedule(learning_rate: Schedule | float) -> Schedule:
     """A number stands for a constant schedule."""
     return learning_rate if callable(learning_rate) else constant(learning_rate)
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name}: expected > 0, got {value}")

@@ -41,7 +41,7 @@ class BatchList:
     def __init__(self, batches: Sequence[Any]) -> None:
         self.batches = [as_batch(b) for b in batches]
         if not self.batches:
-            raise ValueError("data: expected at least one batch, got an empty list")
+            raise ValueError("data must hold at least one batch; came an empty list")
         self.batches_per_epoch = len(self.batches)
 
     def batch(self, number: int) -> Batch:
@@ -55,4 +55,4 @@ def as_source(data: BatchSource | Sequence[Any]) -> BatchSource:
         return data
     if isinstance(data, list):
         return BatchList(data)
-    raise TypeError(f"data: expected a source of batches or a list of batches, got {type(data).__name__}")
+    raise TypeError(f"data must be a source of batches or a list of batches; came {type(data).__name__}")

@@ -16,9 +16,7 @@ def map_leaves(function: Callable[..., Any], tree: Mapping[str, Any], *others: M
     """Apply a function to the arrays that stand at the same place of nested dicts."""
     for other in others:
         if other.keys() != tree.keys():
-            raise ValueError(
-                f"expected nested dicts of the same keys, got {sorted(tree)} and {sorted(other)}"
-            )
+            raise ValueError(f"nested dicts must have the same keys; came {sorted(tree)} and {sorted(other)}")
     return {
         key: map_leaves(function, value, *(o[key] for o in others))
         if isinstance(value, Mapping)
@@ -31,7 +29,7 @@ def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
     """Pairs (path, array) of a nested dict, the path's keys joined by slashes."""
     for key, value in tree.items():
         if "/" in key:
-            raise ValueError(f"expected names without a slash, got {key!r}")
+            raise ValueError(f"the keys of a nested dict must have no slash; came {key!r}")
         if isinstance(value, Mapping):
             yield from named_leaves(value, f"{prefix}{key}/")
         else:

@@ -1,0 +1,109 @@
+"""Arguments that are numbers or names, looked at once at the border; `engine.check` looks at arrays.
+
+Every error of the package reads "<argument> must ...; came ...".
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Collection
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+
+
+class Bounds(TypedDict, total=False):
+    """What a number may be asked for."""
+
+    above: float
+    at_least: float
+    below: float
+    at_most: float
+
+
+HOLDS: dict[str, Callable[[Any, Any], bool]] = {
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "at_most": operator.le,
+}
+WORDS = {"above": "above", "at_least": "of at least", "below": "below", "at_most": "of at most"}
+
+
+def integer(name: str, value: Any, **bounds: Unpack[Bounds]) -> int:
+    """An integer within bounds.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> integer("steps", np.int64(3), at_least=1)
+    3
+    >>> integer("steps", 0, at_least=1)
+    Traceback (most recent call last):
+    ValueError: steps must be an integer of at least 1; came 0
+    """
+    kind = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not kind or not _inside(value, bounds):
+        raise ValueError(f"{name} must be an integer{_words(bounds)}; came {_shown(value)}")
+    return int(value)
+
+
+def number(name: str, value: Any, **bounds: Unpack[Bounds]) -> float:
+    """A finite number within bounds.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> number("momentum", 0.9, at_least=0, below=1)
+    0.9
+    >>> number("momentum", float("nan"), at_least=0, below=1)
+    Traceback (most recent call last):
+    ValueError: momentum must be a finite number of at least 0 and below 1; came nan
+    """
+    kind = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not kind or not math.isfinite(value) or not _inside(value, bounds):
+        raise ValueError(f"{name} must be a finite number{_words(bounds)}; came {_shown(value)}")
+    return float(value)
+
+
+def one_of(name: str, value: Any, known: Collection[str]) -> str:
+    """One of several names.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> one_of("loss", "hinge", ("cross_entropy", "mean_squared_error"))
+    Traceback (most recent call last):
+    ValueError: loss must be one of cross_entropy, mean_squared_error; came 'hinge'
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}; came {_shown(value)}")
+    return value
+
+
+def _inside(value: Any, bounds: Bounds) -> bool:
+    return all(HOLDS[kind](value, limit) for kind, limit in bounds.items())
+
+
+def _words(bounds: Bounds) -> str:
+    return " and".join(f" {WORDS[kind]} {limit:g}" for kind, limit in bounds.items())
+
+
+def _shown(value: Any) -> str:
+    """What came, on one line: an array by its shape."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape}"
+    return repr(value.item() if isinstance(value, np.generic | np.ndarray) else value)
