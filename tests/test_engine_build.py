@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -42,3 +43,13 @@ def test_no_verb_leaves_its_arrays(clean_environment, tmp_path):
     checked = {"RECURRENT_DYNAMICS_CHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     second = process("derivatives", clean_environment | checked)
     assert second.returncode == 0, second.stderr
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("width", [16, 32])
+def test_products_are_right_with_narrower_vectors_than_the_host_has(width):
+    tests = pathlib.Path(__file__).with_name("test_product.py")
+    environment = os.environ | {"RECURRENT_DYNAMICS_VECTOR_BYTES": str(width)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr

@@ -73,7 +73,9 @@ def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, 
         (1, a.shape[1]) if a_transposed else (a.shape[1], 1),
         (1, b.shape[1]) if b_transposed else (b.shape[1], 1),
     ]
-    whole = multiply(M, N, K, flat(a), at, *steps[0], flat(b), at, *steps[1], came, at, c.shape[1], 3, rows_of(M), parts)
+    whole = multiply(
+        M, N, K, flat(a), at, *steps[0], flat(b), at, *steps[1], came, at, c.shape[1], 3, rows_of(M), parts
+    )
     assert whole, "written beyond the packed factor or the scratch"
     return came[at:].reshape(c.shape), wanted
 
@@ -124,7 +126,9 @@ def test_rows_of_an_index_have_the_bits_of_all_rows_and_the_others_stay(dtype, r
     def rows(index):
         c = np.zeros((M, N), dtype)
         index = np.concatenate([np.arange(ROWS), index]).astype(np.int64)
-        multiply(len(index) - ROWS, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, c.reshape(-1), 0, N, 0, index, 1)
+        multiply(
+            len(index) - ROWS, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, c.reshape(-1), 0, N, 0, index, 1
+        )
         return c
 
     every = rows(np.arange(M))
@@ -160,7 +164,25 @@ def test_the_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype, rng):
         for rows in {1, 2, min(ROWS, M - first), M - first}:
             part = np.zeros(rows * N, dtype)
             if first + rows <= M:
-                multiply(rows, N, K, a.ravel(), first * K, K, 1, b.ravel(), 0, N, 1, part, 0, N, 0, rows_of(rows), 1)
+                multiply(
+                    rows,
+                    N,
+                    K,
+                    a.ravel(),
+                    first * K,
+                    K,
+                    1,
+                    b.ravel(),
+                    0,
+                    N,
+                    1,
+                    part,
+                    0,
+                    N,
+                    0,
+                    rows_of(rows),
+                    1,
+                )
                 assert part.tobytes() == c[first : first + rows].tobytes()
 
 

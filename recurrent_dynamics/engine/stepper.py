@@ -122,7 +122,9 @@ class Stepper:
         for name, a in after.items():
             if not check.is_finite(a):
                 b, j = (int(i) for i in np.argwhere(~np.isfinite(a))[0])
-                raise FloatingPointError(f"the state became {a[b, j]}: slot {name!r} of sequence {b}, unit {j}")
+                raise FloatingPointError(
+                    f"the state became {a[b, j]}: slot {name!r} of sequence {b}, unit {j}"
+                )
 
     def _state(self, state: Mapping[str, np.ndarray]) -> State:
         """A copy of the arrays of a mapping."""

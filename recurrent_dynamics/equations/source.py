@@ -85,7 +85,9 @@ def source(derivation: Derivation, verb: str) -> Source:
     for loop in derivation.loops(verb):
         body += _loop(loop, derivation, labels, printer, streams)
     head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
-    n = len(labels)  # sizes: all widths, then where the units begin that are to be computed, then where they end
+    n = len(
+        labels
+    )  # sizes: all widths, then where the units begin that are to be computed, then where they end
     head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
     head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
     return Source("\n".join(head + body) + "\n", tuple(streams))
@@ -130,4 +132,8 @@ def _loop(
         where, stream = place(write.array, write.variable)
         old = f"get({where}, {stream}) + " if write.accumulate else ""
         inside.append(f"put({where}, {old}r{i}, {stream})")
-    return [*before, f"        for j in range(a{label}, b{label}):", *(f"            {line}" for line in inside)]
+    return [
+        *before,
+        f"        for j in range(a{label}, b{label}):",
+        *(f"            {line}" for line in inside),
+    ]

@@ -30,7 +30,9 @@ def inputs(build, X, W, bias, E, index, n, g, parts, e, threads):
     edges, rows = np.zeros(threads * edge_size(X), X.dtype), index.size - ROWS
     for i in prange(threads):
         end = share(rows, threads, np.int64(i) + 1)
-        for r in range(share(rows, threads, np.int64(i)), end, 6 * ROWS):  # so that E stays in cache in between
+        for r in range(
+            share(rows, threads, np.int64(i)), end, 6 * ROWS
+        ):  # so that E stays in cache in between
             some = min(6 * ROWS, end - r)
             if bias.size > 0:
                 for q in range(r, r + some):
@@ -112,7 +114,7 @@ def gradients(build, products, dE, X, W, S, E, dX, dW, dU, d_bias, index, n, g, 
     edges, rows = np.zeros(threads * edge_size(E), E.dtype), index.size - ROWS
     starts = _panels(products, E)
     panels = np.empty(threads * starts[-1], E.dtype)
-    wide = CHUNK if e >= threads * CHUNK else (e + threads * ROWS - 1) // (threads * ROWS) * ROWS
+    wide = min(CHUNK, max(ROWS, (e + threads * ROWS - 1) // (threads * ROWS) * ROWS))
     strips = np.empty(threads * BLOCK * wide, E.dtype)
     for i in prange(threads):
         own = np.int64(i)

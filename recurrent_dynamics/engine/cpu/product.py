@@ -70,7 +70,14 @@ def pack(source, at, k_step, n_step, K, N, packed, start):
     w = panel_width(source)
     for p in range((N + w - 1) // w):
         for k in range(K):
-            _pack_row(source, at + k * k_step + p * w * n_step, n_step, min(w, N - p * w), packed, start + (p * K + k) * w)
+            _pack_row(
+                source,
+                at + k * k_step + p * w * n_step,
+                n_step,
+                min(w, N - p * w),
+                packed,
+                start + (p * K + k) * w,
+            )
 
 
 @njit(**OPTIONS)

@@ -21,13 +21,14 @@ from numba.extending import NativeValue, models, overload, register_model, typeo
 from ...cells import Cell
 from ...equations.signatures import SIGNATURES
 from .memory import CHECKED, INTERPRETED, OPTIONS, stream_access
+from .microkernel import BYTES
 
 
 def _build_fingerprint() -> str:
     """Of all source that ends up in compiled code, and of what compiles it."""
     package = pathlib.Path(__file__).parents[2]
     versions = f"{numba.__version__} {np.__version__} {version('sympy')}"  # without importing SymPy
-    digest = hashlib.sha256(f"{versions} {CHECKED}".encode())
+    digest = hashlib.sha256(f"{versions} {CHECKED} {BYTES}".encode())
     for folder in ("equations", "engine/cpu"):
         for path in sorted((package / folder).glob("*.py")):
             digest.update(path.read_bytes())

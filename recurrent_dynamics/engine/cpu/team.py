@@ -8,7 +8,6 @@ threading layer promises: so they first meet, and if they do not, one of them do
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np

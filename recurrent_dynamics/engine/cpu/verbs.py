@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from functools import lru_cache
@@ -22,8 +23,11 @@ from .rows import BUILT, Equations
 
 # Numba's portable threading layer must not be entered by two Python threads at once.
 POOL = threading.Lock()
+SPINS = "10000"  # looks of an idle thread for work, some 100 microseconds
 
-BYTES_A_PART = 1 << 16  # of matrices: as much as makes two threads that share the units of a step worth their waiting
+BYTES_A_PART = (
+    1 << 16
+)  # of matrices: as much as makes two threads that share the units of a step worth their waiting
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
 # half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128, 128). Having freed one block just below 32 MB,
@@ -85,9 +89,31 @@ def _common(tape: Tape, transposed: bool) -> tuple[Any, ...]:
     return (equations(tape.cell), tables.widths(tape.layout), *_sizes(tape), stages, products, *packed)
 
 
+@lru_cache(maxsize=1)
+def _start_threads() -> None:
+    """Let Numba start its threads so that idle ones soon sleep.
+
+    GNU OpenMP would let them look for work for milliseconds, which is ruinous beside any other busy process: it reads
+    how long from the environment, and only now.
+    """
+    ours = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ) else {"GOMP_SPINCOUNT": SPINS}
+    os.environ.update(ours)
+    try:
+        get_num_threads()
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+def num_threads() -> int:
+    """How many threads there are."""
+    _start_threads()
+    return int(get_num_threads())
+
+
 def threads_for(rows: int) -> int:
     """How many threads share so many rows."""
-    return max(1, min(get_num_threads(), rows))
+    return max(1, min(num_threads(), rows))
 
 
 def _team(tape: Tape) -> tuple[bool, int]:
@@ -96,7 +122,7 @@ def _team(tape: Tape) -> tuple[bool, int]:
     They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then each
     thread reads its part of the matrices alone. Below that size waiting for each other costs more.
     """
-    threads, ragged = get_num_threads(), tape.lengths.size > 0 or tape.resets.size > 0
+    threads, ragged = num_threads(), tape.lengths.size > 0 or tape.resets.size > 0
     parts = min(threads, tape.matrices.nbytes // BYTES_A_PART)
     by_units = not ragged and not INTERPRETED and parts > 1 and tape.batch < HALF * threads
     return by_units, parts if by_units else threads_for(tape.batch)
@@ -138,7 +164,14 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
         return True
     with POOL:
         sums = copying.place(
-            BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads_for(a.size // width)
+            BUILT,
+            plain(a).reshape(-1),
+            width,
+            out.reshape(-1),
+            row,
+            offset,
+            fresh,
+            threads_for(a.size // width),
         )
     return bool(np.isfinite(sums).all())
 

@@ -187,7 +187,11 @@ def forward(
     by_units, threads,
 ):  # fmt: skip
     """The walk forth; E arrives with the drives' part that needs no state. Sums of the states, one a thread."""
-    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    edges, indices, counters = (
+        np.zeros(threads * edge_size(E), E.dtype),
+        new_index(threads * batch),
+        new_counters(),
+    )
     sums = np.zeros(threads, E.dtype)
     for i in prange(threads):
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
@@ -224,7 +228,11 @@ def adjoint(
     lengths, resets, by_units, threads,
 ):  # fmt: skip
     """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it."""
-    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    edges, indices, counters = (
+        np.zeros(threads * edge_size(E), E.dtype),
+        new_index(threads * batch),
+        new_counters(),
+    )
     v = P.size
     for i in prange(threads):
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
@@ -243,7 +251,9 @@ def adjoint(
                 for q in range(count):
                     b = get(indices, at + q)
                     r = first + b
-                    row_adjoint(cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v)
+                    row_adjoint(
+                        cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v
+                    )
             _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
             _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
 
@@ -254,7 +264,11 @@ def tangent(
     lengths, resets, by_units, threads,
 ):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
-    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    edges, indices, counters = (
+        np.zeros(threads * edge_size(E), E.dtype),
+        new_index(threads * batch),
+        new_counters(),
+    )
     for i in prange(threads):
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
@@ -282,7 +296,11 @@ def second(
     uE, uS, uN, uP, u_initial, lengths, resets, by_units, threads,
 ):  # fmt: skip
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
-    edges, indices, counters = np.zeros(threads * edge_size(E), E.dtype), new_index(threads * batch), new_counters()
+    edges, indices, counters = (
+        np.zeros(threads * edge_size(E), E.dtype),
+        new_index(threads * batch),
+        new_counters(),
+    )
     v = P.size
     for i in prange(threads):
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
@@ -326,7 +344,12 @@ def one_step(
     cell, widths, k, e, n, g, parts, stages, products, W, bias, packed, starts, P, C, X, E, S, N, batch
 ):
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
-    edge, index, sizes, all_of_it = np.zeros(edge_size(E), E.dtype), new_index(batch), units(widths, ZERO(), ONE()), ONE()
+    edge, index, sizes, all_of_it = (
+        np.zeros(edge_size(E), E.dtype),
+        new_index(batch),
+        units(widths, ZERO(), ONE()),
+        ONE(),
+    )
     for b in range(batch):
         for j in range(parts):
             put(E, b * e + j, get(bias, j))
