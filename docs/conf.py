@@ -32,6 +32,7 @@ templates_path = ["_templates"]
 default_role = "code"
 highlight_language = "python"
 nitpicky = False
+smartquotes = False  # h' is the next h, not the end of a quotation
 
 autosummary_generate = True
 autosummary_imported_members = True
@@ -77,4 +78,6 @@ html_theme_options = {
     "footer_end": [],
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "start": [], "idea": [], "adding_a_cell": [], "cells": [], "benchmarks": []}
+# Code and figures of the gallery want the width of the page.
+WITHOUT_SIDEBAR = ("index", "start", "idea", "adding_a_cell", "cells", "benchmarks", "gallery/*")
+html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}

@@ -45,13 +45,13 @@ ROWS = [
             ("jvp", "directional\nderivatives"),
             ("jacobian", "dense, or applied\nas an operator"),
             ("hvp", "curvature"),
-            ("LaTeX", "notebooks and\nthese pages"),
+            ("LaTeX", "notebooks and\ndocumentation"),
         ],
     ),
 ]
 USES = [
     ("train", "models of stacked cells, truncated BPTT,\noptimizers, scipy.optimize"),
-    ("understand", "how far gradients reach, Jacobian products,\nsaturation, time scales of memory"),
+    ("understand", "how far gradients reach, saturation,\nJacobian products, time scales of memory"),
     ("check", "complex step on the same equations\nrun as plain NumPy"),
 ]
 
@@ -152,7 +152,7 @@ def make_reach() -> None:
     for k, (name, layer) in enumerate(measured.items()):
         rd.plot.gradient_flow(layer.flow, label=name, index=k, ax=axes[0])
     axes[0].set_title("How far back the last loss reaches", fontsize=10.5)
-    rd.plot.singular_values(measured["LSTM"].products, ax=axes[1])
+    rd.plot.singular_values(measured["LSTM"].products, index=list(cells).index("LSTM"), ax=axes[1])
     axes[1].set_title("Jacobian products of the LSTM", fontsize=10.5)
     gated = ("GRU", "LSTM")
     rd.plot.time_scales([measured[name].time_scales[0] for name in gated], labels=gated, ax=axes[2])

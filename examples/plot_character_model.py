@@ -73,8 +73,8 @@ print(
 )
 
 # %%
-# The held-out part is the end of another module, with words that the model has not met: it stays harder than what the
-# model was trained on.
+# The held-out part is the end of the last module, with words and tables that stand nowhere before it: it stays harder
+# than what the model was trained on.
 
 # %%
 # What it writes
@@ -117,7 +117,7 @@ for k, (name, flow) in enumerate(flows.items()):
     flow.plot(ax=ax, index=k, label=name, truncation=50)
     reach = "more than 99" if flow.reach() is None else flow.reach()
     print(f"{name:16s} factor per step {flow.rate():.3f}; less than 1 % left after {reach} steps")
-ax.set(ylim=(1e-12, 10), title="gradient of the last loss; bands: 10 to 90 % of the windows")
+ax.set(ylim=(1e-12, 10), title="gradient of the last loss: mean over the windows, and their middle 80 %")
 
 # %%
 # In words:

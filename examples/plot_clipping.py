@@ -90,7 +90,7 @@ quantities = {
     r"curvature $|\partial^2 L / \partial u^2|$": np.abs(curvature),
 }
 for ax, (title, values) in zip(axes, quantities.items()):
-    rd.plot.axes(ax).plot(line, values)
+    rd.plot.axes(ax).plot(line, values, color=rd.plot.colour(0))
     ax.set(xlabel="$u$ (at $b = -2.5$)", title=title)
 axes[1].set_yscale("log")
 axes[2].set_yscale("log")
@@ -136,7 +136,7 @@ fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
 filled = ax.contourf(u, b, surface, levels=np.arange(0, 31, 1.5), cmap="Greys", extend="max")
 fig.colorbar(filled, label="loss $L$")
 for k, (name, path) in enumerate(paths.items()):
-    ax.plot(*path.T, "o-", ms=3, lw=1.2, color=f"C{k}", label=name)
+    ax.plot(*path.T, "o-", ms=3, lw=1.2, color=rd.plot.colour(k), label=name)
 ax.plot(*paths["by norm"][0], "k*", ms=12)
 ax.set(xlim=(3.8, 6.2), ylim=(-3.1, -1.7), xlabel="recurrent weight $u$", ylabel="bias $b$")
 ax.set_title("loss and paths of gradient descent (star: start)")
@@ -144,15 +144,18 @@ ax.legend(loc="upper left")
 
 # %%
 # Without clipping one step at the cliff throws the weights out of the picture. Clipped by norm, the path arrives at the
-# foot of the cliff and goes along it, in short steps from side to side, down to the minimum. Clipped by value it turns:
-# as long as both entries are beyond the limit the step is a diagonal, whatever the gradient's direction was. On the two
-# sides of this cliff the diagonals are nearly opposite, so that the path bounces in place.
+# foot of the cliff and goes along it, in short steps from side to side, until the cliff ends and the loss comes near 0.
+# Clipped by value it turns: as long as both entries are beyond the limit the step is a diagonal, whatever the
+# gradient's direction was. On the two sides of this cliff the diagonals are nearly opposite, so that the path bounces
+# in place.
 
 step_lengths = {name: np.linalg.norm(np.diff(path, axis=0), axis=1) for name, path in paths.items()}
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for k, name in enumerate(paths):
-    rd.plot.axes(left).semilogy(np.arange(1, updates + 1), step_lengths[name], color=f"C{k}", label=name)
-    rd.plot.axes(right).semilogy(path_losses[name], color=f"C{k}", label=name)
+    rd.plot.axes(left).semilogy(
+        np.arange(1, updates + 1), step_lengths[name], color=rd.plot.colour(k), label=name
+    )
+    rd.plot.axes(right).semilogy(path_losses[name], color=rd.plot.colour(k), label=name)
     print(
         f"{name:12s} longest step {step_lengths[name].max():7.3f}, last loss {path_losses[name][-1]:8.4f}, "
         f"distance from the start {np.linalg.norm(paths[name][-1] - paths[name][0]):7.2f}"
@@ -162,10 +165,14 @@ right.set(xlabel="update", ylabel="loss $L$", title="loss along the path")
 left.legend(frameon=False)
 
 # %%
+# The thrown weights come down again: far from the cliff this surface is smooth and slopes back to small losses. That is
+# the luck of two parameters: in a network the throw may end where units saturate and gradients vanish.
+
+# %%
 # How far clipping turns a gradient
 # ---------------------------------
 #
-# Clipping by norm never does. Clipping by value turns the gradient towards the diagonal, here by the angle below.
+# Clipping by norm does not turn it at all. Clipping by value turns it towards the diagonal, here by the angle below.
 
 visited = paths["by norm"]
 _, grads = loss_and_grad({"U": visited[:, 0].copy(), "b": visited[:, 1].copy()})
@@ -188,7 +195,7 @@ for name in ("by norm", "by value"):
 # What to take with you
 # ---------------------
 #
-# * At a cliff slope and curvature explode together; clipping keeps the direction and gives up the length.
+# * At a cliff slope and curvature explode together; clipping gives up the length of the gradient.
 # * By norm the direction stays, by value it does not. With many parameters, clipped by one common norm, the relation of
 #   their steps stays too.
 # * Clipping bounds the step, by rate times limit. It does not make a gradient that has exploded any more truthful.

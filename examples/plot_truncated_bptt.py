@@ -55,8 +55,8 @@ full, cut = terms(steps), terms(20)
 far = gradient(d_last, steps, steps) - gradient(d_last, 20, 20)
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 lags = np.arange(steps)
-rd.plot.axes(ax).bar(lags, full, width=0.8, color="C0", alpha=0.4, label="full BPTT")
-ax.bar(lags, cut, width=0.8, color="C1", label="window of 20 steps")
+rd.plot.axes(ax).bar(lags, full, width=0.8, color=rd.plot.colour(0), alpha=0.4, label="full BPTT")
+ax.bar(lags, cut, width=0.8, color=rd.plot.colour(1), label="window of 20 steps")
 ax.set(xlabel="lag $k$ (steps)", ylabel=r"$\Vert G_k \Vert$", title=r"terms of $\partial L_T / \partial U$")
 ax.legend(frameon=False)
 share = np.linalg.norm(far) / np.linalg.norm(gradient(d_last, steps, steps))
@@ -83,7 +83,7 @@ errors = {
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for k, (name, found) in enumerate(errors.items()):
     relative = np.linalg.norm(np.array(found) - whole, axis=(1, 2)) / np.linalg.norm(whole)
-    rd.plot.axes(ax).plot(windows, relative, "os"[k] + "-", label=name)
+    rd.plot.axes(ax).plot(windows, relative, "os"[k] + "-", color=rd.plot.colour(k), label=name)
     print(f"{name:16s} relative error with a window of 20 steps: {relative[5]:.2f}")
 ax.set(xlabel="window $k_2$ (steps)", ylabel="relative error of the gradient", ylim=(0, None))
 ax.legend(frameon=False)
@@ -137,10 +137,10 @@ def train(window: int, forget_bias: float, updates: int = 200) -> np.ndarray:
 
 def compare(forget_bias: float, windows: tuple[int, ...], ax: plt.Axes) -> None:
     """Draw the learning curves for several windows, and print where they end."""
-    rd.plot.axes(ax).axhline(np.log(symbols), color="black", lw=0.8)
+    rd.plot.axes(ax).axhline(np.log(symbols), color="black", lw=0.8, ls="--", zorder=3, label="guessing")
     for k, window in enumerate(windows):
         losses = train(window, forget_bias)
-        ax.plot(rd.plot.smooth(losses, 10), color=f"C{k}", label=f"window {window}")
+        ax.plot(rd.plot.smooth(losses, 10), color=rd.plot.colour(k), label=f"window {window}")
         print(
             f"forget bias {forget_bias:g}, window {window:2d}: loss at the end {losses[-10:].mean():.3f} nats"
         )
@@ -149,7 +149,7 @@ def compare(forget_bias: float, windows: tuple[int, ...], ax: plt.Axes) -> None:
 
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
-left.set_ylabel("loss (nats), mean of 10 updates; line: guessing")
+left.set_ylabel("loss (nats), mean of 10 updates")
 compare(1.0, (21, 10, 5), left)
 compare(6.0, (21, 10), right)
 

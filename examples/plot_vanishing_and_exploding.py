@@ -63,9 +63,10 @@ for k, (name, (radius, draw)) in enumerate(matrices.items()):
         f"sigma = {sizes[0]:.2f}, rho = {radius:.2f}; sigma_max(U^k): "
         f"highest {sizes.max():.3g} at k = {lengths[sizes.argmax()]}, {sizes[-1]:.2g} at k = 100"
     )
-    left.plot(scale * eigenvalues.real, scale * eigenvalues.imag, "o^s"[k], ms=4, color=f"C{k}")
-    right.plot(lengths, sizes, "o^s"[k] + "-", ms=4, color=f"C{k}", label=name)
-    right.plot(lengths, radius**lengths, "--", lw=1, color=f"C{k}")
+    colour = rd.plot.colour(k)
+    left.plot(scale * eigenvalues.real, scale * eigenvalues.imag, "o^s"[k], ms=4, color=colour)
+    right.plot(lengths, sizes, "o^s"[k] + "-", ms=4, color=colour, label=name)
+    right.plot(lengths, radius**lengths, "--", lw=1, color=colour)
 circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
 rd.plot.axes(left).plot(circle.real, circle.imag, color="black", lw=0.8)
 left.set(xlabel="real part", ylabel="imaginary part", aspect="equal", title="eigenvalues of $U$, unit circle")
@@ -75,7 +76,8 @@ right.set_title(r"largest singular value of the product; dashed $\rho^k$")
 right.legend(frameon=False)
 
 # %%
-# The two random matrices both stretch some vectors in one step. One of them nevertheless lets every gradient vanish:
+# For the orthogonal matrix the product is :math:`\rho^k` itself. The two random matrices both stretch some vectors in
+# one step. One of them nevertheless lets every gradient vanish:
 # after an initial growth, which is all that its singular value could promise, its powers shrink by the factor
 # :math:`\rho` a step.
 #
@@ -120,9 +122,9 @@ rates = {
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 rd.plot.axes(ax).axhline(1, color="black", lw=0.8)
 for k, (name, rate) in enumerate(rates.items()):
-    ax.plot(radii, rate, "o^sD"[k] + "-", ms=4, label=name)
+    ax.plot(radii, rate, "o^sD"[k] + "-", ms=4, color=rd.plot.colour(k), label=name)
     print(f"{name:26s} growth per step at rho = 1: {rate[2]:.3f}, at rho = 2: {rate[5]:.3f}")
-ax.set(xlabel=r"spectral radius $\rho$ of $U$", ylabel="growth of the gradient per step", ylim=(0, 2.5))
+ax.set(xlabel=r"spectral radius $\rho$ of $U$", ylabel="factor of the gradient per step", ylim=(0, 2.5))
 ax.set_title("above 1 the gradient explodes, below 1 it vanishes")
 ax.legend(frameon=False)
 
@@ -157,17 +159,17 @@ for k, bias in enumerate((0.0, 1.0, 3.0, 5.0)):
     flow = rd.dynamics.gradient_flow(rd.backward(run, d_final={"c": d_end}).states["c"])
     forget = 1 / (1 + np.exp(-bias))
     flow.plot(ax=ax, index=k, label=f"$b_f = {bias:g}$")
-    ax.plot(flow.lags, flow.norms[0] * forget**flow.lags, "--", lw=1, color="black")
+    ax.plot(flow.lags, flow.norms[0] * forget**flow.lags, "--", lw=1, color=rd.plot.colour(k))
     print(
         f"b_f = {bias:g}: sigmoid(b_f) = {forget:.4f}, growth per step {flow.rate():.4f}, "
         f"1 % left after {flow.reach() or f'more than {steps}'} steps"
     )
-ax.set(ylim=(1e-10, 100), ylabel=r"$\Vert\,\partial L / \partial c_t\,\Vert$")
-ax.set_title(r"gradient of the cell state; dashed $\sigma(b_f)^k$")
+ax.set(ylim=(1e-10, 1e5), ylabel=r"$\Vert\,\partial L / \partial c_t\,\Vert$")
+ax.set_title(r"gradient of the cell state; dashed $\sigma(b_f)^{T-t}$")
 
 # %%
 # The solid lines lie above the direct path: what passes through :math:`U` comes on top. With the gates wide open it is
-# more than the gates forget, and the gradient even grows a little. Gates do not lift the law of the product. They
+# more than the gates forget, and the gradient even grows, by 4 % a step. Gates do not lift the law of the product. They
 # choose its factor near 1, and they can learn it, unit by unit.
 
 # %%
@@ -206,9 +208,10 @@ diseases = {"large matrix (g = 1.8, rate 0.1)": (1.8, 0.1), "large rate (g = 0.5
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for k, (name, settings) in enumerate(diseases.items()):
     seen, flow = train(*settings)
-    rd.plot.axes(left).semilogy(seen["loss"], "os"[k] + "-", color=f"C{k}", label=name)
-    rd.plot.axes(middle).semilogy(np.maximum(seen["product"], 1e-25), "os"[k] + "-", color=f"C{k}")
-    rd.plot.axes(right).semilogy(flow.lags, flow.norms, color=f"C{k}")
+    colour = rd.plot.colour(k)
+    rd.plot.axes(left).semilogy(seen["loss"], "os"[k] + "-", color=colour, label=name)
+    rd.plot.axes(middle).semilogy(np.maximum(seen["product"], 1e-25), "os"[k] + "-", color=colour)
+    rd.plot.axes(right).semilogy(flow.lags, flow.norms, color=colour)
     print(
         f"{name}: loss {seen['loss'][0]:.2f} -> {seen['loss'][-1]:.1e} in {len(seen['loss']) - 1} updates;\n"
         f"    before them: product {seen['product'][0]:.1e}, "

@@ -61,6 +61,30 @@ def test_a_result_with_zeros_and_infinities_is_drawn():
     plot.svg(gradient_flow(np.zeros((4, 1, 2))).plot().figure)
 
 
+def test_a_gradient_flow_begins_where_it_enters_and_names_the_training_window_once():
+    flow = gradient_flow(np.array([0.1, 0.2, 0.5, 0.0]).reshape(4, 1, 1))
+    ax = flow.plot(label="layer 1", truncation=2)
+    flow.plot(ax=ax, label="layer 2", index=1, truncation=2)
+    first, *_ = ax.get_lines()
+    assert first.get_xdata().tolist() == [1, 2, 3]
+    assert first.get_ydata().tolist() == [0.5, 0.2, 0.1]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["layer 1", "layer 2", "training window"]
+    assert flow.plot().get_legend() is None
+
+
+def test_a_result_has_the_colour_that_it_is_given(results):
+    for name in ("gradient_flow", "jacobian_products"):
+        ax = results[name].plot(index=2)
+        lines = [line for line in ax.get_lines() if len(line.get_xdata()) > 2]
+        assert {line.get_color() for line in lines} == {plot.colour(2)}
+
+
+def test_medians_of_time_scales_are_named(results):
+    ax = plot.time_scales([results["time_scales"]], labels=["LSTM"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["LSTM", "median"]
+
+
 def test_the_same_figure_is_the_same_svg(results):
     first, second = (plot.svg(results["path_norms"].plot().figure) for _ in range(2))
     assert first == second

@@ -1,4 +1,4 @@
-"""Write the equations of every cell of the library, as the cells give them, for the page "Cells"."""
+"""Write what pages include from the library itself: the equations of every cell, and the nonlinearities."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from recurrent_dynamics import equations as library
 from recurrent_dynamics.cells import NAMED
 
 # Cells whose equations depend on an option: its name and the values to show.
@@ -29,16 +30,24 @@ def describe(name: str) -> str:
     return "\n".join(lines if values else [*lines, *equations(name)])
 
 
-def write_page(app: Sphinx) -> None:
-    """Write ``generated/cells.inc``, which ``cells.rst`` includes, if it is not so already."""
-    page = Path(app.srcdir) / "generated" / "cells.inc"
-    text = "\n".join(describe(name) for name in NAMED)
-    page.parent.mkdir(exist_ok=True)
-    if not page.exists() or page.read_text("utf-8") != text:
-        page.write_text(text, "utf-8")
+def nonlinearities() -> str:
+    """Return the names of the elementary nonlinearities; functions made of them have docstrings of their own."""
+    names = [n for n in library.__all__ if isinstance(getattr(library, n), library.Nonlinearity)]
+    return ", ".join(f"``{name}``" for name in names)
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write ``generated/*.inc``, which pages include, where they are not so already."""
+    folder = Path(app.srcdir) / "generated"
+    folder.mkdir(exist_ok=True)
+    texts = {"cells": "\n".join(describe(name) for name in NAMED), "nonlinearities": nonlinearities()}
+    for name, text in texts.items():
+        page = folder / f"{name}.inc"
+        if not page.exists() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Write the page before Sphinx reads its sources."""
-    app.connect("builder-inited", write_page, priority=100)
+    """Write the pages before Sphinx reads its sources."""
+    app.connect("builder-inited", write_pages, priority=100)
     return {"parallel_read_safe": True}

@@ -50,7 +50,9 @@ class Gate:
 
 
 def gates(run: Run) -> list[Gate]:
-    """The gates of a run: every sigmoid, tanh, ... in the equations that depends on what the cell reads.
+    """The gates of a run: every nonlinearity with a range in the equations that depends on what the cell reads.
+
+    A sigmoid, a tanh, or one of their piecewise linear forms.
 
     The new value of a slot itself is not one of them (it is in `run.states`), nor is one that does not depend
     on a drive, such as a learnt constant.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def powers_of_two(longest: int) -> tuple[int, ...]:
-    """The numbers 1, 2, 4, ... up to `longest`.
+    """The powers of two up to `longest`, 1 the first.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class JacobianProducts:
 
 
 def jacobian_products(jacobians: np.ndarray, steps: Sequence[int] | None = None) -> JacobianProducts:
-    """Singular values of the products J_{k-1} ... J_1 J_0 for several k.
+    """Singular values of the products of the first k Jacobians, J_{k-1} to J_0, for several k.
 
     A product formed as it stands keeps only singular values above rounding error times the largest one. Here
     every factor is triangularized, J_t Q_t = Q_{t+1} R_t, so that the product of the R_t stays graded, and

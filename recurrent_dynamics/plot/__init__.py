@@ -1,13 +1,14 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
 from .flow import gradient_flow, path_norms, singular_values
-from .style import axes, panels, svg
+from .style import axes, colour, panels, svg
 from .training import clipping, learning_curve, smooth, step_lengths
 from .units import saturation, time_scales
 
 __all__ = [
     "axes",
     "clipping",
+    "colour",
     "gradient_flow",
     "learning_curve",
     "panels",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from ..dynamics import GradientFlow, JacobianProducts, PathNorms
 
+WINDOW = "training window"  # in the legend, the last of all
+
 
 def gradient_flow(
     flow: GradientFlow,
@@ -22,7 +24,9 @@ def gradient_flow(
     truncation: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the norm of d loss / d h over the lag, with 10 % and 90 % quantiles over the windows.
+    """Draw the norm of d loss / d h over the lag: its mean over the windows, and a band of their middle 80 %.
+
+    The mean lies above the band where a few windows carry most of the gradient.
 
     Parameters
     ----------
@@ -39,33 +43,25 @@ def gradient_flow(
     """
     ax = axes(ax)
     smallest = max(1e-20 * float(flow.norms.max()), np.finfo(float).tiny)  # zeros have no place on the scale
-    ax.fill_between(
-        flow.lags, *np.maximum(flow.spread, smallest), color=colour(index), alpha=0.15, linewidth=0
-    )
-    ax.plot(flow.lags, np.maximum(flow.norms, smallest), color=colour(index), label=label)
+    lags = flow.lags[flow.entry :]
+    low, high, norms = (np.maximum(v[flow.entry :], smallest) for v in (*flow.spread, flow.norms))
+    ax.fill_between(lags, low, high, color=colour(index), alpha=0.15, linewidth=0)
+    ax.plot(lags, norms, color=colour(index), label=label)
     ax.set_yscale("log")
     if truncation is not None and truncation <= flow.lags[-1]:
-        ax.axvline(truncation, color=GREY, linestyle=":", linewidth=1)
-        ax.annotate(
-            "training window",
-            (truncation, 0.02),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4, 0),
-            textcoords="offset points",
-            rotation=90,
-            ha="right",
-            va="bottom",
-            color=GREY,
-            fontsize="small",
-        )
+        new = WINDOW not in ax.get_legend_handles_labels()[1]  # several layers have one window
+        ax.axvline(truncation, color=GREY, linestyle=":", linewidth=1, label=WINDOW if new else None)
     ax.set_xlabel("lag $T - t$ (steps)")
     ax.set_ylabel(r"$\Vert\,\partial L / \partial h_t\,\Vert$")
-    if label:
-        ax.legend(frameon=False)
+    named = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == WINDOW)
+    if named:
+        ax.legend(*zip(*named, strict=True), frameon=False)
     return ax
 
 
-def singular_values(products: JacobianProducts, *, floor: float = 1e-12, ax: Axes | None = None) -> Axes:
+def singular_values(
+    products: JacobianProducts, *, index: int = 0, floor: float = 1e-12, ax: Axes | None = None
+) -> Axes:
     """Draw singular values of Jacobian products over their length: the largest, and shares of all of them.
 
     Everything is averaged over the sequences in the logarithm.
@@ -74,6 +70,8 @@ def singular_values(products: JacobianProducts, *, floor: float = 1e-12, ax: Axe
     ----------
     products
         What to draw.
+    index
+        Which colour.
     floor
         Smaller values are not shown.
     ax
@@ -85,18 +83,25 @@ def singular_values(products: JacobianProducts, *, floor: float = 1e-12, ax: Axe
         np.maximum(logs, np.log(np.finfo(float).tiny)), (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0), axis=2
     )
     bands = np.exp(levels.mean(axis=2))
+    ax.plot(products.steps, bands[6], "o-", color=colour(index), markersize=4, label="largest")
+    ax.plot(products.steps, bands[3], "s--", color=colour(index), markersize=4, label="median")
     for low, high, strength in ((0, 6, 0.12), (1, 5, 0.18), (2, 4, 0.25)):
-        ax.fill_between(products.steps, bands[low], bands[high], color=colour(0), alpha=strength, linewidth=0)
-    ax.plot(products.steps, bands[6], "o-", color=colour(1), markersize=4, label="largest")
-    ax.plot(
-        products.steps, bands[3], "o-", color=colour(0), markersize=4, label="median; middle 50, 80, 100 %"
-    )
+        label = "middle 50, 80, 100 %" if strength == 0.25 else None
+        ax.fill_between(
+            products.steps,
+            bands[low],
+            bands[high],
+            color=colour(index),
+            alpha=strength,
+            linewidth=0,
+            label=label,
+        )
     ax.axhline(1, color=INK, linewidth=0.8)
     _logarithmic(ax, products.steps)
     if bands.min() < floor:
         ax.set_ylim(bottom=floor, top=max(3.0, 3 * bands.max()))
     ax.set_ylabel("singular value of the product")
-    ax.legend(frameon=False, loc="lower left")
+    ax.legend(loc="lower left", framealpha=0.8, edgecolor="none", fontsize="small")  # it stands on the bands
     return ax
 
 

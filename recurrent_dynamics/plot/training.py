@@ -63,12 +63,15 @@ def learning_curve(
     if len(validation):
         ax.plot(validation_updates, validation, "o-", color=colour(1), markersize=4, label="validation")
         best = int(np.argmin(validation))
+        at, lowest = validation_updates[best], validation[best]
+        beside = np.interp(at, updates, smooth(train, _window(len(train))))
         ax.annotate(
-            f"{validation[best]:.3f}",
-            (validation_updates[best], validation[best]),
-            xytext=(0, 7),
+            f"{lowest:.3f}",
+            (at, lowest),
+            xytext=(0, 7 if lowest > beside else -7),
             textcoords="offset points",
             ha="center",
+            va="bottom" if lowest > beside else "top",
             color=colour(1),
         )
     finite = np.concatenate([np.asarray(train)[np.isfinite(train)], np.asarray(validation)])

@@ -67,7 +67,7 @@ def time_scales(
     longest: float = 1e4,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the distribution of the units' time scales, one outline for each layer.
+    """Draw the distribution of the units' time scales, one outline for each layer, and their medians.
 
     Parameters
     ----------
@@ -94,6 +94,6 @@ def time_scales(
     ax.set_xscale("log")
     ax.set_xlabel(r"time scale $\tau = -1/\ln f$ (steps)")
     ax.set_ylabel("units")
-    if labels:
-        ax.legend(frameon=False)
+    ax.plot([], [], color=GREY, linestyle="--", linewidth=1, label="median")
+    ax.legend(frameon=False)
     return ax

@@ -54,7 +54,7 @@ def singular_values(found: Measurements) -> str:
     """Singular values of the Jacobian products over their length, a panel for each layer."""
     figure, panels = _per_layer(found, sharey=True)
     for index, (ax, layer) in enumerate(zip(panels, found.layers, strict=True)):
-        plot.singular_values(layer.products, ax=ax)
+        plot.singular_values(layer.products, index=index, ax=ax)
         ax.set_title(f"layer {index + 1}", fontsize="medium")
     return plot.svg(figure)
 

@@ -172,7 +172,7 @@ def _table(found: Measurements) -> str:
 def _cells(result: Saturation) -> str:
     ranged = result.thresholds is not None
     values = (
-        f"{result.mean.mean():.2f}",
+        f"{result.mean.mean():z.2f}",  # z: no "-0.00"
         f"{result.low.mean():.0%}" if ranged else "–",
         f"{result.high.mean():.0%}" if ranged else "–",
         f"{int(result.dead.sum())} of {len(result.dead)}",
