@@ -9,8 +9,8 @@ import pytest
 from cell_checks import arguments, case, direction, group
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu.pool import team
 from recurrent_dynamics.engine.cpu.product import HALF
-from recurrent_dynamics.engine.cpu.verbs import _team
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 THREADS, BATCHES = (1, 2, 3, 7), (1, 2, 5, 17, 64)
@@ -75,7 +75,7 @@ def test_units_shared_by_threads_give_the_same_bits(name, batch, rng, set_thread
     for threads in THREADS:
         set_threads(threads)
         run = c.run()
-        assert _team(run.tape)[0] == (threads > 1 and batch < HALF * threads)
+        assert team(run.tape)[0] == (threads > 1 and batch < HALF * threads)
         came.append(as_bytes(everything(c, batch)))
     assert all(results == came[0] for results in came)
 

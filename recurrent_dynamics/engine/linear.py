@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from . import check
@@ -24,19 +23,10 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     >>> linear(np.ones((1, 1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
     array([[[3.5]]])
     """
-    from .cpu import hoisted
-    from .cpu.rows import BUILT
-    from .cpu.verbs import POOL, every_row, threads_for
+    from .cpu import verbs as cpu
 
     g, n = weights.shape
-    x, weights, bias = _checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,)))
-    rows = x.shape[0] * x.shape[1]
-    out = np.empty((*x.shape[:2], g), x.dtype)
-    with POOL:
-        hoisted.inputs(
-            BUILT, x.reshape(-1), weights.reshape(-1), bias, out.reshape(-1), every_row(rows), n, g, g, g, threads_for(rows),
-        )  # fmt: skip
-    return out
+    return cpu.linear(*_checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,))))
 
 
 def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array, Array]:
@@ -48,24 +38,12 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     >>> d_x, d_weights, d_bias
     (array([[[1., 2.]]]), array([[3., 3.]]), array([1.]))
     """
-    from .cpu import hoisted
-    from .cpu.rows import BUILT
-    from .cpu.tables import input_product
-    from .cpu.verbs import POOL, every_row, threads_for
+    from .cpu import verbs as cpu
 
     g, n = weights.shape
-    d_out, x, weights = _checked(
-        d_out=(d_out, (*x.shape[:2], g)), x=(x, (*x.shape[:2], n)), weights=(weights, (g, n))
+    return cpu.linear_adjoint(
+        *_checked(d_out=(d_out, (*x.shape[:2], g)), x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)))
     )
-    rows = x.shape[0] * x.shape[1]
-    d_x, d_weights, d_bias = np.empty_like(x), np.zeros_like(weights), np.zeros(g, x.dtype)
-    none = np.empty(0, x.dtype)
-    with POOL:
-        hoisted.gradients(
-            BUILT, input_product(n, g), d_out.reshape(-1), x.reshape(-1), weights.reshape(-1), none, none, d_x.reshape(-1),
-            d_weights.reshape(-1), none, d_bias, every_row(rows), n, g, g, 0, g, True, threads_for(rows),
-        )  # fmt: skip
-    return d_x, d_weights, d_bias
 
 
 def _checked(**arrays: tuple[Array, tuple[int, ...]]) -> list[Array]:
@@ -76,8 +54,4 @@ def _checked(**arrays: tuple[Array, tuple[int, ...]]) -> list[Array]:
             raise TypeError(f"{name} must have dtype {dtype}, as the others have; came {a.dtype}")
         if a.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, came {a.shape}")
-    # A read-only array would be another type to the compiler, and a second compilation.
-    return [
-        a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C")
-        for a, _ in arrays.values()
-    ]
+    return [a for a, _ in arrays.values()]

@@ -87,8 +87,8 @@ class Stepper:
             out = State(self, np.empty_like(before.rows))
         elif type(out) is not State or out.owner is not self or len(out.rows) != batch or out is state:
             raise ValueError(
-                f"out must be another state than the one before, of {batch} sequences, as zeros({batch}) of this stepper "
-                "makes it"
+                f"out must be another state than the one before, of {batch} sequences, as zeros({batch}) of this "
+                "stepper makes it"
             )
         values = np.empty(batch * self._layout.values_size, self.dtype)
         raw = self._raw_input

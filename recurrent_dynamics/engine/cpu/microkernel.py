@@ -168,5 +168,5 @@ tile_full, tile_half, tile_pair, tile_one = _make(ROWS), _make(ROWS // 2), _make
 tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 
 # target[to:] = source[at:], a panel's width or ROWS entries at once, in registers.
-_make = _interpreted_move if INTERPRETED else _move
-move_panel, move_strip = _make(_panel), _make(_strip)
+_make_move = _interpreted_move if INTERPRETED else _move
+move_panel, move_strip = _make_move(_panel), _make_move(_strip)

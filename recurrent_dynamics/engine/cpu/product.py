@@ -120,7 +120,7 @@ def _wide_tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at
 
 @njit(**OPTIONS)
 def new_index(n):
-    """For `gemm`: the numbers below ROWS, which it needs itself, and after them those below n, to be used or changed."""
+    """For `gemm`: the numbers below ROWS, which it needs itself, and after them those below n, for use or change."""
     index = np.empty(ROWS + n, np.int64)
     for i in range(ROWS):
         index[i] = i

@@ -7,7 +7,7 @@ threading layer promises: so they first meet, and if they do not, one of them do
 
 from __future__ import annotations
 
-import ctypes
+import os
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -22,15 +22,12 @@ from .microkernel import ROWS
 LINE = 16  # integers, so that two counters do not share a line of the cache or its neighbour
 COUNT, DECISION, TURN = 0, LINE, 2 * LINE
 CLOSED = 1 << 32
-PATIENCE = 5_000  # looks at the counter before a meeting is given up: some 200 microseconds
+MEETING = 5_000  # looks at the counter before a meeting is given up: some 200 microseconds
+PATIENCE = 500  # looks before others may have the core
 ALONE, TOGETHER = 1, 2
 
 _X86 = llvm.get_default_triple().partition("-")[0] in ("x86_64", "i686")
-try:
-    ctypes.CDLL(None).sched_yield
-    _YIELD: str | None = "sched_yield"
-except (TypeError, OSError, AttributeError):  # no POSIX
-    _YIELD = None
+_YIELD = "sched_yield" if hasattr(os, "sched_yield") else None
 
 if INTERPRETED:
 
@@ -96,13 +93,13 @@ def _wait(counters, at, wanted):
 
 @njit(**OPTIONS)
 def _meet(counters, threads):
-    """This thread's number among all `threads`; -1 if they do not run at once and another does the work."""
+    """The number of this thread among all; -1 if they do not run at once and another does the work."""
     own = fetch_add(counters, COUNT, 1)
     if own >= CLOSED:
         return np.int64(-1), np.int64(1)
     if own == 0:
         n = 0
-        while look(counters, COUNT) < threads and n < PATIENCE:
+        while look(counters, COUNT) < threads and n < MEETING:
             n += 1
             relax(False)
         together = fetch_add(counters, COUNT, CLOSED) == threads

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads
 
 from ...cells import Cell
 from ...cells.layout import Layout
 from ..flatten import Flat, parts_size, zeros
 from ..run import Tape
 from . import copying, hoisted, jacobian, tables, walks
-from .memory import INTERPRETED
 from .microkernel import ROWS
-from .product import HALF
+from .pool import POOL, team, threads_for
 from .rows import BUILT, Equations
-
-# Numba's portable threading layer must not be entered by two Python threads at once.
-POOL = threading.Lock()
-SPINS = "10000"  # looks of an idle thread for work, some 100 microseconds
-
-BYTES_A_PART = (
-    1 << 16
-)  # of matrices: as much as makes two threads that share the units of a step worth their waiting
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
 # half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128, 128). Having freed one block just below 32 MB,
@@ -87,45 +75,6 @@ def _common(tape: Tape, transposed: bool) -> tuple[Any, ...]:
     stages, products = tape.cell.schedule.stages, tables.products(tape.layout)
     packed = _packed(tape, tape.matrices, transposed)
     return (equations(tape.cell), tables.widths(tape.layout), *_sizes(tape), stages, products, *packed)
-
-
-@lru_cache(maxsize=1)
-def _start_threads() -> None:
-    """Let Numba start its threads so that idle ones soon sleep.
-
-    GNU OpenMP would let them look for work for milliseconds, which is ruinous beside any other busy process: it reads
-    how long from the environment, and only now.
-    """
-    ours = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ) else {"GOMP_SPINCOUNT": SPINS}
-    os.environ.update(ours)
-    try:
-        get_num_threads()
-    finally:
-        for name in ours:
-            del os.environ[name]
-
-
-def num_threads() -> int:
-    """How many threads there are."""
-    _start_threads()
-    return int(get_num_threads())
-
-
-def threads_for(rows: int) -> int:
-    """How many threads share so many rows."""
-    return max(1, min(num_threads(), rows))
-
-
-def _team(tape: Tape) -> tuple[bool, int]:
-    """(whether threads share the units of a step rather than the batch, their number).
-
-    They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then each
-    thread reads its part of the matrices alone. Below that size waiting for each other costs more.
-    """
-    threads, ragged = num_threads(), tape.lengths.size > 0 or tape.resets.size > 0
-    parts = min(threads, tape.matrices.nbytes // BYTES_A_PART)
-    by_units = not ragged and not INTERPRETED and parts > 1 and tape.batch < HALF * threads
-    return by_units, parts if by_units else threads_for(tape.batch)
 
 
 @lru_cache(maxsize=8)
@@ -191,7 +140,7 @@ def forward(tape: Tape) -> bool:
         sums = walks.forward(
             *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            *_team(tape),
+            *team(tape),
         )  # fmt: skip
     return bool(np.isfinite(sums).all())
 
@@ -234,8 +183,9 @@ def _collect(
     _, _, k, e = _sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
     hoisted.gradients(
-        BUILT, tables.parameter_products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1), before.reshape(-1),
-        values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices, flat.bias if first else flat.bias[:0],
+        BUILT, tables.parameter_products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1),
+        before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
+        flat.bias if first else flat.bias[:0],
         index, n if g else 0, g, parts_size(tape.layout), k, e, first, threads_for(index.size),
     )  # fmt: skip
 
@@ -284,7 +234,7 @@ def _walk_tangent(
     walks.tangent(
         *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
-        tape.resets, *_team(tape),
+        tape.resets, *team(tape),
     )  # fmt: skip
 
 
@@ -299,7 +249,7 @@ def _walk_adjoint(
     walks.adjoint(
         *_common(tape, True), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, *_team(tape),
+        tape.lengths, tape.resets, *team(tape),
     )  # fmt: skip
 
 
@@ -352,7 +302,7 @@ def second(
             tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
             moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
             after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
-            *_team(tape),
+            *team(tape),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = _new_input(tape)
@@ -400,3 +350,33 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
             threads_for(len(J)),
         )  # fmt: skip
     return J.reshape(len(chosen), batch, k, k)
+
+
+def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """x W^T + b for x (T, B, n)."""
+    g, n = weights.shape
+    out, index = np.empty((*x.shape[:2], g), x.dtype), every_row(x.shape[0] * x.shape[1])
+    flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
+    with POOL:
+        hoisted.inputs(BUILT, *flat, out.reshape(-1), index, n, g, g, g, threads_for(index.size))
+    return out
+
+
+def linear_adjoint(
+    d_out: np.ndarray, x: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Derivatives by x, the weights and the bias."""
+    g, n = weights.shape
+    d_x, d_weights, d_bias = (
+        np.empty(x.shape, x.dtype),
+        np.zeros(weights.shape, x.dtype),
+        np.zeros(g, x.dtype),
+    )
+    index, none = every_row(x.shape[0] * x.shape[1]), np.empty(0, x.dtype)
+    flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
+    with POOL:
+        hoisted.gradients(
+            BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
+            index, n, g, g, 0, g, True, threads_for(index.size),
+        )  # fmt: skip
+    return d_x, d_weights, d_bias
