@@ -55,5 +55,5 @@ def team(tape: Tape) -> tuple[bool, int]:
     """
     threads, ragged = num_threads(), tape.lengths.size > 0 or tape.resets.size > 0
     parts = min(threads, tape.matrices.nbytes // BYTES_A_PART)
-    by_units = not ragged and not INTERPRETED and parts > 1 and tape.batch < HALF * threads
+    by_units = tape.batch < HALF * threads and parts > 1 and not ragged and not INTERPRETED
     return by_units, parts if by_units else threads_for(tape.batch)

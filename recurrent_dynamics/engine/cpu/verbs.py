@@ -23,6 +23,9 @@ from .rows import BUILT, Equations
 np.empty(31 << 20, np.uint8)
 
 
+DONE, WRITE, ADD = range(3)  # what `_collect` is to do with the cotangents of the input
+
+
 class Cotangents(NamedTuple):
     """What a walk back leaves: derivatives of the loss by everything on a tape."""
 
@@ -130,17 +133,20 @@ def forward(tape: Tape) -> bool:
 
     Returns whether all states are surely finite.
     """
-    _, _, _, e = _sizes(tape)
-    n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
+    layout, (by_units, threads) = tape.layout, team(tape)
+    n, g, parts = layout.input_size, layout.input_rows, parts_size(layout)
     with POOL:
-        hoisted.inputs(
-            BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias, tape.values.reshape(-1), index, n, g,
-            parts_size(tape.layout), e, threads_for(index.size),
-        )  # fmt: skip
+        if by_units:
+            index = _active_rows(tape)
+            hoisted.inputs(
+                BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias, tape.values.reshape(-1), index, n, g, parts,
+                layout.values_size, threads_for(index.size),
+            )  # fmt: skip
         sums = walks.forward(
-            *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1),
-            tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            *team(tape),
+            *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+            tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
+            tape.x.reshape(-1), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), tape.bias, n, g,
+            0 if by_units else parts,
         )  # fmt: skip
     return bool(np.isfinite(sums).all())
 
@@ -151,16 +157,17 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray) -> Cotangents:
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    x = _new_input(tape)
     with POOL:
-        _walk_adjoint(tape, values, before, after, vectors, initial)
+        written = _walk_adjoint(tape, values, before, after, vectors, initial, x)
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
-        x = _new_input(tape)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, first=True)
+        into = DONE if written else WRITE
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, into)
     return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
 
 
 def _new_input(tape: Tape) -> np.ndarray:
-    """Memory for d_x: `_collect` writes the rows within the lengths, where the cell has a W."""
+    """Memory for d_x, of which the rows within the lengths are written, where the cell has a W."""
     written = tape.layout.input_size and tape.layout.input_rows and not tape.lengths.size
     return (np.empty if written else np.zeros)(tape.x.shape, tape.dtype)
 
@@ -174,19 +181,21 @@ def _collect(
     x: np.ndarray,
     before: np.ndarray,
     values: np.ndarray,
-    first: bool,
+    input_gradient: int,
 ) -> None:
     """The large products after a walk back: what the cotangents of the values give by x and the parameters.
 
-    The `first` call writes `d_x` and adds to the bias, a further one adds to `d_x` and leaves the bias.
+    What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too.
     """
     _, _, k, e = _sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
+    if input_gradient == DONE:
+        g = 0
     hoisted.gradients(
         BUILT, tables.parameter_products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1),
         before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
-        flat.bias if first else flat.bias[:0],
-        index, n if g else 0, g, parts_size(tape.layout), k, e, first, threads_for(index.size),
+        flat.bias[:0] if input_gradient == ADD else flat.bias, index, n, g, parts_size(tape.layout), k, e,
+        input_gradient == WRITE, threads_for(index.size),
     )  # fmt: skip
 
 
@@ -245,12 +254,20 @@ def _walk_adjoint(
     after: np.ndarray,
     vectors: np.ndarray,
     initial: np.ndarray,
-) -> None:
+    x: np.ndarray | None = None,
+) -> bool:
+    """Walk back; whether the cotangents of the input were written to x, if given, on the way."""
+    by_units, threads = team(tape)
+    n, g = tape.layout.input_size, tape.layout.input_rows
+    taken = x is not None and g > 0 and n > 0 and not by_units
+    n, g = (n, g) if taken else (0, 0)
     walks.adjoint(
         *_common(tape, True), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, *team(tape),
+        tape.lengths, tape.resets, by_units, threads, (tape.x if x is None else x).reshape(-1),
+        walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, True), n, g,
     )  # fmt: skip
+    return taken
 
 
 def single_steps(tape: Tape) -> Tape:
@@ -306,8 +323,8 @@ def second(
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = _new_input(tape)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, first=True)
-        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, first=False)
+        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, WRITE)
+        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, ADD)
     return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
 
 
@@ -315,7 +332,7 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     """Parameters packed once for `one_step`."""
     products = tables.products(layout)
     constants = np.array(list(cell.constants.values()), flat.bias.dtype)
-    W = walks.pack_inputs(BUILT, flat.W.reshape(-1), layout.input_size, layout.input_rows)
+    W = walks.pack_inputs(BUILT, flat.W.reshape(-1), layout.input_size, layout.input_rows, False)
     matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
     sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, parts_size(layout))
     return (

@@ -52,6 +52,29 @@ def pack_matrices(build, products, U, transposed):
 
 
 @njit(**OPTIONS)
+def take_input(X, W, bias, E, first, count, n, g, parts, e, index, at, edge, eo):
+    """The drives' part that needs no state: E[:, :parts] = bias and E[:, :g] += X W^T, in rows that `index` lists."""
+    for q in range(count):
+        row = (first + get(index, at + q)) * e
+        for j in range(parts):
+            put(E, row + j, get(bias, j))
+    gemm(
+        count, g, n, X, first * n, n, ONE(), W, ZERO(), E, first * e, e, index, at, edge, eo, ZERO(), ONE()
+    )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def give_input(dX, W, dE, first, count, n, g, e, index, at, edge, eo):
+    """The adjoint of `take_input` by X."""
+    for q in range(count):
+        row = (first + get(index, at + q)) * n
+        dX[row : row + n] = 0
+    gemm(
+        count, n, g, dE, first * e, e, ONE(), W, ZERO(), dX, first * n, n, index, at, edge, eo, ZERO(), ONE()
+    )  # fmt: skip
+
+
+@njit(**OPTIONS)
 def has_products(products, stage):
     for p in range(products.shape[0]):
         if products[p, STAGE] == stage:
@@ -184,9 +207,12 @@ def _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
 @njit(**PARALLEL)
 def forward(
     cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial, lengths, resets,
-    by_units, threads,
+    by_units, threads, X, W, bias, n, g, parts_of_drives,
 ):  # fmt: skip
-    """The walk forth; E arrives with the drives' part that needs no state. Sums of the states, one a thread."""
+    """The walk forth. Sums of the states, one a thread.
+
+    The input is taken step by step, while E is in cache; E arrives with it where `parts_of_drives` is 0.
+    """
     edges, indices, counters = (
         np.zeros(threads * edge_size(E), E.dtype),
         new_index(threads * batch),
@@ -201,6 +227,8 @@ def forward(
         for t in range(steps):
             first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             _enter(resets, initial, N, S, t, batch, b0, b1, k)
+            if parts_of_drives > 0:
+                take_input(X, W, bias, E, first, count, n, g, parts_of_drives, e, indices, at, edges, eo)
             for stage in range(stages + 1):
                 for q in range(count):
                     r = first + get(indices, at + q)
@@ -225,9 +253,12 @@ def forward(
 @njit(**PARALLEL)
 def adjoint(
     cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP, d_initial,
-    lengths, resets, by_units, threads,
+    lengths, resets, by_units, threads, dX, W, n, g,
 ):  # fmt: skip
-    """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it."""
+    """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it.
+
+    dX is written step by step too, unless g is 0.
+    """
     edges, indices, counters = (
         np.zeros(threads * edge_size(E), E.dtype),
         new_index(threads * batch),
@@ -254,6 +285,8 @@ def adjoint(
                     row_adjoint(
                         cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v
                     )
+            if g > 0:
+                give_input(dX, W, dE, first, count, n, g, e, indices, at, edges, eo)
             _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
             _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
 
@@ -332,10 +365,14 @@ def second(
 
 
 @njit(**SERIAL)
-def pack_inputs(build, W, n, g):
-    """W (g, n) packed as the right factor of `x W^T`."""
-    packed = np.empty(packed_size(n, g, W), W.dtype)
-    pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
+def pack_inputs(build, W, n, g, transposed):
+    """W (g, n) packed as the right factor of `x W^T`, or transposed of `d W`."""
+    if transposed:
+        packed = np.empty(packed_size(g, n, W), W.dtype)
+        pack(W, ZERO(), n, ONE(), g, n, packed, ZERO())
+    else:
+        packed = np.empty(packed_size(n, g, W), W.dtype)
+        pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
     return packed
 
 
@@ -350,12 +387,7 @@ def one_step(
         units(widths, ZERO(), ONE()),
         ONE(),
     )
-    for b in range(batch):
-        for j in range(parts):
-            put(E, b * e + j, get(bias, j))
-    gemm(
-        batch, g, n, X, ZERO(), n, ONE(), W, ZERO(), E, ZERO(), e, index, ROWS, edge, ZERO(), ZERO(), all_of_it
-    )  # fmt: skip
+    take_input(X, W, bias, E, ZERO(), batch, n, g, parts, e, index, ROWS, edge, ZERO())
     for stage in range(stages + 1):
         for b in range(batch):
             row_forward(cell, stage, sizes, E, b * e, S, b * k, P, C, N, b * k)
