@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import OPTIONS, PARALLEL, get
+from .memory import OPTIONS, PARALLEL, get, put
 from .microkernel import ROWS
 from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size
 from .rows import row_jacobian
@@ -36,6 +36,8 @@ from .tables import (
 )  # fmt: skip
 from .team import units
 
+TOGETHER = 4  # instances
+
 
 @njit(**PARALLEL)
 def jacobian(
@@ -43,9 +45,9 @@ def jacobian(
     J, lengths, steps, batch, threads,
 ):  # fmt: skip
     """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
-    some_rows_are_zero = _state_rows(entries) < k
+    some_rows_are_zero, together = _state_rows(entries) < k, _together(entries)
     for i in prange(threads):
-        local = np.empty(local_size, E.dtype)
+        local = np.empty((together, local_size), E.dtype)
         D = np.zeros((e, k), E.dtype)
         sizes = units(widths, ZERO(), ONE())
         widest, tallest = 0, 0
@@ -54,21 +56,32 @@ def jacobian(
             if products[p, OPERAND] == STATE:
                 _place(products, p, U, D)
         packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.zeros(edge_size(E), E.dtype)
-        index = new_index(tallest)
-        for r in range(rows * i // threads, rows * (i + 1) // threads):
+        index, end = new_index(tallest), rows * (i + 1) // threads
+        for r in range(rows * i // threads, end, together):
+            some = J[r : min(r + together, end)]
             if some_rows_are_zero:
-                J[r] = 0
-            if lengths.size > 0 and steps[r] >= lengths[r % batch]:
-                J[r] = 0
-                for j in range(k):
-                    J[r, j, j] = 1
-                continue
+                some[...] = 0
             for stage in range(stages + 1):
-                row_jacobian(cell, stage, sizes, E, r * e, S, r * k, P, C, local)
-                _combine(entries, stage, local, D, J[r])
+                for q in range(some.shape[0]):
+                    row_jacobian(cell, stage, sizes, E, (r + q) * e, S, (r + q) * k, P, C, local[q])
+                _combine(entries, stage, local, D, some)
                 for p in range(products.shape[0]):
                     if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
                         _product(products, p, spans, U, D, packed, edge, index)
+            for q in range(some.shape[0]):
+                if lengths.size > 0 and steps[r + q] >= lengths[(r + q) % batch]:
+                    some[q] = 0
+                    for j in range(k):
+                        some[q, j, j] = 1
+
+
+@njit(**OPTIONS)
+def _together(entries):
+    """How many instances to take at once: as many as share the derivatives of their values by the state, then U."""
+    for m in range(entries.shape[0]):
+        if not entries[m, D_NEW]:
+            return 1
+    return TOGETHER
 
 
 @njit(**OPTIONS)
@@ -86,7 +99,8 @@ def _place(products, p, U, D):
 def _combine(entries, stage, local, D, J):
     """The targets of a stage: sum over what they depend on of diagonal times derivative.
 
-    Row by row, so that each is written to memory once: J is larger than the caches.
+    Row by row, so that each is written to memory once, and for all instances, so that U is read once for them: both are
+    larger than the caches.
     """
     first = 0
     while first < entries.shape[0]:
@@ -94,19 +108,34 @@ def _combine(entries, stage, local, D, J):
         while end < entries.shape[0] and (entries[end, : D_OUT + 1] == entries[first, : D_OUT + 1]).all():
             end += 1
         if entries[first, D_STAGE] == stage:
-            out = J if entries[first, D_NEW] else D
             for j in range(entries[first, D_WIDTH]):
-                row = out[entries[first, D_OUT] + j]
-                row[:] = 0
-                for m in range(first, end):
-                    x = get(local, entries[m, D_AT] + j)
-                    if entries[m, D_FROM_STATE]:
-                        row[entries[m, D_IN] + j] += x
-                    else:
-                        source = D[entries[m, D_IN] + j]
-                        for c in range(entries[m, D_LOW], entries[m, D_HIGH]):
-                            row[c] += x * source[c]
+                out = entries[first, D_OUT] + j
+                for q in range(J.shape[0]):
+                    _row(entries, first, end, j, local[q], D, J[q, out] if entries[first, D_NEW] else D[out])
         first = end
+
+
+@njit(**OPTIONS)
+def _row(entries, first, end, j, local, D, row):
+    """One row of a target."""
+    low, high, lead = row.size, row.size, end
+    for m in range(end - 1, first - 1, -1):
+        if not entries[m, D_FROM_STATE]:
+            low, high, lead = entries[m, D_LOW], entries[m, D_HIGH], m
+    row[:low] = 0
+    row[high:] = 0
+    for m in range(lead, end):
+        if not entries[m, D_FROM_STATE]:
+            x, source = get(local, entries[m, D_AT] + j), D[entries[m, D_IN] + j]
+            if m == lead:
+                for c in range(low, high):
+                    put(row, c, x * get(source, c))
+            else:
+                for c in range(entries[m, D_LOW], entries[m, D_HIGH]):
+                    put(row, c, get(row, c) + x * get(source, c))
+    for m in range(first, end):
+        if entries[m, D_FROM_STATE]:
+            row[entries[m, D_IN] + j] += get(local, entries[m, D_AT] + j)
 
 
 @njit(**OPTIONS)
