@@ -9,6 +9,8 @@ import cell_checks
 import numpy as np
 import pytest
 from cell_checks import Case, arguments, case, gradients
+from cell_property import Draw, check_any_sizes, draws
+from hypothesis import given, settings
 from odd_cells import ODD
 
 import recurrent_dynamics as rd
@@ -48,6 +50,13 @@ def test_float64(cell: Cell, rng: np.random.Generator) -> None:
         rng,
         every_entry=False,
     )
+
+
+@pytest.mark.parametrize("name", COMPILED)
+@settings(max_examples=12)
+@given(drawn=draws(40))
+def test_derivatives_are_right_for_any_sizes_lengths_and_resets(name: str, drawn: Draw) -> None:
+    check_any_sizes(COMPILED[name], drawn)
 
 
 def verbs(c: Case, seed: int) -> dict[str, np.ndarray]:

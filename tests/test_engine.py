@@ -7,29 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cell_checks import (
-    COMPLEX_STEP,
-    Case,
-    case,
-    check,
-    check_backward,
-    check_forward,
-    check_outputs,
-    check_second,
-    check_states,
-    check_tangent,
-    close,
-    group,
-)
+from cell_checks import case, check, close, group
+from cell_property import check_any_sizes, draws
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine import reference
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 by_name = pytest.mark.parametrize("name", CELLS)
-size = st.integers(1, 40)
 
 
 @by_name
@@ -46,53 +31,11 @@ def test_every_entry_of_every_derivative_is_right_at_the_smallest_sizes(name, sh
     check(case(CELLS[name], rng, steps, batch, inputs, hidden), rng, every_entry=hidden < 10)
 
 
-@settings(max_examples=20)
-@given(
-    name=st.sampled_from(sorted(CELLS)),
-    sizes=st.tuples(size, size, size, size),
-    lengths=st.booleans(),
-    reset=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_derivatives_are_right_for_any_sizes_lengths_and_resets(name, sizes, lengths, reset, seed):
-    rng = np.random.default_rng(seed)
-    c = case(CELLS[name], rng, *sizes, lengths=lengths, reset=reset)
-    c = contracting(c)
-    check_forward(c)
-    check_backward(c, rng, every_entry=False)
-    check_outputs(c, rng)
-    check_tangent(c, rng)
-    check_states(c, rng)
-    check_second(c, rng)
-    check_jacobian_along_one_direction(c, rng)
-
-
-def contracting(c: Case) -> Case:
-    """The case with U scaled so that errors do not grow along 40 steps of a chaotic network."""
-    U = c.point["params", "U"]
-    c.point["params", "U"] = U / max(1.0, np.linalg.norm(U, 2))
-    return c
-
-
-def check_jacobian_along_one_direction(c: Case, rng: np.random.Generator) -> None:
-    """J v of every step at once by complex step, against the operator and the matrices."""
-    run = c.run()
-    A, u = (
-        rd.jacobian_operator(run),
-        rng.standard_normal((c.steps, run.batch_size, run.tape.layout.state_size)),
-    )
-    rows = (run.tape.before + 1j * COMPLEX_STEP * u).reshape(-1, u.shape[-1])
-    ends = np.cumsum([run.states[slot].shape[-1] for slot in c.cell.state])[:-1]
-    state = dict(zip(c.cell.state, np.split(rows, ends, axis=1)))
-    after = reference.step(c.cell, group(c.point, "params"), c.x.reshape(len(rows), -1), state)
-    wanted = np.concatenate([after[s].imag for s in c.cell.state], axis=1).reshape(u.shape) / COMPLEX_STEP
-    if run.mask is not None:
-        wanted = np.where(run.mask[..., None], wanted, u)
-    close("matvec", A.matvec(u), wanted, 1e-9)
-    close("jacobian", (rd.jacobian(run) @ u[..., None])[..., 0], wanted, 1e-9)
-    v = rng.standard_normal(u.shape)
-    left, right = np.sum(v * wanted), np.sum(A.rmatvec(v) * u)
-    assert abs(left - right) <= 1e-13 * np.sum(np.abs(v * wanted)) + 1e-13
+@by_name
+@settings(max_examples=8)
+@given(drawn=draws(40))
+def test_derivatives_are_right_for_any_sizes_lengths_and_resets(name, drawn):
+    check_any_sizes(CELLS[name], drawn)
 
 
 @by_name
@@ -151,7 +94,9 @@ def test_float32_states_differ_from_float64_by_no_more_than_rounding_grown_by_th
 
 def test_float32_gradients_of_a_contracting_network_differ_from_float64_by_rounding(rng):
     """Without growth each of T steps adds at most about N + 4 H roundings of its own: eps T (N + 4 H) in all."""
-    c32 = contracting(case(CELLS["lstm"], rng, steps=30, batch=4, inputs=5, hidden=12)).astype("float32")
+    c = case(CELLS["lstm"], rng, steps=30, batch=4, inputs=5, hidden=12)
+    c.point["params", "U"] /= max(1.0, np.linalg.norm(c.point["params", "U"], 2))
+    c32 = c.astype("float32")
     c64 = c32.astype("float64")
     run32, run64 = c32.run(), c64.run()
     d = rng.standard_normal(run64.output.shape).astype("float32")

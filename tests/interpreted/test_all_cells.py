@@ -8,6 +8,7 @@ import cell_checks
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from cell_property import Draw, check_any_sizes, draws
 from hypothesis import given, settings
 from odd_cells import ODD
 
@@ -90,32 +91,14 @@ def test_no_uninitialized_memory_is_read(
 @settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(VARIANTS)),
-    sizes=st.tuples(*[st.integers(1, 8)] * 4),
-    lengths=st.booleans(),
-    reset=st.booleans(),
+    drawn=draws(8),
     normalized=st.booleans(),
     kind=st.sampled_from([None, *STRUCTURES]),
-    seed=st.integers(0, 2**32 - 1),
 )
-def test_any_sizes_and_options(
-    name: str,
-    sizes: tuple[int, int, int, int],
-    lengths: bool,
-    reset: bool,
-    normalized: bool,
-    kind: str | None,
-    seed: int,
-) -> None:
-    steps, batch, inputs, hidden = sizes
+def test_any_sizes_and_options(name: str, drawn: Draw, normalized: bool, kind: str | None) -> None:
     cell = VARIANTS[name]
     if kind is not None and name in SQUARE:
         cell = cell.with_structure(STRUCTURES[kind])
     elif normalized and name in NORMALIZED:
         cell = NORMALIZED[name]
-    if any(d.structure.kind == "heads" for d in cell.drives):
-        hidden += hidden % 2
-    if cell.normalized:
-        hidden = max(hidden, 4)  # normalization of one or two units leaves nothing but signs
-    rng = np.random.default_rng(seed)
-    case = cell_checks.case(cell, rng, steps, batch, inputs, hidden, lengths, reset)
-    cell_checks.check(case, rng, every_entry=False)
+    check_any_sizes(cell, drawn)
