@@ -11,7 +11,7 @@ from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from . import check
 from .flatten import Flat
-from .run import Run, Tape, run_shape
+from .run import Run, Tape, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -81,7 +81,7 @@ def own_input(x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
     from .cpu.verbs import place
 
     if ends.size:
-        x = np.where((np.arange(len(x))[:, None] < ends)[:, :, None], x, x.dtype.type(0))
+        x = np.where(within_lengths(len(x), ends)[:, :, None], x, x.dtype.type(0))
     own = np.empty(x.shape, x.dtype)
     if not place(x, own, 0, fresh=True):
         check.finite("x", x[:, 0] if single else x)
@@ -115,7 +115,7 @@ def write_signals(
     named = tuple(s for s in cell.signals if s != "x")
     arrays = check.mapping(f"{prefix}signals", given, named)
     T, B = values.shape[:2]
-    within = np.arange(T)[:, None] < ends if ends.size else None
+    within = within_lengths(T, ends) if ends.size else None
     shared = []
     for s in layout.signals:
         if s.name == "x":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from .run import Run
+from .run import Run, within_lengths
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
@@ -132,4 +132,4 @@ def resets(value: Any, steps: int, batch: int, ends: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"reset must be booleans of shape {(steps, batch)}; came shape {a.shape}, dtype {a.dtype}"
         )
-    return (a & (np.arange(steps)[:, None] < ends) if ends.size else a.copy()).ravel()
+    return (a & within_lengths(steps, ends) if ends.size else a.copy()).ravel()

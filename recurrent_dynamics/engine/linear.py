@@ -20,6 +20,7 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> linear(np.ones((1, 1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
     array([[[3.5]]])
     """
@@ -34,6 +35,7 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
 
     Examples
     --------
+    >>> import numpy as np
     >>> d_x, d_weights, d_bias = linear_adjoint(np.ones((1, 1, 1)), np.full((1, 1, 2), 3.0), np.array([[1.0, 2.0]]))
     >>> d_x, d_weights, d_bias
     (array([[[1., 2.]]]), array([[3., 3.]]), array([1.]))

@@ -19,6 +19,11 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def within_lengths(steps: int, lengths: np.ndarray) -> np.ndarray:
+    """(T, B), true where sequence b has not ended before step t."""
+    return np.arange(steps)[:, None] < lengths
+
+
 class Views(Mapping[str, np.ndarray]):
     """Named stretches of the last axis of one array, without copies and read-only."""
 
@@ -134,7 +139,7 @@ class Run:
     def mask(self) -> np.ndarray | None:
         if not self.tape.lengths.size:
             return None
-        mask = np.arange(self.steps)[:, None] < self.tape.lengths
+        mask = within_lengths(self.steps, self.tape.lengths)
         return mask[:, 0] if self.single else mask
 
     @cached_property

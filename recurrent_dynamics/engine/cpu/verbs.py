@@ -11,7 +11,7 @@ import numpy as np
 from ...cells import Cell
 from ...cells.layout import Layout
 from ..flatten import Flat, parts_size, zeros
-from ..run import Tape
+from ..run import Tape, within_lengths
 from . import copying, hoisted, jacobian, tables, walks
 from .microkernel import ROWS
 from .pool import POOL, team, threads_for
@@ -32,7 +32,6 @@ class Cotangents(NamedTuple):
     flat: Flat
     x: np.ndarray  # (T, B, N)
     values: np.ndarray  # (T, B, e)
-    before: np.ndarray  # (T, B, k), that of the state before each step
     after: np.ndarray  # (T, B, k), that of the state after each step
     initial: np.ndarray  # (B, k)
 
@@ -45,7 +44,6 @@ class Tangents(NamedTuple):
     values: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    initial: np.ndarray
 
 
 @lru_cache(maxsize=1024)
@@ -90,7 +88,7 @@ def _active_rows(tape: Tape) -> np.ndarray:
     """The index of the rows (step, instance) within the lengths of the sequences."""
     if not tape.lengths.size:
         return every_row(tape.steps * tape.batch)
-    active = np.flatnonzero(np.arange(tape.steps)[:, None] < tape.lengths)
+    active = np.flatnonzero(within_lengths(tape.steps, tape.lengths))
     return np.concatenate([np.arange(ROWS), active])
 
 
@@ -163,7 +161,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray) -> Cotangents:
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         into = DONE if written else WRITE
         _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, into)
-    return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
+    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
 def _new_input(tape: Tape) -> np.ndarray:
@@ -229,7 +227,7 @@ def tangent(
                 tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
         _walk_tangent(tape, values, before, after, move.vectors, initial)
-    return Tangents(move, x, values, before, after, initial)
+    return Tangents(move, x, values, before, after)
 
 
 def _walk_tangent(
@@ -273,7 +271,7 @@ def _walk_adjoint(
 def single_steps(tape: Tape) -> Tape:
     """The steps of a tape as independent instances of one step each."""
     rows = tape.steps * tape.batch
-    active = np.arange(tape.steps)[:, None] < tape.lengths if tape.lengths.size else np.empty(0)
+    active = within_lengths(tape.steps, tape.lengths) if tape.lengths.size else np.empty(0)
     return replace(
         tape,
         steps=1,
@@ -325,7 +323,7 @@ def second(
         x = _new_input(tape)
         _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, WRITE)
         _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, ADD)
-    return Cotangents(flat, x, values, before, after, initial if tape.resets.size else before[0])
+    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
 def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
