@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import recurrent_dynamics as rd
 
-from .common import CELLS, SIZES, problem
+from .common import CELLS, LARGE, SIZES, against_limits, flops, lengths_of, problem, problem_of
 
 
 class Verbs:
@@ -25,6 +25,71 @@ class Verbs:
 
     def time_backward(self, name: str, size: str) -> None:
         rd.backward(self.run, self.d_output)
+
+
+class Variants:
+    """Forward and backward of an LSTM in double precision, layer-normalized, and with lengths uniform in 1..T."""
+
+    params = (["float64", "normalized", "ragged"], ["T100 B32 N128 H128", "T1000 B16 N64 H128"])
+    param_names = ("variant", "size")
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self, variant: str, size: str) -> None:
+        cell = rd.cells.lstm()
+        if variant == "normalized":
+            cell = cell.with_normalization()
+        dtype = "float64" if variant == "float64" else "float32"
+        self.problem = problem_of(cell, SIZES[size], dtype)
+        self.lengths = lengths_of(SIZES[size]) if variant == "ragged" else None
+        self.time_forward_backward(variant, size)
+
+    def time_forward_backward(self, variant: str, size: str) -> None:
+        cell, weights, x, d_output = self.problem
+        rd.backward(rd.forward(cell, weights, x, lengths=self.lengths), d_output)
+
+
+class Peak:
+    """Forward and backward as a percentage of the machine's multiply-adds, both measured by turns."""
+
+    params = (CELLS, list(LARGE))
+    param_names = ("cell", "size")
+    timeout = 300
+    unit = "percent"
+
+    def setup(self, name: str, size: str) -> None:
+        self.problem = problem(name, size)
+
+    def track_percent_of_peak(self, name: str, size: str) -> float:
+        from .machine import multiply_adds  # here: other benchmarks do without
+
+        cell, weights, x, d_output = self.problem
+
+        def both() -> object:
+            return rd.backward(rd.forward(cell, weights, x), d_output)
+
+        operations = multiply_adds()
+        times = against_limits({"ours": both}, {"peak": multiply_adds}, seconds=0.5)
+        return 100 * (1e-9 * flops(weights, LARGE[size]) / times["ours"]) / (operations / times["peak"])
+
+
+class Stepper:
+    """One step of one sequence from Python, 64 inputs and 64 units, into a buffer that is there."""
+
+    params = (CELLS,)
+    param_names = ("cell",)
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self, name: str) -> None:
+        cell, weights, x, _ = problem_of(getattr(rd.cells, name)(), (1, 1, 64, 64))
+        self.x = x[0]
+        self.step = rd.stepper(cell, weights)
+        self.state, self.other = self.step.zeros(), self.step.zeros()
+        self.time_step(name)
+
+    def time_step(self, name: str) -> None:
+        self.state, self.other = self.step(self.x, self.state, out=self.other), self.state
 
 
 class Jacobians:

@@ -1,0 +1,13 @@
+"""The tables of ``benchmarks/peers.py``, each a function of the module that is named here."""
+
+CELLS = ["lstm", "gru", "elman"]
+TABLES = {
+    "recurrences": "recurrences",
+    "float64": "recurrences",
+    "normalized": "recurrences",
+    "ragged": "recurrences",
+    "jacobians": "jacobians",
+    "peak": "peak",
+    "character": "character",
+    "memory": "memory",
+}
