@@ -116,6 +116,11 @@ REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     "operand as text": (8, "operand of drive n is a sequence", lambda: Drive("n", "h")),  # type: ignore[arg-type]
     "signal like a drive": (8, "n is a signal and a drive", make(plain, signals=("n",))),
     "drive like a side": (8, "drive n_h has the name of", make(sides, drives=("n", "n_h"))),
+    "drive like a factor": (
+        8,
+        "drive left has the name of a factor",
+        make(lambda drive: {"h": drive.left * drive.n}, drives=("left", Drive("n", structure=low_rank(1)))),
+    ),
     "infinite constant": (8, "constant k is a finite number, came inf", make(plain, constants={"k": np.inf})),
     "bias not a number": (8, "bias n is a finite number, came nan", make(plain, bias={"n": np.nan})),
     "param called U": (8, "U is a param", make(lambda drive, param: {"h": drive.n * param.U}, units=(Unit("U"),))),

@@ -14,7 +14,7 @@ from .product import HALF
 
 # Numba's portable threading layer must not be entered by two Python threads at once.
 POOL = threading.Lock()
-SPINS = "1000"  # looks of an idle thread for work, some 20 microseconds
+SPINS = "1000"  # looks of an idle thread for work, some 100 microseconds
 
 # Of matrices, for each thread that shares the units of a step: less is not worth their waiting for each other.
 BYTES_A_PART = 1 << 16
