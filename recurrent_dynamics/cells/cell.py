@@ -165,7 +165,7 @@ class Cell:
                     )
 
     def _check_parameters(self) -> None:
-        """No param has the name of a matrix, bias or gain, no drive that of a side of another or of a factor; biases have a drive."""
+        """No param has the name of a matrix, bias or gain, no drive that of another part; biases have a drive."""
         for d, usage in self.schedule.usage.items():
             if usage == "apart" and f"{d}_h" in self.schedule.usage:
                 raise DefinitionError(
