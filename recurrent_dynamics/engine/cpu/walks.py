@@ -24,6 +24,7 @@ from .tables import COLUMNS, HEADS, MATRIX, OPERAND, ROWS_, SOURCE, STAGE, STATE
 from .team import assignment, barrier, new_counters, units
 
 ALL_STAGES = -1
+TOGETHER = 96  # rows of as many steps for which W is read at once
 
 
 @njit(**SERIAL)
@@ -185,6 +186,23 @@ def _active(lengths, t, b0, b1, index, at):
 
 
 @njit(**OPTIONS)
+def _steps_together(b0, b1):
+    return max(1, TOGETHER // max(1, b1 - b0))
+
+
+@njit(**OPTIONS)
+def _active_rows(lengths, t, end, batch, b0, b1, index, at):
+    """List the rows, counted from step t, of all that is active before step `end`; their number."""
+    count = 0
+    for q in range(end - t):
+        some = _active(lengths, t + q, b0, b1, index, at + count)
+        for i in range(at + count, at + count + some):
+            put(index, i, get(index, i) + q * batch)
+        count += some
+    return count
+
+
+@njit(**OPTIONS)
 def _hold(lengths, t, batch, b0, b1, S, N, k):
     """The states of sequences that have ended."""
     if lengths.size > 0:
@@ -211,24 +229,27 @@ def forward(
 ):  # fmt: skip
     """The walk forth. Sums of the states, one a thread.
 
-    The input is taken step by step, while E is in cache; E arrives with it where `parts_of_drives` is 0.
+    The input is taken for a few steps ahead, so that E is in cache; E arrives with it where `parts_of_drives` is 0.
     """
     edges, indices, counters = (
         np.zeros(threads * edge_size(E), E.dtype),
-        new_index(threads * batch),
+        new_index(threads * (2 * batch + TOGETHER)),
         new_counters(),
     )
     sums = np.zeros(threads, E.dtype)
     for i in prange(threads):
-        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
-        sizes = units(widths, own, parts)
+        sizes, together = units(widths, own, parts), _steps_together(b0, b1)
         seen = E.dtype.type(0)
         for t in range(steps):
             first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             _enter(resets, initial, N, S, t, batch, b0, b1, k)
-            if parts_of_drives > 0:
-                take_input(X, W, bias, E, first, count, n, g, parts_of_drives, e, indices, at, edges, eo)
+            if parts_of_drives > 0 and t % together == 0:
+                ahead = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
+                take_input(
+                    X, W, bias, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch, edges, eo
+                )
             for stage in range(stages + 1):
                 for q in range(count):
                     r = first + get(indices, at + q)
@@ -257,18 +278,18 @@ def adjoint(
 ):  # fmt: skip
     """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it.
 
-    dX is written step by step too, unless g is 0.
+    dX is written for a few steps at once too, unless g is 0.
     """
     edges, indices, counters = (
         np.zeros(threads * edge_size(E), E.dtype),
-        new_index(threads * batch),
+        new_index(threads * (2 * batch + TOGETHER)),
         new_counters(),
     )
     v = P.size
     for i in prange(threads):
-        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
-        sizes = units(widths, own, parts)
+        sizes, together = units(widths, own, parts), _steps_together(b0, b1)
         for t in range(steps - 1, -1, -1):
             first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             for stage in range(stages, -1, -1):
@@ -285,8 +306,11 @@ def adjoint(
                     row_adjoint(
                         cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v
                     )
-            if g > 0:
-                give_input(dX, W, dE, first, count, n, g, e, indices, at, edges, eo)
+            if g > 0 and t % together == 0:
+                behind = _active_rows(
+                    lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch
+                )
+                give_input(dX, W, dE, first, behind, n, g, e, indices, at + batch, edges, eo)
             _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
             _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
 
