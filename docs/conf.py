@@ -24,6 +24,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "cell_pages",
+    "measured_tables",
     "reachable_inventories",
     "self_contained",
 ]
@@ -79,5 +80,5 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 # Code and figures of the gallery want the width of the page.
-WITHOUT_SIDEBAR = ("index", "start", "idea", "adding_a_cell", "cells", "benchmarks", "gallery/*")
+WITHOUT_SIDEBAR = ("index", "start", "idea", "adding_a_cell", "cells", "engine", "benchmarks", "gallery/*")
 html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}

@@ -1,6 +1,7 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
 from .flow import gradient_flow, path_norms, singular_values
+from .spectrum import lyapunov
 from .style import axes, colour, panels, svg
 from .training import clipping, learning_curve, smooth, step_lengths
 from .units import saturation, time_scales
@@ -11,6 +12,7 @@ __all__ = [
     "colour",
     "gradient_flow",
     "learning_curve",
+    "lyapunov",
     "panels",
     "path_norms",
     "saturation",

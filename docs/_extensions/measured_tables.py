@@ -1,0 +1,82 @@
+"""The directive ``peer-table``: one table of ``benchmarks/peers.py``, from the file that its ``--csv`` wrote.
+
+A new run replaces that file and nothing else. A table that the run does not have says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+FIGURES = "_static/data/peers.csv"  # rows (table, case, quantity, value), from the folder of the pages
+LABELS = {
+    0: (),
+    1: ("what",),
+    2: ("cell", "T, B, N, H"),
+}  # of the columns before the numbers, by their number
+
+
+def table_of(records: list[dict[str, str]], name: str) -> tuple[list[list[str]], list[str]]:
+    """Return the lines of a table, its header first, and the sentences below it; nothing if it is not there."""
+    own = [r for r in records if r["table"] == name]
+    if not own:
+        return [], []
+    columns = [r["quantity"] for r in own if r["case"] == own[0]["case"]]
+    rows: dict[str, dict[str, str]] = {}
+    below: dict[str, dict[str, str]] = {}
+    for r in own:
+        value = r["value"] if name == "environment" else shown(float(r["value"]))
+        label, _, column = r["case"].rpartition(", ")
+        if r["quantity"] in columns:
+            rows.setdefault(r["case"], {})[r["quantity"]] = value
+        elif column in columns:  # the mean and the worst of a column are lines of their own, after all others
+            rows.setdefault(f"{label}; {r['quantity']}", {})[column] = value
+        else:
+            below.setdefault(r["case"], {})[r["quantity"]] = value
+    labels = {case: case.split("; ") if case else [] for case in rows}
+    lines = [[*LABELS[len(labels[own[0]["case"]])], *columns]]
+    lines += [[*labels[case], *(row.get(column, "") for column in columns)] for case, row in rows.items()]
+    listing = {case: ", ".join(f"{q} {v}" for q, v in numbers.items()) for case, numbers in below.items()}
+    return lines, [f"{case}: {numbers}." if case else f"{numbers}." for case, numbers in listing.items()]
+
+
+def shown(number: float) -> str:
+    """Write a number as ``benchmarks/peers.py`` prints it; a small one by its power of ten."""
+    if 0 < abs(number) < 1e-3:
+        return f"{number:.0e}"
+    digits = 0 if abs(number) >= 1000 else 1 if abs(number) >= 100 else 2
+    return f"{number:,.{digits}f}"
+
+
+class PeerTable(SphinxDirective):
+    """``.. peer-table:: NAME``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Read the numbers and hand them to ``csv-table``."""
+        self.env.note_dependency(FIGURES)
+        with (Path(self.env.srcdir) / FIGURES).open(newline="", encoding="utf-8") as file:
+            lines, below = table_of(list(csv.DictReader(file)), self.arguments[0])
+        if not lines:
+            return self.parse_text_to_nodes("This table is not in the present run.")
+        text = io.StringIO()
+        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
+        table = [
+            ".. csv-table::",
+            "   :header-rows: 1",
+            "",
+            *(f"   {line}" for line in text.getvalue().splitlines()),
+        ]
+        return self.parse_text_to_nodes("\n".join([*table, "", *(f"{line}\n" for line in below)]))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Make the directive known."""
+    app.add_directive("peer-table", PeerTable)
+    return {"parallel_read_safe": True}

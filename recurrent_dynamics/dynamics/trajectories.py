@@ -1,0 +1,276 @@
+"""Trajectories in stretches that carry tangent vectors.
+
+A network runs on the engine, and a stored run is read as it is; maps and flows of one's own bring their Jacobians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from .. import engine
+from ..cells.cell import Cell
+from ..engine.run import Run
+from .systems import Flow, Map
+
+CHUNK_BYTES = 64 << 20  # of Jacobians that are kept at a time
+CHUNK_STEPS = 256
+UNFORMED = 12  # up to one vector for so many numbers of the state, tangents are quicker than formed Jacobians
+
+
+class Segment(Protocol):
+    """Consecutive steps of a trajectory; `a` and `b` count from its first one. Vectors are rows: (B, k, S)."""
+
+    steps: int
+    exact: bool  # whether vectors are carried in double precision
+    double: bool  # whether the trajectory itself is in double precision
+
+    def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
+        """The vectors, tangent before step a, carried to before step b."""
+
+    def tangents(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
+        """The same as `push`, for networks always by the engine's tangent walk."""
+
+    def state(self, a: int) -> np.ndarray:
+        """The states (B, S) before step a."""
+
+    def log_det(self, a: int, b: int) -> np.ndarray:
+        """ln |det| of the Jacobians of steps a to b - 1, summed: (B,)."""
+
+    def difference(self, displacement: np.ndarray, a: int, b: int) -> np.ndarray:
+        """How far a displaced trajectory is from this one after the steps: (B, S) to (B, S)."""
+
+
+class Source(Protocol):
+    """A system with a beginning: `segments` walks along its trajectories."""
+
+    size: int
+    batch: int
+    unit: str
+    time_step: float
+
+    def segments(self, steps: int, count: int) -> Iterator[Segment]:
+        """The stretches of so many steps in order, prepared for `count` vectors."""
+
+
+class MapSegment:
+    """Steps of a map or a flow, with their formed Jacobians."""
+
+    exact = double = True
+
+    def __init__(
+        self, system: Map | Flow, states: list[np.ndarray], jacobians: list[np.ndarray], first: int
+    ) -> None:
+        self.steps, self._system, self._states = len(jacobians), system, states
+        self._transposed = [np.swapaxes(J, 1, 2) for J in jacobians]
+        for t, J in enumerate(jacobians):
+            if not (np.isfinite(states[t + 1]).all() and np.isfinite(J).all()):
+                raise FloatingPointError(
+                    f"the trajectory diverged: its state or Jacobian at step {first + t} is not finite"
+                )
+
+    def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
+        for J in self._transposed[a:b]:
+            rows = rows @ J
+        return rows
+
+    tangents = push
+
+    def state(self, a: int) -> np.ndarray:
+        return self._states[a]
+
+    def log_det(self, a: int, b: int) -> np.ndarray:
+        return np.linalg.slogdet(np.stack(self._transposed[a:b]))[1].sum(axis=0)
+
+    def difference(self, displacement: np.ndarray, a: int, b: int) -> np.ndarray:
+        near = self._states[a] + displacement
+        for _ in range(a, b):
+            near = self._system.advance(near)
+        return near - self._states[b]
+
+
+class MapSource:
+    """A map or a flow from given states."""
+
+    def __init__(self, system: Map | Flow, initial: Any) -> None:
+        state = np.array(initial, dtype=np.float64)
+        state = state[None] if state.ndim == 1 else state
+        if state.ndim != 2 or not state.size or not np.isfinite(state).all():
+            raise ValueError(f"initial must be finite, of shape (S,) or (B, S); came {np.asarray(initial)!r}")
+        self._system, self._state = system, state
+        self.batch, self.size = state.shape
+        self.unit, self.time_step = system.unit, system.time_step
+
+    def segments(self, steps: int, count: int) -> Iterator[MapSegment]:
+        state, longest = self._state, _chunk(self.batch, self.size)
+        for first in range(0, steps, longest):
+            states, jacobians = [state], []
+            with np.errstate(over="ignore", invalid="ignore"):  # found by the segment
+                for _ in range(min(longest, steps - first)):
+                    state, J = self._system.advance_with_tangent(state)
+                    states.append(state)
+                    jacobians.append(J)
+            yield MapSegment(self._system, states, jacobians, first)
+
+
+def _chunk(batch: int, size: int) -> int:
+    return int(min(CHUNK_STEPS, max(1, CHUNK_BYTES // (8 * batch * size * size))))
+
+
+class NetworkSegment:
+    """Steps of a run, their Jacobians formed or applied as tangents, whichever is quicker."""
+
+    def __init__(self, run: Run, formed: bool) -> None:
+        self.steps, self._run = run.steps, run
+        self._formed = formed
+        self.double = bool(run.dtype == np.float64)
+        self.exact = formed or self.double
+        self._spans = run.tape.layout.slots
+
+    @cached_property
+    def _jacobians(self) -> np.ndarray:
+        return engine.jacobian(self._run)
+
+    def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
+        if not self._formed:
+            return self.tangents(rows, a, b)
+        for J in self._jacobians[a:b]:
+            rows = rows @ np.swapaxes(J, 1, 2)
+        return rows
+
+    def tangents(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
+        run = cut(self._run, a, b, repeat=rows.shape[1])
+        return _joined(engine.jvp(run, d_initial=self._slots(rows.reshape(-1, rows.shape[2]))).final, rows)
+
+    def _slots(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {s.name: rows[:, s.offset : s.offset + s.width].astype(self._run.dtype) for s in self._spans}
+
+    def state(self, a: int) -> np.ndarray:
+        return self._run.tape.before[a]
+
+    def log_det(self, a: int, b: int) -> np.ndarray:
+        return np.linalg.slogdet(self._jacobians[a:b].astype(np.float64))[1].sum(axis=0)
+
+    def difference(self, displacement: np.ndarray, a: int, b: int) -> np.ndarray:
+        tape = self._run.tape
+        signals = {
+            s.name: np.ascontiguousarray(tape.values[a:b, :, s.offset : s.offset + s.width])
+            for s in tape.layout.signals
+            if s.name != "x"
+        }
+        options: dict[str, Any] = {"initial": self._slots(tape.before[a] + displacement), "signals": signals}
+        if self._run.x is None:
+            near = engine.forward(self._run.cell, self._run.params, steps=b - a, **options)
+        else:
+            near = engine.forward(self._run.cell, self._run.params, tape.x[a:b], **options)
+        return (near.tape.after[-1] - tape.after[b - 1]).astype(np.float64)
+
+
+def _joined(slots: Mapping[str, np.ndarray], like: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(slots.values()), axis=-1).astype(np.float64).reshape(like.shape)
+
+
+def cut(run: Run, a: int, b: int, repeat: int = 1) -> Run:
+    """The steps a to b - 1 of a run as a run of their own, every sequence `repeat` times."""
+    tape = run.tape
+    parts: dict[str, Any] = {name: getattr(tape, name)[a:b] for name in ("x", "values", "before", "after")}
+    if repeat > 1:
+        parts = {name: np.repeat(part, repeat, axis=1) for name, part in parts.items()}
+    tape = replace(tape, steps=b - a, batch=tape.batch * repeat, initial=parts["before"][0].copy(), **parts)
+    return Run(tape, dict(run.params), False, run.x is None, run.shared_signals)
+
+
+class RunSource:
+    """A run that is there already."""
+
+    unit, time_step = "nats per step", 1.0
+
+    def __init__(self, run: Run) -> None:
+        tape = run.tape
+        if tape.resets.size and tape.resets.any():
+            raise ValueError("run must have no reset: exponents belong to an unbroken trajectory")
+        if tape.lengths.size and (tape.lengths < tape.steps).any():
+            raise ValueError(
+                f"run must have whole sequences of {tape.steps} steps; came lengths {tape.lengths.tolist()}"
+            )
+        if not np.isfinite(tape.after).all():
+            raise FloatingPointError("run is not finite: exponents of a diverged trajectory do not exist")
+        empty: dict[str, Any] = {"resets": tape.resets[:0], "lengths": tape.lengths[:0]}
+        self._run = Run(replace(tape, **empty), dict(run.params), False, run.x is None, run.shared_signals)
+        self.batch, self.size = tape.batch, tape.layout.state_size
+
+    def segments(self, steps: int, count: int) -> Iterator[NetworkSegment]:
+        formed = count * UNFORMED > self.size
+        longest = _chunk(self.batch, self.size) if formed else CHUNK_STEPS
+        for a in range(0, steps, longest):
+            yield NetworkSegment(cut(self._run, a, min(a + longest, steps)), formed)
+
+
+class NetworkSource:
+    """A cell that runs by itself, without input or under a constant one."""
+
+    unit, time_step = "nats per step", 1.0
+
+    def __init__(self, cell: Cell, params: Mapping[str, np.ndarray] | None, x: Any, initial: Any) -> None:
+        if params is None or initial is None:
+            missing = "params" if params is None else "initial"
+            raise ValueError(f"{missing} must be given for a cell that runs by itself; came None")
+        if cell.signals and (cell.signals != ("x",) or x is None):
+            raise ValueError(
+                f"cell {cell.name!r} reads the signals {', '.join(cell.signals)}; give a run with them instead"
+            )
+        self._cell, self._params = cell, params
+        self._x = None if x is None else np.asarray(x)
+        if self._x is not None and self._x.ndim not in (1, 2):
+            raise ValueError(
+                f"x must be a constant input of shape (N,) or (B, N), came {self._x.shape}; "
+                "for an input that varies give a run"
+            )
+        given = {name: np.atleast_2d(value) for name, value in dict(initial).items()}
+        batches = {len(value) for value in given.values()}
+        if self._x is not None and self._x.ndim == 2:
+            batches.add(len(self._x))
+        self.batch = max(batches, default=1)
+        self._initial = {
+            name: np.broadcast_to(value, (self.batch, value.shape[1])).copy() if len(value) == 1 else value
+            for name, value in given.items()
+        }
+        self.size = self._run(1, self._initial).tape.layout.state_size  # the engine checks all that was given
+
+    def _run(self, steps: int, initial: Mapping[str, np.ndarray]) -> Run:
+        if self._x is None:
+            return engine.forward(self._cell, self._params, steps=steps, initial=initial)
+        x = np.broadcast_to(self._x, (steps, self.batch, self._x.shape[-1]))
+        return engine.forward(self._cell, self._params, np.ascontiguousarray(x), initial=initial)
+
+    def segments(self, steps: int, count: int) -> Iterator[NetworkSegment]:
+        formed = count * UNFORMED > self.size
+        longest = _chunk(self.batch, self.size) if formed else CHUNK_STEPS
+        state: Mapping[str, np.ndarray] = self._initial
+        for a in range(0, steps, longest):
+            run = self._run(min(longest, steps - a), state)
+            state = run.final
+            yield NetworkSegment(run, formed)
+
+
+def source_of(system: Any, params: Any, x: Any, initial: Any) -> Source:
+    """What `lyapunov` was given, as a source."""
+    if isinstance(system, Cell):
+        return NetworkSource(system, params, x, initial)
+    given = [name for name, value in (("params", params), ("x", x)) if value is not None]
+    if isinstance(system, Run):
+        given += ["initial"] if initial is not None else []
+        if not given:
+            return RunSource(system)
+    elif isinstance(system, Map | Flow):
+        if initial is None:
+            raise ValueError("initial must be given for a map or a flow; came None")
+        if not given:
+            return MapSource(system, initial)
+    else:
+        raise TypeError(f"system must be a Run, a Cell, a Map or a Flow; came {type(system).__name__}")
+    raise ValueError(f"{', '.join(given)} must not be given with a {type(system).__name__}")
