@@ -1,9 +1,9 @@
 """The register tile of the matrix product as an LLVM intrinsic: C[rows, 2 vectors] += A[rows, k] packed[k, 2 vectors].
 
 Rows of A and C are those of an index: a ragged batch computes its active ones. The accumulators are SSA values of the
-loop over k, so LLVM keeps them in registers and folds the broadcast of A into the multiply-add. Eight rows by two
-vectors use 18 of the 32 registers of AVX-512 and reach the peak of its two multiply-adds a cycle (EPYC, Zen 5); with 16
-registers, four rows by two vectors. LLVM makes of 16 bytes what the host has: NEON, SSE, or scalars.
+loop over k, so LLVM keeps them in registers. Eight rows by two vectors load ten times for sixteen multiply-adds, fit
+the 32 registers of AVX-512 and reach the peak of its two multiply-adds a cycle (EPYC, Zen 5); with 16 registers, four
+rows by two vectors. LLVM makes of 16 bytes what the host has: NEON, SSE, or scalars.
 """
 
 from __future__ import annotations
