@@ -66,6 +66,12 @@ def copied(drive):
     return {"h": drive.n, "m": drive.n}
 
 
+def three(drive, state):
+    return {"h": drive.first * drive.left + drive.n, "m": state.m}
+
+
+# The block of drive left has other columns than that of the first, stands apart and is called U_left.
+LIKE_FACTORS = (Drive("first", ("h",)), Drive("left", ("m",)), Drive("n", ("h",), structure=low_rank(1)))
 VECTOR = np.ones(3)
 REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     # what is wrong: (line of the contract, words of the message, definition)
@@ -116,11 +122,7 @@ REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     "operand as text": (8, "operand of drive n is a sequence", lambda: Drive("n", "h")),  # type: ignore[arg-type]
     "signal like a drive": (8, "n is a signal and a drive", make(plain, signals=("n",))),
     "drive like a side": (8, "drive n_h has the name of", make(sides, drives=("n", "n_h"))),
-    "drive like a factor": (
-        8,
-        "drive left has the name of a factor",
-        make(lambda drive: {"h": drive.left * drive.n}, drives=("left", Drive("n", structure=low_rank(1)))),
-    ),
+    "drive like a factor": (8, "of another shape, U_left", make(three, ("h", Slot("m", "3")), LIKE_FACTORS)),
     "infinite constant": (8, "constant k is a finite number, came inf", make(plain, constants={"k": np.inf})),
     "bias not a number": (8, "bias n is a finite number, came nan", make(plain, bias={"n": np.nan})),
     "param called U": (8, "U is a param", make(lambda drive, param: {"h": drive.n * param.U}, units=(Unit("U"),))),

@@ -165,17 +165,11 @@ class Cell:
                     )
 
     def _check_parameters(self) -> None:
-        """No param has the name of a matrix, bias or gain, no drive that of another part; biases have a drive."""
+        """No param has the name of a matrix, bias or gain, no drive that of a side of another; biases have a drive."""
         for d, usage in self.schedule.usage.items():
             if usage == "apart" and f"{d}_h" in self.schedule.usage:
                 raise DefinitionError(
                     f"line 8 of the contract: drive {d}_h has the name of the recurrent side of drive {d}, kept apart"
-                )
-        low_rank = any(d.structure.kind == "low_rank" for d in self.drives)
-        for drive in self.drives:
-            if low_rank and drive.name in ("left", "right"):
-                raise DefinitionError(
-                    f"line 8 of the contract: drive {drive.name} has the name of a factor of a low-rank U"
                 )
         others = {p.parameter for p in self.schedule.products} | {p.bias for p in self.schedule.parts}
         others |= {v.parameter for v in self.schedule.vectors[len(self.units) :]} | {"W", "U", "b", "b_h"}
