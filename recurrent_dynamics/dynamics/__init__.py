@@ -4,8 +4,10 @@ Takes runs and arrays, and knows nothing of training.
 """
 
 from .diagnosis import Diagnosis, diagnose
+from .fixed_points import fixed_points
 from .gates import Gate, direct_factors, gates, states
 from .gradient_flow import GradientFlow, gradient_flow
+from .kantorovich import Certificate
 from .lyapunov import LyapunovChecks, LyapunovSpectrum, lyapunov
 from .non_normality import (
     NumericalRange,
@@ -18,6 +20,7 @@ from .non_normality import (
     spectral_abscissa,
     spectral_radius,
 )
+from .points import FixedPoints, SlowPoints, Unfinished
 from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
 from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
 from .saturation import Saturation, TimeScales, saturation, time_scales
@@ -25,7 +28,9 @@ from .systems import Flow, Map
 from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
 
 __all__ = [
+    "Certificate",
     "Diagnosis",
+    "FixedPoints",
     "Flow",
     "Gate",
     "GradientFlow",
@@ -38,12 +43,15 @@ __all__ = [
     "PathNorms",
     "Pseudospectra",
     "Saturation",
+    "SlowPoints",
     "TimeScales",
     "TransientGrowth",
+    "Unfinished",
     "departure_from_normality",
     "diagnose",
     "direct_factors",
     "eigenvector_condition",
+    "fixed_points",
     "gates",
     "gradient_flow",
     "jacobian_products",

@@ -1,5 +1,6 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
+from .fixed_points import fixed_points
 from .flow import gradient_flow, path_norms, singular_values
 from .matrices import numerical_range, pseudospectra, transient_growth
 from .spectrum import lyapunov
@@ -11,6 +12,7 @@ __all__ = [
     "axes",
     "clipping",
     "colour",
+    "fixed_points",
     "gradient_flow",
     "learning_curve",
     "lyapunov",
