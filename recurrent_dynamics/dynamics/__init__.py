@@ -4,34 +4,72 @@ Takes runs and arrays, and knows nothing of training.
 """
 
 from .diagnosis import Diagnosis, diagnose
+from .fixed_points import fixed_points
 from .gates import Gate, direct_factors, gates, states
 from .gradient_flow import GradientFlow, gradient_flow
+from .kantorovich import Certificate
 from .lyapunov import LyapunovChecks, LyapunovSpectrum, lyapunov
+from .non_normality import (
+    NumericalRange,
+    departure_from_normality,
+    eigenvector_condition,
+    logarithmic_norm,
+    numerical_abscissa,
+    numerical_radius,
+    numerical_range,
+    spectral_abscissa,
+    spectral_radius,
+)
+from .points import FixedPoints, SlowPoints, Unfinished
 from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
+from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
 from .saturation import Saturation, TimeScales, saturation, time_scales
 from .systems import Flow, Map
+from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
 
 __all__ = [
+    "Certificate",
     "Diagnosis",
+    "FixedPoints",
     "Flow",
     "Gate",
     "GradientFlow",
     "JacobianProducts",
+    "KreissConstant",
     "LyapunovChecks",
     "LyapunovSpectrum",
     "Map",
+    "NumericalRange",
     "PathNorms",
+    "Pseudospectra",
     "Saturation",
+    "SlowPoints",
     "TimeScales",
+    "TransientGrowth",
+    "Unfinished",
+    "departure_from_normality",
     "diagnose",
     "direct_factors",
+    "eigenvector_condition",
+    "fixed_points",
     "gates",
     "gradient_flow",
     "jacobian_products",
+    "kreiss_constant",
+    "logarithmic_norm",
     "lyapunov",
+    "numerical_abscissa",
+    "numerical_radius",
+    "numerical_range",
     "path_norms",
     "powers_of_two",
+    "pseudospectra",
+    "pseudospectral_abscissa",
+    "pseudospectral_radius",
     "saturation",
+    "spectral_abscissa",
+    "spectral_radius",
     "states",
     "time_scales",
+    "transient_growth",
 ]

@@ -1,6 +1,8 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
+from .fixed_points import fixed_points
 from .flow import gradient_flow, path_norms, singular_values
+from .matrices import numerical_range, pseudospectra, transient_growth
 from .spectrum import lyapunov
 from .style import axes, colour, panels, svg
 from .training import clipping, learning_curve, smooth, step_lengths
@@ -10,15 +12,19 @@ __all__ = [
     "axes",
     "clipping",
     "colour",
+    "fixed_points",
     "gradient_flow",
     "learning_curve",
     "lyapunov",
+    "numerical_range",
     "panels",
     "path_norms",
+    "pseudospectra",
     "saturation",
     "singular_values",
     "smooth",
     "step_lengths",
     "svg",
     "time_scales",
+    "transient_growth",
 ]
