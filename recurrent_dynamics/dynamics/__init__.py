@@ -3,6 +3,7 @@
 Takes runs and arrays, and knows nothing of training.
 """
 
+from .covariant import CovariantVectors, covariant_vectors
 from .diagnosis import Diagnosis, diagnose
 from .fixed_points import fixed_points
 from .gates import Gate, direct_factors, gates, states
@@ -29,6 +30,7 @@ from .transients import KreissConstant, TransientGrowth, kreiss_constant, transi
 
 __all__ = [
     "Certificate",
+    "CovariantVectors",
     "Diagnosis",
     "FixedPoints",
     "Flow",
@@ -47,6 +49,7 @@ __all__ = [
     "TimeScales",
     "TransientGrowth",
     "Unfinished",
+    "covariant_vectors",
     "departure_from_normality",
     "diagnose",
     "direct_factors",

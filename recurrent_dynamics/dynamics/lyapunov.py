@@ -223,7 +223,7 @@ def lyapunov(
     ('nats per step', 0.0)
     """
     source = source_of(system, params, x, initial)
-    steps = _steps(system, steps)
+    steps = run_or_given_steps(system, steps)
     count = source.size if count is None else integer("count", count, at_least=1, at_most=source.size)
     if tolerance is not None:
         number("tolerance", tolerance, above=0)
@@ -263,7 +263,8 @@ def lyapunov(
     return spectrum
 
 
-def _steps(system: Any, steps: Any) -> int:
+def run_or_given_steps(system: Any, steps: Any) -> int:
+    """How many steps, of a run or as given."""
     if not isinstance(system, Run):
         return integer("steps", steps, at_least=FEWEST_STEPS)
     if steps is not None:

@@ -1,0 +1,119 @@
+"""Lyapunov spectra against the loop that one would write with NumPy and SciPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.dynamics import lyapunov
+
+from .common import medians
+
+SIZES = {"H16 B8": (16, 8), "H64 B8": (64, 8), "H64 B1": (64, 1)}  # units, trajectories
+STEPS, INPUTS = 400, 8
+
+
+def lstm(size: str) -> tuple[rd.cells.Cell, dict[str, np.ndarray], np.ndarray]:
+    """Return an LSTM in double precision and an input (T, B, N)."""
+    units, batch = SIZES[size]
+    cell = rd.cells.lstm()
+    params = cell.init(INPUTS, units, rng=0, dtype="float64")
+    return cell, params, np.random.default_rng(0).standard_normal((STEPS, batch, INPUTS))
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-v))."""
+    return 1 / (1 + np.exp(-v))
+
+
+def by_hand(params: dict[str, np.ndarray], x: np.ndarray, interval: int, library: str) -> np.ndarray:
+    """Return the exponents of an LSTM by its analytic Jacobian, all trajectories at once, QR every `interval` steps."""
+    W, U, b = params["W"], params["U"], params["b"]
+    steps, batch, units = len(x), x.shape[1], U.shape[1]
+    drives = x @ W.T + b
+    h, c = np.zeros((2, batch, units))
+    frame = np.linalg.qr(np.random.default_rng(0).standard_normal((batch, 2 * units, 2 * units)))[0]
+    J = np.zeros((batch, 2 * units, 2 * units))
+    Ui, Uf, Ug, Uo = U.reshape(4, units, units)
+    diagonal = np.arange(units)
+    sums = np.zeros((batch, 2 * units))
+    for t in range(steps):
+        i, f, g, o = np.split(drives[t] + h @ U.T, 4, axis=1)
+        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        new = f * c + i * g
+        squashed = np.tanh(new)
+        cell_by_h = (
+            (c * f * (1 - f))[:, :, None] * Uf
+            + (g * i * (1 - i))[:, :, None] * Ui
+            + (i * (1 - g**2))[:, :, None] * Ug
+        )
+        through = o * (1 - squashed**2)
+        J[:, units:, :units] = cell_by_h
+        J[:, units + diagonal, units + diagonal] = f
+        J[:, :units, :units] = through[:, :, None] * cell_by_h + (squashed * o * (1 - o))[:, :, None] * Uo
+        J[:, diagonal, units + diagonal] = through * f
+        h, c = o * squashed, new
+        frame = J @ frame
+        if (t + 1) % interval == 0 or t + 1 == steps:
+            if library == "numpy":
+                frame, R = np.linalg.qr(frame)
+                sums += np.log(np.abs(np.diagonal(R, axis1=1, axis2=2)))
+            else:
+                for k in range(batch):
+                    frame[k], R = scipy.linalg.qr(frame[k], mode="economic", check_finite=False)
+                    sums[k] += np.log(np.abs(np.diagonal(R)))
+    return (sums / steps).mean(axis=0)
+
+
+class Spectrum:
+    """Steps per second of all exponents of an LSTM, and how many times those of the loop by hand."""
+
+    params = (list(SIZES),)
+    param_names = ("size",)
+    timeout = 600
+
+    def setup(self, size: str) -> None:
+        self.cell, self.weights, self.x = lstm(size)
+        self.interval = max(1, round(self.spectrum().interval))
+
+    def spectrum(self) -> Any:
+        """Return the spectrum along a run, forward pass included."""
+        return lyapunov(rd.forward(self.cell, self.weights, self.x), transient=0)
+
+    def track_steps_per_second(self, size: str) -> float:
+        return 1e3 * STEPS / medians({"ours": self.spectrum}, seconds=2.0)["ours"]
+
+    track_steps_per_second.unit = "steps per second"
+
+    def track_times_as_fast_as_numpy(self, size: str) -> float:
+        return self._against("numpy")
+
+    def track_times_as_fast_as_scipy(self, size: str) -> float:
+        return self._against("scipy")
+
+    def _against(self, library: str) -> float:
+        loop = lambda: by_hand(self.weights, self.x, self.interval, library)
+        times = medians({"ours": self.spectrum, "theirs": loop}, seconds=2.0)
+        return times["theirs"] / times["ours"]
+
+
+class Leading:
+    """Seconds for the first exponent of 1024 tanh units over 200 steps."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        units = 1024
+        self.cell = rd.cells.elman()
+        self.weights = self.cell.init(0, units, dtype="float64")
+        rng = np.random.default_rng(0)
+        self.weights["U"] = 3 * rng.standard_normal((units, units)) / np.sqrt(units)
+        self.start = {"h": rng.standard_normal(units)}
+
+    def time_first_exponent(self) -> None:
+        lyapunov(
+            self.cell, self.weights, initial=self.start, steps=200, count=1, transient=20, tolerance=10.0
+        )

@@ -1,0 +1,150 @@
+r"""
+Edge of chaos
+=============
+
+The largest Lyapunov exponent says whether a network forgets where it began (:math:`\lambda_1 < 0`) or carries small
+differences ever further apart (:math:`\lambda_1 > 0`). Gradients are carried by the same Jacobians, so that one number
+also says whether they vanish or explode over long times [1]_. We find it for random networks of tanh units, where
+theory knows it, and look at what the forget gate of an LSTM does to the whole spectrum.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.optimize import brentq
+
+import recurrent_dynamics as rd
+
+rng = np.random.default_rng(0)
+
+# %%
+# Random tanh networks
+# --------------------
+#
+# For :math:`h' = \tanh(J h)` with independent :math:`J_{ij} \sim N(0, g^2 / N)` and large :math:`N`, every unit sees a
+# Gaussian field of variance :math:`q`, and [2]_
+#
+# .. math::
+#
+#    q = g^2 \, E[\tanh^2(\sqrt q z)], \qquad
+#    \lambda_1 = \ln \Big( g \sqrt{E[\operatorname{sech}^4(\sqrt q z)]} \Big), \qquad z \sim N(0, 1) .
+#
+# Below :math:`g = 1` only :math:`q = 0` is left: the origin is stable, and :math:`\lambda_1 = \ln g`.
+
+nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+weights /= weights.sum()
+
+
+def mean_field(g: float) -> float:
+    """Return the largest exponent of an infinite network."""
+    excess = lambda q: g**2 * weights @ np.tanh(np.sqrt(q) * nodes) ** 2 - q
+    q = brentq(excess, 1e-9, g**2) if g > 1.001 else 0.0
+    return float(np.log(g * np.sqrt(weights @ np.cosh(np.sqrt(q) * nodes) ** -4.0)))
+
+
+cell = rd.cells.elman()
+
+
+def random_network(units: int, g: float) -> dict[str, np.ndarray]:
+    """Draw the parameters of a random network."""
+    params = cell.init(0, units, dtype="float64")
+    params["U"] = g * rng.standard_normal((units, units)) / np.sqrt(units)
+    params["b"] = np.zeros(units)
+    return params
+
+
+gains = np.array([0.5, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0])
+fine = np.geomspace(gains[0], gains[-1], 100)
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+rd.plot.axes(ax).axhline(0, color="black", lw=0.8)
+ax.plot(fine, [mean_field(g) for g in fine], color="black", lw=1, label="mean field, infinitely many units")
+for k, (units, networks) in enumerate({16: 10, 128: 3}.items()):
+    found = np.empty((len(gains), networks))
+    for i, g in enumerate(gains):
+        for j in range(networks):
+            start = {"h": rng.standard_normal((2, units))}
+            spectrum = rd.dynamics.lyapunov(
+                cell,
+                random_network(units, g),
+                initial=start,
+                steps=800,
+                count=1,
+                transient=300,
+                tolerance=0.1,
+            )
+            found[i, j] = spectrum.exponents[0]
+    shift = 1 + 0.025 * (2 * k - 1)  # so that the two do not cover each other
+    ax.plot(
+        np.repeat(shift * gains, networks), found.ravel(), "o^"[k], ms=4, alpha=0.6, color=rd.plot.colour(k)
+    )
+    ax.plot(shift * gains, found.mean(axis=1), "-", lw=1, color=rd.plot.colour(k), label=f"{units} units")
+    print(
+        f"{units:4d} units, g = 3: {found[-2].mean():.3f} +- {found[-2].std():.3f}; mean field {mean_field(3):.3f}"
+    )
+ax.set(xscale="log", xlabel="gain $g$", ylabel=r"$\lambda_1$ (nats per step)")
+ax.set_xticks(gains, [f"{g:g}" for g in gains])
+ax.minorticks_off()
+ax.set_title("each point is one network")
+ax.legend(frameon=False)
+
+# %%
+# Networks of 128 units follow the theory. Those of 16 units scatter widely, and many are not chaotic at all at gains
+# where an infinite network is: they end in a fixed point or a cycle.
+#
+# The whole spectrum
+# ------------------
+#
+# The positive exponents sum to an upper bound of the rate at which the network produces information, and the
+# Kaplan-Yorke dimension says how many dimensions its attractor fills.
+
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+for k, g in enumerate((1.5, 3.0, 10.0)):
+    start = {"h": rng.standard_normal(128)}
+    spectrum = rd.dynamics.lyapunov(
+        cell, random_network(128, g), initial=start, steps=500, count=64, transient=150, tolerance=0.1
+    )
+    spectrum.plot(ax=ax, index=k, label=f"$g = {g:g}$")
+    print(
+        f"g = {g:4g}: entropy rate at most {spectrum.entropy_rate:.2f} nats per step, {spectrum.interval:.1f} steps "
+        f"between orthonormalizations"
+    )
+ax.set_title("the first 64 exponents of 128 tanh units")
+
+# %%
+# An LSTM under input: the forget gate
+# ------------------------------------
+#
+# The state of an LSTM is :math:`(h, c)`, and all exponents of it count. Under input they say how the difference of two
+# states fades that see the same input. Along the cell state a perturbation is multiplied by the forget gate, so that
+# half of the exponents gather near :math:`\ln \sigma(b_f)`; the others belong to :math:`h`, which is overwritten.
+
+lstm, units = rd.cells.lstm(), 32
+x = rng.standard_normal((400, 2, 4))
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+for k, bias in enumerate((-1.0, 1.0, 3.0, 5.0)):
+    params = rd.cells.with_bias(lstm, lstm.init(4, units, rng=0, dtype="float64"), f=bias)
+    spectrum = rd.dynamics.lyapunov(rd.forward(lstm, params, x), transient=150, tolerance=0.5)
+    spectrum.plot(ax=ax, index=k, label=f"$b_f = {bias:g}$")
+    gate = -np.log1p(np.exp(-bias))
+    ax.axhline(gate, color=rd.plot.colour(k), lw=1, ls=":")
+    print(
+        f"b_f = {bias:2g}: first exponent {spectrum.exponents[0]:.3f} +- {spectrum.standard_errors[0]:.3f}, "
+        f"ln sigmoid(b_f) = {gate:.3f}"
+    )
+ax.set_title(r"dotted: $\ln \sigma(b_f)$")
+ax.legend(frameon=False, fontsize="small")
+
+# %%
+# What to take with you
+# ---------------------
+#
+# * :math:`\lambda_1 = 0` is the border between forgetting and chaos, and for gradients between vanishing and exploding.
+# * Theory for infinite networks holds for hundreds of units, not for sixteen.
+# * Half of an LSTM's exponents are set by one bias. A forget gate near 1 brings many directions close to the border at
+#   once, where a tanh network has only its first.
+#
+# .. rubric:: References
+#
+# .. [1] Engelken, Wolf and Abbott, Lyapunov spectra of chaotic recurrent neural networks, Physical Review Research 5
+#    (2023).
+# .. [2] Molgedey, Schuchhardt and Schuster, Suppressing chaos in neural networks by noise, Physical Review Letters 69
+#    (1992).
