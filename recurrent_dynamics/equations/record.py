@@ -308,8 +308,8 @@ def _parameter_names(
     for family, drive, shape in sorted(shapes, key=lambda s: order[s[1]]):
         stacked = first.setdefault(family, shape) == shape
         names[family, drive] = family if stacked else f"{family}_{drive}"
-    for (family, drive), name in names.items():
-        if any(other != family and name == taken for (other, _), taken in names.items()):
+    for (own, drive), name in names.items():
+        if any(other != own and name == taken for (other, _), taken in names.items()):
             raise DefinitionError(
                 f"line 8 of the contract: a block of drive {drive} has the name of others of another shape, {name}"
             )
