@@ -4,11 +4,13 @@ Takes runs and arrays, and knows nothing of training.
 """
 
 from .covariant import CovariantVectors, covariant_vectors
+from .determinants import LogDeterminants, log_determinants
 from .diagnosis import Diagnosis, diagnose
 from .fixed_points import fixed_points
 from .gates import Gate, direct_factors, gates, states
 from .gradient_flow import GradientFlow, gradient_flow
 from .kantorovich import Certificate
+from .lags import LagGradients, lag_gradients
 from .lyapunov import LyapunovChecks, LyapunovSpectrum, lyapunov
 from .non_normality import (
     NumericalRange,
@@ -38,6 +40,8 @@ __all__ = [
     "GradientFlow",
     "JacobianProducts",
     "KreissConstant",
+    "LagGradients",
+    "LogDeterminants",
     "LyapunovChecks",
     "LyapunovSpectrum",
     "Map",
@@ -59,6 +63,8 @@ __all__ = [
     "gradient_flow",
     "jacobian_products",
     "kreiss_constant",
+    "lag_gradients",
+    "log_determinants",
     "logarithmic_norm",
     "lyapunov",
     "numerical_abscissa",

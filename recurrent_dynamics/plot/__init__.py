@@ -2,6 +2,7 @@
 
 from .fixed_points import fixed_points
 from .flow import gradient_flow, path_norms, singular_values
+from .lags import lag_gradients
 from .matrices import numerical_range, pseudospectra, transient_growth
 from .spectrum import lyapunov
 from .style import axes, colour, panels, svg
@@ -14,6 +15,7 @@ __all__ = [
     "colour",
     "fixed_points",
     "gradient_flow",
+    "lag_gradients",
     "learning_curve",
     "lyapunov",
     "numerical_range",
