@@ -29,6 +29,11 @@ def spectral_radius(matrices: np.ndarray) -> np.ndarray | float:
     matrices
         Shape (..., n, n), real or complex.
 
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
+
     Raises
     ------
     TypeError, ValueError
@@ -50,6 +55,11 @@ def spectral_abscissa(matrices: np.ndarray) -> np.ndarray | float:
     matrices
         Shape (..., n, n), real or complex.
 
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
+
     Examples
     --------
     >>> float(spectral_abscissa([[-1.0, 100.0], [0.0, -2.0]]))
@@ -69,6 +79,11 @@ def logarithmic_norm(matrices: np.ndarray, order: float = 2) -> np.ndarray | flo
         Shape (..., n, n), real or complex.
     order
         Of the vector norm: 1, 2 or `numpy.inf`.
+
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
 
     References
     ----------
@@ -100,6 +115,11 @@ def numerical_abscissa(matrices: np.ndarray) -> np.ndarray | float:
     matrices
         Shape (..., n, n), real or complex.
 
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
+
     Examples
     --------
     >>> float(numerical_abscissa([[-1.0, 4.0], [0.0, -1.0]]))
@@ -119,6 +139,11 @@ def numerical_radius(matrices: np.ndarray) -> np.ndarray | float:
     ----------
     matrices
         Shape (..., n, n), real or complex.
+
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
 
     References
     ----------
@@ -252,6 +277,11 @@ def departure_from_normality(matrices: np.ndarray, *, relative: bool = False) ->
     relative
         Divide by ||A||_F: from 0 for a normal matrix to 1 for a nilpotent one; 0 for a matrix of zeros.
 
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
+
     References
     ----------
     .. [1] Henrici, Bounds for iterates, inverses, spectral variation and fields of values of non-normal matrices,
@@ -281,6 +311,16 @@ def eigenvector_condition(matrices: np.ndarray) -> np.ndarray | float:
     1 for a normal matrix; ||A^k|| <= condition * radius^k, and an error of size e moves eigenvalues by at most
     condition * e [1]_. inf for a defective matrix, which rounding shows as a number of 1e8 and more instead: beyond
     1 / (n eps) it is returned as inf.
+
+    Parameters
+    ----------
+    matrices
+        Shape (..., n, n), real or complex.
+
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
 
     References
     ----------

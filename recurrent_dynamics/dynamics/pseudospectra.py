@@ -142,6 +142,11 @@ def pseudospectral_abscissa(matrices: np.ndarray, epsilon: float) -> np.ndarray 
     epsilon
         Spectral norm of the perturbation, above 0 (in exact arithmetic; below n eps ||A|| it means nothing).
 
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
+
     References
     ----------
     .. [1] Burke, Lewis and Overton, Robust stability and a criss-cross algorithm for pseudospectra, IMA J. Numer. Anal.
@@ -167,6 +172,11 @@ def pseudospectral_radius(matrices: np.ndarray, epsilon: float) -> np.ndarray | 
         Shape (..., n, n), real or complex.
     epsilon
         Spectral norm of the perturbation, above 0 (in exact arithmetic; below n eps ||A|| it means nothing).
+
+    Returns
+    -------
+    float or ndarray (...)
+        In float64; a scalar for a single matrix.
 
     References
     ----------

@@ -34,8 +34,8 @@ class KreissConstant:
     value
         Shape (...): the largest value found; inf where the matrix is unstable.
     lower_bound
-        Shape (...): a bound that holds whatever rounding did: the value at `point` with the smallest singular value
-        raised by its backward error.
+        Shape (...): a bound that rounding does not break: the value at `point` with the smallest singular value raised
+        by its backward error, n eps ||z I - A||_F. At least 1, the limit for large z.
     point
         Shape (...), complex: where it is reached; inf if only in the limit of large z, where it tends to 1.
     kind
@@ -144,7 +144,7 @@ def _kreiss(matrix: np.ndarray, kind: str) -> tuple[complex, complex, complex]:
     z, gap = place(*best[1])[0], np.exp(best[1][0])
     shifted = z * np.eye(len(matrix)) - matrix
     sigma = np.linalg.svd(shifted, compute_uv=False)[-1]
-    return gap / sigma, max(1.0, gap * (1 - 4 * EPS) / (sigma + rounding(shifted))), z
+    return gap / sigma, max(1.0, (gap - 4 * EPS * abs(z)) / (sigma + rounding(shifted))), z
 
 
 def _local_maxima(heights: np.ndarray, periodic: bool) -> list[tuple[int, int]]:
