@@ -39,9 +39,9 @@ def henon():
     """x' = 1 - a x^2 + y, y' = b x."""
 
     def update(state, param):
-        return {"x": 1 - param.a * state.x**2 + state.y, "y": param.b * state.x}
+        return {"x": 1 - param.bend * state.x**2 + state.y, "y": param.fold * state.x}
 
-    return Cell("Hénon map", state=("x", "y"), drives=(), units=(Unit("a"), Unit("b")), update=update)
+    return Cell("Hénon map", state=("x", "y"), drives=(), units=(Unit("bend"), Unit("fold")), update=update)
 
 
 def test_a_unit_that_excites_itself_remembers_a_sign():
@@ -332,7 +332,7 @@ def test_a_linear_network_has_one_point(rng):
 @pytest.mark.full
 def test_points_and_cycles_of_the_henon_map(rng):
     a, b = 1.4, 0.3
-    params = {"a": np.array([a]), "b": np.array([b])}
+    params = {"bend": np.array([a]), "fold": np.array([b])}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         found = fixed_points(henon(), params, rng.uniform(-1.5, 1.5, (200, 2)))
@@ -360,7 +360,7 @@ def test_a_cell_without_a_bound_has_no_certificate():
 
 @pytest.mark.full
 def test_starts_at_infinity_diverge():
-    params = {"a": np.array([1.4]), "b": np.array([0.3])}
+    params = {"bend": np.array([1.4]), "fold": np.array([0.3])}
     with pytest.warns(RuntimeWarning, match="1 of 2 starts diverged"):
         found = fixed_points(henon(), params, np.array([[1e200, 0.0], [0.6, 0.2]]))
     assert found.unfinished.q.tolist() == [np.inf]

@@ -75,8 +75,8 @@ def test_a_unicornn_preserves_volume_and_its_exponents_come_in_pairs(rng):
 @pytest.mark.parametrize("name", ["lstm_peephole", "lstm_projected", "gru_reset_before", "mut1"])
 def test_checks_agree_for_other_cells(name, rng):
     cell = rd.cells.by_name(name)
-    params = cell.init(3, 6 if name != "lstm_projected" else 40, dtype="float64", rng=rng)
-    run = rd.forward(cell, params, rng.standard_normal((200, 2, 3)))
+    params = cell.init(6, 6 if name != "lstm_projected" else 40, dtype="float64", rng=rng)
+    run = rd.forward(cell, params, rng.standard_normal((200, 2, 6)))
     count = None if name != "lstm_projected" else 20
     spectrum = lyapunov(run, check=True, transient=50, count=count, tolerance=1.0)
     if count is None:

@@ -77,7 +77,7 @@ def fixed_points(
     iterations
         The most for each start.
     within
-        A search that goes further than this from the mean of the starts counts as diverged. Worth setting where gates
+        A search that goes further than this from where it began counts as diverged. Worth setting where gates
         saturate: far outside of the states that a GRU can reach, its update gates are 1 to rounding and every state
         stands still.
     centre
@@ -298,8 +298,8 @@ def _warn(status: Array, q: Array, iterations: int, within: float) -> None:
     diverged, open_ = status == DIVERGED, status == RUNNING
     if diverged.any():
         warnings.warn(
-            f"{diverged.sum()} of {n} starts diverged (further than {within:g} from their mean, or no number); they "
-            "are in `unfinished`",
+            f"{diverged.sum()} of {n} starts diverged (further than {within:g} from where they began, or no number); "
+            "they are in `unfinished`",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -27,17 +27,16 @@ class Search:
 
 
 def search(f: StepMap, starts: Array, tolerance: float, iterations: int, within: float) -> Search:
-    """Follow every start until q is at rounding error, at a local minimum, or further than `within` from their mean."""
-    middle = starts.mean(axis=0)
+    """Follow every start until q is at rounding error, at a local minimum, or it is further than `within` away."""
     n = len(starts)
     found = Search(starts.copy(), np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64))
     for part in f.chunks(n):
-        _search(f, found, part, tolerance, iterations, middle, within)
+        _search(f, found, part, tolerance, iterations, starts[part], within)
     return found
 
 
 def _search(
-    f: StepMap, found: Search, part: slice, tolerance: float, iterations: int, middle: Array, within: float
+    f: StepMap, found: Search, part: slice, tolerance: float, iterations: int, starts: Array, within: float
 ) -> None:
     z, q, status, count = (a[part] for a in (found.z, found.q, found.status, found.iterations))
     q[:] = speed(f, z)
@@ -65,7 +64,9 @@ def _search(
                 status[k[(q[k] <= tolerance) & (new >= q[k] / 4)]] = CONVERGED
                 status[k[stuck & (q[k] > tolerance)]] = SLOW
                 q[k] = new
-        status[active[np.linalg.norm(z[active] - middle, axis=1) > within]] = DIVERGED
+        with np.errstate(over="ignore", invalid="ignore"):
+            far = ~(np.linalg.norm(z[active] - starts[active], axis=1) <= within)
+        status[active[far]] = DIVERGED
     status[(status == RUNNING) & (q <= tolerance)] = CONVERGED
 
 
