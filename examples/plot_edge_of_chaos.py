@@ -66,10 +66,10 @@ for k, (units, networks) in enumerate({16: 10, 128: 3}.items()):
                 cell,
                 random_network(units, g),
                 initial=start,
-                steps=800,
+                steps=600,
                 count=1,
-                transient=300,
-                tolerance=0.1,
+                transient=200,
+                tolerance=0.5,
             )
             found[i, j] = spectrum.exponents[0]
     shift = 1 + 0.025 * (2 * k - 1)  # so that the two do not cover each other
