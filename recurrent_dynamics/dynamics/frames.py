@@ -15,7 +15,6 @@ from .trajectories import Segment, Source
 CONDITION = {True: 1e5, False: 1e2}
 GROWTH = 200.0  # nats; far from where numbers overflow
 SAFETY = 0.7
-SMALL_FRAME = 48  # vectors
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ def random_frame(source: Source, count: int, rng: np.random.Generator) -> np.nda
 def orthonormalize(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Q with orthonormal rows (B, k, S) and upper triangles R (B, k, k) with rows[b].T = Q[b].T R[b].
 
-    Small frames all at once; of large ones one after the other in place, which is quicker than a batched
-    `numpy.linalg.qr` that allocates.
+    By NumPy, which pushes the frames too: SciPy's LAPACK has threads of its own, and the two fight for the cores.
 
     Examples
     --------
@@ -58,21 +56,8 @@ def orthonormalize(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> bool(np.allclose(Q[0].T @ R[0], [[3, 1], [4, 0]]))
     True
     """
-    from scipy.linalg import lapack
-
-    count = rows.shape[1]
-    if count <= SMALL_FRAME:
-        Q, R = np.linalg.qr(np.swapaxes(rows, 1, 2))
-        return np.swapaxes(Q, 1, 2), R
-    rows = np.array(rows, dtype=np.float64, order="C")
-    triangles = np.empty((len(rows), count, count))
-    for b, own in enumerate(rows):
-        # The transpose of rows in C order is in the order of LAPACK, which then works in place.
-        factored, tau, _, _ = lapack.dgeqrf(own.T, lwork=64 * count, overwrite_a=1)
-        triangles[b] = np.triu(factored[:count])
-        basis, _, _ = lapack.dorgqr(factored, tau, lwork=64 * count, overwrite_a=1)
-        rows[b] = basis.T
-    return rows, triangles
+    Q, R = np.linalg.qr(np.swapaxes(rows, 1, 2))
+    return np.swapaxes(Q, 1, 2), R
 
 
 def walk(
