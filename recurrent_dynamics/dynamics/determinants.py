@@ -18,7 +18,7 @@ class LogDeterminants:
     Attributes
     ----------
     log_modulus
-        ln |det J_t| in nats, shape (T, B), or (T,) for a run of one sequence; -inf where a Jacobian is singular.
+        ``ln |det J_t|`` in nats, shape (T, B), or (T,) for a run of one sequence; -inf where a Jacobian is singular.
     sign
         1, -1, or 0 where it is singular, the same shape.
     """
@@ -28,7 +28,7 @@ class LogDeterminants:
 
 
 def log_determinants(run: Run) -> LogDeterminants:
-    """ln |det J_t| and its sign for every step and sequence.
+    """``ln |det J_t|`` and its sign for every step and sequence.
 
     The mean over time is the sum of all Lyapunov exponents: the rate at which volumes of the state space shrink. The
     Jacobians are formed for a few steps at a time, so that memory stays bounded.

@@ -46,7 +46,7 @@ def fixed_points(
 ) -> FixedPoints:
     """Fixed points, or cycles, of the map x -> F(x, input) of the whole state, of any stability, and its slow points.
 
-    Every start follows Newton's method with the exact Jacobian, halving its step until q = |F(x) - x|^2 / 2 falls
+    Every start follows Newton's method with the exact Jacobian, halving its step until ``q = |F(x) - x|^2 / 2`` falls
     [1]_. Where that fails, as near a singular I - J, Levenberg-Marquardt steps minimize q; where they end above
     `tolerance` there is a slow point (a ghost), which is kept apart [2]_. Newton's method finds saddles as readily as
     stable points, but no finite number of starts proves that none is missing; `FixedPoints.index_sum` can show that

@@ -30,8 +30,8 @@ RANGE = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "sin": (-1.0, 1.0), "cos": 
 class Certificate:
     """What the Newton-Kantorovich theorem proves about each of K points [1]_.
 
-    With beta a bound of |(I - J)^-1|, eta one of the Newton step, and L a Lipschitz bound of the Jacobian in the ball
-    of radius 1 around the point, all in the 2-norm: if h = beta L eta <= 1/2, there is a fixed point within
+    With beta a bound of ``|(I - J)^-1|``, eta one of the Newton step, and L a Lipschitz bound of the Jacobian in the
+    ball of radius 1 around the point, all in the 2-norm: if h = beta L eta <= 1/2, there is a fixed point within
     `existence`, and no other one within `uniqueness`.
 
     Attributes

@@ -24,7 +24,7 @@ class LagGradients:
     lags
         k = 0 .. K, shape (K + 1,).
     params
-        name -> (K + 1, *shape of the parameter): the part whose cotangents passed exactly k Jacobians.
+        name -> (K + 1, ...), the parameter's shape behind: the part whose cotangents passed exactly k Jacobians.
     """
 
     lags: np.ndarray

@@ -35,7 +35,7 @@ class LyapunovChecks:
     Attributes
     ----------
     log_det
-        Time average of ln|det J_t|, for a full spectrum: the sum of all exponents. None otherwise.
+        Time average of ``ln |det J_t|``, for a full spectrum: the sum of all exponents. None otherwise.
     tangent
         Growth of one random tangent vector, for networks by `rd.jvp`: the first exponent.
     nearby
@@ -154,7 +154,7 @@ def lyapunov(
     """Lyapunov exponents of a network along its run, of a network by itself, or of a map or flow of one's own.
 
     An orthonormal frame is carried along the trajectory by the exact Jacobians of the full state (of an LSTM h and c)
-    and orthonormalized by QR again and again; the exponents are the means of ln|R_ii| [1]_ [2]_. How often follows
+    and orthonormalized by QR again and again; the exponents are the means of ``ln |R_ii|`` [1]_ [2]_. How often follows
     the condition number of the pushed frame, which is kept below 1e5 (1e2 where a run in single precision carries few
     vectors) as long as single steps allow it.
 

@@ -267,8 +267,8 @@ def numerical_range(matrices: np.ndarray, points: int = 128) -> NumericalRange:
 def departure_from_normality(matrices: np.ndarray, *, relative: bool = False) -> np.ndarray | float:
     """Henrici's departure from normality in the Frobenius norm, shape (...) [1]_.
 
-    sqrt(||A||_F^2 - sum |lambda|^2), taken as the norm of the strictly upper triangle of the Schur form, which loses no
-    digits where the difference would.
+    ``sqrt(||A||_F^2 - sum |lambda|^2)``, taken as the norm of the strictly upper triangle of the Schur form, which
+    loses no digits where the difference would.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class SlowPoints:
     points
         Shape (M, S), slots side by side.
     q
-        |F(x) - x|^2 / 2, shape (M,).
+        ``|F(x) - x|^2 / 2``, shape (M,).
     eigenvalues
         Of the Jacobian, largest modulus first, shape (M, S), complex.
     hits
@@ -48,7 +48,7 @@ class Unfinished:
     points
         Where they were left, shape (n, S).
     q
-        |F(x) - x|^2 / 2 there, shape (n,); inf where it is no number.
+        ``|F(x) - x|^2 / 2`` there, shape (n,); inf where it is no number.
     reason
         "diverged" or "iterations", shape (n,).
     """
@@ -77,7 +77,7 @@ class FixedPoints:
     orbits
         The states of every cycle in the order in which they follow each other, shape (K, period, S).
     q
-        |F(x) - x|^2 / 2, shape (K,).
+        ``|F(x) - x|^2 / 2``, shape (K,).
     newton_step
         Length of the Newton step that remains, an estimate of the distance to the exact point, shape (K,).
     condition
@@ -132,7 +132,7 @@ class FixedPoints:
 
     @property
     def residual(self) -> np.ndarray:
-        """|F(x) - x|, shape (K,)."""
+        """``|F(x) - x|``, shape (K,)."""
         return np.sqrt(2 * self.q)
 
     @property
@@ -141,9 +141,9 @@ class FixedPoints:
 
         For a smooth map of a ball into its interior, such as a tanh Elman network's, it is 1 over all fixed points if
         none is degenerate (Lefschetz, Hopf): another value shows that points are missing. The same holds for the whole
-        state of an LSTM: with forget gates f <= F < 1 on the bounded set |h| < 1 the box |c| <= 1 / (1 - F) is mapped
-        into itself. It does not hold for a linear network or an unbounded cell. Fixed points of a p-fold map are those
-        of all periods that divide p: sum over these, each cycle counted with its period.
+        state of an LSTM: with forget gates f <= F < 1 on the bounded set ``|h| < 1`` the box ``|c| <= 1 / (1 - F)`` is
+        mapped into itself. It does not hold for a linear network or an unbounded cell. Fixed points of a p-fold map are
+        those of all periods that divide p: sum over these, each cycle counted with its period.
         """
         return int(self.sign.sum())
 

@@ -49,11 +49,12 @@ class KreissConstant:
 
 
 def kreiss_constant(matrices: np.ndarray, kind: str = "map") -> KreissConstant:
-    """The Kreiss constant of a map, sup over |z| > 1 of (|z| - 1) ||(z I - A)^-1||, or of a flow, over Re z > 0.
+    """The Kreiss constant of a map, over the outside of the unit circle, or of a flow, over the right half-plane.
 
-    The transient growth of powers lies between K and e n K: K <= sup_k ||A^k|| <= e n K, and with sup over Re z > 0 of
-    Re z ||(z I - A)^-1|| the same for e^{tA} [1]_. A grid around the eigenvalues, logarithmic in the distance from the
-    circle or axis, gives starting points for a quasi-Newton search (L-BFGS-B with the exact gradient of the smallest
+    K is the sup of ``(|z| - 1) ||(z I - A)^-1||`` over ``|z| > 1``, for a flow of ``Re z ||(z I - A)^-1||`` over
+    Re z > 0. The transient growth of powers, and of e^{tA} likewise, lies between K and e n K:
+    ``K <= sup_k ||A^k|| <= e n K`` [1]_. A grid around the eigenvalues, logarithmic in the distance from the circle
+    or axis, gives starting points for a quasi-Newton search (L-BFGS-B with the exact gradient of the smallest
     singular value, as in the local phase of [2]_). The search is local, so that `value` is the true constant only if
     a start lies in its basin; `lower_bound` holds in any case, and `transient_growth` bounds it from above.
 
