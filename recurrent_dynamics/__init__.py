@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__", "backward", "cells", "data", "dynamics", "engine", "equations", "forward", "gradients", "hvp",
-    "interop", "jacobian", "jacobian_operator", "jvp", "nn", "parametrize", "plot", "ravel", "stepper", "study",
+    "interop", "jacobian", "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel", "stepper", "study",
     "training",
 ]  # fmt: skip
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         gradients,
         interop,
         nn,
+        ode,
         parametrize,
         plot,
         study,

@@ -18,6 +18,7 @@ from ..equations.schedule import Schedule, fingerprint_text
 from ..parametrize import initialize
 from .declarations import Drive, Slot, Structure, Unit, natural, positive_integer
 from .layout import Layout
+from .tying import tied
 
 Params = dict[str, np.ndarray]
 
@@ -41,6 +42,7 @@ class Cell:
     7. `update` returns a dict with the new value of every slot.
     8. Names are identifiers, each declared once, and no signal's name is a drive's; widths are positive, constants and
        biases finite; `output` and `recurrent` are slots.
+    9. A drive tied to another is called, has no input or bias, and the operand's width and structure of the other.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ class Cell:
         names = tuple(d.name for d in self.drives)
         set_("normalized", names if self.normalized is True else tuple(self.normalized or ()))
         self._check()
-        set_("schedule", record(self))
+        set_("schedule", tied(self, record(self)))
         self._check_parameters()
 
     def _check(self) -> None:
@@ -190,11 +192,17 @@ class Cell:
         return self._with(normalized=drives, name=f"layer-normalized {self.name}")
 
     def with_structure(self, structure: Structure, drives: Sequence[str] | None = None) -> Cell:
-        """The same cell with U diagonal, in heads, or of low rank, for all drives or for those named."""
+        """The same cell with U diagonal, in heads, or of low rank, for all drives or for those named.
+
+        Tied drives follow those that they are tied to.
+        """
         multiplying = [
             d.name
             for d in self.drives
-            if self.schedule.usage[d.name] == "called" or (self.recurrent if d.operand is None else d.operand)
+            if d.tied is None
+            and (
+                self.schedule.usage[d.name] == "called" or (self.recurrent if d.operand is None else d.operand)
+            )
         ]
         chosen = multiplying if drives is None else list(drives)
         if not chosen or set(chosen) - set(multiplying):
@@ -203,7 +211,9 @@ class Cell:
                 f"{', '.join(multiplying) or 'none'}; came {', '.join(chosen) or 'none'}"
             )
         return self._with(
-            drives=tuple(replace(d, structure=structure) if d.name in chosen else d for d in self.drives)
+            drives=tuple(
+                replace(d, structure=structure) if (d.tied or d.name) in chosen else d for d in self.drives
+            )
         )
 
     def _with(self, **changes: Any) -> Cell:

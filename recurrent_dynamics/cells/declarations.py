@@ -73,6 +73,8 @@ class Drive:
         "hidden" for as many units as the hidden size, or a fixed number as text, such as "3".
     structure
         Of its block of U: `DENSE`, `DIAGONAL`, `heads(n)`, `low_rank(r)`.
+    tied
+        The drive whose block of U it uses in place of one of its own: one matrix for several products of a step.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Drive:
     bias: bool = True
     width: str = HIDDEN
     structure: Structure = DENSE
+    tied: str | None = None
 
     def __post_init__(self) -> None:
         _check_width(f"drive {self.name}", self.width)

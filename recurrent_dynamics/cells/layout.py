@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..equations.schedule import HIDDEN, Schedule, is_direct, operand_name, width_labels
+from .tying import products_of, tied_to, vector_owner
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ class Layout:
     matrices: dict[str, list[tuple[int, int]]]  # parameter -> blocks (rows, columns), stacked
     vector_parameters: dict[str, list[Span]]  # parameter -> per-unit vectors, stacked
     biases: dict[str, list[PartSpan]]
+    # Copies for tied drives, (to, from, entries): in the vector of all matrices, and in the row of per-unit vectors.
+    tied_matrices: tuple[tuple[int, int, int], ...]
+    tied_vectors: tuple[tuple[int, int, int], ...]
 
     @cached_property
     def values_size(self) -> int:
@@ -90,7 +94,8 @@ class Layout:
 
     @cached_property
     def matrices_size(self) -> int:
-        return sum(r * c for blocks in self.matrices.values() for r, c in blocks)
+        own = sum(r * c for blocks in self.matrices.values() for r, c in blocks)
+        return own + sum(size for _, _, size in self.tied_matrices)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -141,17 +146,32 @@ class Layout:
         # Blocks of a parameter are stacked in the order of the drives, whatever the stage of their product.
         position = {drive.name: i for i, drive in enumerate(cell.drives)}
         order = {part.name: position.get(part.drive, -1) for part in parts}
+        owner_of, drive_of = tied_to(cell), {p.name: p.drive for p in parts}
         offsets: dict[str, int] = {}
         start = 0
         for name in matrices:
             for p, _, source, target in sorted(products, key=lambda x: order[x[0].target]):
-                if p.parameter == name:
+                if p.parameter == name and drive_of[p.target] not in owner_of:
                     matrices[name].append((target.width, source.width // p.heads))
                     offsets[p.target] = start
                     start += target.width * (source.width // p.heads)
+        # Copies for tied drives stand after all blocks of their own.
+        owned, tied_matrices = products_of(schedule), []
+        for p, _, source, target in products:
+            if p.parameter is not None and drive_of[p.target] in owner_of:
+                owner = owned[owner_of[drive_of[p.target]], p.target.endswith("__right")]
+                entries = target.width * (source.width // p.heads)
+                tied_matrices.append((start, offsets[owner.target], entries))
+                offsets[p.target] = start
+                start += entries
         vector_parameters: dict[str, list[Span]] = {}
+        tied_vectors, place = [], {s.name: s for s in vectors}
         for v, span in zip(schedule.vectors, vectors, strict=True):
-            vector_parameters.setdefault(v.parameter, []).append(span)
+            copied = vector_owner(owner_of, v.name)
+            if copied is None:
+                vector_parameters.setdefault(v.parameter, []).append(span)
+            else:
+                tied_vectors.append((span.offset, place[copied].offset, span.width))
         biases: dict[str, list[PartSpan]] = {}
         for part in sorted(parts, key=lambda part: order[part.name]):
             if part.bias:
@@ -172,6 +192,8 @@ class Layout:
             matrices,
             vector_parameters,
             dict(sorted(biases.items())),
+            tuple(tied_matrices),
+            tuple(tied_vectors),
         )
 
     @staticmethod
@@ -233,11 +255,12 @@ def _spans(items: list[tuple[str, str]], size: Mapping[str, int]) -> tuple[Span,
 def row_labels(cell: Any) -> dict[str, list[str]]:
     """The labels of the widths of the rows that are stacked in each parameter."""
     schedule: Schedule = cell.schedule
-    width = {p.name: p.width for p in schedule.parts}
+    parts, owner_of = {p.name: p for p in schedule.parts}, tied_to(cell)
+    own = [p for p in schedule.products if p.parameter and parts[p.target].drive not in owner_of]
     rows = [("W", p.width) for p in schedule.parts if p.input]
-    rows += [(p.parameter, width[p.target]) for p in schedule.products if p.parameter]
+    rows += [(p.parameter, parts[p.target].width) for p in own if p.parameter]
     rows += [(p.bias, p.width) for p in schedule.parts if p.bias]
-    rows += [(v.parameter, v.width) for v in schedule.vectors]
+    rows += [(v.parameter, v.width) for v in schedule.vectors if vector_owner(owner_of, v.name) is None]
     labels: dict[str, list[str]] = {}
     for name, label in rows:
         labels.setdefault(name, []).append(label)

@@ -52,12 +52,22 @@ def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype) -
                 for s in spans:
                     row[s.offset : s.offset + s.width] = params[name][first : first + s.width]
                     first += s.width
+    for whole, copies in ((flat.matrices, layout.tied_matrices), (flat.vectors, layout.tied_vectors)):
+        for to, source, size in copies:
+            whole[to : to + size] = whole[source : source + size]
     return flat
 
 
 def unflatten(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
-    """The parameters (or gradients) of flat arrays, in the order of `layout.shapes`."""
+    """The gradients by the parameters from those of flat arrays, in the order of `layout.shapes`.
+
+    What tied drives share gets the sum over them.
+    """
     params = {}
+    flat = flat._replace(
+        matrices=_summed(flat.matrices, layout.tied_matrices),
+        vectors=_summed(flat.vectors, layout.tied_vectors),
+    )
     if "W" in layout.shapes:
         params["W"] = flat.W
     start = 0
@@ -69,3 +79,11 @@ def unflatten(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
         for name, spans in stacks.items():
             params[name] = np.concatenate([row[s.offset : s.offset + s.width] for s in spans])
     return params
+
+
+def _summed(whole: np.ndarray, copies: tuple[tuple[int, int, int], ...]) -> np.ndarray:
+    if copies:
+        whole = whole.copy()
+        for at, source, size in copies:
+            whole[source : source + size] += whole[at : at + size]
+    return whole

@@ -117,12 +117,15 @@ class _Blocks:
             return d.bias and d.name not in self.cell.normalized and (name == "b" or usage == "apart")
         has_operand = usage == "called" or bool(self.cell.recurrent if d.operand is None else d.operand)
         low_rank = d.structure.kind == "low_rank"
-        return has_operand and low_rank == (name != "U") and (d.name, f"{name}_{d.name}") not in self.blocks
+        apart = (d.name, f"{name}_{d.name}") in self.blocks
+        return has_operand and low_rank == (name != "U") and not apart and d.tied is None
 
     def bias(self, d: Drive, name: str) -> Any:
         return self.rows(name, d) if self.has_rows(name, d) else 0.0
 
     def multiply(self, d: Drive, v: np.ndarray) -> np.ndarray:
+        if d.tied is not None:
+            d = next(other for other in self.cell.drives if other.name == d.tied)
         kind, n = d.structure.kind, d.structure.heads
         if kind == "diagonal":
             return self.rows("U", d) * v

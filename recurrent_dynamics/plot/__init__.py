@@ -5,6 +5,7 @@ from .flow import gradient_flow, path_norms, singular_values
 from .lags import lag_gradients
 from .matrices import numerical_range, pseudospectra, transient_growth
 from .spectrum import lyapunov
+from .stability import stability_region
 from .style import axes, colour, panels, svg
 from .training import clipping, learning_curve, smooth, step_lengths
 from .units import saturation, time_scales
@@ -25,6 +26,7 @@ __all__ = [
     "saturation",
     "singular_values",
     "smooth",
+    "stability_region",
     "step_lengths",
     "svg",
     "time_scales",

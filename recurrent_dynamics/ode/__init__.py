@@ -1,0 +1,37 @@
+"""Recurrent networks as solvers of ordinary differential equations: fields, methods, and their limits of stability."""
+
+from .alpha import gate, gated_spectrum, smallest_gate, time_constant
+from .discretize import discretize
+from .field import Field, vector_field
+from .methods import METHODS, Method, runge_kutta
+from .network import LinearStability, linear_stability
+from .stability import (
+    largest_stable_step,
+    reach,
+    stability_boundary,
+    stability_function,
+    stability_interval,
+)
+from .steps import StepStability, step_stability
+
+__all__ = [
+    "Field",
+    "LinearStability",
+    "METHODS",
+    "Method",
+    "StepStability",
+    "discretize",
+    "gate",
+    "gated_spectrum",
+    "largest_stable_step",
+    "linear_stability",
+    "reach",
+    "runge_kutta",
+    "smallest_gate",
+    "stability_boundary",
+    "stability_function",
+    "stability_interval",
+    "step_stability",
+    "time_constant",
+    "vector_field",
+]

@@ -1,0 +1,140 @@
+"""One-step methods: Runge-Kutta methods as tables, and those that want a field of a certain form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..checks import integer, number
+
+EXPLICIT, PARTITIONED, LINEAR, IMPLICIT = "explicit", "partitioned", "linear", "implicit"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that makes a step of an ordinary differential equation.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    order
+        p: the error after a fixed time falls as dt^p.
+    kind
+        "explicit" for any field; "partitioned" for one whose positions move by the momenta alone and the other way
+        round; "linear" for one with a stated linear part; "implicit" for what solves an equation in every step.
+    matrix, weights
+        The Butcher tableau of an explicit Runge-Kutta method: row i of the matrix has i entries. Of an implicit one
+        (one stage) the matrix has one entry. Empty for the others.
+
+    Examples
+    --------
+    >>> METHODS["rk4"].order, METHODS["leapfrog"].kind
+    (4, 'partitioned')
+    """
+
+    name: str
+    order: int
+    kind: str
+    matrix: tuple[tuple[float, ...], ...] = ()
+    weights: tuple[float, ...] = ()
+
+    @property
+    def numerator(self) -> np.ndarray:
+        """Coefficients of P in the stability function R(z) = P(z) / Q(z), from the constant one on."""
+        if self.kind == EXPLICIT:
+            size = len(self.weights)
+            A = np.zeros((size, size))
+            for i, row in enumerate(self.matrix):
+                A[i, : len(row)] = row
+            powers, v = [1.0], np.ones(size)
+            for _ in range(size):
+                powers.append(float(np.dot(self.weights, v)))
+                v = A @ v
+            return np.array(powers)
+        return np.array([1.0, 1.0 - self._inner()])
+
+    @property
+    def denominator(self) -> np.ndarray:
+        """Coefficients of Q, from the constant one on."""
+        return np.array([1.0]) if self.kind == EXPLICIT else np.array([1.0, -self._inner()])
+
+    def _inner(self) -> float:
+        if self.kind != IMPLICIT:
+            raise ValueError(f"the stability function of {self.name} is no rational function of z alone")
+        return self.matrix[0][0]
+
+
+def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[float], order: int) -> Method:
+    """An explicit Runge-Kutta method from its Butcher tableau.
+
+    Parameters
+    ----------
+    name
+        For people.
+    matrix
+        Row i holds the i coefficients a_ij, j < i; the first row is empty.
+    weights
+        b, one for each stage; they sum to 1.
+    order
+        Its nominal order.
+
+    Raises
+    ------
+    ValueError
+        For rows of other lengths, or weights that do not sum to 1.
+
+    Examples
+    --------
+    >>> ralston = runge_kutta("ralston", [[], [2 / 3]], [1 / 4, 3 / 4], order=2)
+    >>> ralston.numerator.tolist()
+    [1.0, 1.0, 0.5]
+    """
+    rows = tuple(tuple(number("matrix", a) for a in row) for row in matrix)
+    b = tuple(number("weights", w) for w in weights)
+    lengths = [len(row) for row in rows]
+    if not b or lengths != list(range(len(b))):
+        raise ValueError(
+            f"matrix must have rows of 0, 1, ..., {max(len(b) - 1, 0)} entries, one a stage (an explicit method); "
+            f"came lengths {lengths} for {len(b)} weights"
+        )
+    if abs(sum(b) - 1) > 1e-12:
+        raise ValueError(f"weights must sum to 1; came {sum(b)!r}")
+    return Method(name, integer("order", order, at_least=1), EXPLICIT, rows, b)
+
+
+METHODS: dict[str, Method] = {
+    m.name: m
+    for m in (
+        runge_kutta("euler", [[]], [1], 1),
+        runge_kutta("heun", [[], [1]], [1 / 2, 1 / 2], 2),
+        runge_kutta("midpoint", [[], [1 / 2]], [0, 1], 2),
+        runge_kutta("rk3", [[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6], 3),
+        runge_kutta("rk4", [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6], 4),
+        Method("exponential_euler", 1, LINEAR),
+        Method("imex_euler", 1, LINEAR),
+        Method("symplectic_euler", 1, PARTITIONED),
+        Method("leapfrog", 2, PARTITIONED),
+        Method("implicit_euler", 1, IMPLICIT, ((1.0,),), (1.0,)),
+        Method("implicit_midpoint", 2, IMPLICIT, ((0.5,),), (1.0,)),
+    )
+}
+
+
+def method_of(method: str | Method) -> Method:
+    """The method of a name, or the one given.
+
+    Raises
+    ------
+    ValueError
+        There is none of this name; the message lists those that there are.
+    """
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)}, or a tableau (see runge_kutta); came {method!r}"
+        )
+    return METHODS[method]

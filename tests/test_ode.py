@@ -1,0 +1,317 @@
+"""Fields and the cells that step them: against the methods written out, their order, and SciPy's integrator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from cell_checks import COMPLEX_STEP, Case, case, group
+from ode_fields import CHAIN, EXPLICIT, LINEAR, PARTITIONED
+from scipy.integrate import solve_ivp
+
+from recurrent_dynamics import cells
+from recurrent_dynamics.cells import NAMED, Cell, Drive, Unit
+from recurrent_dynamics.engine import reference
+from recurrent_dynamics.equations import DefinitionError, softplus, tanh
+from recurrent_dynamics.ode import METHODS, Field, Method, discretize, runge_kutta, vector_field
+
+Arrays = dict[str, np.ndarray]
+TABLES = [name for name, m in METHODS.items() if m.kind == "explicit"]
+
+
+class Rates:
+    """The rates of a field for the first step of a case of its cell, evaluated by the reference engine."""
+
+    def __init__(self, field: Field, c: Case) -> None:
+        self.field, self.x = field, c.x[0]
+        self.params = group(c.point, "params")
+        self.signals = {
+            k: v[0] if v.ndim == 3 else v[0][:, None] for k, v in group(c.point, "signals").items()
+        }
+
+    def __call__(self, state: Arrays) -> Arrays:
+        return reference.step(self.field.rates, self.params, self.x, state, self.signals)
+
+    def step_of(self, cell: Cell, state: Arrays) -> Arrays:
+        return reference.step(cell, self.params, self.x, state, self.signals)
+
+
+def step_by_table(method: Method, rates: Rates, state: Arrays, dt: Any) -> Arrays:
+    stages: list[Arrays] = []
+    for row in method.matrix:
+        stages.append(
+            rates({s: v + dt * sum(a * k[s] for a, k in zip(row, stages)) for s, v in state.items()})
+        )
+    return {s: v + dt * sum(b * k[s] for b, k in zip(method.weights, stages)) for s, v in state.items()}
+
+
+def close(came: Arrays, wanted: Arrays, tolerance: float = 1e-12) -> None:
+    for slot, value in wanted.items():
+        np.testing.assert_allclose(came[slot], value, rtol=tolerance, atol=tolerance, err_msg=slot)
+
+
+@pytest.mark.parametrize("method", TABLES)
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_a_step_is_that_of_the_table(name: str, method: str, rng: np.random.Generator) -> None:
+    field = EXPLICIT[name]
+    cell = discretize(field, method, dt=0.3)
+    c = case(cell, rng, steps=1)
+    rates, state = Rates(field, c), group(c.point, "initial")
+    assert {k: v.shape for k, v in field.init(c.x.shape[2], 4).items()} == {
+        k: v.shape for k, v in rates.params.items()
+    }
+    close(rates.step_of(cell, state), step_by_table(METHODS[method], rates, state, 0.3))
+
+
+def test_a_table_of_ones_own(rng: np.random.Generator) -> None:
+    third = [[], [1 / 3], [-1 / 3, 1], [1, -1, 1]]
+    rule = runge_kutta("three eighths", third, [1 / 8, 3 / 8, 3 / 8, 1 / 8], 4)
+    field = EXPLICIT["called"]
+    cell = discretize(field, rule, dt=0.3)
+    c = case(cell, rng, steps=1)
+    rates, state = Rates(field, c), group(c.point, "initial")
+    close(rates.step_of(cell, state), step_by_table(rule, rates, state, 0.3))
+    assert math.isclose(rule.numerator[4], 1 / 24)
+
+
+@pytest.mark.parametrize("step", ["fixed", "learnt", "unit", "input", "signal"])
+@pytest.mark.parametrize("method", ["rk3", "imex_euler"])
+def test_kinds_of_steps(method: str, step: str, rng: np.random.Generator) -> None:
+    dt = None if step == "signal" else 0.25
+    cell = discretize(LINEAR, method, dt, step=step)
+    c = case(cell, rng, steps=1, inputs=3, hidden=4)
+    params, state = group(c.point, "params"), group(c.point, "initial")
+    plain = {k: params[k] for k in LINEAR.init(3, 4)}
+    if step == "input":
+        for k in ("W", "b"):
+            plain[k] = params[k][:4]
+        size = np.logaddexp(0, c.x[0] @ params["W"][4:].T + params["b"][4:])
+    else:
+        size = {
+            "fixed": lambda: 0.25,
+            "learnt": lambda: softplus(params["dt"]).mean(),
+            "unit": lambda: softplus(params["dt"]),
+            "signal": lambda: group(c.point, "signals")["dt"][0],
+        }[step]()
+    rates = lambda s: reference.step(LINEAR.rates, plain, c.x[0], s)
+    if method == "rk3":
+        wanted = step_by_table(METHODS["rk3"], rates, state, size)
+    else:
+        a = -1 / softplus(params["tau"])
+        wanted = {"h": state["h"] + size * rates(state)["h"] / (1 - a * size)}
+    signals = {k: v[0] for k, v in group(c.point, "signals").items()}
+    close(reference.step(cell, params, c.x[0], state, signals), wanted)
+    if dt is not None and step != "fixed":
+        start = cell.init(3, 4, dtype="float64")
+        value = start["dt"] if "dt" in start else start["b"][4:]
+        np.testing.assert_allclose(softplus(value), 0.25)
+
+
+def test_exponential_euler_is_exact_for_a_constant_drive(rng: np.random.Generator) -> None:
+    cell = discretize(LINEAR, "exponential_euler", 5.0)
+    params = LINEAR.init(0, 4, dtype="float64") | {"U": np.zeros((4, 4)), "b": rng.standard_normal(4)}
+    h, tau = rng.standard_normal((2, 4)), softplus(params["tau"])
+    decay = np.exp(-5.0 / tau)
+    came = reference.step(cell, params, None, {"h": h})
+    close(came, {"h": decay * h + (1 - decay) * np.tanh(params["b"])})
+    stiff = discretize(LINEAR, "imex_euler", 1e3)
+    came = reference.step(stiff, params, None, {"h": h})
+    np.testing.assert_allclose(came["h"], np.broadcast_to(np.tanh(params["b"]), h.shape), atol=0.01)
+
+
+def numerical(
+    field: Field, params: Arrays, state: Arrays, method: str, time: float, steps: int
+) -> np.ndarray:
+    cell = discretize(field, method, time / steps)
+    found = reference.forward(cell, params, None, state, steps)
+    return np.concatenate([found[s][-1] for s in cell.state], axis=-1)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].kind != "implicit"])
+def test_observed_order(method: str, rng: np.random.Generator) -> None:
+    """The error against SciPy's integrator falls with the nominal order."""
+    kind = METHODS[method].kind
+    field = {"partitioned": CHAIN, "linear": LINEAR}.get(kind, EXPLICIT["called"])
+    params = field.init(0, 3, rng, "float64")
+    state = {s: rng.standard_normal((1, 3)) for s in field.rates.state}
+    size = len(state) * 3
+
+    def rate(t: float, y: np.ndarray) -> np.ndarray:
+        now = dict(zip(state, np.split(y[None], len(state), axis=-1)))
+        return np.concatenate([v[0] for v in reference.step(field.rates, params, None, now).values()])
+
+    start = np.concatenate([v[0] for v in state.values()])
+    exact = solve_ivp(rate, (0, 2), start, "DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
+    assert exact.shape == (size,)
+    counts = (80, 160) if METHODS[method].order < 3 else (20, 40)
+    errors = [np.linalg.norm(numerical(field, params, state, method, 2.0, n)[0] - exact) for n in counts]
+    assert abs(np.log2(errors[0] / errors[1]) - METHODS[method].order) < 0.1
+
+
+@pytest.mark.parametrize("method", ["symplectic_euler", "leapfrog"])
+@pytest.mark.parametrize("name", PARTITIONED)
+def test_partitioned_methods_go_back_and_preserve_volume(
+    name: str, method: str, rng: np.random.Generator
+) -> None:
+    field = PARTITIONED[name]
+    forth, back = discretize(field, method, 0.4), discretize(field, method, 0.4, inverse=True)
+    c = case(forth, rng, steps=1)
+    rates, state = Rates(field, c), group(c.point, "initial")
+    after = rates.step_of(forth, state)
+    close(rates.step_of(back, after), state)
+    columns = []
+    for slot in state:
+        for j in range(4):
+            moved = {s: v.astype(complex) for s, v in state.items()}
+            moved[slot][:, j] += 1j * COMPLEX_STEP
+            new = rates.step_of(forth, moved)
+            columns.append(np.concatenate([new[s].imag for s in state], axis=-1) / COMPLEX_STEP)
+    np.testing.assert_allclose(np.linalg.det(np.stack(columns, axis=-1)), 1, rtol=1e-12)
+
+
+def test_symplectic_methods_written_out(rng: np.random.Generator) -> None:
+    field, dt = CHAIN, 0.4
+    c = case(discretize(field, "leapfrog", dt), rng, steps=1)
+    rates, s = Rates(field, c), group(c.point, "initial")
+    p = s["p"] + dt * rates(s)["p"]
+    wanted = {"p": p, "q": s["q"] + dt * rates({"q": s["q"], "p": p})["q"]}
+    close(rates.step_of(discretize(field, "symplectic_euler", dt), s), wanted)
+    half = s["q"] + dt / 2 * rates(s)["q"]
+    p = s["p"] + dt * rates({"q": half, "p": s["p"]})["p"]
+    wanted = {"p": p, "q": half + dt / 2 * rates({"q": half, "p": p})["q"]}
+    close(rates.step_of(discretize(field, "leapfrog", dt), s), wanted)
+
+
+def test_no_product_is_made_in_vain() -> None:
+    """One product with U a stage that needs it."""
+    products = lambda method: len(discretize(CHAIN, method, 0.1).schedule.products)
+    assert [products(m) for m in ("symplectic_euler", "leapfrog", "euler", "rk4")] == [1, 1, 1, 4]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_cell_is_forward_euler_of_its_field(name: str, rng: np.random.Generator) -> None:
+    cell = cells.lstm_projected(2) if name == "lstm_projected" else NAMED[name]()
+    for tau in (1.0, 0.3):
+        again = discretize(vector_field(cell, tau), "euler", tau)
+        c = case(cell, rng, steps=2)
+        wanted = c.reference(c.point)
+        assert set(again.constants) - set(cell.constants) <= {"dt", "step"}
+        close(Case(again, c.point).reference(c.point), wanted)
+
+
+def test_fields_of_steps_with_stages(rng: np.random.Generator) -> None:
+    """A cell with tied drives has a field too, and stages of its stages."""
+    cell = discretize(EXPLICIT["rate network"], "heun", 0.3)
+    field = vector_field(cell, 0.3)
+    again = discretize(field, "midpoint", 0.3)
+    assert {d.tied for d in again.drives} == {None, "n"}
+    c = case(again, rng, steps=1)
+    rates, state = Rates(field, c), group(c.point, "initial")
+    close(rates.step_of(again, state), step_by_table(METHODS["midpoint"], rates, state, 0.3))
+
+
+def plain(drive, state):
+    return {"h": tanh(drive.n) - state.h}
+
+
+def field_of(rate: Any = plain, **options: Any) -> Field:
+    return Field("a field", ("h",), ("n",), rate, **options)
+
+
+REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
+    "a slot without a rate": (DefinitionError, "every slot", lambda: field_of(lambda drive: {"k": drive.n})),
+    "positions as text": (DefinitionError, "positions is a sequence", lambda: field_of(positions="h")),
+    "an unknown position": (DefinitionError, "slot 'q'; field 'a field' has h", lambda: field_of(positions=("q",))),
+    "no momenta": (DefinitionError, "left out are the momenta", lambda: field_of(positions=("h",))),
+    "friction": (
+        DefinitionError,
+        "not partitioned: the rate of momentum p depends on p, itself",
+        lambda: Field(
+            "damped", ("q", "p"), (), lambda state, param: {"q": state.p, "p": param.k * state.q - state.p},
+            units=(Unit("k"),), positions=("q",),
+        ),
+    ),
+    "a force through a drive": (
+        DefinitionError,
+        "the rate of position q depends on q, itself",
+        lambda: Field("a", ("q", "p"), ("n",), lambda drive, state: {"q": drive.n, "p": state.q}, positions=("q",)),
+    ),
+    "a linear part that reads the state": (
+        DefinitionError, "asks for state", lambda: field_of(linear=lambda state: {"h": state.h})
+    ),
+    "a linear part of zero": (DefinitionError, "leave a slot", lambda: field_of(linear=lambda: {"h": 0.0})),
+    "no linear part at all": (DefinitionError, "no slot a", lambda: field_of(linear=lambda constant: {})),
+    "a linear part of another slot": (DefinitionError, "slot 'k'", lambda: field_of(linear=lambda: {"k": -1.0})),
+    "no field": (TypeError, "field must be a Field; came Cell", lambda: discretize(cells.elman(), "euler", 0.1)),
+    "an unknown method": (ValueError, "method must be one of euler, heun", lambda: discretize(CHAIN, "rk5", 0.1)),
+    "an implicit method": (ValueError, "solves an equation", lambda: discretize(CHAIN, "implicit_euler", 1)),
+    "no partition": (ValueError, "states no positions", lambda: discretize(LINEAR, "leapfrog", 0.1)),
+    "no linear part": (ValueError, "stated linear part", lambda: discretize(CHAIN, "imex_euler", 0.1)),
+    "no inverse": (ValueError, "inverse must be False", lambda: discretize(CHAIN, "rk4", 0.1, inverse=True)),
+    "no step": (ValueError, "dt must be a finite number above 0; came None", lambda: discretize(CHAIN)),
+    "a step backwards": (ValueError, "dt must be a finite number above 0", lambda: discretize(CHAIN, dt=-1)),
+    "two steps": (ValueError, "dt must be None", lambda: discretize(CHAIN, dt=0.1, step="signal")),
+    "a kind of step": (ValueError, "step must be one of fixed", lambda: discretize(CHAIN, dt=0.1, step="adaptive")),
+    "names taken": (
+        ValueError, "uses the names dt and step",
+        lambda: discretize(field_of(constants={"step": 1.0}, signals=("dt",)), dt=0.1),
+    ),
+    "normalization": (ValueError, "statistics", lambda: vector_field(cells.gru().with_normalization())),
+    "no cell": (TypeError, "cell must be a Cell; came Field", lambda: vector_field(CHAIN)),
+    "a time of zero": (ValueError, "tau must be a finite number above 0", lambda: vector_field(cells.gru(), 0)),
+    "an implicit table": (ValueError, "rows of 0, 1", lambda: runge_kutta("a", [[1.0]], [1.0], 1)),
+    "inconsistent weights": (ValueError, "sum to 1; came 0.5", lambda: runge_kutta("a", [[]], [0.5], 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refuses(what: str) -> None:
+    error, words, make = REFUSED[what]
+    with pytest.raises(error, match=words):
+        make()
+
+
+def tied(**options: Any) -> Drive:
+    return Drive("m", **{"input": False, "bias": False, "tied": "n"} | options)
+
+
+def stages(drive, state):
+    return {"h": drive.n + drive.m(tanh(state.h))}
+
+
+TIED_REFUSED = {
+    "to nothing": ((tied(tied="k"),), stages, "'k' is no drive"),
+    "to itself": ((tied(tied="m"),), stages, "no drive with a block"),
+    "with an input": ((tied(input=True),), stages, "give input=False, bias=False"),
+    "with a bias": ((tied(bias=True),), stages, "give input=False, bias=False"),
+    "of another width": ((tied(width="3"),), lambda drive, state: {"h": drive.n}, "different widths"),
+    "not called": ((tied(),), lambda drive: {"h": drive.n + drive.m}, "used as value; a tied drive is called"),
+    "of two operands": (
+        (tied(),), lambda drive, state: {"h": drive.n + drive.m(state.h, state.h)}, "operands differ in number or width"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TIED_REFUSED)
+def test_tied_drives_refused(what: str) -> None:
+    drives, update, words = TIED_REFUSED[what]
+    if what == "of another width":
+        update = lambda drive, state: {"h": drive.n, "k": drive.m(state.h)}
+        make = lambda: Cell("c", ("h", cells.Slot("k", "3")), ("n", *drives), update)
+    else:
+        make = lambda: Cell("c", ("h",), ("n", *drives), update)
+    with pytest.raises(DefinitionError, match=f"line 9 of the contract: drive m is tied to .*{words}"):
+        make()
+
+
+def test_tied_drives_share_one_block() -> None:
+    cell = Cell("c", ("h",), ("n", tied()), stages)
+    assert {k: v.shape for k, v in cell.init(3, 4).items()} == {"W": (4, 3), "U": (4, 4), "b": (4,)}
+    with pytest.raises(DefinitionError, match="layer normalization is for sums"):
+        cell.with_normalization()
+    diagonal = cell.with_structure(cells.DIAGONAL)
+    assert diagonal.init(3, 4)["U"].shape == (4,)
+    with pytest.raises(ValueError, match=r"drives must be some of those .* n; came m"):
+        cell.with_structure(cells.DIAGONAL, ["m"])
