@@ -15,7 +15,8 @@ from numpy.typing import DTypeLike
 from ..equations.graph import DefinitionError
 from ..equations.record import record
 from ..equations.schedule import Schedule, fingerprint_text
-from ..parametrize import initialize
+from ..parametrize import Parametrization, initialize
+from .constraint import Constraint
 from .declarations import Drive, Slot, Structure, Unit, natural, positive_integer
 from .layout import Layout
 from .tying import tied
@@ -70,6 +71,9 @@ class Cell:
         Names of the drives that are layer-normalized (Ba et al. 2016), True for all.
     bias
         Initial values of the biases by drive, e.g. `{"f": 1.0}`; 0 elsewhere. A drive kept apart has it beside `W x`.
+    parametrize
+        What U must be for the cell to be itself, e.g. `{"U": rd.parametrize.antisymmetric}`; see `Constraint`. `init`
+        draws from it, and `rd.nn.Model` trains the free parameters behind it. The equations take any U.
 
     Examples
     --------
@@ -96,6 +100,7 @@ class Cell:
     output: str | None = None
     normalized: Any = ()
     bias: Mapping[str, float] = field(default_factory=dict)
+    parametrize: Mapping[str, Parametrization] = field(default_factory=dict)
     slots: tuple[Slot, ...] = field(init=False, repr=False)
     schedule: Schedule = field(init=False, repr=False)
 
@@ -115,6 +120,7 @@ class Cell:
             set_(what, tuple(getattr(self, what)))
         for what in ("constants", "bias"):
             set_(what, {k: float(v) for k, v in getattr(self, what).items()})
+        set_("parametrize", dict(self.parametrize))
         set_("recurrent", self.state[:1] if self.recurrent is None else tuple(self.recurrent))
         set_("output", self.output or self.state[0])
         names = tuple(d.name for d in self.drives)
@@ -201,7 +207,8 @@ class Cell:
             for d in self.drives
             if d.tied is None
             and (
-                self.schedule.usage[d.name] == "called" or (self.recurrent if d.operand is None else d.operand)
+                self.schedule.usage[d.name] == "called"
+                or (self.recurrent if d.operand is None else d.operand)
             )
         ]
         chosen = multiplying if drives is None else list(drives)
@@ -209,6 +216,11 @@ class Cell:
             raise ValueError(
                 f"drives must be some of those of cell {self.name!r} that multiply by U, "
                 f"{', '.join(multiplying) or 'none'}; came {', '.join(chosen) or 'none'}"
+            )
+        if self.parametrize:
+            raise ValueError(
+                f"structure must be dense for cell {self.name!r}, since {', '.join(self.parametrize)} is made by "
+                f"{', '.join(map(repr, self.parametrize.values()))}; came {structure!r}"
             )
         return self._with(
             drives=tuple(
@@ -254,7 +266,8 @@ class Cell:
         weight, recurrent
             How the blocks of W and of U are drawn: a name or a function `(rng, rows, columns) -> array` of
             `recurrent_dynamics.parametrize.initialize`. By default uniform in (-1, 1) / sqrt(hidden size), as in
-            PyTorch; `recurrent` follows `weight` where it is not given.
+            PyTorch; `recurrent` follows `weight` where it is not given. For what the cell parametrizes it is drawn
+            from the parametrization instead, unless `recurrent` is given.
 
         Returns
         -------
@@ -284,6 +297,9 @@ class Cell:
             params[name] = np.concatenate([np.full(p.width, self.bias.get(p.name, 0.0)) for p in parts])
         for name, vectors in layout.vector_parameters.items():
             params[name] = np.concatenate([self._init_vector(v.name, v.width, generator) for v in vectors])
+        if self.parametrize and recurrent is None:
+            constraint = Constraint(self, input_size, hidden_size)
+            params = constraint(constraint.sample(params, generator))[0]
         return {name: np.ascontiguousarray(value, dtype=dtype) for name, value in params.items()}
 
     def _init_vector(self, name: str, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,7 +3,8 @@
 from .batch import Batch
 from .embedding import embed, embedding_gradient
 from .losses import cross_entropy, mean_squared_error
-from .model import Model, ModelGradients, ModelRun
+from .model import Model
+from .results import ModelGradients, ModelRun
 from .sampling import generate
 
 __all__ = [

@@ -3,72 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import Cell
+from ..cells import Cell, Constraint
+from ..cells.constraint import Choice
 from ..checks import integer, number, one_of
 from ..engine import backward, forward
 from ..engine.linear import linear, linear_adjoint
 from .batch import Batch, as_batch
 from .embedding import embed, embedding_gradient
 from .losses import cross_entropy, mean_squared_error
+from .results import ModelGradients, ModelRun, State
 
 LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
-State = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class ModelRun:
-    """What `Model.forward` computed; nothing that runs later changes it.
-
-    Attributes
-    ----------
-    output : ndarray (T, B, V)
-        The readout: logits, or predicted numbers.
-    runs : list
-        The run of each layer, as `rd.forward` returns it.
-    final : list of dict
-        The state of each layer after the last step.
-    indices : ndarray (T, B) or None
-        Class indices that went through the embedding.
-    dropout : list of (ndarray or None)
-        The factors that each layer's input was multiplied with.
-    readout : ndarray (V, H)
-        The weights of the readout.
-    """
-
-    output: NDArray[Any]
-    runs: list[Any]
-    final: list[State]
-    indices: NDArray[Any] | None
-    dropout: list[NDArray[Any] | None]
-    readout: NDArray[Any]
-
-
-@dataclass(frozen=True)
-class ModelGradients:
-    """What `Model.backward` computed.
-
-    Attributes
-    ----------
-    params : dict
-        Nested as the parameters.
-    layers : list
-        The gradients of each layer, as `rd.backward` returns them, with `states` (T, B, H) per slot.
-    initial : list of dict
-        Derivative by the initial state of each layer.
-    inputs : ndarray (T, B, N)
-        Derivative by the input of the first layer: the embedded indices, or the real inputs.
-    """
-
-    params: dict[str, Any]
-    layers: list[Any]
-    initial: list[State]
-    inputs: NDArray[Any]
 
 
 class Model:
@@ -93,6 +43,11 @@ class Model:
         Rate in [0, 1) between layers: inverted, so that evaluation needs no scaling. Drawn only when a
         generator is given to `forward`.
     loss : {"cross_entropy", "mean_squared_error"}
+    parametrize : Parametrization, dict, or sequence of them, optional
+        What U of each layer is made from: a parametrization of `recurrent_dynamics.parametrize`, or a dict of them,
+        such as ``{"U.n": rd.parametrize.cayley}`` for the rows of drive n alone; a sequence has one for each layer.
+        The parameters hold the free ones in place of U, and U is made once a call. By default as each cell asks for;
+        ``{}`` for no constraint. `cell_params` gives the matrices.
 
     Examples
     --------
@@ -117,6 +72,7 @@ class Model:
         embedding_size: int | None = None,
         dropout: float = 0.0,
         loss: str = "cross_entropy",
+        parametrize: Choice | Sequence[Choice | None] | None = None,
     ) -> None:
         self.cells = [cells] if isinstance(cells, Cell) else list(cells)
         if not self.cells or not all(isinstance(c, Cell) for c in self.cells):
@@ -160,13 +116,22 @@ class Model:
             self.layer_inputs.append(width)
             width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
         self.readout_inputs = width
+        choices: list[Any] = [parametrize] * len(self.cells)
+        if isinstance(parametrize, list | tuple):
+            choices = list(parametrize)
+        if len(choices) != len(self.cells):
+            raise ValueError(
+                f"parametrize must hold one for each of {len(self.cells)} layers; came {len(choices)}"
+            )
+        sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
+        self.constraints = [Constraint(*layer) for layer in sizes]
         self.dropout = number("dropout", dropout, at_least=0, below=1)
         if dropout and len(self.cells) == 1:
             raise ValueError(f"dropout must be 0 for one layer, since it acts between layers; came {dropout}")
         self.loss_name = one_of("loss", loss, LOSSES)
 
     def __repr__(self) -> str:
-        layers = ", ".join(f"{c.name} {h}" for c, h in zip(self.cells, self.hidden_size, strict=True))
+        layers = ", ".join(map(str, self.constraints))
         source = f"{self.vocabulary_size} classes" if self.vocabulary_size else f"{self.input_size} inputs"
         return f"Model({source} -> {layers} -> {self.output_size}, {self.loss_name})"
 
@@ -197,10 +162,8 @@ class Model:
             table = rng.standard_normal((self.vocabulary_size, self.input_size))
             params["embedding"] = {"table": table.astype(kind)}
         params["layers"] = {
-            str(i): cell.init(input_size=n, hidden_size=h, rng=rng, dtype=kind.name)
-            for i, (cell, n, h) in enumerate(
-                zip(self.cells, self.layer_inputs, self.hidden_size, strict=True)
-            )
+            str(i): layer.sample(layer.cell.init(layer.input_size, layer.hidden_size, rng, kind.name), rng)
+            for i, layer in enumerate(self.constraints)
         }
         bound = 1 / np.sqrt(self.readout_inputs)
         params["readout"] = {
@@ -208,6 +171,10 @@ class Model:
             "b": rng.uniform(-bound, bound, self.output_size).astype(kind),
         }
         return params
+
+    def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
+        """The parameters of each layer as the verbs take them, with U made from its free parameters."""
+        return [layer(params["layers"][str(i)])[0] for i, layer in enumerate(self.constraints)]
 
     def forward(
         self,
@@ -253,6 +220,7 @@ class Model:
                 f"initial must hold the states of {len(self.cells)} layers; came those of {len(initial)}"
             )
         runs: list[Any] = []
+        pulls: list[Any] = []
         masks: list[NDArray[Any] | None] = []
         for i, cell in enumerate(self.cells):
             mask = None
@@ -261,13 +229,13 @@ class Model:
                 x = x * mask
             masks.append(mask)
             state = None if initial is None else initial[i]
-            runs.append(
-                forward(cell, params["layers"][str(i)], x, initial=state, lengths=lengths, reset=reset)
-            )
+            weights, pull = self.constraints[i](params["layers"][str(i)])
+            runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset))
+            pulls.append(pull)
             x = runs[-1].output
-        weights = params["readout"]["W"].copy()
-        output = linear(x, weights, params["readout"]["b"])
-        return ModelRun(output, runs, [r.final for r in runs], indices, masks, weights)
+        readout = params["readout"]["W"].copy()
+        output = linear(x, readout, params["readout"]["b"])
+        return ModelRun(output, runs, [r.final for r in runs], indices, masks, readout, pulls)
 
     def backward(
         self,
@@ -317,7 +285,8 @@ class Model:
         params: dict[str, Any] = {}
         if run.indices is not None and self.vocabulary_size is not None:
             params["embedding"] = {"table": embedding_gradient(run.indices, d, self.vocabulary_size)}
-        params["layers"] = {str(i): dict(g.params) for i, g in enumerate(layers)}
+        pulled = (pull(g.params) for pull, g in zip(run.pulls, layers, strict=True))
+        params["layers"] = {str(i): grads for i, grads in enumerate(pulled)}
         params["readout"] = {"W": d_weights, "b": d_bias}
         return ModelGradients(params, layers, [g.initial for g in layers], d)
 

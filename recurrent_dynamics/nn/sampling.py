@@ -65,7 +65,7 @@ def generate(
     run = model.forward(params, start[:, None])
     logits, states = run.output[-1, 0], list(run.final)
     table, readout = params["embedding"]["table"], params["readout"]
-    steps = [stepper(cell, params["layers"][str(i)]) for i, cell in enumerate(model.cells)]
+    steps = [stepper(cell, p) for cell, p in zip(model.cells, model.cell_params(params), strict=True)]
     drawn = np.empty(length, np.intp)
     for n in range(length):
         drawn[n] = _draw(logits, temperature, rng)

@@ -57,6 +57,34 @@ def identity(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return np.eye(rows, columns)
 
 
+def henaff(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Rotations of planes (0, 1), (2, 3), ... by angles uniform in (-pi, pi) (Henaff et al. 2016); square.
+
+    Examples
+    --------
+    >>> u = henaff(np.random.default_rng(0), 4, 4)
+    >>> bool(np.allclose(u @ u.T, np.eye(4))), int(np.count_nonzero(u))
+    (True, 8)
+    """
+    return _rotations(rng.uniform(-np.pi, np.pi, rows // 2), rows, columns)
+
+
+def cayley_torus(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Rotations of planes (0, 1), (2, 3), ... by angles uniform in (0, pi / 2) (Helfrich et al. 2018); square."""
+    return _rotations(-rng.uniform(0, np.pi / 2, rows // 2), rows, columns)
+
+
+def _rotations(angles: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The exponential of blocks [[0, s], [-s, 0]]."""
+    if rows != columns:
+        raise ValueError(f"U must be square for rotations of planes; came shape {(rows, columns)}")
+    u, first = np.eye(rows), np.arange(rows // 2) * 2
+    u[first, first] = u[first + 1, first + 1] = np.cos(angles)
+    u[first, first + 1] = np.sin(angles)
+    u[first + 1, first] = -np.sin(angles)
+    return u
+
+
 def zeros(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """All zero."""
     return np.zeros((rows, columns))
@@ -88,7 +116,18 @@ def uniform(limit: float) -> Draw:
 
 
 NAMED: dict[str, Draw] = {
-    f.__name__: f for f in (glorot_uniform, glorot_normal, he_uniform, he_normal, orthogonal, identity, zeros)
+    f.__name__: f
+    for f in (
+        glorot_uniform,
+        glorot_normal,
+        he_uniform,
+        he_normal,
+        orthogonal,
+        identity,
+        henaff,
+        cayley_torus,
+        zeros,
+    )
 }
 
 

@@ -9,6 +9,7 @@ from .history import History
 from .loop import DivergenceError, FitResult, fit
 from .minimize import minimize
 from .optimizers import OPTIMIZERS, Optimizer, adam, adamw, apply_updates, rmsprop, sgd
+from .orthogonality import orthogonality_penalty, projected, rebased, riemannian_adam, riemannian_sgd
 from .schedules import Schedule, as_schedule, constant, cosine, exponential_decay, warmup
 from .source import BatchList, BatchSource
 from .tree import global_norm
@@ -39,6 +40,11 @@ __all__ = [
     "l2_penalty",
     "load_checkpoint",
     "minimize",
+    "orthogonality_penalty",
+    "projected",
+    "rebased",
+    "riemannian_adam",
+    "riemannian_sgd",
     "rmsprop",
     "save_checkpoint",
     "sgd",

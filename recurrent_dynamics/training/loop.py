@@ -24,6 +24,7 @@ from .source import BatchSource, as_source
 from .tree import Tree, global_norm, map_leaves, named_leaves
 
 CHECKPOINT_SECONDS = 30.0
+Penalty = Callable[[Tree], tuple[float, Mapping[str, Any]]]
 
 
 class DivergenceError(FloatingPointError):
@@ -83,6 +84,7 @@ def fit(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     l2: float = 0.0,
+    penalty: Penalty | None = None,
     rng: int | np.random.Generator = 0,
     validation: BatchSource | Sequence[Any] | None = None,
     validate_every: int | None = None,
@@ -117,6 +119,10 @@ def fit(
         Largest global norm, and largest entry, of the gradient; by value first when both are given.
     l2 : float
         Adds l2 * w to the gradient of every parameter w; the losses that are shown do not contain it.
+    penalty : callable, optional
+        From parameters to (value, gradients nested as they are), such as
+        ``lambda params: rd.training.orthogonality_penalty(params, 0.01)``. Its gradient is added; the losses that are
+        shown do not contain its value.
     rng : int or Generator
         Draws the dropout.
     validation : BatchSource or list of Batch, optional
@@ -195,7 +201,7 @@ def fit(
     history = state.history
     seconds_before = history["seconds"][-1] if len(history) else 0.0
     updater = _Updater(
-        model, source, optimizer, as_schedule(learning_rate), clip_norm, clip_value, l2, generator
+        model, source, optimizer, as_schedule(learning_rate), clip_norm, clip_value, l2, penalty, generator
     )
     begun = saved_at = time.perf_counter()
     saved = state.update if resume else -1
@@ -245,6 +251,7 @@ class _Updater:
     clip_norm: float | None
     clip_value: float | None
     l2: float
+    penalty: Penalty | None
     rng: np.random.Generator
 
     def __call__(self, state: Checkpoint) -> tuple[Checkpoint, dict[str, float], float]:
@@ -260,6 +267,8 @@ class _Updater:
         grads = gradients.params
         if self.l2:
             grads = map_leaves(np.add, grads, l2_penalty(state.params, self.l2)[1])
+        if self.penalty is not None:
+            grads = map_leaves(np.add, grads, self.penalty(state.params)[1])
         norm = clipped_norm = global_norm(grads)
         if not np.isfinite(norm):
             raise self._divergence(f"the norm of the gradient became {norm}", number, rate, state.history)

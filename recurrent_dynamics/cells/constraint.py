@@ -1,0 +1,203 @@
+"""Matrices of a cell that are made from free parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..parametrize import Parametrization
+from .layout import Layout
+
+Choice = Parametrization | Mapping[str, Parametrization]
+PullParams = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def by_parameter(choice: Any) -> dict[str, Parametrization]:
+    """Parametrizations by what they make: "U", or "U.n" for the block of one drive."""
+    named = {"U": choice} if isinstance(choice, Parametrization) else choice
+    if not isinstance(named, Mapping) or not all(isinstance(p, Parametrization) for p in named.values()):
+        raise TypeError(
+            "parametrize must be a parametrization, or a dict of them by the matrix that they make, such as 'U', or "
+            f"'U.n' for the rows of drive n alone; came {choice!r}"
+        )
+    return dict(named)
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """Parameters of a cell as functions of free ones, for given sizes.
+
+    A free parameter stands in place of the matrix that it makes, as an array or a dict of arrays; where only the rows
+    of some drives are made from free parameters, a dict by drive stands there.
+
+    Parameters
+    ----------
+    cell
+        The equations.
+    input_size, hidden_size
+        N and H.
+    parametrize
+        A parametrization for the whole of U, or a dict: `{"U": ...}`, `{"U.n": ...}` for the rows of drive n alone.
+        The cell's own by default.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.gru()
+    >>> constraint = rd.cells.Constraint(cell, 3, 4, {"U.n": rd.parametrize.cayley})
+    >>> free = constraint.sample(cell.init(3, 4), rng=0)
+    >>> {drive: array.shape for drive, array in free["U"].items()}
+    {'r': (4, 4), 'z': (4, 4), 'n': (6,)}
+    >>> params, pull = constraint(free)                # what the verbs take
+    >>> params["U"].shape
+    (12, 4)
+    >>> run = rd.forward(cell, params, np.ones((5, 2, 3), "float32"))
+    >>> grads = pull(rd.backward(run, np.ones_like(run.output)).params)
+    >>> grads["U"]["n"].shape
+    (6,)
+    """
+
+    cell: Any
+    input_size: int
+    hidden_size: int
+    parametrize: Choice | None = None
+
+    def __post_init__(self) -> None:
+        chosen = by_parameter(self.cell.parametrize if self.parametrize is None else self.parametrize)
+        object.__setattr__(self, "parametrize", chosen)
+        for key in chosen:
+            name, dot, drive = key.partition(".")
+            if name not in self.blocks:
+                raise ValueError(
+                    f"parametrize must name matrices of cell {self.cell.name!r}, {', '.join(self.blocks) or 'none'}; "
+                    f"came {key!r}"
+                )
+            if dot and drive not in self.blocks[name]:
+                raise ValueError(
+                    f"parametrize must name drives of {name} of cell {self.cell.name!r}, "
+                    f"{', '.join(self.blocks[name])}; came {key!r}"
+                )
+            if dot and name in chosen:
+                raise ValueError(
+                    f"parametrize must make {name} whole or by drives; came {name!r} and {key!r}"
+                )
+
+    def __str__(self) -> str:
+        assert isinstance(self.parametrize, dict)
+        made = ", ".join(f"{key} by {p}" for key, p in self.parametrize.items())
+        return f"{self.cell.name} {self.hidden_size}{f' ({made})' if made else ''}"
+
+    @cached_property
+    def blocks(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Shape of each drive's rows in each matrix."""
+        layout: Layout = self.cell.layout(self.input_size, self.hidden_size)
+        drive = {part.name: part.drive for part in layout.parts}
+        products = sorted(layout.products, key=lambda p: p.offset)
+        return {
+            # Drives that share the block of another one come after those that own theirs.
+            name: {
+                drive[p.target.name]: shape
+                for p, shape in zip((p for p in products if p.parameter == name), shapes, strict=False)
+            }
+            for name, shapes in layout.matrices.items()
+        }
+
+    def _of(self, name: str) -> Parametrization | dict[str, Parametrization]:
+        """What makes a matrix: one parametrization, or those of some drives."""
+        assert isinstance(self.parametrize, dict)
+        if name in self.parametrize:
+            return self.parametrize[name]
+        return {k.partition(".")[2]: p for k, p in self.parametrize.items() if k.startswith(f"{name}.")}
+
+    def sample(self, params: Mapping[str, np.ndarray], rng: int | np.random.Generator = 0) -> dict[str, Any]:
+        """Parameters with the constrained matrices replaced by free ones, drawn.
+
+        Raises
+        ------
+        ValueError
+            When a matrix has a shape that its parametrization cannot make.
+        """
+        generator = np.random.default_rng(rng)
+        free: dict[str, Any] = dict(params)
+        for name, blocks in self.blocks.items():
+            made = self._of(name)
+            dtype = params[name].dtype
+            if isinstance(made, Parametrization):
+                free[name] = self._sample(made, name, params[name].shape, generator, dtype)
+            elif made:
+                ends = np.cumsum([rows for rows, _ in blocks.values()])[:-1]
+                rows = dict(zip(blocks, np.split(params[name], ends), strict=True))
+                free[name] = {
+                    drive: self._sample(made[drive], f"{name}.{drive}", shape, generator, dtype)
+                    if drive in made
+                    else rows[drive].copy()
+                    for drive, shape in blocks.items()
+                }
+        return free
+
+    def _sample(
+        self,
+        made: Parametrization,
+        key: str,
+        shape: tuple[int, ...],
+        rng: np.random.Generator,
+        dtype: np.dtype[Any],
+    ) -> Any:
+        try:
+            return made.sample((shape[0], shape[1]), rng, dtype)
+        except ValueError as error:
+            drives = list(self.blocks[key.partition(".")[0]])
+            several = "." not in key and len(drives) > 1
+            advice = f": it holds the rows of drives {', '.join(drives)}; name one, '{key}.{drives[-1]}'"
+            raise ValueError(
+                f"{key} of cell {self.cell.name!r}, of shape {shape}, cannot be made by {made!r}: {error}"
+                f"{advice if several else ''}"
+            ) from None
+
+    def __call__(self, params: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], PullParams]:
+        """Parameters as the verbs take them, and the map from their gradients to those by the free ones."""
+        made: dict[str, np.ndarray] = dict(params)
+        pulls: dict[str, Callable[[np.ndarray], Any]] = {}
+        for name, blocks in self.blocks.items():
+            how = self._of(name)
+            if isinstance(how, Parametrization):
+                made[name], pulls[name] = how(params[name])
+            elif how:
+                made[name], pulls[name] = _stacked(name, blocks, how, params[name])
+
+        def pull(grads: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: pulls[name](g) if name in pulls else g for name, g in grads.items()}
+
+        return made, pull
+
+
+def _stacked(
+    name: str,
+    blocks: Mapping[str, tuple[int, int]],
+    how: Mapping[str, Parametrization],
+    params: Any,
+) -> tuple[np.ndarray, Callable[[np.ndarray], dict[str, Any]]]:
+    """Rows of all drives, those of some made from free parameters."""
+    if not isinstance(params, Mapping) or set(params) != set(blocks):
+        raise ValueError(
+            f"params[{name!r}] must be a dict of the rows of {', '.join(blocks)}; came {params!r:.60}"
+        )
+    rows, pulls = [], {}
+    for drive, shape in blocks.items():
+        value = params[drive]
+        if drive in how:
+            value, pulls[drive] = how[drive](value)
+        if np.shape(value) != shape:
+            raise ValueError(f"params[{name!r}][{drive!r}] must make rows {shape}; came {np.shape(value)}")
+        rows.append(np.asarray(value))
+    ends = np.cumsum([len(r) for r in rows])[:-1]
+
+    def pull(grad: np.ndarray) -> dict[str, Any]:
+        of_drives = zip(blocks, np.split(grad, ends), strict=True)
+        return {drive: pulls[drive](g) if drive in pulls else g.copy() for drive, g in of_drives}
+
+    return np.concatenate(rows), pull

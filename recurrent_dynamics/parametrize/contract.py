@@ -1,0 +1,223 @@
+"""The contract of a parametrization, and what all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..checks import one_of
+
+Array = NDArray[Any]
+Pull = Callable[[Array], Any]
+DTYPES = (np.dtype("float32"), np.dtype("float64"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parametrization(ABC):
+    """U as a function of free parameters, which any optimizer may move as it likes.
+
+    ``U, pull = parametrization(free)`` gives the matrix and the map from dL/dU to dL/dfree, the exact derivative of the
+    value that was computed. `free` is an array, or a dict of arrays; `pull` returns the same. Nothing is remembered
+    between calls, and a later change of `free` does not reach what was returned.
+
+    Parameters
+    ----------
+    initial : str, optional
+        How `sample` draws where it is not told otherwise: one of `initials`, the first when absent.
+
+    Attributes
+    ----------
+    initials : tuple of str
+        Names of the ways in which `sample` draws.
+    """
+
+    initials: ClassVar[tuple[str, ...]]
+    initial: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.initial is not None:
+            one_of("initial", self.initial, self.initials)
+
+    def __call__(self, free: Any) -> tuple[Array, Pull]:
+        """The matrix, and the map from dL/dU to dL/dfree.
+
+        Parameters
+        ----------
+        free : ndarray or dict of ndarray
+            float32 or float64, finite.
+
+        Returns
+        -------
+        U : ndarray (rows, columns)
+            In the dtype of `free`.
+        pull : callable
+            From dL/dU (rows, columns) to dL/dfree.
+
+        Raises
+        ------
+        TypeError
+            When dtypes are not float32 or float64, or are mixed.
+        ValueError
+            When shapes do not belong together, a number is not finite, or the map is not defined there.
+        """
+        U, pull = self._map(free)
+
+        def checked(d_U: Array) -> Any:
+            d_U = matrix("d_U", d_U)
+            if d_U.dtype != U.dtype:
+                raise TypeError(f"d_U must have dtype {U.dtype}, as U has; came {d_U.dtype}")
+            if d_U.shape != U.shape:
+                raise ValueError(f"d_U must have shape {U.shape}, as U has; came {d_U.shape}")
+            return pull(d_U)
+
+        return U, checked
+
+    def sample(
+        self,
+        size: int | tuple[int, int],
+        rng: int | np.random.Generator = 0,
+        dtype: DTypeLike = "float32",
+        initial: str | None = None,
+    ) -> Any:
+        """Free parameters, drawn.
+
+        Parameters
+        ----------
+        size : int or (int, int)
+            Of U: (rows, columns), or one number for a square matrix.
+        rng : int or Generator
+        dtype : {"float32", "float64"}
+        initial : str, optional
+            One of `initials`; that of the parametrization when absent.
+
+        Returns
+        -------
+        ndarray or dict of ndarray
+        """
+        rows, columns = (size, size) if isinstance(size, int | np.integer) else size
+        if np.dtype(dtype) not in DTYPES:
+            raise TypeError(f"dtype must be float32 or float64; came {np.dtype(dtype)}")
+        if min(rows, columns) < 1:
+            raise ValueError(f"size must be at least 1; came {size}")
+        name = self.initial or self.initials[0] if initial is None else initial
+        one_of("initial", name, self.initials)
+        free = self._sample(int(rows), int(columns), np.random.default_rng(rng), name)
+        cast = lambda a: np.ascontiguousarray(a, dtype=dtype)
+        return {k: cast(v) for k, v in free.items()} if isinstance(free, dict) else cast(free)
+
+    def check(self, U: Array) -> float:
+        """How far a matrix is from those that this parametrization makes: 0 up to rounding for one of them.
+
+        Raises
+        ------
+        ValueError
+            When U is not a finite matrix, or not square where only square ones are made.
+        """
+        return float(self._check(finite("U", matrix("U", U)).astype(np.float64)))
+
+    @abstractmethod
+    def _map(self, free: Any) -> tuple[Array, Pull]: ...
+
+    @abstractmethod
+    def _sample(self, rows: int, columns: int, rng: np.random.Generator, initial: str) -> Any: ...
+
+    @abstractmethod
+    def _check(self, U: Array) -> float: ...
+
+
+def matrix(name: str, a: Any) -> Array:
+    """A real matrix."""
+    a = np.asarray(a)
+    if a.ndim != 2 or a.dtype not in DTYPES:
+        raise ValueError(f"{name} must be a matrix in float32 or float64; came {a.dtype} of shape {a.shape}")
+    return a
+
+
+def real(name: str, a: Any, ndim: int) -> Array:
+    """A finite array of float32 or float64 with so many axes, copied: later changes do not reach it."""
+    a = np.asarray(a)
+    if a.dtype not in DTYPES:
+        raise TypeError(f"{name} must have dtype float32 or float64; came {a.dtype}")
+    if a.ndim != ndim or (not a.size and ndim > 1):
+        raise ValueError(f"{name} must have {ndim} axes; came shape {a.shape}")
+    return finite(name, np.array(a, order="C"))
+
+
+def named(free: Any, **axes: int) -> list[Array]:
+    """The arrays of a dict of free parameters, with so many axes each, in one dtype."""
+    if not isinstance(free, Mapping) or set(free) != set(axes):
+        came = ", ".join(map(str, free)) if isinstance(free, Mapping) else type(free).__name__
+        raise ValueError(f"free must be a dict of {', '.join(axes)}; came {came}")
+    arrays = [real(f"free[{name!r}]", free[name], ndim) for name, ndim in axes.items()]
+    for name, a in zip(axes, arrays, strict=True):
+        if a.dtype != arrays[0].dtype:
+            raise TypeError(
+                f"free[{name!r}] must have dtype {arrays[0].dtype}, as the others; came {a.dtype}"
+            )
+    return arrays
+
+
+def finite(name: str, a: Array) -> Array:
+    """The array, or an error that says where it is not finite."""
+    if not np.isfinite(a).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
+        raise ValueError(f"{name} must be finite; came {a[where]} at index {where}")
+    return a
+
+
+def of_shape(name: str, a: Array, shape: tuple[int, ...]) -> Array:
+    """The array, or an error that names its shape."""
+    if a.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}; came {a.shape}")
+    return a
+
+
+def square(rows: int, columns: int) -> int:
+    """The size of a square matrix."""
+    if rows != columns:
+        raise ValueError(f"U must be square; came shape {(rows, columns)}")
+    return rows
+
+
+def even(n: int) -> int:
+    """A size that is even."""
+    if n % 2:
+        raise ValueError(f"U must have an even number of rows; came {n}")
+    return n
+
+
+def orthogonality(U: Array) -> float:
+    """The largest entry of ``|U^T U - I|`` for orthonormal columns, of ``|U U^T - I|`` for more columns than rows."""
+    gram = U.T @ U if U.shape[0] >= U.shape[1] else U @ U.T
+    return float(np.abs(gram - np.eye(len(gram))).max())
+
+
+def inverse(a: Array) -> Array:
+    """The inverse of I + A for A^H = -A (real or complex, in C order).
+
+    It exists for every A, but its rounding error grows with A.
+
+    Raises
+    ------
+    ValueError
+        When hardly a digit of it would be right.
+    """
+    largest = max(abs(a.max()), abs(a.min())) if a.dtype.kind == "f" else np.abs(a).max()
+    if not largest * np.finfo(a.dtype).eps < 1e-2:
+        raise ValueError(
+            f"free must be small enough for the inverse of I + A to be known in {a.dtype}; "
+            f"came numbers up to {largest:.3g}"
+        )
+    if len(a) <= 64:  # as fast, and without SciPy's import
+        return np.linalg.inv(a)
+    from scipy.linalg import get_lapack_funcs
+
+    factor, invert = get_lapack_funcs(("getrf", "getri"), (a,))
+    lu, pivots, _ = factor(a.T)  # in Fortran's order it is the transpose, as is its inverse
+    # The default workspace would have it inverted column by column: measured, five times as long.
+    return invert(lu, pivots, lwork=64 * len(a), overwrite_lu=True)[0].T
