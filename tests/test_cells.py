@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import ode_equations
 import pytest
 
 from recurrent_dynamics import cells
@@ -129,6 +130,7 @@ PRINTED: dict[str, Callable[..., Arrays]] = {
         minimal_gated_unit, mut1, mut2, mut3, min_gru, min_lstm,
     )
 }  # fmt: skip
+PRINTED |= ode_equations.PRINTED
 
 
 def some(cell: Cell, rng: np.random.Generator) -> tuple[Arrays, np.ndarray, Arrays]:
@@ -187,7 +189,7 @@ def test_leaky_refuses(options: dict, words: str) -> None:
 def test_by_name() -> None:
     assert cells.by_name("lstm").state == ("h", "c")
     assert cells.by_name("leaky", alpha=0.5).constants == {"alpha": 0.5}
-    with pytest.raises(ValueError, match=r"no cell 'lstmm'; known are linear, elman, .*min_lstm"):
+    with pytest.raises(ValueError, match=r"no cell 'lstmm'; known are linear, elman, .*unitary_rnn"):
         cells.by_name("lstmm")
     assert all(getattr(cells, name) is make for name, make in NAMED.items())
     assert set(NAMED) <= set(cells.__all__)

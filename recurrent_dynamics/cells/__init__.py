@@ -3,17 +3,24 @@
 from .bias import chrono, with_bias
 from .cell import Cell
 from .constraint import Constraint
+from .continuous import antisymmetric_rnn, ctrnn, gru_ode, lem, lipschitz_rnn
 from .declarations import DENSE, DIAGONAL, Drive, Slot, Structure, Unit, heads, low_rank
 from .elementwise import indrnn, min_gru, min_lstm
 from .elman import elman, linear
 from .gru import gru, gru_reset_before, minimal_gated_unit
 from .leaky import leaky
+from .liquid import cfc, ltc
 from .lstm import lstm, lstm_coupled, lstm_peephole, lstm_projected
+from .modrelu import modrelu_rnn, unitary_rnn
 from .mut import mut1, mut2, mut3
 from .named import NAMED, by_name
+from .oscillators import cornn, unicornn
+from .piecewise_linear import shplrnn
 
 __all__ = [
-    "Cell", "Constraint", "DENSE", "DIAGONAL", "Drive", "NAMED", "Slot", "Structure", "Unit", "by_name", "chrono", "elman",
-    "gru", "gru_reset_before", "heads", "indrnn", "leaky", "linear", "low_rank", "lstm", "lstm_coupled", "lstm_peephole",
-    "lstm_projected", "min_gru", "min_lstm", "minimal_gated_unit", "mut1", "mut2", "mut3", "with_bias",
+    "Cell", "Constraint", "DENSE", "DIAGONAL", "Drive", "NAMED", "Slot", "Structure", "Unit", "antisymmetric_rnn",
+    "by_name", "cfc", "chrono", "cornn", "ctrnn", "elman", "gru", "gru_ode", "gru_reset_before", "heads", "indrnn",
+    "leaky", "lem", "linear", "lipschitz_rnn", "low_rank", "lstm", "lstm_coupled", "lstm_peephole", "lstm_projected",
+    "ltc", "min_gru", "min_lstm", "minimal_gated_unit", "modrelu_rnn", "mut1", "mut2", "mut3", "shplrnn", "unicornn",
+    "unitary_rnn", "with_bias",
 ]  # fmt: skip

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from .cell import Cell
+from .continuous import antisymmetric_rnn, ctrnn, gru_ode, lem, lipschitz_rnn
 from .elementwise import indrnn, min_gru, min_lstm
 from .elman import elman, linear
 from .gru import gru, gru_reset_before, minimal_gated_unit
 from .leaky import leaky
+from .liquid import cfc, ltc
 from .lstm import lstm, lstm_coupled, lstm_peephole, lstm_projected
+from .modrelu import modrelu_rnn, unitary_rnn
 from .mut import mut1, mut2, mut3
+from .oscillators import cornn, unicornn
+from .piecewise_linear import shplrnn
 
 NAMED: dict[str, Callable[..., Cell]] = {
     make.__name__: make
@@ -32,6 +37,18 @@ NAMED: dict[str, Callable[..., Cell]] = {
         mut3,
         min_gru,
         min_lstm,
+        ctrnn,
+        antisymmetric_rnn,
+        lipschitz_rnn,
+        gru_ode,
+        lem,
+        cornn,
+        unicornn,
+        ltc,
+        cfc,
+        shplrnn,
+        modrelu_rnn,
+        unitary_rnn,
     )
 }
 

@@ -20,6 +20,12 @@ VARIANTS: dict[str, Cell] = {
     "lstm_projected": cells.lstm_projected(2),
     "leaky_learnt": cells.leaky(gate="learnt"),
     "leaky_input": cells.leaky(gate="input"),
+    "ctrnn_learnt": cells.ctrnn(learnt=True),
+    "antisymmetric_rnn_gated": cells.antisymmetric_rnn(gated=True),
+    "shplrnn_clipped": cells.shplrnn(5, clipped=True),
+    "cornn_irregular": cells.cornn(dt=None),
+    "ltc_irregular": cells.ltc(dt=None),
+    "cfc_irregular": cells.cfc(dt=None),
     **{
         f"elman_{f}": cells.elman(f)
         for f in ("identity", "relu", "leaky_relu", "elu", "softsign", "hard_tanh", "sin")
@@ -32,8 +38,12 @@ NORMALIZED = {
     for name, cell in VARIANTS.items()
     if cell.drives
 }
-# Cells whose blocks of U are square: any structure fits.
-SQUARE = [name for name in NAMED if name not in ("lstm_projected", "min_gru", "min_lstm")]
+# Cells whose blocks of U are square and free: any structure fits.
+SQUARE = [
+    name
+    for name, make in NAMED.items()
+    if name not in ("lstm_projected", "min_gru", "min_lstm", "cornn", "shplrnn") and not make().parametrize
+]
 STRUCTURES = {"heads": heads(2), "diagonal": DIAGONAL, "low rank": low_rank(2)}
 
 
