@@ -80,5 +80,15 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 # Code and figures of the gallery want the width of the page.
-WITHOUT_SIDEBAR = ("index", "start", "idea", "adding_a_cell", "cells", "engine", "benchmarks", "gallery/*")
+WITHOUT_SIDEBAR = (
+    "index",
+    "start",
+    "idea",
+    "adding_a_cell",
+    "cells",
+    "diagnosis",
+    "engine",
+    "benchmarks",
+    "gallery/*",
+)
 html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
-    "__version__", "backward", "cells", "data", "dynamics", "engine", "equations", "forward", "gradients", "hvp",
-    "interop", "jacobian", "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel", "stepper", "study",
-    "training",
+    "__version__", "backward", "cells", "data", "diagnose", "dynamics", "engine", "equations", "forward", "gradients",
+    "hvp", "interop", "jacobian", "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel", "stepper",
+    "study", "training",
 ]  # fmt: skip
 
 # The rooms of the library are imported when they are first used: `import recurrent_dynamics` stays quick.
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         training,
     )
     from .engine import backward, forward, hvp, jacobian, jacobian_operator, jvp, ravel, stepper
+    from .study import diagnose
 
 
 def __getattr__(name: str) -> Any:
@@ -52,6 +53,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"{__name__}.engine"), name)
         globals()[name] = value
         return value
+    if name == "diagnose":  # the function; it needs models and training
+        return importlib.import_module(f"{__name__}.study").diagnose
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

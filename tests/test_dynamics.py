@@ -231,7 +231,9 @@ def test_a_late_spike_of_the_gradient_norm_is_an_explosion():
     norms[3] = 1e4  # early: training recovered from it
     assert diagnose([flow], 50, norms).verdict == "healthy"
     norms[80] = 1e4
-    assert diagnose([flow], 50, norms).verdict == "exploding"
+    found = diagnose([flow], 50, norms)
+    assert found.verdict == "unsure"  # the flow that was measured does not show why
+    assert "The gradient exploded in training: at update 81 its norm was 10000 times its median" in str(found)
 
 
 def test_lengths_are_powers_of_two():

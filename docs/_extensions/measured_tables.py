@@ -1,12 +1,15 @@
-"""The directive ``peer-table``: one table of ``benchmarks/peers.py``, from the file that its ``--csv`` wrote.
+"""Tables of numbers that a command measured and wrote to a file.
 
-A new run replaces that file and nothing else. A table that the run does not have says so.
+``peer-table``: one table of ``benchmarks/peers.py``, from the file that its ``--csv`` wrote. A new run replaces that
+file and nothing else. A table that the run does not have says so. ``confusion-table``: how often which verdict was
+given, from the file of ``docs/make_diagnosis_table.py``.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 
 from docutils import nodes
@@ -14,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 FIGURES = "_static/data/peers.csv"  # rows (table, case, quantity, value), from the folder of the pages
+VERDICTS = "_static/data/diagnosis.csv"  # rows (truth, case, units, seed, verdict), after the command
 LABELS = {
     0: (),
     1: ("what",),
@@ -65,18 +69,51 @@ class PeerTable(SphinxDirective):
             lines, below = table_of(list(csv.DictReader(file)), self.arguments[0])
         if not lines:
             return self.parse_text_to_nodes("This table is not in the present run.")
-        text = io.StringIO()
-        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
-        table = [
-            ".. csv-table::",
-            "   :header-rows: 1",
-            "",
-            *(f"   {line}" for line in text.getvalue().splitlines()),
-        ]
-        return self.parse_text_to_nodes("\n".join([*table, "", *(f"{line}\n" for line in below)]))
+        return self.parse_text_to_nodes(_csv_table(lines, below))
+
+
+def confusion_of(records: list[dict[str, str]]) -> list[list[str]]:
+    """Return the lines of a confusion table: a case in each, a verdict in each column, 0 left out."""
+    truths = list(dict.fromkeys(r["truth"] for r in records))
+    verdicts = truths + sorted({r["verdict"] for r in records} - set(truths))
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for r in records:
+        counts.setdefault((r["truth"], r["case"]), Counter())[r["verdict"]] += 1
+    lines = [["truth", "network", *verdicts]]
+    for (truth, case), found in counts.items():
+        shown = [f"**{found[v]}**" if v == truth else str(found[v]) if found[v] else "" for v in verdicts]
+        lines.append([truth, case, *shown])
+    return lines
+
+
+class ConfusionTable(SphinxDirective):
+    """``.. confusion-table::``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Count the verdicts and hand them to ``csv-table``."""
+        self.env.note_dependency(VERDICTS)
+        with (Path(self.env.srcdir) / VERDICTS).open(newline="", encoding="utf-8") as file:
+            command = file.readline().removeprefix("# ").strip()
+            records = list(csv.DictReader(file))
+        right = sum(r["truth"] == r["verdict"] for r in records)
+        below = f"{right} of {len(records)} are as the network was set up (``{command}``)."
+        return self.parse_text_to_nodes(_csv_table(confusion_of(records), [below]))
+
+
+def _csv_table(lines: list[list[str]], below: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
+    table = [
+        ".. csv-table::",
+        "   :header-rows: 1",
+        "",
+        *(f"   {line}" for line in text.getvalue().splitlines()),
+    ]
+    return "\n".join([*table, "", *(f"{line}\n" for line in below)])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make the directive known."""
+    """Make the directives known."""
     app.add_directive("peer-table", PeerTable)
+    app.add_directive("confusion-table", ConfusionTable)
     return {"parallel_read_safe": True}

@@ -6,6 +6,7 @@ Takes runs and arrays, and knows nothing of training.
 from .covariant import CovariantVectors, covariant_vectors
 from .determinants import LogDeterminants, log_determinants
 from .diagnosis import Diagnosis, diagnose
+from .evidence import Measure, Trial
 from .fixed_points import fixed_points
 from .gates import Gate, direct_factors, gates, states
 from .gradient_flow import GradientFlow, gradient_flow
@@ -45,6 +46,7 @@ __all__ = [
     "LyapunovChecks",
     "LyapunovSpectrum",
     "Map",
+    "Measure",
     "NumericalRange",
     "PathNorms",
     "Pseudospectra",
@@ -52,6 +54,7 @@ __all__ = [
     "SlowPoints",
     "TimeScales",
     "TransientGrowth",
+    "Trial",
     "Unfinished",
     "covariant_vectors",
     "departure_from_normality",

@@ -1,5 +1,6 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
+from .diagnosis import diagnosis
 from .fixed_points import fixed_points
 from .flow import gradient_flow, path_norms, singular_values
 from .lags import lag_gradients
@@ -14,6 +15,7 @@ __all__ = [
     "axes",
     "clipping",
     "colour",
+    "diagnosis",
     "fixed_points",
     "gradient_flow",
     "lag_gradients",

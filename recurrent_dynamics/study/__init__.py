@@ -1,6 +1,7 @@
 """The main job: train a character model on a text, take it apart, and report what it is like inside."""
 
 from .corpus import Corpus, load_corpus
+from .diagnose import diagnose
 from .measure import Layer, Measurements, measure
 from .model_file import CharacterModel, load_model, save_model
 from .pipeline import history_beside, prepare_folder, study
@@ -15,6 +16,7 @@ __all__ = [
     "Measurements",
     "Settings",
     "Trained",
+    "diagnose",
     "history_beside",
     "load_corpus",
     "load_model",

@@ -1,0 +1,187 @@
+"""What a diagnosis rests on: arrays of a training and of a network, and the numbers read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .gradient_flow import GradientFlow
+from .saturation import Saturation, saturation
+
+STUCK_TIME = 0.9  # a unit is stuck that spends this share of its time at an end of its range,
+STUCK_EXTENT = 1e-3  # or whose deviation is below this share of its range
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a diagnosis rests on.
+
+    Attributes
+    ----------
+    name
+        What it is.
+    value
+        The number.
+    threshold
+        What it is compared with.
+    side
+        "above" or "below": on which side of the threshold it speaks for trouble.
+    """
+
+    name: str
+    value: float
+    threshold: float
+    side: str = "above"
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is on that side."""
+        return self.value > self.threshold if self.side == "above" else self.value < self.threshold
+
+    def __str__(self) -> str:
+        mark = "!" if self.speaks else " "
+        return f"{mark} {self.name}: {self.value:.3g} (trouble {self.side} {self.threshold:g})"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Some updates on one batch again and again, as an experiment.
+
+    Each number is the largest loss among them over the one before them, or over the first one of the training where
+    that is larger: in a network that learnt its batch any step raises a loss near zero.
+
+    Attributes
+    ----------
+    updates
+        How many.
+    rate
+        The learning rate.
+    as_it_is
+        At that learning rate.
+    slower
+        At a tenth of it.
+    contracted
+        At the learning rate, with recurrent matrices scaled down until gradients do not grow; None if they did not.
+    """
+
+    updates: int
+    rate: float
+    as_it_is: float
+    slower: float
+    contracted: float | None = None
+
+
+def as_flows(flows: Any) -> list[GradientFlow]:
+    """One `GradientFlow` a layer, from such or from norms by lag: (K + 1,) or (layers, K + 1)."""
+    if isinstance(flows, GradientFlow):
+        return [flows]
+    if isinstance(flows, Sequence) and flows and all(isinstance(f, GradientFlow) for f in flows):
+        return list(flows)
+    try:
+        norms = np.atleast_2d(np.asarray(flows, dtype=np.float64))
+    except (TypeError, ValueError):
+        norms = np.empty((0, 0))
+    if norms.ndim != 2 or not norms.size or not np.isfinite(norms).all() or (norms < 0).any():
+        raise ValueError(
+            "flows must be one GradientFlow for each layer, or finite norms of at least 0 by lag, of shape (K + 1,) or "
+            f"(layers, K + 1); came {flows!r}"
+        )
+    return [GradientFlow(np.arange(len(n)), n, np.stack([n, n])) for n in norms]
+
+
+def series(name: str, values: Any, *, finite: bool = False) -> np.ndarray | None:
+    """A column of a history as float64, None if it is not there or empty."""
+    if values is None:
+        return None
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1 or (finite and not np.isfinite(found).all()):
+        raise ValueError(
+            f"{name} must be {'finite numbers' if finite else 'numbers'} in one row; came {values!r}"
+        )
+    return found if found.size else None
+
+
+def by_layer(gates: Any) -> list[list[Saturation]]:
+    """Saturation of gates and states by layer, from such or from activations (T, B, H) by name."""
+    if gates is None:
+        return []
+    if isinstance(gates, Mapping) or (len(gates) and isinstance(gates[0], Saturation)):
+        gates = [gates]
+    return [
+        [_units(name, values) for name, values in layer.items()]
+        if isinstance(layer, Mapping)
+        else list(layer)
+        for layer in gates
+    ]
+
+
+def _units(name: str, values: Any) -> Saturation:
+    values = np.asarray(values)
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    thresholds = (0.1, 0.9) if 0 <= low and high <= 1 else (-0.9, 0.9) if -1 <= low and high <= 1 else None
+    return saturation(values, thresholds, name=name)
+
+
+def stuck(layer: Sequence[Saturation]) -> tuple[float, str]:
+    """The largest share of stuck units in a state, or in a gate between -1 and 1, and its name.
+
+    Gates in (0, 1) do not count: a forget gate that is always open is what memory is made of, and one that shuts a
+    unit off shows in the state.
+    """
+    found = (0.0, "")
+    for units in layer:
+        if units.thresholds is not None and units.thresholds[0] >= 0:
+            continue
+        extent = (
+            2.0
+            if units.thresholds is not None
+            else float(np.sqrt(np.mean(units.mean**2 + units.deviation**2)))
+        )
+        idle = (units.low + units.high >= STUCK_TIME) | (units.deviation <= STUCK_EXTENT * extent)
+        found = max(found, (float(idle.mean()), units.name))
+    return found
+
+
+def level(losses: np.ndarray) -> float:
+    """Where a loss curve ended: the median of its last tenth."""
+    return float(np.median(losses[-max(1, len(losses) // 10) :]))
+
+
+def rise(losses: np.ndarray) -> float:
+    """The largest loss over the first one; infinite where a loss is no number."""
+    if not np.isfinite(losses).all():
+        return float("inf")
+    return float(losses.max() / losses[0]) if losses[0] > 0 else 1.0
+
+
+def spike(norms: np.ndarray) -> tuple[float, int]:
+    """The largest gradient norm in the second half of training over the median, and at which update.
+
+    The median is that of the second half, or of the first where that is larger: in a training that succeeds gradients
+    nearly vanish in the end, and any batch that is not known by heart stands out.
+    """
+    half = len(norms) // 2
+    later = norms[half:]
+    if not np.isfinite(later).all():
+        return float("inf"), half + int(np.argmin(np.isfinite(later)))
+    middle = max(float(np.median(later)), float(np.median(norms[:half])) if half else 0.0)
+    if later.size < 2 or not middle > 0:
+        return 0.0, half
+    return float(later.max()) / middle, half + int(np.argmax(later))
+
+
+def widening(training: np.ndarray, validation: np.ndarray) -> float:
+    """How much the gap of held-out over training loss grows along the window, as a share of the held-out loss there.
+
+    Between the first and the last third of the steps that have losses.
+    """
+    known = np.flatnonzero(np.isfinite(training) & np.isfinite(validation))
+    third = len(known) // 3
+    if third < 1:
+        return 0.0
+    gap = (validation - training)[known]
+    end = float(validation[known][-third:].mean())
+    return float(gap[-third:].mean() - gap[:third].mean()) / end if end > 0 else 0.0

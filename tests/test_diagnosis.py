@@ -1,0 +1,224 @@
+"""Diagnoses: what each set of numbers is called, and what models are called of which we know what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.dynamics import Trial, diagnose, evidence, gradient_flow, saturation
+from recurrent_dynamics.study import diagnose as of_model
+from recurrent_dynamics.study.diagnose import last_loss_flows, loss_by_step
+from recurrent_dynamics.training import DivergenceError, fit, sgd
+
+LAGS = np.arange(60.0)
+FADING, STAYING, GROWING = 0.5**LAGS, 0.98**LAGS, 1.1**LAGS
+LEARNING = np.geomspace(1.0, 0.01, 100)
+UNLEARNT = np.full(100, 0.5)
+SLOWER = {"as_it_is": 50.0, "slower": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict", "cause"),
+    [
+        ({"flows": FADING}, "vanishing", "matrix"),
+        ({"flows": FADING, "gated": True}, "vanishing", "gates"),
+        ({"flows": FADING, "losses": UNLEARNT, "baseline": 0.5}, "vanishing", "matrix"),
+        ({"flows": FADING, "losses": LEARNING, "baseline": 0.5}, "healthy", None),  # it learnt all the same
+        ({"flows": FADING, "losses": np.linspace(1, 0.3, 100), "baseline": 0.5}, "unsure", None),
+        ({"flows": GROWING}, "exploding", "Jacobian"),
+        ({"flows": GROWING, "losses": LEARNING}, "healthy", None),  # training takes it
+        ({"flows": GROWING, "losses": [1.0, 3.0, 40.0]}, "exploding", "Jacobian"),
+        ({"flows": STAYING, "losses": [1.0, 3.0, 40.0]}, "exploding", "learning rate"),
+        ({"flows": STAYING, "losses": [1.0, np.nan]}, "exploding", "learning rate"),
+        ({"losses": [1.0, 3.0, 40.0]}, "unsure", None),  # no gradient was looked at
+        ({"flows": STAYING, "trial": Trial(10, 0.1, **SLOWER)}, "exploding", "learning rate"),
+        ({"flows": GROWING, "trial": Trial(10, 0.1, **SLOWER, contracted=1.0)}, "exploding", "Jacobian"),
+        ({"flows": GROWING, "trial": Trial(10, 0.1, **SLOWER, contracted=90.0)}, "unsure", None),
+        ({"flows": STAYING, "losses": UNLEARNT, "baseline": 0.5}, "unsure", None),
+        ({"flows": STAYING, "losses": LEARNING, "baseline": 0.5}, "healthy", None),
+        ({"flows": STAYING}, "healthy", None),
+    ],
+)
+def test_numbers_have_their_verdict(numbers, verdict, cause):
+    found = diagnose(**numbers)
+    assert (found.verdict, found.cause) == (verdict, cause)
+    assert found.verdict in str(found)
+    if verdict != "unsure":  # where it may advise longer windows
+        assert bool(found.cures) == (verdict != "healthy")
+    for measure in found.measures:
+        assert measure.speaks == (f"! {measure.name}" in str(found))
+
+
+def test_clipping_that_holds_a_training_together_hides_no_explosion():
+    norms = np.full(100, 1e3)
+    found = diagnose(GROWING, gradient_norms=norms, clipped_norms=np.ones(100), losses=LEARNING)
+    assert (found.verdict, found.cause) == ("exploding", "Jacobian")
+    assert "100% of the gradients were cut, the largest from 1e+03 to 1" in str(found)
+    assert not any(cure.startswith("clip the gradient") for cure in found.cures)
+    rarely = diagnose(GROWING, gradient_norms=norms, clipped_norms=np.r_[1.0, norms[1:]], losses=LEARNING)
+    assert rarely.verdict == "healthy"
+
+
+def test_the_layer_and_the_lag_of_an_explosion_are_named():
+    found = diagnose([STAYING, GROWING])
+    assert "in layer 2; it passes 10 times 25 steps back" in str(found)  # 1.1**25 = 10.8
+
+
+def test_overfitting_is_by_memory_where_the_gap_grows_along_the_window():
+    turned = np.r_[np.linspace(1, 0.5, 10), np.linspace(0.5, 0.8, 10)]
+    numbers = {"flows": STAYING, "losses": LEARNING, "validation_losses": turned}
+    known = np.linspace(1.0, 0.0, 30)
+    far = diagnose(**numbers, loss_by_step=known, validation_by_step=np.linspace(1, 1.5, 30))
+    assert (far.verdict, far.cause) == ("overfitting", "long-range memory")
+    near = diagnose(**numbers, loss_by_step=np.full(30, 0.1), validation_by_step=np.full(30, 0.8))
+    assert (near.verdict, near.cause) == ("overfitting", "short range")
+    blind = diagnose(
+        **numbers | {"flows": FADING}, loss_by_step=known, validation_by_step=np.linspace(1, 1.5, 30)
+    )
+    assert blind.cause == "short range"  # no gradient reaches back so far
+    assert diagnose(STAYING, losses=LEARNING, validation_losses=LEARNING[::5]).verdict == "healthy"
+
+
+def test_stuck_units_are_found_in_activations_of_another_library(rng):
+    state = np.sign(rng.standard_normal((40, 5, 10))) * 0.999
+    found = diagnose(STAYING, gates={"i": rng.uniform(size=(40, 5, 10)), "h": state})
+    assert found.verdict == "saturated"
+    assert "100% of the units of h in layer 1" in str(found)
+    state[:, :, :6] = 0.5 * rng.uniform(-1, 1, (40, 5, 6))
+    assert diagnose(STAYING, gates={"h": state}).verdict == "healthy"
+    state[:, :, :6] = 0.2  # one value, whatever they read
+    assert diagnose(STAYING, gates={"h": state}).verdict == "saturated"
+
+
+def test_a_forget_gate_that_is_always_open_is_not_stuck():
+    open_ = saturation(np.full((10, 2, 4), 0.999), (0.1, 0.9), name="f")
+    assert evidence.stuck([open_]) == (0.0, "")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({}, "flows, losses, gradient_norms, gates or a trial must be given; came none"),
+        ({"flows": [[1.0, np.nan]]}, "flows must be one GradientFlow for each layer"),
+        ({"flows": FADING, "truncation": 0}, "truncation must be an integer of at least 1; came 0"),
+        ({"flows": FADING, "baseline": 0.0}, "baseline must be a finite number above 0; came 0"),
+        ({"flows": FADING, "losses": np.ones((2, 2))}, "losses must be numbers in one row"),
+        ({"flows": FADING, "clipped_norms": [1.0]}, "clipped_norms must be as many as gradient_norms"),
+        ({"flows": FADING, "loss_by_step": [1.0]}, "loss_by_step and validation_by_step must be given both"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        diagnose(**numbers)
+
+
+def model_of(cell, units=12, seed=0, gain=None):
+    model = rd.nn.Model(cell, units, input_size=2, output_size=1, loss="mean_squared_error")
+    params = model.init(rng=seed)
+    if gain is not None:
+        U = np.random.default_rng(seed).standard_normal((units, units)) * gain / np.sqrt(units)
+        params["layers"]["0"]["U"] = U.astype("float32")
+    return model, params
+
+
+TASK = rd.data.AddingProblem(40, batch_size=8)
+
+
+def test_a_network_with_a_small_matrix_vanishes_and_one_with_a_large_matrix_explodes():
+    model, params = model_of(rd.cells.elman(), gain=0.3)
+    found = of_model(model, TASK.batch(0), params=params)
+    assert (found.verdict, found.cause) == ("vanishing", "matrix")
+    model, params = model_of(rd.cells.elman(), gain=4.0)
+    params["layers"]["0"]["W"] *= 0.01
+    assert of_model(model, TASK.batch(0), params=params).cause == "Jacobian"
+
+
+def test_a_rate_that_is_too_large_is_told_from_a_matrix_that_is_too_large():
+    model, params = model_of(rd.cells.elman(), gain=0.3)
+    with pytest.raises(DivergenceError) as raised:
+        fit(model, params, TASK, optimizer=sgd(), learning_rate=5.0, updates=200, progress=False)
+    found = of_model(model, TASK.batch(0), raised.value.history, params=params)
+    assert (found.verdict, found.cause) == ("exploding", "learning rate")
+    trials = [m.value for m in found.measures if m.name.startswith("loss of one batch")]
+    assert trials[0] > 10 > trials[1]  # plain gradient descent was recognized, and tried
+
+
+def test_the_model_of_a_study_brings_its_parameters():
+    class Held:
+        pass
+
+    held = Held()
+    held.model, held.params = model_of(rd.cells.elman(), gain=0.3)
+    assert of_model(held, TASK.batch(0)).verdict == "vanishing"
+    with pytest.raises(ValueError, match="params must be given"):
+        of_model(held.model, TASK.batch(0))
+    with pytest.raises(TypeError, match="model must be an nn"):
+        of_model(object(), TASK.batch(0), params=held.params)
+    assert rd.diagnose is of_model
+
+
+def test_the_flow_of_the_last_loss_is_that_of_its_gradient():
+    model, params = model_of(rd.cells.lstm())
+    batch = TASK.batch(0)
+    _, run, grads = model.differentiate(params, batch)
+    (flow,) = last_loss_flows(model, run, batch)
+    # The adding problem has its only loss at the end: the gradient of the mean loss, times the batch.
+    d = np.concatenate(list(grads.layers[0].states.values()), axis=-1)
+    np.testing.assert_allclose(flow.norms, gradient_flow(8 * d).norms, rtol=1e-4)
+
+
+def test_losses_that_end_at_different_steps_are_aligned():
+    model, params = model_of(rd.cells.elman())
+    batch = TASK.batch(0)
+    ragged = rd.nn.Batch(
+        batch.inputs, np.ones((40, 8, 1), "float32"), lengths=np.array([40, 30, 20, 11, 40, 40, 40, 40])
+    )
+    run = model.forward(params, ragged.inputs, lengths=ragged.lengths)
+    (flow,) = last_loss_flows(model, run, ragged)
+    assert len(flow.lags) == 11
+    assert (flow.norms > 0).all()
+
+
+def test_the_loss_by_step_averages_to_the_loss():
+    model, params = model_of(rd.cells.elman())
+    batch = rd.nn.Batch(TASK.batch(0).inputs, np.ones((40, 8, 1), "float32"))
+    run = model.forward(params, batch.inputs)
+    assert loss_by_step(model, run.output, batch).mean() == pytest.approx(model.loss(params, batch), rel=1e-5)
+    last = loss_by_step(model, run.output, TASK.batch(0))
+    assert np.isnan(last[:-1]).all()
+    assert np.isfinite(last[-1])
+
+
+def test_a_diagnosis_is_drawn_with_a_panel_for_each_kind_of_number():
+    norms = np.ones(100)
+    found = diagnose(
+        STAYING, gradient_norms=norms, clipped_norms=norms, losses=LEARNING, validation_losses=LEARNING[::10],
+        gates={"h": np.random.default_rng(0).uniform(-1, 1, (9, 2, 3))}, baseline=0.5,
+        loss_by_step=np.ones(9), validation_by_step=np.ones(9),
+    )  # fmt: skip
+    drawn = found.plot()
+    titles = [ax.get_title() for ax in drawn]
+    assert titles == [
+        "loss", "norm of the gradient", "gradient of one loss, relative", "loss along the window", "gates and states",
+    ]  # fmt: skip
+    assert len(diagnose(STAYING).plot()) == 1
+    own = Figure().subplots(1, 2)
+    with pytest.raises(ValueError, match="axes must be 1, one for each panel; came 2"):
+        diagnose(STAYING).plot(axes=own)
+
+
+def test_the_table_of_the_documentation_holds_what_was_asked_for():
+    path = Path(__file__).parent.parent / "docs" / "_static" / "data" / "diagnosis.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        assert file.readline().startswith("# python docs/make_diagnosis_table.py")
+        rows = list(csv.DictReader(file))
+    assert len({row["case"] for row in rows}) >= 8
+    assert {row["seed"] for row in rows} == {"4", "5", "6"}
+    assert len({row["units"] for row in rows}) == 2
+    assert {row["truth"] for row in rows} >= {"unsure", "healthy"}, json.dumps(rows[:2])
