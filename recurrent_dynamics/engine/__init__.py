@@ -1,5 +1,6 @@
 """The recurrence on arrays."""
 
+from .cuda.plan import Device, Plan, Walk, plan
 from .operator import JacobianOperator, jacobian_operator
 from .ravel import ravel
 from .run import Gradients, Run, Tangent
@@ -7,6 +8,6 @@ from .stepper import Stepper, stepper
 from .verbs import backward, forward, hvp, jacobian, jvp
 
 __all__ = [
-    "Gradients", "JacobianOperator", "Run", "Stepper", "Tangent",
-    "backward", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "ravel", "stepper",
+    "Device", "Gradients", "JacobianOperator", "Plan", "Run", "Stepper", "Tangent", "Walk",
+    "backward", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel", "stepper",
 ]  # fmt: skip

@@ -10,13 +10,15 @@ import numpy as np
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from . import check
+from .backends import Backend
 from .flatten import Flat
-from .run import Run, Tape, run_shape, within_lengths
+from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def new_tape(
+    engine: Any,
     cell: Cell,
     layout: Layout,
     flat: Flat,
@@ -25,14 +27,12 @@ def new_tape(
     ends: np.ndarray,
     resets: np.ndarray,
 ) -> Tape:
-    """A tape with its arrays, of which the initial state is filled in."""
-    from .cpu.verbs import new_values, state_arrays
-
+    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
     T, batch, dtype = len(x), x.shape[1], x.dtype
-    before, after = state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
+    before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
     before[0] = start
-    values = new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
-    constants = np.array(list(cell.constants.values()), dtype)
+    values = engine.new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
+    constants = namespace(x).asarray(list(cell.constants.values()), dtype)
     return Tape(
         cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
         start, ends, resets,
@@ -76,21 +76,21 @@ def input_of(
     return x, single, False, x.shape[1]
 
 
-def own_input(x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
+def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
     """A finite copy of x (T, B, N), with zeros beyond the lengths."""
-    from .cpu.verbs import place
-
     if ends.size:
         x = np.where(within_lengths(len(x), ends)[:, :, None], x, x.dtype.type(0))
-    own = np.empty(x.shape, x.dtype)
-    if not place(x, own, 0, fresh=True):
+    own = namespace(x).empty(x.shape, x.dtype)
+    if not engine.place(x, own, 0, fresh=True):
         check.finite("x", x[:, 0] if single else x)
     return own
 
 
-def state_row(name: str, given: Arrays | None, layout: Layout, batch: int, dtype: np.dtype) -> np.ndarray:
+def state_row(
+    name: str, given: Arrays | None, layout: Layout, batch: int, dtype: np.dtype, xp: Any = np
+) -> np.ndarray:
     """(B, k) from a dict of slots; 0 where not given."""
-    out = np.zeros((batch, layout.state_size), dtype)
+    out = xp.zeros((batch, layout.state_size), dtype)
     slots = {s.name: s for s in layout.slots}
     for slot, value in check.mapping(name, given, tuple(slots)).items():
         s = slots[slot]
@@ -163,6 +163,7 @@ def some_cotangent(verb: str, output: Any, states: Any, final: Any) -> None:
 
 
 def cotangent(
+    to: Backend,
     run: Run,
     prefix: str,
     output: np.ndarray | None,
@@ -171,11 +172,12 @@ def cotangent(
     suffix: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """(before, after) that a walk back fills: zeros, and the cotangents given from outside added up in `after`."""
-    from .cpu.verbs import place, state_arrays
-
-    tape = run.tape
+    engine, xp = to.verbs, to.xp
+    tape = run.engine_tape if to.device == run.device else run.tape
     slots = {s.name: s for s in tape.layout.slots}
-    before, d = state_arrays(tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0)
+    before, d = engine.state_arrays(
+        tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0
+    )
     first = True  # nothing has been written to d
 
     def add(name: str, value: Any, s: Span, within: np.ndarray | None = None) -> None:
@@ -183,8 +185,8 @@ def cotangent(
         a = check.real(name, value, tape.dtype)
         check.shape(name, a, run_shape(run, (*d.shape[:-1], s.width)))
         if within is not None:
-            a = np.where(within, a, a.dtype.type(0))
-        if not place(a, d, s.offset, first):
+            a = np.where(xp.asarray(within), a, a.dtype.type(0))
+        if not engine.place(a, d, s.offset, first):
             check.finite(name, a)
         first = False
 

@@ -27,8 +27,15 @@ def finite(name: str, a: np.ndarray) -> np.ndarray:
     return a
 
 
+def is_on_device(a: Any) -> bool:
+    """Whether an array lies in the memory of a GPU."""
+    return hasattr(a, "__cuda_array_interface__")
+
+
 def array(name: str, a: Any) -> np.ndarray:
-    """Whatever came as an array of any dtype."""
+    """Whatever came as an array of any dtype; an array on a device stays there."""
+    if is_on_device(a):
+        return a
     try:
         return np.asarray(a)
     except Exception as error:
@@ -81,10 +88,7 @@ def parameters(
     n, h = cell.sizes(params)
     first = next(iter(params))
     dtype = real(f"params[{first!r}]", params[first]).dtype
-    checked = {
-        name: np.array(floating(f"params[{name!r}]", value, dtype), order="C")
-        for name, value in params.items()
-    }
+    checked = {name: floating(f"params[{name!r}]", value, dtype).copy() for name, value in params.items()}
     return checked, dtype, n, h
 
 

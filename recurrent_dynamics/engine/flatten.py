@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,19 +24,19 @@ def parts_size(layout: Layout) -> int:
     return sum(p.width for p in layout.parts)
 
 
-def zeros(layout: Layout, dtype: np.dtype) -> Flat:
-    """Flat arrays of zeros, to be filled or added to."""
+def zeros(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
+    """Flat arrays of zeros, to be filled or added to; of the array module `xp`."""
     return Flat(
-        np.zeros((layout.input_rows, layout.input_size), dtype),
-        np.zeros(parts_size(layout), dtype),
-        np.zeros(layout.matrices_size, dtype),
-        np.zeros(layout.vectors_size, dtype),
+        xp.zeros((layout.input_rows, layout.input_size), dtype),
+        xp.zeros(parts_size(layout), dtype),
+        xp.zeros(layout.matrices_size, dtype),
+        xp.zeros(layout.vectors_size, dtype),
     )
 
 
-def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype) -> Flat:
+def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype, xp: Any = np) -> Flat:
     """The flat arrays of parameters; those that are absent count as zero."""
-    flat = zeros(layout, dtype)
+    flat = zeros(layout, dtype, xp)
     if "W" in params:
         flat.W[...] = params["W"]
     start = 0

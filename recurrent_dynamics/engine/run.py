@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +15,22 @@ from ..cells.layout import Layout, Span
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written."""
+    """A view that cannot be written; an array on a device as it is, as CuPy has no such views."""
+    if not isinstance(array, np.ndarray):
+        return array
     view = array.view()
     view.flags.writeable = False
     return view
 
 
+def namespace(array: np.ndarray) -> Any:
+    """NumPy, or CuPy for an array of its own."""
+    return np if isinstance(array, np.ndarray) else importlib.import_module("cupy")
+
+
 def within_lengths(steps: int, lengths: np.ndarray) -> np.ndarray:
     """(T, B), true where sequence b has not ended before step t."""
-    return np.arange(steps)[:, None] < lengths
+    return namespace(lengths).arange(steps)[:, None] < lengths
 
 
 class Views(Mapping[str, np.ndarray]):
@@ -96,6 +105,9 @@ class Run:
         True within the lengths of the sequences; None where all are whole.
     cell, params, x : the arguments of the forward pass (copies of the arrays); x is None for an autonomous run
     steps, batch_size, dtype : its sizes
+    device : "cpu" or "cuda", where it was computed and `backward`, `jvp` and `jacobian` will be
+
+    What a run on a device was given as NumPy arrays it gives back as such, copied when first asked for.
     """
 
     def __init__(
@@ -105,12 +117,36 @@ class Run:
         single: bool,
         autonomous: bool,
         shared_signals: tuple[str, ...],
+        device: str = "cpu",
+        to_host: Callable[[Any], np.ndarray] | None = None,
+        as_numpy: bool = True,
     ) -> None:
-        self.tape, self.single = tape, single
+        self.engine_tape, self.single, self.device = tape, single, device
+        self._to_host, self._as_numpy = to_host, as_numpy
         self.shared_signals = shared_signals  # those with one number for all units
         self.params = {name: read_only(value) for name, value in params.items()}
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
-        self.x = None if autonomous else read_only(self.shaped(tape.x))
+        self.autonomous = autonomous
+
+    @cached_property
+    def tape(self) -> Tape:
+        """The arrays of the run as NumPy arrays; `engine_tape` has them where they were computed."""
+        if self._to_host is None:
+            return self.engine_tape
+        moved: dict[str, Any] = {
+            f.name: self._to_host(value)
+            for f in fields(Tape)
+            if hasattr(value := getattr(self.engine_tape, f.name), "dtype")
+        }
+        return replace(self.engine_tape, **moved)
+
+    def given(self, a: Any) -> np.ndarray:
+        """An array of the engine as the user wants it: NumPy's, if those were what came."""
+        return self._to_host(a) if self._to_host is not None and self._as_numpy else a
+
+    @cached_property
+    def x(self) -> np.ndarray | None:
+        return None if self.autonomous else read_only(self.shaped(self.given(self.engine_tape.x)))
 
     def shaped(self, a: np.ndarray) -> np.ndarray:
         """(T, B, ...) or (B, ...) without its batch axis for one sequence."""
@@ -120,26 +156,26 @@ class Run:
 
     @cached_property
     def states(self) -> Views:
-        return Views(self.shaped(self.tape.after), self.tape.layout.slots)
+        return Views(self.shaped(self.given(self.engine_tape.after)), self.engine_tape.layout.slots)
 
     @cached_property
     def initial(self) -> Views:
-        return Views(self.shaped(self.tape.initial), self.tape.layout.slots)
+        return Views(self.shaped(self.given(self.engine_tape.initial)), self.engine_tape.layout.slots)
 
     @cached_property
     def final(self) -> Views:
-        return Views(self.shaped(self.tape.after[-1]), self.tape.layout.slots)
+        return Views(self.shaped(self.given(self.engine_tape.after[-1])), self.engine_tape.layout.slots)
 
     @cached_property
     def drives(self) -> Views:
-        named = tuple(p for p in self.tape.layout.parts if p.name in (p.drive, f"{p.drive}_h"))
-        return Views(self.shaped(self.tape.values), named)
+        named = tuple(p for p in self.engine_tape.layout.parts if p.name in (p.drive, f"{p.drive}_h"))
+        return Views(self.shaped(self.given(self.engine_tape.values)), named)
 
     @cached_property
     def mask(self) -> np.ndarray | None:
-        if not self.tape.lengths.size:
+        if not self.engine_tape.lengths.size:
             return None
-        mask = within_lengths(self.steps, self.tape.lengths)
+        mask = within_lengths(self.steps, self.given(self.engine_tape.lengths))
         return mask[:, 0] if self.single else mask
 
     @cached_property

@@ -20,7 +20,8 @@ from .arguments import (
     state_row,
     write_signals,
 )
-from .flatten import flatten, unflatten
+from .backends import Backend, backend, device_of
+from .flatten import Flat, flatten, unflatten
 from .run import Gradients, Run, Tangent, Views, run_shape
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def forward(
     reset: np.ndarray | None = None,
     signals: Arrays | None = None,
     check_finite: bool = True,
+    device: str | None = None,
 ) -> Run:
     """Run a cell through time.
 
@@ -61,6 +63,10 @@ def forward(
         The signals that the cell declares; all of them.
     check_finite
         Whether a run that becomes NaN or infinite raises.
+    device : "cpu" or "cuda", optional
+        Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, or tensors of PyTorch: what
+        has ``__cuda_array_interface__``) stay there, and what the run gives lies there too. NumPy arrays with "cuda"
+        are copied there and, when asked for, back.
 
     Returns
     -------
@@ -72,6 +78,8 @@ def forward(
         Naming the argument, what was expected and what came; NaN and infinity are refused, and located.
     FloatingPointError
         The state became NaN or infinite: at which step, in which slot.
+    ModuleNotFoundError, RuntimeError
+        With "cuda": numba-cuda or CuPy is absent (names the extra to install), there is no driver or no GPU.
 
     Examples
     --------
@@ -83,24 +91,29 @@ def forward(
     >>> run.output.shape, run.final["h"].shape
     ((5, 4, 3), (4, 3))
     """
+    came = (params, x, initial, signals)
+    to, there = backend(device_of(device, *came)), device_of(None, *came) == "cuda"
+    params, x, initial, signals = (to.moved(a) for a in came)
     own, dtype, input_size, hidden = check.parameters(cell, params)
     layout = cell.layout(input_size, hidden)
     x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
     T = len(x)
     ends = check.lengths(lengths, T, batch)
-    x = own_input(x, ends, single)
     if single and reset is not None and np.ndim(reset) == 1:
         reset = np.asarray(reset)[:, None]
     resets = check.resets(reset, T, batch, ends)
-    start = state_row("initial", initial, layout, batch, dtype)
-    flat = flatten(layout, own, dtype)
-    tape = new_tape(cell, layout, flat, x, start, ends, resets)
+    x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
+    x = own_input(to.verbs, x, ends, single)
+    start = state_row("initial", initial, layout, batch, dtype, to.xp)
+    flat = flatten(layout, own, dtype, to.xp)
+    tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets)
     shared = write_signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
-    from .cpu import verbs as cpu
-
-    if not cpu.forward(tape) and check_finite and not check.is_finite(tape.after):
+    if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
         refuse_not_finite(tape)
-    return Run(tape, own, single, autonomous, shared)
+    if to.device == "cpu":
+        return Run(tape, own, single, autonomous, shared)
+    given = own if there else {name: to.verbs.to_host(value) for name, value in own.items()}
+    return Run(tape, given, single, autonomous, shared, to.device, to.verbs.to_host, not there)
 
 
 def backward(
@@ -138,14 +151,16 @@ def backward(
     ((3, 3), (5, 4, 2), (5, 4, 3))
     """
     some_cotangent("backward", d_output, d_states, d_final)
-    from .cpu import verbs as cpu
-
-    back = cpu.adjoint(check.run(run).tape, *cotangent(run, "d_", d_output, d_states, d_final))
-    return _gradients(run, back)
+    to = backend(check.run(run).device)
+    given = cotangent(to, run, "d_", *map(to.moved, (d_output, d_states, d_final)))
+    back = to.verbs.adjoint(run.engine_tape, *given)
+    wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
+    given_back = {name: run.given(getattr(back, name)) for name in wanted}
+    return _gradients(run, back._replace(flat=Flat(*map(run.given, back.flat)), **given_back))
 
 
 def _gradients(run: Run, back: Cotangents) -> Gradients:
-    tape = run.tape
+    tape = run.engine_tape
     params = unflatten(tape.layout, back.flat)
     x = back.x
     signals = {}
@@ -166,31 +181,38 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
 
 
 def _tangents(
-    run: Run, d_params: Arrays | None, d_x: Any, d_initial: Arrays | None, d_signals: Arrays | None
+    to: Backend,
+    run: Run,
+    d_params: Arrays | None,
+    d_x: Any,
+    d_initial: Arrays | None,
+    d_signals: Arrays | None,
 ) -> Tangents:
     """Walk the tangents of a run."""
-    from .cpu import verbs as cpu
-
-    tape, layout = check.run(run).tape, run.tape.layout
+    tape = run.engine_tape if to.device == run.device else run.tape
+    layout, xp = tape.layout, to.xp
+    d_params, d_x, d_initial, d_signals = map(to.moved, (d_params, d_x, d_initial, d_signals))
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
         move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)
-    x = np.zeros(tape.x.shape, tape.dtype)
+    x = xp.zeros(tape.x.shape, tape.dtype)
     if d_x is not None:
-        if run.x is None:
+        if run.autonomous:
             raise ValueError("d_x was given, but the run has no input")
-        x[...] = check.floating("d_x", d_x, tape.dtype, run.x.shape, run.within).reshape(tape.x.shape)
-    start = state_row("d_initial", d_initial, layout, tape.batch, tape.dtype)
+        within = None if run.within is None else xp.asarray(run.within)
+        shape = run_shape(run, tape.x.shape)
+        x[...] = check.floating("d_x", d_x, tape.dtype, shape, within).reshape(tape.x.shape)
+    start = state_row("d_initial", d_initial, layout, tape.batch, tape.dtype, xp)
     signals = None
     named = tuple(s for s in run.cell.signals if s != "x")
     given = check.mapping("d_signals", d_signals, named)
     if given or "x" in run.cell.signals:
-        full = np.zeros(tape.values.shape, tape.dtype)
-        still = np.zeros(run_shape(run, (tape.steps, tape.batch, 1))[:-1], tape.dtype)
+        full = xp.zeros(tape.values.shape, tape.dtype)
+        still = xp.zeros(run_shape(run, (tape.steps, tape.batch, 1))[:-1], tape.dtype)
         directions = dict.fromkeys(named, still) | given
         write_signals(run.cell, layout, full, directions, x, tape.lengths, run.single, prefix="d_")
         signals = full[..., layout.signals[0].offset :]
-    return cpu.tangent(tape, flatten(layout, move, tape.dtype), x, start, signals)
+    return to.verbs.tangent(tape, flatten(layout, move, tape.dtype, xp), x, start, signals)
 
 
 def jvp(
@@ -224,12 +246,14 @@ def jvp(
     >>> bool(np.allclose(moved.output[-1], np.linalg.matrix_power(params["U"], 3)[:, 0]))
     True
     """
-    moved = _tangents(run, d_params, d_x, d_initial, d_signals)
-    states = Views(run.shaped(moved.after), run.tape.layout.slots)
+    to = backend(check.run(run).device)
+    moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
+    after = run.given(moved.after)
+    states = Views(run.shaped(after), run.engine_tape.layout.slots)
     output = states[run.cell.output or ""]
     if run.within is not None:
         output = np.where(run.within, output, output.dtype.type(0))
-    return Tangent(output, states, Views(run.shaped(moved.after[-1]), run.tape.layout.slots))
+    return Tangent(output, states, Views(run.shaped(after[-1]), run.engine_tape.layout.slots))
 
 
 def hvp(
@@ -283,12 +307,13 @@ def hvp(
     True
     """
     some_cotangent("hvp", d_output, d_states, d_final)
-    from .cpu import verbs as cpu
-
-    moved = _tangents(run, d_params, d_x, d_initial, d_signals)
-    back = cpu.adjoint(run.tape, *cotangent(run, "d_", d_output, d_states, d_final))
-    change = cotangent(run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
-    return _gradients(run, cpu.second(run.tape, moved, back, *change))
+    if check.run(run).device != "cpu":
+        raise ValueError("hvp needs a run of the CPU engine; this one was computed on 'cuda'")
+    to = backend("cpu")
+    moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
+    back = to.verbs.adjoint(run.tape, *cotangent(to, run, "d_", d_output, d_states, d_final))
+    change = cotangent(to, run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
+    return _gradients(run, to.verbs.second(run.tape, moved, back, *change))
 
 
 def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = None) -> np.ndarray:
@@ -318,8 +343,6 @@ def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = 
     >>> bool(np.allclose(rd.jacobian(run)[0], params["U"]))     # tanh'(0) U
     True
     """
-    from .cpu import verbs as cpu
-
     every = np.arange(check.run(run).steps)
     try:
         chosen = every if steps is None else every[steps if isinstance(steps, slice) else np.asarray(steps)]
@@ -327,6 +350,6 @@ def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = 
         raise ValueError(f"steps must select some of the {run.steps} steps of the run; {error}") from None
     if chosen.ndim > 1 or not chosen.size:
         raise ValueError(f"steps must select some of the {run.steps} steps of the run; came {steps!r}")
-    J = cpu.dense_jacobian(run.tape, np.atleast_1d(chosen))
+    J = run.given(backend(run.device).verbs.dense_jacobian(run.engine_tape, np.atleast_1d(chosen)))
     J = run.shaped(J)
     return J[0] if np.ndim(chosen) == 0 else J

@@ -1,0 +1,132 @@
+"""The one module that imports numba.cuda: what is compiled, how kernels are launched, where arrays live.
+
+With NUMBA_ENABLE_CUDASIM=1 everything runs in Numba's simulator, on NumPy arrays and without a GPU: slowly, one Python
+thread for each thread of a block.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from numba.core import config
+
+try:
+    from numba import cuda
+except ImportError as error:  # a Numba that no longer brings a target of its own
+    raise ModuleNotFoundError(
+        "device='cuda' needs numba-cuda, which is not installed: pip install 'recurrent-dynamics[cu12]' or "
+        "'recurrent-dynamics[cu13]', by the CUDA version that nvidia-smi shows"
+    ) from error
+
+from .plan import REGISTERS, Device
+
+__all__ = ["SIMULATED", "array_module", "cuda", "device", "kernel", "launch", "limits", "ready"]
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+_CALLED: list[dict[str, Any]] = []  # the modules of device functions
+_UNCOPIED: Any = type(cuda.device_array(1)) if SIMULATED else None
+UNASKED_SHARED_BYTES = 48 << 10  # what a kernel gets without asking
+
+
+def device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that kernels call; in the simulator it stays what it is."""
+    if SIMULATED:
+        _CALLED.append(function.__globals__)
+        return function
+    return cuda.jit(device=True)(function)
+
+
+def kernel(function: Callable[..., None], dtype: str) -> Any:
+    """A kernel for arrays of a dtype, compiled at its first launch for the types of its arguments."""
+    if not SIMULATED:
+        return cuda.jit(max_registers=REGISTERS[np.dtype(dtype).itemsize])(function)
+
+    @cuda.jit
+    @wraps(function)
+    def run(*arguments: Any) -> None:
+        # The simulator puts its own `cuda` into the module of the kernel alone, here this one.
+        for namespace in (function.__globals__, *_CALLED):
+            namespace["cuda"] = cuda
+        function(*arguments)
+
+    return run
+
+
+def ready() -> None:
+    """Raise unless kernels can run here; the error says what is missing and how to get it."""
+    if SIMULATED:
+        return
+    extras = (
+        "pip install 'recurrent-dynamics[cu12]' or 'recurrent-dynamics[cu13]', by the CUDA version that nvidia-smi "
+        "shows"
+    )
+    if cuda.implementation == "Built-in":
+        raise ModuleNotFoundError(f"device='cuda' needs numba-cuda, which is not installed: {extras}")
+    available, problem = cuda.is_available(), cuda.cuda_error()
+    if problem and "NO_DEVICE" not in problem:
+        first = " ".join(problem.split()).rstrip(".")
+        raise RuntimeError(
+            f"device='cuda' needs NVIDIA's driver, which did not start: {first}. Install the driver of this machine's "
+            "GPU, or compute with device='cpu'"
+        )
+    if problem:
+        raise RuntimeError(
+            "device='cuda' needs a GPU, and the driver sees none: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or "
+            "compute with device='cpu'"
+        )
+    if not available:
+        raise ModuleNotFoundError(
+            f"device='cuda' needs NVIDIA's compiler library libnvvm, which is absent: {extras}"
+        )
+    if importlib.util.find_spec("cupy") is None:
+        raise ModuleNotFoundError(f"device='cuda' needs CuPy, which is not installed: {extras}")
+
+
+def array_module() -> Any:
+    """CuPy, or NumPy in the simulator."""
+    if SIMULATED:
+        return np
+    import cupy
+
+    return cupy
+
+
+def limits() -> Device:
+    """What the current device can hold."""
+    if SIMULATED:
+        return Device("simulator", multiprocessors=2, shared_bytes=16 << 10, threads=8)
+    now = cuda.get_current_device()
+    return Device(
+        now.name.decode() if isinstance(now.name, bytes) else now.name,
+        multiprocessors=now.MULTIPROCESSOR_COUNT,
+        shared_bytes=now.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+    )
+
+
+def launch(function: Any, blocks: int, threads: int, shared_bytes: int, *arguments: Any) -> None:
+    """Run a kernel on CuPy's current stream."""
+    if SIMULATED:
+        # Unwrapped, the simulator would copy arrays in and back out, and views of one array would overwrite each other.
+        arguments = tuple(_UNCOPIED(a) if isinstance(a, np.ndarray) else a for a in arguments)
+        function[blocks, threads, 0, shared_bytes](*arguments)
+        return
+    pointer = array_module().cuda.get_current_stream().ptr
+    if shared_bytes > UNASKED_SHARED_BYTES:
+        allow_shared_bytes(function, shared_bytes, arguments)
+    stream = cuda.external_stream(pointer) if pointer else 0
+    function[blocks, threads, stream, shared_bytes](*arguments)
+
+
+def allow_shared_bytes(function: Any, shared_bytes: int, arguments: tuple[Any, ...]) -> None:
+    """Raise the limit of dynamic shared memory of a kernel: numba-cuda leaves it at 48 KB, and does not launch beyond.
+
+    The limit belongs to the loaded function, so it is set on the one that these arguments will find.
+    """
+    compiled = function.compile(tuple(function.typeof_pyval(a) for a in arguments))
+    loaded, api = compiled._codelibrary.get_cufunc(), cuda.cudadrv.driver
+    attribute = api.binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    api.driver.cuKernelSetAttribute(attribute, shared_bytes, loaded.handle, loaded.device.id)

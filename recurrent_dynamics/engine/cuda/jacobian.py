@@ -1,0 +1,153 @@
+"""Dense Jacobians of every step: d state after / d state before, as `engine.cpu.jacobian` makes them.
+
+All steps are known, so all are done at once: a thread for each unit of each row finds the diagonals of the step, then
+one for each entry of the result adds up diagonal times derivative of what the target depends on. That derivative is a
+block of U, common to all rows, unless a product within the step has an operand that was computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...cells import Cell
+from ...equations.schedule import width_labels
+from ..cpu.tables import D_AT, D_FROM_STATE, D_IN, D_NEW, D_OUT, D_STAGE, D_WIDTH, diagonals
+from ..run import Tape
+from .driver import array_module, cuda, kernel, launch
+from .programs import get, program, put, unit_sizes
+from .tables import Merged, merged
+
+THREADS = 128
+DERIVATIVES = 1 << 28  # bytes of derivatives of values by the state that are held at once
+
+_LOCAL: dict[tuple[str, str], Any] = {}
+_COMBINE: dict[str, Any] = {}
+
+
+def _local(cell: Cell, dtype: str) -> Any:
+    key = (cell.fingerprint, dtype)
+    if key not in _LOCAL:
+        row, sizes = program(cell, "jacobian", dtype), unit_sizes(len(width_labels(cell)))
+        stages = cell.schedule.stages
+
+        def local(rows, k, e, size, widths, widest, P, C, E, S, J):
+            i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+            r = i // widest
+            if r < rows:
+                for stage in range(stages + 1):
+                    row(0, stage, sizes(widths, i - r * widest), E, r * e, S, r * k, P, C, J[r * size :])
+
+        _LOCAL[key] = kernel(local, dtype)
+    return _LOCAL[key]
+
+
+def _combine(dtype: str) -> Any:
+    """out[r, o + j, c] for one target: the sum over its entries first ... end - 1."""
+    if dtype not in _COMBINE:
+        zero = np.dtype(dtype).type(0)
+
+        def combine(rows, k, entries, first, end, diagonals, size, D, shared, out, height):
+            i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+            width = entries[first, D_WIDTH]
+            c, rest = i % k, i // k
+            j, r = rest % width, rest // width
+            if r < rows:
+                s = zero
+                for m in range(first, end):
+                    x, source = get(diagonals, r * size + entries[m, D_AT] + j, 0), entries[m, D_IN] + j
+                    if entries[m, D_FROM_STATE] == 0:
+                        s += x * get(D, ((0 if shared else r * height) + source) * k + c, 0)
+                    elif source == c:
+                        s += x
+                put(
+                    out,
+                    (r * (k if entries[first, D_NEW] != 0 else height) + entries[first, D_OUT] + j) * k + c,
+                    s,
+                    0,
+                )
+
+        _COMBINE[dtype] = kernel(combine, dtype)
+    return _COMBINE[dtype]
+
+
+def dense_jacobian(tape: Tape, chosen: np.ndarray) -> Any:
+    """d state after / d state before of the chosen steps: (chosen, B, k, k)."""
+    xp, layout = array_module(), tape.layout
+    k, e = layout.state_size, max(layout.values_size, 1)
+    index = xp.asarray(chosen)
+    values, before = (a[index].reshape(len(chosen) * tape.batch, -1) for a in (tape.values, tape.before))
+    J = xp.zeros((len(before), k, k), tape.dtype)
+    together = max(1, DERIVATIVES // (e * k * tape.dtype.itemsize))
+    for first in range(0, len(before), together):
+        rows = slice(first, first + together)
+        _rows(tape, values[rows], before[rows], J[rows])
+    J = J.reshape(len(chosen), tape.batch, k, k)
+    if tape.lengths.size:
+        J[index[:, None] >= tape.lengths] = xp.eye(k, dtype=tape.dtype)
+    return J
+
+
+def _rows(tape: Tape, values: Any, before: Any, J: Any) -> None:
+    xp, layout, dtype = array_module(), tape.layout, tape.dtype
+    rows, k, e = len(before), layout.state_size, max(layout.values_size, 1)
+    entries, _, size = diagonals(tape.cell, layout)
+    if not len(entries):
+        return
+    found, stages = merged(layout), tape.cell.schedule.stages
+    shared = all(p.from_state for p in found) and all(entries[:, D_NEW])
+    D = xp.zeros((1 if shared else rows, e, k), dtype)
+    for p in found:
+        if p.from_state:
+            _place(p, tape.matrices, D)
+    local = xp.empty(rows * size, dtype)
+    some = [
+        a.reshape(-1) if a.size else xp.zeros(1, dtype)
+        for a in (tape.vectors, tape.constants, values, before)
+    ]
+    widest = max(layout.widths)
+    launch(
+        _local(tape.cell, dtype.name), -(-rows * widest // THREADS), THREADS, 0, rows, k, layout.values_size, size,
+        tuple(int(w) for w in layout.widths), widest, *some, local,
+    )  # fmt: skip
+    table = xp.asarray(entries)
+    for stage in range(stages + 1):
+        for first, end in _targets(entries):
+            if entries[first, D_STAGE] == stage:
+                out = J if entries[first, D_NEW] else D
+                items = rows * int(entries[first, D_WIDTH]) * k
+                launch(
+                    _combine(dtype.name), -(-items // THREADS), THREADS, 0, rows, k, table, first, end, local, size,
+                    D.reshape(-1), shared, out.reshape(-1), e,
+                )  # fmt: skip
+        for p in found:
+            if p.stage == stage and not p.from_state:
+                _multiply(p, tape.matrices, D)
+
+
+def _targets(entries: np.ndarray) -> list[tuple[int, int]]:
+    """(first, end) of the entries of each target."""
+    keys = [tuple(row) for row in entries[:, : D_OUT + 1]]
+    starts = [m for m, key in enumerate(keys) if m == 0 or key != keys[m - 1]]
+    return list(zip(starts, [*starts[1:], len(keys)], strict=True))
+
+
+def _place(p: Merged, matrices: Any, D: Any) -> None:
+    """The blocks of U of a product with the state."""
+    for head in range(p.heads):
+        at, R, C = p.at + head * p.height * p.columns, p.target + head * p.height, p.source + head * p.columns
+        block = matrices[at : at + p.height * p.columns].reshape(p.height, p.columns)
+        D[:, R : R + p.height, C : C + p.columns] = block
+
+
+def _multiply(p: Merged, matrices: Any, D: Any) -> None:
+    """D[target] = M D[operand]."""
+    xp, k = array_module(), D.shape[-1]
+    source = D[:, p.source : p.source + p.heads * p.columns]
+    if not p.size:
+        D[:, p.target : p.target + p.height] = source.mean(axis=1, keepdims=True)
+        return
+    M = matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
+    product = xp.matmul(M, source.reshape(len(D), p.heads, p.columns, k))
+    D[:, p.target : p.target + p.heads * p.height] = product.reshape(len(D), p.heads * p.height, k)

@@ -1,0 +1,140 @@
+"""Every walk of the CUDA engine against the frozen reference, by the checks that the CPU engine passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cell_checks
+import numpy as np
+import pytest
+from cell_checks import Case
+from odd_cells import ODD
+
+import recurrent_dynamics as rd
+from recurrent_dynamics import cells
+from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
+from recurrent_dynamics.engine.cuda import driver, verbs
+from recurrent_dynamics.engine.cuda.plan import Device
+
+SMALL = Device("a small device", multiprocessors=2, shared_bytes=16 << 10, threads=12)
+
+
+class OnDevice(Case):
+    def run(self, point=None):
+        point = self.point if point is None else point
+        return rd.forward(
+            self.cell,
+            cell_checks.group(point, "params"),
+            point["x", ""],
+            initial=cell_checks.group(point, "initial"),
+            lengths=self.lengths,
+            reset=self.reset,
+            signals=cell_checks.group(point, "signals"),
+            device="cuda",
+        )
+
+
+@pytest.fixture(autouse=True)
+def device(monkeypatch):
+    """`device(...)` changes what the walks are planned for."""
+
+    def use(**changes):
+        monkeypatch.setattr(verbs, "current_device", lambda: replace(SMALL, **changes))
+
+    use()
+    return use
+
+
+def case(cell, rng, **options) -> OnDevice:
+    c = cell_checks.case(cell, rng, **options)
+    return OnDevice(c.cell, c.point, c.lengths, c.reset)
+
+
+def check(c, rng):
+    cell_checks.check_forward(c)
+    cell_checks.check_backward(c, rng, every_entry=False)
+    cell_checks.check_outputs(c, rng)
+    cell_checks.check_tangent(c, rng)
+    cell_checks.check_states(c, rng)
+    cell_checks.check_jacobian(c, rng)
+
+
+def kinds(c) -> set[str]:
+    tape = c.run().engine_tape
+    return {verbs.planned(tape, verb).kind for verb in ("forward", "tangent", "adjoint")}
+
+
+QUICK: dict[str, Cell] = {
+    "lstm": cells.lstm(),
+    "gru": cells.gru(),
+    "two stages": cells.gru_reset_before(),
+    "normalized": cells.lstm().with_normalization(),
+    "diagonal": cells.elman().with_structure(DIAGONAL),
+}
+
+
+def test_the_simulator_runs():
+    assert driver.SIMULATED
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_cell(name, rng):
+    c = case(QUICK[name], rng, steps=3, batch=3)
+    assert kinds(c) == {"columns" if name == "diagonal" else "block"}
+    check(c, rng)
+
+
+@pytest.mark.parametrize("name", ["lstm", "diagonal"])
+def test_lengths_and_resets(name, rng):
+    check(case(QUICK[name], rng, steps=4, batch=3, lengths=True, reset=True), rng)
+
+
+@pytest.mark.parametrize("shared", [16 << 10, 5 << 10])
+def test_tiles_and_slices(shared, device, rng):
+    """Several instances a block, more threads than rows, U in shared memory or not."""
+    device(multiprocessors=1, threads=48, shared_bytes=shared)
+    c = case(cells.gru_reset_before(), rng, steps=2, batch=5, hidden=16)
+    tape = c.run().engine_tape
+    walk = verbs.planned(tape, "adjoint")
+    assert walk.resident == (shared > 8 << 10)
+    assert walk.tile > 1 or not walk.resident
+    assert max(walk.slices) > 1
+    cell_checks.check_forward(c)
+    cell_checks.check_backward(c, rng, every_entry=False)
+    cell_checks.check_tangent(c, rng)
+
+
+def test_float32_stays_float32(rng):
+    c = case(QUICK["normalized"], rng, steps=3).astype("float32")
+    run = c.run()
+    assert {run.output.dtype, run.states["c"].dtype, rd.jacobian(run).dtype} == {np.dtype("float32")}
+    wanted = c.reference({key: value.astype("float64") for key, value in c.point.items()})
+    for slot, value in wanted.items():
+        cell_checks.close(slot, run.states[slot], value, 1e-4)
+    assert {g.dtype for g in rd.backward(run, run.output).params.values()} == {np.dtype("float32")}
+
+
+def test_too_many_units_are_refused(device, rng):
+    device(shared_bytes=128)
+    with pytest.raises(
+        ValueError, match=r"forward walk of cell 'lstm' with 4 units keeps \d+ bytes .* has 128"
+    ):
+        case(QUICK["lstm"], rng).run()
+
+
+EVERY: dict[str, Cell] = {
+    **{name: make() for name, make in NAMED.items() if name != "lstm_projected"},
+    "lstm_projected": cells.lstm_projected(2),
+    "sin": cells.elman("sin"),
+    **ODD,
+    "elman in heads": cells.elman().with_structure(heads(2)),
+    "gru of low rank": cells.gru().with_structure(low_rank(2)),
+    "normalized gru": cells.gru().with_normalization(),
+    "normalized diagonal": cells.elman().with_structure(DIAGONAL).with_normalization(),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", EVERY)
+def test_every_cell(name, rng):
+    check(case(EVERY[name], rng, steps=3, batch=3, lengths=len(name) % 2 == 0, reset=len(name) % 3 == 0), rng)

@@ -1,0 +1,204 @@
+"""The CUDA engine where there is no GPU: in the simulator, what it plans, and what it says."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import recurrent_dynamics as rd
+from recurrent_dynamics import cells
+from recurrent_dynamics.cells import DIAGONAL, NAMED
+from recurrent_dynamics.engine import plan
+
+pytest.importorskip(
+    "numba.cuda", reason="this Numba has no CUDA target of its own, and numba-cuda is not installed"
+)
+
+CELL = cells.lstm()
+PARAMS = CELL.init(2, 3)
+X = np.ones((2, 2, 2), "float32")
+
+
+def simulate(environment: dict[str, str], *options: str) -> None:
+    here = pathlib.Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(here / "simulated"), "-q", "-p", "no:cacheprovider", *options],
+        cwd=here.parent,
+        env=environment | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_walks_in_the_simulator(clean_environment):
+    simulate(clean_environment)
+
+
+@pytest.mark.full
+def test_every_cell_in_the_simulator(clean_environment):
+    simulate(clean_environment, "-m", "full")
+
+
+# What is missing
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """The driver module, as on a machine with everything."""
+    from recurrent_dynamics.engine.cuda import driver, verbs  # noqa: F401 - kernels are made before `cuda` is replaced
+
+    fake = SimpleNamespace(implementation="NVIDIA", is_available=lambda: True, cuda_error=lambda: None)
+    monkeypatch.setattr(driver, "cuda", fake)
+    monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: object())
+    return driver
+
+
+def test_with_everything_nothing_is_missing(driver):
+    driver.ready()
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "words"),
+    [
+        (
+            {"implementation": "Built-in"},
+            ModuleNotFoundError,
+            r"numba-cuda.*recurrent-dynamics\[cu12\].*\[cu13\]",
+        ),
+        (
+            {"cuda_error": lambda: "\nno library found.\n"},
+            RuntimeError,
+            "driver.*no library found. Install.*'cpu'",
+        ),
+        (
+            {"cuda_error": lambda: "CUDA_ERROR_NO_DEVICE (100)"},
+            RuntimeError,
+            "needs a GPU.*CUDA_VISIBLE_DEVICES",
+        ),
+        ({"is_available": lambda: False}, ModuleNotFoundError, r"libnvvm.*recurrent-dynamics\[cu12\]"),
+    ],
+)
+def test_what_is_missing_is_said(driver, state, kind, words):
+    vars(driver.cuda).update(state)
+    with pytest.raises(kind, match=words):
+        rd.forward(CELL, PARAMS, X, device="cuda")
+
+
+def test_a_missing_cupy_is_said(driver, monkeypatch):
+    monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"CuPy.*recurrent-dynamics\[cu12\]"):
+        rd.forward(CELL, PARAMS, X, device="cuda")
+
+
+def test_other_devices_are_refused():
+    with pytest.raises(ValueError, match=r"device must be 'cpu' or 'cuda', came 'tpu'"):
+        rd.forward(CELL, PARAMS, X, device="tpu")
+
+
+def test_an_array_on_a_device_goes_there_or_is_refused(driver):
+    vars(driver.cuda).update(implementation="Built-in")
+    there = SimpleNamespace(__cuda_array_interface__={}, shape=X.shape, dtype=X.dtype)
+    with pytest.raises(TypeError, match="device is 'cpu', but an array came that lies on a GPU"):
+        rd.forward(CELL, PARAMS, there, device="cpu")
+    for arguments in ((PARAMS, there), (PARAMS | {"U": there}, X)):
+        with pytest.raises(ModuleNotFoundError, match="numba-cuda"):
+            rd.forward(CELL, *arguments)
+
+
+def test_shared_memory_beyond_48_kilobytes_is_asked_for_before_the_launch(driver, monkeypatch):
+    happened = []
+    loaded = SimpleNamespace(handle="handle", device=SimpleNamespace(id=3))
+    names = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
+    driver.cuda.cudadrv = SimpleNamespace(
+        driver=SimpleNamespace(
+            binding=SimpleNamespace(CUfunction_attribute=names),
+            driver=SimpleNamespace(cuKernelSetAttribute=lambda *a: happened.append(("attribute", *a))),
+        )
+    )
+
+    class Kernel:
+        typeof_pyval = staticmethod(type)
+
+        def compile(self, types):
+            happened.append(("compiled", types))
+            return SimpleNamespace(_codelibrary=SimpleNamespace(get_cufunc=lambda: loaded))
+
+        def __getitem__(self, configuration):
+            return lambda *arguments: happened.append(("launched", configuration, arguments))
+
+    stream = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=0))
+    monkeypatch.setattr(driver, "array_module", lambda: SimpleNamespace(cuda=stream))
+    driver.launch(Kernel(), 2, 64, 48 << 10, 1.0)
+    assert happened == [("launched", (2, 64, 0, 48 << 10), (1.0,))]
+    happened.clear()
+    driver.launch(Kernel(), 2, 64, 200_000, 1.0, 2)
+    assert happened == [
+        ("compiled", (float, int)),
+        ("attribute", 8, 200_000, "handle", 3),
+        ("launched", (2, 64, 0, 200_000), (1.0, 2)),
+    ]
+
+
+# Plans
+
+
+@pytest.mark.parametrize(("name", "largest"), [("lstm", 119), ("gru", 138), ("elman", 239)])
+def test_u_stays_in_shared_memory_as_long_as_it_fits(name, largest):
+    walks = [plan(NAMED[name](), (10, 16, 8, H)).walks["forward"] for H in (largest, largest + 3)]
+    assert [w.resident for w in walks] == [True, False]
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(100, 1, 3, 8), (100, 64, 32, 100), (10, 1000, 64, 256)])
+def test_plans_stay_within_the_device(name, dtype, sizes):
+    device = rd.engine.Device("H200")
+    for verb, walk in plan(NAMED[name](), sizes, dtype).walks.items():
+        assert walk.verb == verb
+        assert walk.shared_bytes <= device.shared_bytes
+        assert 0 < walk.threads <= device.threads
+        held = walk.threads * walk.blocks if walk.kind == "columns" else walk.blocks * walk.tile
+        assert held >= sizes[1] * (sizes[3] if walk.kind == "columns" else 1)
+        assert walk.seconds > 0
+        assert (walk.flops == 0) == (walk.kind == "columns")
+
+
+def test_cells_whose_units_never_meet_walk_by_columns():
+    for cell in (cells.indrnn(), cells.gru().with_structure(DIAGONAL)):
+        walk = plan(cell, (4096, 8, 16, 256)).walks["forward"]
+        assert (walk.kind, walk.barriers, walk.shared_bytes) == ("columns", 0, 0)
+    assert plan(cells.indrnn().with_normalization(), (10, 8, 16, 256)).walks["forward"].kind == "block"
+
+
+def test_what_is_counted():
+    """Of an LSTM: 8 H^2 operations an instance, and rows of values and states."""
+    walk = plan(cells.lstm(), (10, 4, 8, 32)).walks["forward"]
+    assert walk.flops == 2 * 4 * 32 * 32 * 4
+    assert walk.memory_bytes == (2 * 4 * 32 + 2 * 32) * 4 * 4
+    assert walk.cache_bytes == 0
+    far = plan(cells.lstm(), (10, 4, 8, 512)).walks["forward"]
+    assert far.cache_bytes == 4 * 512 * 512 * 4 * far.blocks
+
+
+def test_wrong_sizes_are_named():
+    with pytest.raises(ValueError, match=r"sizes must be \(T, B, N, H\), came \(1, 2, 3\)"):
+        plan(CELL, (1, 2, 3))
+    with pytest.raises(ValueError, match="B must be an integer of at least 1, came 0"):
+        plan(CELL, (1, 0, 3, 4))
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, came float16"):
+        plan(CELL, (1, 1, 3, 4), "float16")
+    with pytest.raises(ValueError, match="tangent walk of cell 'lstm' with 5000 units keeps"):
+        plan(CELL, (1, 1, 3, 5000))
+
+
+def test_a_plan_prints_a_line_for_each_walk():
+    lines = str(plan(CELL, (1000, 16, 64, 100))).splitlines()
+    assert lines[0] == "lstm on H200: T = 1000, B = 16, N = 64, H = 100, float32"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["forward", "tangent", "adjoint"]
