@@ -66,11 +66,12 @@ def test_training_in_float32_gives_the_same_bits_for_any_number_of_threads(batch
     assert all(results == came[0] for results in came)
 
 
+@pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("batch", [1, 3, 9])
 @pytest.mark.parametrize("name", CELLS)
-def test_units_shared_by_threads_give_the_same_bits(name, batch, rng, set_threads):
+def test_units_shared_by_threads_give_the_same_bits(name, batch, lengths, rng, set_threads):
     """So large a U that threads share the units of a step where there are few instances."""
-    c = case(CELLS[name], rng, steps=3, batch=batch, inputs=5, hidden=150)
+    c = case(CELLS[name], rng, steps=4, batch=batch, inputs=5, hidden=150, lengths=lengths)
     came = []
     for threads in THREADS:
         set_threads(threads)

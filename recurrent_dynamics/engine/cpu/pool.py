@@ -53,7 +53,7 @@ def team(tape: Tape) -> tuple[bool, int]:
     They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then
     each thread reads its part of the matrices alone. Below that size waiting for each other costs more.
     """
-    threads, ragged = num_threads(), tape.lengths.size > 0 or tape.resets.size > 0
+    threads = num_threads()
     parts = min(threads, tape.matrices.nbytes // BYTES_A_PART)
-    by_units = tape.batch < HALF * threads and parts > 1 and not ragged and not INTERPRETED
+    by_units = tape.batch < HALF * threads and parts > 1 and not tape.resets.size and not INTERPRETED
     return by_units, parts if by_units else threads_for(tape.batch)

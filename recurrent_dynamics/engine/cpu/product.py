@@ -135,22 +135,23 @@ def gemm(
 ):  # fmt: skip
     """C += A B with B packed at po: M rows, those that `index` lists from `at` on, and the columns of one of the parts.
 
-    `edge` from eo on is scratch of ROWS panels' rows for the last, narrower panel. One call of the tiles serves whole
-    and narrow panels: what it inlines is most of the compile time.
+    Rows beyond half tiles take WIDE panels at once, where there are as many. `edge` from eo on is scratch of ROWS
+    panels' rows for the last, narrower panel. One call of the tiles serves whole and narrow panels: what it inlines is
+    most of the compile time.
     """
     if K == 0:
         return
     w = panel_width(a)
     panels = (N + w - 1) // w
     p, last = panels * own // parts, panels * (own + 1) // parts
+    end, tall = p, M
     while p < last:
-        if M < HALF and p + WIDE <= last and (p + WIDE) * w <= N:
-            _wide_tiles(M, K, a, ao, row_step, k_step, packed, po + p * K * w, c, co + p * w, ldc, index, at)
-            p += WIDE
-            continue
+        if p == end:
+            group = p + WIDE <= last and (p + WIDE) * w <= N
+            end, tall = (p + WIDE, M // HALF * HALF) if group else (p + 1, M)
         m = min(w, N - p * w)
-        for i in range(0, M, ROWS):
-            rows = min(ROWS, M - i)
+        for i in range(0, tall, ROWS):
+            rows = min(ROWS, tall - i)
             if m < w:
                 for q in range(rows):
                     for n in range(m):
@@ -164,6 +165,11 @@ def gemm(
                     for n in range(m):
                         put(c, co + get(index, at + i + q) * ldc + p * w + n, get(edge, eo + q * w + n))
         p += 1
+        if p == end and tall < M:
+            q = p - WIDE
+            _wide_tiles(
+                M - tall, K, a, ao, row_step, k_step, packed, po + q * K * w, c, co + q * w, ldc, index, at + tall
+            )  # fmt: skip
 
 
 @njit(**OPTIONS)

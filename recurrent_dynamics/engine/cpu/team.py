@@ -17,7 +17,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .memory import INTERPRETED, OPTIONS, element_pointer
-from .microkernel import ROWS
 
 LINE = 16  # integers, so that two counters do not share a line of the cache or its neighbour
 COUNT, DECISION, TURN = 0, LINE, 2 * LINE
@@ -127,12 +126,8 @@ def new_counters():
 
 @njit(**OPTIONS)
 def share(n, parts, i):
-    """Where part i of n rows begins; whole tiles where there are enough of them."""
-    i = np.int64(i)  # the index of a parallel loop is unsigned
-    if n < 2 * ROWS * parts:
-        return n * i // parts
-    tiles = (n + ROWS - 1) // ROWS
-    return min(n, tiles * i // parts * ROWS)
+    """Where part i of n rows begins."""
+    return n * np.int64(i) // parts  # the index of a parallel loop is unsigned
 
 
 @njit(**OPTIONS)

@@ -25,13 +25,18 @@ np.empty(31 << 20, np.uint8)
 
 DONE, WRITE, ADD = range(3)  # what `_collect` is to do with the cotangents of the input
 
+# What a walk back leaves before the large products read it: so many bytes of cotangents of the values, and of the work
+# of a millisecond, as each time costs 50 microseconds.
+BYTES_AT_ONCE = 1 << 20
+FLOPS_AT_ONCE = 4e8
+
 
 class Cotangents(NamedTuple):
     """What a walk back leaves: derivatives of the loss by everything on a tape."""
 
     flat: Flat
     x: np.ndarray  # (T, B, N)
-    values: np.ndarray  # (T, B, e)
+    values: np.ndarray  # (T, B, e), or of fewer steps if they were not to be kept
     after: np.ndarray  # (T, B, k), that of the state after each step
     initial: np.ndarray  # (B, k)
 
@@ -71,11 +76,15 @@ def _packed(tape: Tape, matrices: np.ndarray, transposed: bool) -> tuple[np.ndar
     return walks.pack_matrices(BUILT, tables.products(tape.layout), matrices, transposed)
 
 
-def _common(tape: Tape, transposed: bool) -> tuple[Any, ...]:
+def _common(tape: Tape, packed: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
     """The first arguments of every walk; those that go back need U transposed."""
     stages, products = tape.cell.schedule.stages, tables.products(tape.layout)
-    packed = _packed(tape, tape.matrices, transposed)
     return (equations(tape.cell), tables.widths(tape.layout), *_sizes(tape), stages, products, *packed)
+
+
+def _own(tape: Tape, transposed: bool) -> tuple[Any, ...]:
+    """`_common` with the tape's own U."""
+    return _common(tape, _packed(tape, tape.matrices, transposed))
 
 
 @lru_cache(maxsize=8)
@@ -141,7 +150,7 @@ def forward(tape: Tape) -> bool:
                 layout.values_size, threads_for(index.size),
             )  # fmt: skip
         sums = walks.forward(
-            *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+            *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
             tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
             tape.x.reshape(-1), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), tape.bias, n, g,
             0 if by_units else parts,
@@ -149,19 +158,56 @@ def forward(tape: Tape) -> bool:
     return bool(np.isfinite(sums).all())
 
 
-def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray) -> Cotangents:
-    """Walk back in place: the `state_arrays` arrive with the cotangents from outside, zeros where there are none."""
+def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool = True) -> Cotangents:
+    """Walk back in place: the `state_arrays` arrive with the cotangents from outside, zeros where there are none.
+
+    Some steps at a time, each time followed by the large products, which find the cotangents of the values in cache;
+    these are then overwritten, unless they are to be kept, as where they are gradients by signals too.
+    """
     steps, batch, k, e = _sizes(tape)
     initial = np.zeros((batch, k), tape.dtype)
-    values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
-    x = _new_input(tape)
+    whole = keep_values or tape.layout.signals or tape.resets.size
+    together = steps if whole else _steps_at_once(tape)
+    values = np.empty((together, batch, e), tape.dtype)
+    flat, x = zeros(tape.layout, tape.dtype), _new_input(tape)
     with POOL:
-        written = _walk_adjoint(tape, values, before, after, vectors, initial, x)
-        flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
-        into = DONE if written else WRITE
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, into)
+        packed = _packed_for_adjoint(tape)
+        for start in range((steps - 1) // together * together, -1, -together):
+            some = slice(start, min(start + together, steps))
+            part = _some_steps(tape, some)
+            d_values = values[: part.steps]
+            written = _walk_adjoint(
+                part, packed, d_values, before[some], after[some], vectors, initial, x[some]
+            )
+            _collect(
+                part, flat, x[some], d_values, tape.W, part.x, part.before, part.values, DONE if written else WRITE
+            )  # fmt: skip
+    flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
+
+
+def _steps_at_once(tape: Tape) -> int:
+    """For `adjoint`: about whole blocks of the large products."""
+    e = max(1, tape.layout.values_size)
+    flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
+    rows = max(BYTES_AT_ONCE / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
+    return max(1, min(tape.steps, int(rows / hoisted.BLOCK + 0.5) * hoisted.BLOCK // tape.batch))
+
+
+def _some_steps(tape: Tape, some: slice) -> Tape:
+    """These steps of a tape, as a tape of its own."""
+    if some == slice(0, tape.steps):
+        return tape
+    return replace(
+        tape,
+        steps=some.stop - some.start,
+        x=tape.x[some],
+        values=tape.values[some],
+        before=tape.before[some],
+        after=tape.after[some],
+        lengths=np.maximum(tape.lengths - some.start, 0),
+    )
 
 
 def _new_input(tape: Tape) -> np.ndarray:
@@ -239,14 +285,35 @@ def _walk_tangent(
     initial: np.ndarray,
 ) -> None:
     walks.tangent(
-        *_common(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
         tape.resets, *team(tape),
     )  # fmt: skip
 
 
+class PackedAdjoint(NamedTuple):
+    """Matrices as a walk back needs them."""
+
+    U: tuple[np.ndarray, np.ndarray]
+    W: np.ndarray
+
+
+def _packed_for_adjoint(tape: Tape, input_too: bool = True) -> PackedAdjoint:
+    n, g = _input_on_the_way(tape) if input_too else (0, 0)
+    return PackedAdjoint(
+        _packed(tape, tape.matrices, True), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, True)
+    )
+
+
+def _input_on_the_way(tape: Tape) -> tuple[int, int]:
+    """Sizes of the W whose product with the cotangents is taken in the walk back; 0 if it is left to `_collect`."""
+    n, g = tape.layout.input_size, tape.layout.input_rows
+    return (n, g) if n and g and not team(tape)[0] else (0, 0)
+
+
 def _walk_adjoint(
     tape: Tape,
+    packed: PackedAdjoint,
     values: np.ndarray,
     before: np.ndarray,
     after: np.ndarray,
@@ -255,17 +322,13 @@ def _walk_adjoint(
     x: np.ndarray | None = None,
 ) -> bool:
     """Walk back; whether the cotangents of the input were written to x, if given, on the way."""
-    by_units, threads = team(tape)
-    n, g = tape.layout.input_size, tape.layout.input_rows
-    taken = x is not None and g > 0 and n > 0 and not by_units
-    n, g = (n, g) if taken else (0, 0)
+    n, g = (0, 0) if x is None else _input_on_the_way(tape)
     walks.adjoint(
-        *_common(tape, True), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        *_common(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, by_units, threads, (tape.x if x is None else x).reshape(-1),
-        walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, True), n, g,
+        tape.lengths, tape.resets, *team(tape), (tape.x if x is None else x).reshape(-1), packed.W, n, g,
     )  # fmt: skip
-    return taken
+    return g > 0
 
 
 def single_steps(tape: Tape) -> Tape:
@@ -299,7 +362,7 @@ def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
     before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
     vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
     with POOL:
-        _walk_adjoint(steps, values, before, v, vectors, before)
+        _walk_adjoint(steps, _packed_for_adjoint(steps, input_too=False), values, before, v, vectors, before)
     return before
 
 
@@ -313,7 +376,7 @@ def second(
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     with POOL:
         walks.second(
-            *_common(tape, True), _packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
+            *_own(tape, True), _packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
             tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
             moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
             after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,

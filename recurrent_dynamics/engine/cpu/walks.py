@@ -8,7 +8,7 @@ writes to N is what the next one reads from S. Where the state may be reset they
 
 A thread has instances b0 to b1 and of each the part `own` of `parts` of the units (see `team`). Row functions touch the
 units of their part only, products read all units and write their part of the columns: barriers stand around products.
-Instances that have ended (`lengths`) are left out of both; they and resets come with whole instances only.
+Instances that have ended (`lengths`) are left out of both; resets come with whole instances only.
 """
 
 from __future__ import annotations
@@ -212,6 +212,13 @@ def _hold(lengths, t, batch, b0, b1, S, N, k):
 
 
 @njit(**OPTIONS)
+def _hold_all(lengths, steps, batch, b0, b1, S, N, k):
+    """`_hold` for all steps after the last one: where threads share the units of a step, one of them does it."""
+    for t in range(steps):
+        _hold(lengths, t, batch, b0, b1, S, N, k)
+
+
+@njit(**OPTIONS)
 def _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
     """The adjoint of `_hold`; the values of such a step have no part in anything."""
     if lengths.size > 0:
@@ -220,6 +227,13 @@ def _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
                 r = t * batch + b
                 _add(dN, r * k, dS, r * k, k)
                 dE[r * e : (r + 1) * e] = 0
+
+
+@njit(**OPTIONS)
+def _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e):
+    """The adjoint of `_hold_all`, before the walk."""
+    for t in range(steps - 1, -1, -1):
+        _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
 
 
 @njit(**PARALLEL)
@@ -261,11 +275,12 @@ def forward(
                         own, parts,
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
-            _hold(lengths, t, batch, b0, b1, S, N, k)
             if parts == 1:
+                _hold(lengths, t, batch, b0, b1, S, N, k)
                 seen += total(N, (first + b0) * k, (b1 - b0) * k)
         turn = barrier(counters, parts, turn)
-        if parts > 1:
+        if parts > 1 and own == 0:
+            _hold_all(lengths, steps, batch, b0, b1, S, N, k)
             seen = total(N, ZERO(), steps * batch * k)
         sums[i] = seen
     return sums
@@ -290,6 +305,8 @@ def adjoint(
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
         sizes, together = units(widths, own, parts), _steps_together(b0, b1)
+        if parts > 1 and own == 0:
+            _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e)
         for t in range(steps - 1, -1, -1):
             first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             for stage in range(stages, -1, -1):
@@ -311,7 +328,8 @@ def adjoint(
                     lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch
                 )
                 give_input(dX, W, dE, first, behind, n, g, e, indices, at + batch, edges, eo)
-            _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
+            if parts == 1:
+                _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
             _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
 
 
@@ -344,7 +362,11 @@ def tangent(
                         own, parts,
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
-            _hold(lengths, t, batch, b0, b1, tS, tN, k)
+            if parts == 1:
+                _hold(lengths, t, batch, b0, b1, tS, tN, k)
+        turn = barrier(counters, parts, turn)
+        if parts > 1 and own == 0:
+            _hold_all(lengths, steps, batch, b0, b1, tS, tN, k)
 
 
 @njit(**PARALLEL)
@@ -363,6 +385,8 @@ def second(
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
         sizes = units(widths, own, parts)
+        if parts > 1 and own == 0:
+            _release_all(lengths, steps, batch, b0, b1, uN, uS, uE, k, e)
         for t in range(steps - 1, -1, -1):
             first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
             for stage in range(stages, -1, -1):
@@ -384,7 +408,8 @@ def second(
                         cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP,
                         dE, dN, r * k, uN, uE, uS, r * k, uP, b * v,
                     )  # fmt: skip
-            _release(lengths, t, batch, b0, b1, uN, uS, uE, k, e)
+            if parts == 1:
+                _release(lengths, t, batch, b0, b1, uN, uS, uE, k, e)
             _leave(resets, uS, uN, u_initial, t, batch, b0, b1, k)
 
 
