@@ -45,7 +45,10 @@ def test_docstrings(name):
     run_examples(doctest.DocTestFinder(exclude_empty=True).find(module, name))
 
 
-@pytest.mark.parametrize("page", ["start", pytest.param("adding_a_cell", marks=pytest.mark.full)])
+PAGES = ["start", *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "ode"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_pages(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / f"{page}.rst").read_text("utf-8")

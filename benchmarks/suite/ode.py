@@ -1,0 +1,65 @@
+"""Cells that step differential equations beside an Elman network, and what stability costs to find."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.equations import tanh
+
+from .common import Problem, medians, problem, problem_of
+
+SIZE = "T100 B32 N64 H64"
+METHODS = ["euler", "heun", "rk4"]
+
+
+def network() -> rd.ode.Field:
+    """Return the rate network dh/dt = tanh(W x + U h + b) - h."""
+    return rd.ode.Field("rate network", ("h",), ("n",), lambda drive, state: {"h": tanh(drive.n) - state.h})
+
+
+def training_step(p: Problem) -> object:
+    """Return the gradients of one forward and backward pass."""
+    return rd.backward(rd.forward(p.cell, p.params, p.x), p.d_output)
+
+
+class Steps:
+    """A forward and backward pass of the cell of a method, in times that of an Elman network of the same size."""
+
+    params = (METHODS,)
+    param_names = ("method",)
+    timeout = 600
+
+    def setup(self, method: str) -> None:
+        self.ours = problem_of(rd.ode.discretize(network(), method, dt=0.1), (100, 32, 64, 64))
+        self.elman = problem("elman", SIZE)
+
+    def track_times_an_elman_network(self, method: str) -> float:
+        passes = {"ours": lambda: training_step(self.ours), "elman": lambda: training_step(self.elman)}
+        times = medians(passes, seconds=2.0)
+        return times["ours"] / times["elman"]
+
+    track_times_an_elman_network.unit = "times"
+
+
+class Stability:
+    """What of the modes of a network is computed after every so many updates."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        rng = np.random.default_rng(0)
+        self.eigenvalues = rng.standard_normal((50, 128)) + 1j * rng.standard_normal((50, 128)) - 1
+        cell = rd.cells.elman()
+        self.run = rd.forward(cell, cell.init(0, 128, dtype="float64"), steps=50)
+        rd.ode.step_stability(self.run, 0)
+        self.matrix = rng.standard_normal((64, 64)) / 16 - np.eye(64)
+
+    def time_largest_stable_step_of_rk4(self) -> None:
+        rd.ode.largest_stable_step(self.eigenvalues, "rk4")
+
+    def time_step_stability_of_128_units(self) -> None:
+        rd.ode.step_stability(self.run)
+
+    def time_distance_to_instability(self) -> None:
+        rd.ode.LinearStability.of(self.matrix, "rk4", dt=0.5).distance()
