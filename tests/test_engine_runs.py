@@ -7,6 +7,7 @@ import pytest
 from cell_checks import case, gradients, group
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu import verbs
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 by_name = pytest.mark.parametrize("name", CELLS)
@@ -309,3 +310,20 @@ def test_drives_are_what_the_gates_see(rng):
     wanted = np.split(c.x @ p["W"].T + h @ p["U"].T + p["b"], 4, axis=-1)
     for drive, value in zip(("i", "f", "g", "o"), wanted):
         np.testing.assert_allclose(run.drives[drive], value, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("name", [*CELLS, pytest.param("mut1", marks=pytest.mark.full)])
+def test_gradients_do_not_depend_on_how_many_steps_the_large_products_take_at_once(
+    name, lengths, rng, monkeypatch
+):
+    """Up to rounding: a gradient of a parameter is a sum over all steps. MUT1 reads its input as a signal."""
+    cell = CELLS[name] if name in CELLS else getattr(rd.cells, name)()
+    c = case(cell, rng, steps=11, batch=3, hidden=6, lengths=lengths)
+    run = c.run()
+    d = rng.standard_normal(run.output.shape)
+    whole = gradients(rd.backward(run, d), c.point)
+    for together in (1, 2, 4, 10):
+        monkeypatch.setattr(verbs, "_steps_at_once", lambda tape, n=together: n)
+        for key, value in gradients(rd.backward(run, d), c.point).items():
+            np.testing.assert_allclose(value, whole[key], rtol=1e-12, atol=1e-13, err_msg=str(key))

@@ -311,7 +311,9 @@ def hvp(
         raise ValueError("hvp needs a run of the CPU engine; this one was computed on 'cuda'")
     to = backend("cpu")
     moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
-    back = to.verbs.adjoint(run.tape, *cotangent(to, run, "d_", d_output, d_states, d_final))
+    back = to.verbs.adjoint(
+        run.tape, *cotangent(to, run, "d_", d_output, d_states, d_final), keep_values=True
+    )
     change = cotangent(to, run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
     return _gradients(run, to.verbs.second(run.tape, moved, back, *change))
 

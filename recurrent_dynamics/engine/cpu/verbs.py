@@ -158,7 +158,7 @@ def forward(tape: Tape) -> bool:
     return bool(np.isfinite(sums).all())
 
 
-def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool = True) -> Cotangents:
+def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool = False) -> Cotangents:
     """Walk back in place: the `state_arrays` arrive with the cotangents from outside, zeros where there are none.
 
     Some steps at a time, each time followed by the large products, which find the cotangents of the values in cache;
