@@ -3,6 +3,7 @@
 Takes runs and arrays, and knows nothing of training.
 """
 
+from .continuation import Bifurcation, Branch, continuation
 from .covariant import CovariantVectors, covariant_vectors
 from .determinants import LogDeterminants, log_determinants
 from .diagnosis import Diagnosis, diagnose
@@ -32,6 +33,8 @@ from .systems import Flow, Map
 from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
 
 __all__ = [
+    "Bifurcation",
+    "Branch",
     "Certificate",
     "CovariantVectors",
     "Diagnosis",
@@ -56,6 +59,7 @@ __all__ = [
     "TransientGrowth",
     "Trial",
     "Unfinished",
+    "continuation",
     "covariant_vectors",
     "departure_from_normality",
     "diagnose",

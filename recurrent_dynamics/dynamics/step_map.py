@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,12 @@ class StepMap:
                 raise ValueError(
                     f"signals[{name!r}] must be a number or have shape {(hidden,)}; came {value.shape}"
                 )
+
+    def copy(self) -> StepMap:
+        """The same map, whose parameters may be replaced."""
+        f = copy(self)
+        f.params = dict(self.params)
+        return f
 
     def _input(self, input: Any) -> Array:
         raw = next((s.width for s in self.layout.signals if s.name == "x"), 0)

@@ -1,7 +1,7 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
 from .diagnosis import diagnosis
-from .fixed_points import fixed_points
+from .fixed_points import branch, fixed_points
 from .flow import gradient_flow, path_norms, singular_values
 from .lags import lag_gradients
 from .matrices import numerical_range, pseudospectra, transient_growth
@@ -13,6 +13,7 @@ from .units import saturation, time_scales
 
 __all__ = [
     "axes",
+    "branch",
     "clipping",
     "colour",
     "diagnosis",

@@ -11,7 +11,7 @@ from .style import GREY, INK, axes, colour
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..dynamics import FixedPoints
+    from ..dynamics import Branch, FixedPoints
 
 # kind -> marker, colour, size: they differ in shape too.
 MARKERS = {
@@ -80,5 +80,49 @@ def fixed_points(points: FixedPoints, *, trajectories: int = 20, ax: Axes | None
     ax.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
     ax.set_ylabel(f"second principal component ({shares[1]:.0%})")
     if ax.get_legend_handles_labels()[1]:
+        ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def branch(
+    branch: Branch, *, slot: str | None = None, unit: int | None = None, index: int = 0, ax: Axes | None = None
+) -> Axes:
+    """Draw a branch of fixed points over its parameter: solid where stable, dashed where not, bifurcations marked.
+
+    Parameters
+    ----------
+    branch
+        What `recurrent_dynamics.dynamics.continuation` followed.
+    slot, unit
+        Which entry of the state is drawn: the first slot by default; without a unit, the mean over its units.
+    index
+        Which colour.
+    ax
+        Where to draw; a new figure if None.
+    """
+    ax = axes(ax)
+    slot = next(iter(branch.states)) if slot is None else slot
+    span = next(s for s in branch.slots if s.name == slot)
+
+    def entry(z: np.ndarray) -> np.ndarray:
+        chosen = z[..., span.offset : span.offset + span.width]
+        return chosen.mean(axis=-1) if unit is None else chosen[..., unit]
+
+    y = entry(branch.points)
+    stable = branch.unstable == 0
+    changes = np.flatnonzero(np.diff(stable)) + 1
+    for piece in np.split(np.arange(len(branch)), changes):
+        longer = np.append(piece, piece[-1] + 1) if piece[-1] + 1 < len(branch) else piece
+        style = "-" if stable[piece[0]] else "--"
+        ax.plot(branch.parameter[longer], y[longer], style, color=colour(index))
+    markers = {"fold": "o", "branch point": "D", "flip": "s", "Neimark-Sacker": "^"}
+    known = ax.get_legend_handles_labels()[1]
+    for found in branch.bifurcations:
+        label = None if found.kind in known else found.kind
+        known.append(found.kind)
+        ax.plot(found.parameter, entry(found.point), markers[found.kind], color=INK, markersize=5, label=label)
+    ax.set_xlabel(r"parameter $\lambda$")
+    ax.set_ylabel(f"mean of {slot}" if unit is None else f"{slot}, unit {unit}")
+    if known:
         ax.legend(frameon=False, fontsize="small")
     return ax
