@@ -42,6 +42,11 @@ def leaky(p: Arrays, x: np.ndarray, s: Arrays) -> Arrays:
     return {"h": 0.9 * s["h"] + (1 - 0.9) * elman(p, x, s)["h"]}
 
 
+def es2n(p: Arrays, x: np.ndarray, s: Arrays) -> Arrays:
+    U, O = np.split(p["U"], 2)
+    return {"h": 0.9 * s["h"] @ O.T + (1 - 0.9) * np.tanh(x @ p["W"].T + s["h"] @ U.T + p["b"])}
+
+
 def indrnn(p: Arrays, x: np.ndarray, s: Arrays) -> Arrays:
     return {"h": np.maximum(x @ p["W"].T + s["h"] * p["U"] + p["b"], 0)}
 
@@ -126,7 +131,7 @@ def min_lstm(p: Arrays, x: np.ndarray, s: Arrays) -> Arrays:
 PRINTED: dict[str, Callable[..., Arrays]] = {
     f.__name__: f
     for f in (
-        linear, elman, leaky, indrnn, lstm, lstm_peephole, lstm_coupled, lstm_projected, gru, gru_reset_before,
+        linear, elman, leaky, es2n, indrnn, lstm, lstm_peephole, lstm_coupled, lstm_projected, gru, gru_reset_before,
         minimal_gated_unit, mut1, mut2, mut3, min_gru, min_lstm,
     )
 }  # fmt: skip
@@ -184,6 +189,14 @@ def test_gates_of_the_leaky_network(rng: np.random.Generator) -> None:
 def test_leaky_refuses(options: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         cells.leaky(**options)
+
+
+def test_what_is_kept_is_turned() -> None:
+    params = cells.es2n(0.5).init(N, H, rng=1, dtype="float64")
+    assert np.allclose(params["U"][H:] @ params["U"][H:].T, np.eye(H))
+    assert not np.allclose(params["U"][:H] @ params["U"][:H].T, np.eye(H))
+    with pytest.raises(ValueError, match=r"alpha must lie in \[0, 1\]; came 1.5"):
+        cells.es2n(1.5)
 
 
 def test_by_name() -> None:

@@ -212,6 +212,14 @@ def test_fields_of_steps_with_stages(rng: np.random.Generator) -> None:
     close(rates.step_of(again, state), step_by_table(METHODS["midpoint"], rates, state, 0.3))
 
 
+def test_what_makes_U_goes_along(rng: np.random.Generator) -> None:
+    """An antisymmetric network stays one, whatever steps it."""
+    cell = discretize(vector_field(cells.antisymmetric_rnn()), "rk4", 0.1)
+    params = cell.init(3, 4, rng, "float64")
+    np.testing.assert_array_equal(params["U"], -params["U"].T)
+    assert cell.parametrize == cells.antisymmetric_rnn().parametrize
+
+
 def plain(drive, state):
     return {"h": tanh(drive.n) - state.h}
 

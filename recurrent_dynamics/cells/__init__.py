@@ -8,7 +8,7 @@ from .declarations import DENSE, DIAGONAL, Drive, Slot, Structure, Unit, heads, 
 from .elementwise import indrnn, min_gru, min_lstm
 from .elman import elman, linear
 from .gru import gru, gru_reset_before, minimal_gated_unit
-from .leaky import leaky
+from .leaky import es2n, leaky
 from .liquid import cfc, ltc
 from .lstm import lstm, lstm_coupled, lstm_peephole, lstm_projected
 from .modrelu import modrelu_rnn, unitary_rnn
@@ -19,8 +19,8 @@ from .piecewise_linear import shplrnn
 
 __all__ = [
     "Cell", "Constraint", "DENSE", "DIAGONAL", "Drive", "NAMED", "Slot", "Structure", "Unit", "antisymmetric_rnn",
-    "by_name", "cfc", "chrono", "cornn", "ctrnn", "elman", "gru", "gru_ode", "gru_reset_before", "heads", "indrnn",
-    "leaky", "lem", "linear", "lipschitz_rnn", "low_rank", "lstm", "lstm_coupled", "lstm_peephole", "lstm_projected",
-    "ltc", "min_gru", "min_lstm", "minimal_gated_unit", "modrelu_rnn", "mut1", "mut2", "mut3", "shplrnn", "unicornn",
-    "unitary_rnn", "with_bias",
+    "by_name", "cfc", "chrono", "cornn", "ctrnn", "elman", "es2n", "gru", "gru_ode", "gru_reset_before", "heads",
+    "indrnn", "leaky", "lem", "linear", "lipschitz_rnn", "low_rank", "lstm", "lstm_coupled", "lstm_peephole",
+    "lstm_projected", "ltc", "min_gru", "min_lstm", "minimal_gated_unit", "modrelu_rnn", "mut1", "mut2", "mut3",
+    "shplrnn", "unicornn", "unitary_rnn", "with_bias",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..equations.nonlinearities import nonlinearity, sigmoid
+from ..parametrize import cayley
 from .cell import Cell
 from .declarations import Drive, Unit
 
@@ -63,4 +64,45 @@ def leaky(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh", g
         drives=(Drive("alpha", operand=()), "n"),
         update=computed,
         bias={"alpha": math.log(alpha / (1 - alpha))},
+    )
+
+
+def es2n(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh") -> Cell:
+    """The edge-of-stability network h' = alpha O h + (1 - alpha) f(W x + U h + b) (Ceni and Gallicchio 2024).
+
+    O is orthogonal: a leaky network whose memory is turned at every step. The eigenvalues of its linear part lie on a
+    circle of radius alpha, where those of `leaky` are all alpha itself. O are the rows of drive o in U; it is made from
+    free parameters by `rd.parametrize.cayley` where the cell is initialized and where a `rd.nn.Model` trains it.
+
+    Parameters
+    ----------
+    alpha
+        The share of the state that is kept and turned, in [0, 1]; their beta is 1 - alpha. A new value needs no new
+        compilation.
+    activation
+        A name or a function of `recurrent_dynamics.equations`.
+
+    Examples
+    --------
+    >>> params = es2n().init(input_size=2, hidden_size=3, dtype="float64")
+    >>> {name: array.shape for name, array in params.items()}
+    {'W': (3, 2), 'U': (6, 3), 'b': (3,)}
+    >>> O = params["U"][3:]
+    >>> bool(abs(O.T @ O - [[1, 0, 0], [0, 1, 0], [0, 0, 1]]).max() < 1e-12)
+    True
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie in [0, 1]; came {alpha!r}")
+    f = nonlinearity(activation)
+
+    def update(drive, constant):
+        return {"h": constant.alpha * drive.o + (1 - constant.alpha) * f(drive.n)}
+
+    return Cell(
+        "edge-of-stability network",
+        state=("h",),
+        drives=("n", Drive("o", input=False, bias=False)),
+        update=update,
+        constants={"alpha": alpha},
+        parametrize={"U.o": cayley},
     )

@@ -10,7 +10,7 @@ from .continuous import antisymmetric_rnn, ctrnn, gru_ode, lem, lipschitz_rnn
 from .elementwise import indrnn, min_gru, min_lstm
 from .elman import elman, linear
 from .gru import gru, gru_reset_before, minimal_gated_unit
-from .leaky import leaky
+from .leaky import es2n, leaky
 from .liquid import cfc, ltc
 from .lstm import lstm, lstm_coupled, lstm_peephole, lstm_projected
 from .modrelu import modrelu_rnn, unitary_rnn
@@ -24,6 +24,7 @@ NAMED: dict[str, Callable[..., Cell]] = {
         linear,
         elman,
         leaky,
+        es2n,
         indrnn,
         lstm,
         lstm_peephole,

@@ -123,6 +123,7 @@ def with_step(
         constants={**field.constants, name_of_step: size} if step == "fixed" else field.constants,
         recurrent=field.recurrent,
         output=field.output,
+        parametrize=field.parametrize,
         bias={**field.bias, name_of_step: float(np.log(np.expm1(size)))} if step == "input" else field.bias,
     )
 

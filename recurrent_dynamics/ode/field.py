@@ -25,13 +25,13 @@ NAMESPACES = ("drive", "state", "param", "signal", "constant")
 class Field:
     """A vector field d state / dt = rate(state, input), with parameters.
 
-    It is written as a cell is (see `recurrent_dynamics.cells.Cell` for all arguments but the last two); its function
-    returns the rate of change of every slot instead of the new value. `discretize` makes a trainable cell of it,
-    `flow` a function for `scipy.integrate.solve_ivp`.
+    It is written as a cell is (`recurrent_dynamics.cells.Cell` describes all arguments but `positions` and `linear`);
+    its function returns the rate of change of every slot instead of the new value. `discretize` makes a trainable cell
+    of it, `flow` a function for `scipy.integrate.solve_ivp`.
 
     Parameters
     ----------
-    name, state, drives, units, signals, constants, recurrent, output, bias
+    name, state, drives, units, signals, constants, recurrent, output, bias, parametrize
         As those of a cell.
     rate
         The equations: a function of some of drive, state, param, signal, constant that returns the rate of change of
@@ -76,6 +76,7 @@ class Field:
     recurrent: tuple[str, ...] | None = None
     output: str | None = None
     bias: Mapping[str, float] = field(default_factory=dict)
+    parametrize: Mapping[str, Any] = field(default_factory=dict)
     positions: tuple[str, ...] = ()
     linear: Callable[..., Mapping[str, Any]] | None = None
     rates: Cell = field(init=False, repr=False)
@@ -84,6 +85,7 @@ class Field:
         rates = Cell(
             self.name, self.state, self.drives, self.rate, units=self.units, signals=self.signals,
             constants=self.constants, recurrent=self.recurrent, output=self.output, bias=self.bias,
+            parametrize=self.parametrize,
         )  # fmt: skip
         object.__setattr__(self, "rates", rates)
         if isinstance(self.positions, str):
@@ -241,6 +243,7 @@ def vector_field(cell: Cell, tau: float = 1.0) -> Field:
     return Field(
         f"field of {cell.name}", cell.slots, cell.drives, with_namespaces(rate), units=cell.units,
         signals=cell.signals, constants=cell.constants, recurrent=cell.recurrent, output=cell.output, bias=cell.bias,
+        parametrize=cell.parametrize,
     )  # fmt: skip
 
 

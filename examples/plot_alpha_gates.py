@@ -1,0 +1,201 @@
+r"""
+Alpha-gates as time constants
+=============================
+
+A gate that keeps a share :math:`\alpha` of the state, :math:`h' = \alpha h + (1 - \alpha) f(U h + W x)`, is a step in
+time for :math:`\tau \dot h = -h + f(U h + W x)`. We read the time constant off the gate, see what the gate does to the
+eigenvalues of a network, turn what is kept (ES2N), let units find their own time constants, and feed data that come at
+irregular times.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.equations import tanh
+
+rng = np.random.default_rng(0)
+
+# %%
+# Two readings of one gate
+# ------------------------
+#
+# Left alone a unit falls as :math:`\alpha^t`: to :math:`1/e` in :math:`-1 / \ln \alpha` steps. Forward Euler reads the
+# same gate as :math:`\alpha = 1 - dt / \tau`, so as a time constant of :math:`1 / (1 - \alpha)`; exponential Euler as
+# :math:`\alpha = e^{-dt / \tau}`, which is exact. The two agree for gates near 1, up to half a step.
+
+gates = np.linspace(0.02, 0.995, 200)
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+rd.plot.axes(axes[0])
+for k, method in enumerate(("exponential_euler", "euler")):
+    axes[0].semilogy(gates, rd.ode.time_constant(gates, method=method), color=rd.plot.colour(k), label=method)
+axes[0].set(xlabel=r"$\alpha$", ylabel=r"time constant $\tau / dt$")
+axes[0].legend(frameon=False)
+for alpha in (0.5, 0.9, 0.99):
+    exact, euler = rd.ode.time_constant(alpha), rd.ode.time_constant(alpha, method="euler")
+    print(f"alpha = {alpha}: -1 / ln alpha = {exact:.3f} steps, 1 / (1 - alpha) = {euler:.3f}")
+
+# %%
+# The difference matters for large steps. We solve :math:`\tau \dot h = -h + 1` from 0 with two steps. Forward Euler
+# overshoots for :math:`dt > \tau`, where its gate would be negative; `rd.ode.gate` refuses that.
+
+leak = rd.ode.Field(
+    "leak",
+    state=("h",),
+    drives=("n",),
+    rate=lambda drive, state: {"h": drive.n - state.h},
+    linear=lambda: {"h": -1.0},
+)
+params = {"U": np.zeros((1, 1)), "b": np.ones(1)}
+fine = np.linspace(0, 6, 200)
+rd.plot.axes(axes[1]).plot(fine, 1 - np.exp(-fine), color="black", lw=0.8, label="exact")
+for k, method in enumerate(("exponential_euler", "euler")):
+    for dt, marker in ((0.4, "."), (1.8, "o")):
+        cell = rd.ode.discretize(leak, method, dt=dt)
+        run = rd.forward(cell, params, steps=int(6 / dt))
+        t = dt * (1 + np.arange(run.steps))
+        axes[1].plot(
+            t, run.output[:, 0], marker, color=rd.plot.colour(k), label=f"{method}, $dt = {dt}\\,\\tau$"
+        )
+axes[1].set(xlabel=r"time ($\tau$)", ylabel="$h$")
+axes[1].legend(frameon=False, fontsize="small")
+
+# %%
+# What a gate does to the spectrum
+# --------------------------------
+#
+# Near a fixed point the Jacobian of a step is :math:`\alpha I + (1 - \alpha) J`: every eigenvalue :math:`\mu` of
+# :math:`J` moves on a straight line to 1. A gate slows all modes down alike. ES2N [1]_ keeps :math:`\alpha\, O h`
+# instead, with :math:`O` orthogonal: the spectrum gathers near a circle of radius :math:`\alpha`.
+
+units = 100
+J = 0.9 * rng.standard_normal((units, units)) / np.sqrt(units)
+O = np.linalg.qr(rng.standard_normal((units, units)))[0]
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", sharex=True, sharey=True)
+circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
+for ax, alpha in zip(axes, (0.0, 0.5, 0.9)):
+    gated = rd.ode.gated_spectrum(alpha, J)
+    turned = np.linalg.eigvals(alpha * O + (1 - alpha) * J)
+    rd.plot.axes(ax).plot(circle.real, circle.imag, color="black", lw=0.8)
+    ax.plot(gated.real, gated.imag, ".", color=rd.plot.colour(0), label=r"$\alpha I + (1 - \alpha) J$")
+    ax.plot(turned.real, turned.imag, ".", color=rd.plot.colour(1), label=r"$\alpha O + (1 - \alpha) J$")
+    ax.set_title(rf"$\alpha = {alpha}$")
+    ax.set_aspect("equal")
+axes[-1].legend(frameon=False, fontsize="small", loc="lower left")
+
+# %%
+# What that means for memory: we drive random networks with noise and read the input of :math:`k` steps ago out of their
+# states by linear regression, fitted on the first half of the run. The share of its variance that is found on the
+# second half, summed over all :math:`k`, is the memory capacity of the network, at most its number of units [2]_.
+
+T, washout, lags = 3000, 200, np.arange(130)
+x = rng.uniform(-0.8, 0.8, (T, 1))
+past = np.stack([x[washout - lag : T - lag, 0] for lag in lags], axis=1)
+half = len(past) // 2
+reservoirs = {
+    "no gate": (rd.cells.elman(), J),
+    r"leaky, $\alpha = 0.5$": (rd.cells.leaky(0.5), J),
+    r"leaky, $\alpha = 0.9$": (rd.cells.leaky(0.9), J),
+    r"ES2N, $\alpha = 0.9$": (rd.cells.es2n(0.9), np.concatenate([J, O])),
+}
+W = 0.1 * rng.uniform(-1, 1, (units, 1))
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+rd.plot.axes(ax)
+for k, (name, (cell, U)) in enumerate(reservoirs.items()):
+    states = rd.forward(cell, {"W": W, "U": U, "b": np.zeros(units)}, x).output[washout:]
+    readout = np.linalg.lstsq(states[:half], past[:half], rcond=1e-8)[0]
+    left = past[half:] - states[half:] @ readout
+    found = np.maximum(0, 1 - left.var(axis=0) / past[half:].var(axis=0))
+    ax.plot(lags, found, color=rd.plot.colour(k), label=f"{name}: capacity {found.sum():.0f}")
+    print(f"{name}: memory capacity {found.sum():.1f} of {units}")
+ax.set(xlabel="lag (steps)", ylabel="share of the variance found")
+ax.legend(frameon=False)
+
+# %%
+# A leak blurs the past, as all that it keeps falls in the same way: what its units differ by is soon below the errors
+# that the tanh makes. What is turned stays apart, and can be found again.
+#
+# Units that find their time constants
+# ------------------------------------
+#
+# With ``gate="learnt"`` each unit trains its own :math:`\alpha`. The target is noise, filtered with time constants of 3
+# and of 30 steps; all units begin near :math:`\alpha = 0.9`, a time constant of 9.5 steps. We take linear units and
+# leave the recurrent weights at 0, so that the gates are all the memory there is.
+
+cell, hidden, steps, batch = rd.cells.leaky(0.9, "identity", gate="learnt"), 8, 150, 8
+x = rng.standard_normal((steps, batch, 1))
+taus = np.array([3.0, 30.0])
+target, state = np.empty((steps, batch, 2)), np.zeros((batch, 2))
+for step in range(steps):
+    keep = rd.ode.gate(taus)
+    state = keep * state + np.sqrt(1 - keep**2) * x[step]
+    target[step] = state
+
+network = {"cell": cell.init(1, hidden, rng=0, dtype="float64", recurrent="zeros")}
+network["cell"]["alpha"] += 0.1 * rng.standard_normal(hidden)
+network["readout"] = 0.1 * rng.standard_normal((2, hidden))
+optimizer, updates, losses = rd.training.adam(), 500, []
+state = optimizer.init(network)
+for update in range(updates):
+    run = rd.forward(cell, network["cell"], x)
+    error = run.output @ network["readout"].T - target
+    losses.append(np.mean(error**2))
+    scaled = 2 * error / error.size
+    grads = {
+        "cell": rd.backward(run, scaled @ network["readout"]).params,
+        "readout": np.einsum("tbo,tbh->oh", scaled, run.output),
+    }
+    grads["cell"]["U"] = np.zeros((hidden, hidden))
+    change, state = optimizer.update(grads, state, network, 0.03 * (1 - update / updates))
+    network = rd.training.apply_updates(network, change)
+
+alphas = 1 / (1 + np.exp(-network["cell"]["alpha"]))
+found = np.sort(rd.ode.time_constant(alphas))
+print(f"mean squared error {losses[0]:.3f}, after training {losses[-1]:.4f}; time constants {found.round(1)}")
+fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+rd.plot.axes(ax).hist(found, bins=np.geomspace(0.3, 300, 25), color=rd.plot.colour(0))
+for tau in taus:
+    ax.axvline(tau, color="black", ls="--", lw=1)
+ax.set(xscale="log", xlabel="time constant (steps)", ylabel="units")
+ax.set_title("8 units after training; dashed: the time constants of the task")
+
+# %%
+# Data that come at irregular times
+# ---------------------------------
+#
+# Where the time between two samples varies, one :math:`\alpha` is wrong for all of them. The same field with the step
+# as a signal has a gate for each: :math:`\alpha_t = e^{-dt_t / \tau}`. We sample one signal with gaps between 0.05 and
+# 3 time constants, and compare with the exact solution of the filter.
+
+sampled = rd.ode.Field(
+    "filter", ("h",), ("n",), lambda drive, state: {"h": tanh(drive.n) - state.h}, linear=lambda: {"h": -1.0}
+)
+gaps = np.exp(rng.uniform(np.log(0.05), np.log(3.0), (200, 1)))
+x = rng.standard_normal((200, 1, 1))
+params = {"W": np.ones((1, 1)), "U": np.zeros((1, 1)), "b": np.zeros(1)}
+exact, h = np.empty(200), 0.0
+for step in range(200):  # the input is held from one sample to the next
+    h = np.tanh(x[step, 0, 0]) + (h - np.tanh(x[step, 0, 0])) * np.exp(-gaps[step, 0])
+    exact[step] = h
+for method in ("exponential_euler", "imex_euler", "euler"):
+    run = rd.forward(rd.ode.discretize(sampled, method, step="signal"), params, x, signals={"dt": gaps})
+    print(f"{method:18s} with the true gaps: largest error {np.abs(run.output[:, 0, 0] - exact).max():.1e}")
+run = rd.forward(rd.ode.discretize(sampled, "exponential_euler", dt=float(gaps.mean())), params, x)
+print(
+    f"{'exponential_euler':18s} with the mean gap:  largest error {np.abs(run.output[:, 0, 0] - exact).max():.1e}"
+)
+
+# %%
+# What to take with you
+# ---------------------
+#
+# * A gate's own time constant is :math:`-1 / \ln \alpha` steps: exponential Euler, and forward Euler for gates near 1.
+# * A gate pulls the whole spectrum towards 1 and makes a network slow; an orthogonal matrix in its place makes it
+#   remember.
+# * Time constants can be learnt, unit by unit, and gaps in the data belong into the gate.
+#
+# .. rubric:: References
+#
+# .. [1] Ceni and Gallicchio, Edge of stability echo state network, IEEE Transactions on Neural Networks and Learning
+#    Systems (2024).
+# .. [2] Jaeger, Short term memory in echo state networks, GMD Report 152 (2001).
