@@ -9,11 +9,18 @@ import pytest
 from cell_checks import arguments, case, direction, group
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu import pool
 from recurrent_dynamics.engine.cpu.pool import team
 from recurrent_dynamics.engine.cpu.product import HALF
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 THREADS, BATCHES = (1, 2, 3, 7), (1, 2, 5, 17, 64)
+
+
+@pytest.fixture(autouse=True)
+def however_small(monkeypatch):
+    """Let several threads share even the small problems of tests."""
+    monkeypatch.setattr(pool, "SMALL", 0)
 
 
 def arrays_of(grads):
@@ -105,3 +112,13 @@ def test_several_python_threads_may_share_one_run_and_one_stepper(rng):
     wanted = work(0)
     with ThreadPoolExecutor(4) as pool:
         assert all(came == wanted for came in pool.map(work, range(12)))
+
+
+def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
+    set_threads(3)
+    c = case(CELLS["lstm"], rng, steps=5, batch=4, hidden=19)
+    assert team(c.run().tape) == (False, 3)
+    monkeypatch.setattr(pool, "SMALL", 1e9)
+    assert team(c.run().tape) == (False, 1)
+    assert pool.launch(1, pool.num_threads) == 1
+    assert pool.num_threads() == 3

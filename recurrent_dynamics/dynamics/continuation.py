@@ -200,7 +200,7 @@ def continuation(
             edge = low if new.y[-1] < low else high
             new = _at_edge(family, here, new, edge) or new
         for k in np.flatnonzero(here.tests * new.tests < 0):
-            point = _bisect(family, here, new, k)
+            point = _bisect(family, here, new, int(k))
             if point is not None:
                 found.append(point)
         branch.append(new)
@@ -209,8 +209,8 @@ def continuation(
             break
     if ended != "bounds":
         warnings.warn(
-            f"the branch ends at the parameter {here.y[-1]:g} after {len(branch) - 1} steps, within its bounds {low:g} to "
-            f"{high:g} ({ended})",
+            f"the branch ends at the parameter {here.y[-1]:g} after {len(branch) - 1} steps, within its bounds {low:g} "
+            f"to {high:g} ({ended})",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -224,7 +224,7 @@ def continuation(
 
 @dataclass
 class _Local:
-    """A point y = (x, lambda) of the branch, its unit tangent, and the test functions there, in the order of `TESTS`."""
+    """A point y = (x, lambda) of the branch, its unit tangent, and test functions there, in the order of `TESTS`."""
 
     y: Array
     tangent: Array
@@ -309,7 +309,7 @@ class _Family:
 
 
 def _torus(mu: Array) -> float:
-    """The sign of the product of mu_i mu_j - 1, i < j: pairs that are not conjugate come in conjugate pairs of pairs."""
+    """The sign of the product of mu_i mu_j - 1, i < j; of pairs that are not conjugate the conjugates are there too."""
     real, upper = mu.real[mu.imag == 0], mu[mu.imag > 0]
     products = np.outer(real, real)[np.triu_indices(len(real), 1)]
     return float(np.prod(np.sign(products - 1)) * np.prod(np.sign(np.abs(upper) - 1)))

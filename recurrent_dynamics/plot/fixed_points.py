@@ -85,7 +85,12 @@ def fixed_points(points: FixedPoints, *, trajectories: int = 20, ax: Axes | None
 
 
 def branch(
-    branch: Branch, *, slot: str | None = None, unit: int | None = None, index: int = 0, ax: Axes | None = None
+    branch: Branch,
+    *,
+    slot: str | None = None,
+    unit: int | None = None,
+    index: int = 0,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a branch of fixed points over its parameter: solid where stable, dashed where not, bifurcations marked.
 
@@ -120,7 +125,9 @@ def branch(
     for found in branch.bifurcations:
         label = None if found.kind in known else found.kind
         known.append(found.kind)
-        ax.plot(found.parameter, entry(found.point), markers[found.kind], color=INK, markersize=5, label=label)
+        ax.plot(
+            found.parameter, entry(found.point), markers[found.kind], color=INK, markersize=5, label=label
+        )
     ax.set_xlabel(r"parameter $\lambda$")
     ax.set_ylabel(f"mean of {slot}" if unit is None else f"{slot}, unit {unit}")
     if known:

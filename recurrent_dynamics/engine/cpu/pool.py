@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
-from numba import get_num_threads
+from numba import get_num_threads, set_num_threads
 
 from ..run import Tape
 from .memory import INTERPRETED
@@ -15,6 +17,10 @@ from .product import HALF
 # Numba's portable threading layer must not be entered by two Python threads at once.
 POOL = threading.Lock()
 SPINS = "1000"  # looks of an idle thread for work, some 100 microseconds
+
+# Operations below which one thread does all the work. Beside other busy processes a second one may come late by
+# milliseconds, for a gain of ten microseconds: a branch of fixed points took 100 times as long.
+SMALL = 4e6
 
 # Of matrices, for each thread that shares the units of a step: less is not worth their waiting for each other.
 BYTES_A_PART = 1 << 16
@@ -42,9 +48,31 @@ def num_threads() -> int:
     return int(get_num_threads())
 
 
-def threads_for(rows: int) -> int:
-    """How many threads share so many rows."""
-    return max(1, min(num_threads(), rows))
+def _available(flops: float) -> int:
+    return num_threads() if flops > SMALL else 1
+
+
+def threads_for(rows: int, flops: float) -> int:
+    """How many threads share so many rows, each of about so many operations."""
+    return max(1, min(_available(rows * flops), rows))
+
+
+def launch(threads: int, kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a parallel kernel on so many threads: one that has nothing to do would be waited for all the same."""
+    available = num_threads()
+    if threads >= available:
+        return kernel(*arguments)
+    set_num_threads(threads)
+    try:
+        return kernel(*arguments)
+    finally:
+        set_num_threads(available)
+
+
+def step_flops(tape: Tape) -> int:
+    """About how many operations a step of one instance takes in one direction."""
+    layout = tape.layout
+    return 2 * layout.values_size * (layout.input_size + layout.state_size + 16)
 
 
 def team(tape: Tape) -> tuple[bool, int]:
@@ -53,7 +81,7 @@ def team(tape: Tape) -> tuple[bool, int]:
     They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then
     each thread reads its part of the matrices alone. Below that size waiting for each other costs more.
     """
-    threads = num_threads()
-    parts = min(threads, tape.matrices.nbytes // BYTES_A_PART)
-    by_units = tape.batch < HALF * threads and parts > 1 and not tape.resets.size and not INTERPRETED
-    return by_units, parts if by_units else threads_for(tape.batch)
+    available = _available(tape.steps * tape.batch * step_flops(tape))
+    parts = min(available, tape.matrices.nbytes // BYTES_A_PART)
+    by_units = tape.batch < HALF * available and parts > 1 and not tape.resets.size and not INTERPRETED
+    return by_units, parts if by_units else max(1, min(available, tape.batch))

@@ -14,7 +14,7 @@ from ..flatten import Flat, parts_size, zeros
 from ..run import Tape, within_lengths
 from . import copying, hoisted, jacobian, tables, walks
 from .microkernel import ROWS
-from .pool import POOL, team, threads_for
+from .pool import POOL, launch, step_flops, team, threads_for
 from .rows import BUILT, Equations
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
@@ -121,17 +121,11 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
         if fresh:
             out[...] = 0
         return True
+    threads = threads_for(a.size // width, 16 * row)
     with POOL:
-        sums = copying.place(
-            BUILT,
-            plain(a).reshape(-1),
-            width,
-            out.reshape(-1),
-            row,
-            offset,
-            fresh,
-            threads_for(a.size // width),
-        )
+        sums = launch(
+            threads, copying.place, BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads
+        )  # fmt: skip
     return bool(np.isfinite(sums).all())
 
 
@@ -145,11 +139,12 @@ def forward(tape: Tape) -> bool:
     with POOL:
         if by_units:
             index = _active_rows(tape)
-            hoisted.inputs(
-                BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias, tape.values.reshape(-1), index, n, g, parts,
-                layout.values_size, threads_for(index.size),
+            launch(
+                threads, hoisted.inputs, BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias,
+                tape.values.reshape(-1), index, n, g, parts, layout.values_size, threads,
             )  # fmt: skip
-        sums = walks.forward(
+        sums = launch(
+            threads, walks.forward,
             *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
             tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
             tape.x.reshape(-1), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), tape.bias, n, g,
@@ -235,11 +230,13 @@ def _collect(
     n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
     if input_gradient == DONE:
         g = 0
-    hoisted.gradients(
+    threads = threads_for(index.size, 2 * step_flops(tape))
+    launch(
+        threads, hoisted.gradients,
         BUILT, tables.parameter_products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1),
         before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
         flat.bias[:0] if input_gradient == ADD else flat.bias, index, n, g, parts_size(tape.layout), k, e,
-        input_gradient == WRITE, threads_for(index.size),
+        input_gradient == WRITE, threads,
     )  # fmt: skip
 
 
@@ -249,7 +246,7 @@ def tangent(
     """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
     steps, batch, k, e = _sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
-    threads = threads_for(index.size)
+    threads = threads_for(index.size, step_flops(tape))
     before, after = state_arrays(steps, batch, k, tape.dtype, tape.resets.size > 0)
     before[0] = initial
     values = new_values((steps, batch, e), tape.dtype, held=tape.lengths.size > 0)
@@ -259,16 +256,19 @@ def tangent(
         values[..., tape.layout.signals[0].offset :] = 0
     flat = values.reshape(-1)
     with POOL:
-        hoisted.inputs(
+        launch(
+            threads, hoisted.inputs,
             BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, flat, index, n, g, parts_size(tape.layout), e,
             threads,
         )  # fmt: skip
         if n and g:
-            hoisted.inputs(
+            launch(
+                threads, hoisted.inputs,
                 BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, index, n, g, 0, e, threads
             )  # fmt: skip
         if tape.matrices.size:
-            hoisted.add_matrices(
+            launch(
+                threads, hoisted.add_matrices,
                 BUILT, tables.products(tape.layout), *_packed(tape, move.matrices, False), tape.before.reshape(-1),
                 tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
@@ -284,10 +284,12 @@ def _walk_tangent(
     vectors: np.ndarray,
     initial: np.ndarray,
 ) -> None:
-    walks.tangent(
+    by_units, threads = team(tape)
+    launch(
+        threads, walks.tangent,
         *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
-        tape.resets, *team(tape),
+        tape.resets, by_units, threads,
     )  # fmt: skip
 
 
@@ -323,10 +325,12 @@ def _walk_adjoint(
 ) -> bool:
     """Walk back; whether the cotangents of the input were written to x, if given, on the way."""
     n, g = (0, 0) if x is None else _input_on_the_way(tape)
-    walks.adjoint(
+    by_units, threads = team(tape)
+    launch(
+        threads, walks.adjoint,
         *_common(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, *team(tape), (tape.x if x is None else x).reshape(-1), packed.W, n, g,
+        tape.lengths, tape.resets, by_units, threads, (tape.x if x is None else x).reshape(-1), packed.W, n, g,
     )  # fmt: skip
     return g > 0
 
@@ -374,13 +378,15 @@ def second(
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    by_units, threads = team(tape)
     with POOL:
-        walks.second(
+        launch(
+            threads, walks.second,
             *_own(tape, True), _packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
             tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
             moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
             after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
-            *team(tape),
+            by_units, threads,
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = _new_input(tape)
@@ -420,12 +426,14 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     entries, spans, local = tables.diagonals(tape.cell, tape.layout)
     values, before = tape.values[chosen], tape.before[chosen]
     J = np.empty((len(chosen) * batch, k, k), tape.dtype)
+    threads = threads_for(len(J), 2 * e * k + 4 * k * k)
     with POOL:
-        jacobian.jacobian(
+        launch(
+            threads, jacobian.jacobian,
             equations(tape.cell), tables.widths(tape.layout), len(J), k, e, tape.cell.schedule.stages,
             tables.products(tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
             values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
-            threads_for(len(J)),
+            threads,
         )  # fmt: skip
     return J.reshape(len(chosen), batch, k, k)
 
@@ -435,8 +443,9 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     g, n = weights.shape
     out, index = np.empty((*x.shape[:2], g), x.dtype), every_row(x.shape[0] * x.shape[1])
     flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
+    threads = threads_for(index.size, 2 * g * n)
     with POOL:
-        hoisted.inputs(BUILT, *flat, out.reshape(-1), index, n, g, g, g, threads_for(index.size))
+        launch(threads, hoisted.inputs, BUILT, *flat, out.reshape(-1), index, n, g, g, g, threads)
     return out
 
 
@@ -452,9 +461,11 @@ def linear_adjoint(
     )
     index, none = every_row(x.shape[0] * x.shape[1]), np.empty(0, x.dtype)
     flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
+    threads = threads_for(index.size, 4 * g * n)
     with POOL:
-        hoisted.gradients(
+        launch(
+            threads, hoisted.gradients,
             BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
-            index, n, g, g, 0, g, True, threads_for(index.size),
+            index, n, g, g, 0, g, True, threads,
         )  # fmt: skip
     return d_x, d_weights, d_bias
