@@ -145,12 +145,12 @@ OPTIMIZERS = {
     "adam, polar": rd.training.riemannian_adam(retraction="polar"),
     "projected gradient descent": rd.training.projected(rd.training.sgd()),
     "gradient descent along geodesics": rd.training.rebased(rd.training.sgd(), every=1),
-    "adam with a base": rd.training.rebased(rd.training.adamw(weight_decay=0.1), every=7),
+    "adam with a base": rd.training.rebased(rd.training.adamw(weight_decay=0.01), every=7),
 }
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_orthonormal_after_a_thousand_updates(name: str, rng: np.random.Generator) -> None:
+def test_orthonormal_after_many_updates(name: str, rng: np.random.Generator) -> None:
     """Towards the matrix with orthonormal columns that is nearest to a target, which is known."""
     optimizer, target = OPTIMIZERS[name], rng.standard_normal((5, 5))
     target *= np.sign(np.linalg.det(target))
@@ -160,9 +160,10 @@ def test_orthonormal_after_a_thousand_updates(name: str, rng: np.random.Generato
     params: Any = {"U": made.sample(5, rng, "float64") if made else np.eye(5), "b": np.ones(2)}
     state = optimizer.init(params)
     rate = 0.05 if "descent" in name else 0.01
-    for n in range(1000):
+    updates_done = 400 if based else 1000
+    for n in range(updates_done):
         U, pull = made(params["U"]) if made else (params["U"], lambda d: d)
-        rate = rate if n < 700 else 0.99 * rate
+        rate = rate if n < 0.7 * updates_done else 0.99 * rate
         updates, state = optimizer.update({"U": pull(U - target), "b": params["b"]}, state, params, rate)
         params = rd.training.apply_updates(params, updates)
     U = made(params["U"])[0] if made else params["U"]

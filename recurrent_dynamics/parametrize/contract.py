@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import one_of
+from .blas import one_thread
 
 Array = NDArray[Any]
 Pull = Callable[[Array], Any]
@@ -65,7 +66,9 @@ class Parametrization(ABC):
         ValueError
             When shapes do not belong together, a number is not finite, or the map is not defined there.
         """
-        U, pull = self._map(free)
+        size = sum(np.size(a) for a in free.values()) if isinstance(free, Mapping) else np.size(free)
+        with one_thread(2 * size):
+            U, pull = self._map(free)
 
         def checked(d_U: Array) -> Any:
             d_U = matrix("d_U", d_U)
@@ -73,7 +76,8 @@ class Parametrization(ABC):
                 raise TypeError(f"d_U must have dtype {U.dtype}, as U has; came {d_U.dtype}")
             if d_U.shape != U.shape:
                 raise ValueError(f"d_U must have shape {U.shape}, as U has; came {d_U.shape}")
-            return pull(d_U)
+            with one_thread(U.size):
+                return pull(d_U)
 
         return U, checked
 

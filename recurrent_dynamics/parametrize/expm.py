@@ -49,8 +49,6 @@ def expm(A: Array) -> tuple[Array, Pull]:
     array([[ 0.540302,  0.841471],
            [-0.841471,  0.540302]])
     """
-    from scipy.linalg import get_lapack_funcs
-
     powers = [A, A @ A]
     powers.append(powers[1] @ powers[1])  # A, A^2, A^4
     with np.errstate(over="ignore"):
@@ -66,23 +64,34 @@ def expm(A: Array) -> tuple[Array, Pull]:
     odd, even, pull_polynomials = _polynomials(A2, A4, degree)
     U = A @ odd
     numerator = even + U
-    factor, solve = get_lapack_funcs(("getrf", "getrs"), (A,))
-    # Fortran reads the transpose of an array, and the denominator is the transpose of the numerator.
-    lu, pivots, _ = factor(numerator.T)
-    values = [solve(lu, pivots, numerator)[0]]
+    solve = _solver(numerator.T)  # the denominator is the numerator's transpose
+    values = [solve(numerator, False)]
     for _ in range(squarings):
         values.append(values[-1] @ values[-1])
 
     def pull(d_E: Array) -> Array:
         for E in reversed(values[:-1]):
             d_E = E.T @ d_E + d_E @ E.T
-        by_numerator = solve(lu, pivots, d_E, trans=1)[0]
+        by_numerator = solve(d_E, True)
         by_numerator = by_numerator - values[0] @ by_numerator.T  # it is the denominator's transpose too
         d_U = _antisymmetric(by_numerator)
         d_A2 = pull_polynomials(-_symmetric(A @ d_U), _symmetric(by_numerator))
         return _antisymmetric(d_U @ odd - 2 * (d_A2 @ A)) * A.dtype.type(0.5**squarings)
 
     return np.array(values[-1], order="C"), pull
+
+
+def _solver(a: Array) -> Callable[[Array, bool], Array]:
+    """The solution x of a x = b, or of a^T x = b."""
+    if (
+        len(a) <= 64
+    ):  # measured: LAPACK's solution from its factors starts threads for the smallest, NumPy's does not
+        return lambda b, transposed: np.linalg.solve(a.T if transposed else a, b)
+    from scipy.linalg import get_lapack_funcs
+
+    factor, solve = get_lapack_funcs(("getrf", "getrs"), (a,))
+    lu, pivots, _ = factor(a)
+    return lambda b, transposed: solve(lu, pivots, b, trans=int(transposed))[0]
 
 
 def _polynomials(A2: Array, A4: Array, degree: int) -> tuple[Array, Array, Callable[[Array, Array], Array]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import skew
+from .blas import one_thread
 from .cayley_transform import rotation
 from .contract import Array, Parametrization, Pull, finite, matrix, named, of_shape, orthogonality, square
 from .expm import expm
@@ -120,8 +121,9 @@ class Trivialization(Parametrization):
     def rebase(self, free: dict[str, Array]) -> dict[str, Array]:
         """Free parameters of the same U with A = 0; the rounding errors that U has gathered are removed."""
         U, _ = self(free)
-        # A step of Newton and Schulz towards the nearest orthogonal matrix: it squares the error.
-        U = U @ (1.5 * np.eye(len(U), dtype=U.dtype) - 0.5 * (U.T @ U))
+        with one_thread(U.size):
+            # A step of Newton and Schulz towards the nearest orthogonal matrix: it squares the error.
+            U = U @ (1.5 * np.eye(len(U), dtype=U.dtype) - 0.5 * (U.T @ U))
         return {"A": np.zeros_like(free["A"]), "base": U}
 
     def _sample(self, rows: int, columns: int, rng: np.random.Generator, initial: str) -> dict[str, Array]:

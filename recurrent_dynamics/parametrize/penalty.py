@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..checks import number
+from .blas import one_thread
 from .contract import Array, finite, matrix
 
 
@@ -31,7 +32,8 @@ def orthogonality_penalty(U: Array, strength: float = 1.0) -> tuple[float, Array
     U = finite("U", matrix("U", U))
     number("strength", strength, at_least=0)
     tall = U.shape[0] >= U.shape[1]
-    excess = U.T @ U if tall else U @ U.T
-    excess.flat[:: len(excess) + 1] -= 1
-    gradient = U @ excess if tall else excess @ U
+    with one_thread(U.size):
+        excess = U.T @ U if tall else U @ U.T
+        excess.flat[:: len(excess) + 1] -= 1
+        gradient = U @ excess if tall else excess @ U
     return strength * float((excess.astype(np.float64) ** 2).sum()), gradient * U.dtype.type(4 * strength)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..checks import integer, number, one_of
 from ..parametrize import orthogonality_penalty as penalty_of
 from ..parametrize import polar, trivialization
+from ..parametrize.blas import one_thread
 from .optimizers import Optimizer, adam, sgd
 from .tree import Select, Tree, named_leaves, nest
 
@@ -141,10 +142,11 @@ def _riemannian(start: Any, step: Any, other: Optimizer, only: Select, retractio
         carried: dict[str, Array] = {}
         for path, U in chosen.items():
             own = {k.removeprefix(f"{path}/"): v for k, v in kept.items() if k.startswith(f"{path}/")}
-            move, own = step(_tangent(U, flat[path]), own, learning_rate)
-            arrived = _retracted(U + move.astype(U.dtype, copy=False), retraction)
-            if "velocity" in own:
-                own["velocity"] = _tangent(arrived, own["velocity"]).astype(U.dtype, copy=False)
+            with one_thread(U.size):
+                move, own = step(_tangent(U, flat[path]), own, learning_rate)
+                arrived = _retracted(U + move.astype(U.dtype, copy=False), retraction)
+                if "velocity" in own:
+                    own["velocity"] = _tangent(arrived, own["velocity"]).astype(U.dtype, copy=False)
             updates[path] = arrived - U
             carried |= {f"{path}/{k}": v for k, v in own.items()}
         new["manifold"] = nest(carried)
