@@ -187,7 +187,8 @@ def _steps_at_once(tape: Tape) -> int:
     e = max(1, tape.layout.values_size)
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
     rows = max(BYTES_AT_ONCE / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
-    return max(1, min(tape.steps, int(rows / hoisted.BLOCK + 0.5) * hoisted.BLOCK // tape.batch))
+    blocks = max(1, round(rows / hoisted.BLOCK))
+    return max(1, min(tape.steps, blocks * hoisted.BLOCK // tape.batch))
 
 
 def _some_steps(tape: Tape, some: slice) -> Tape:
