@@ -14,6 +14,8 @@ import recurrent_dynamics as rd
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED
 from recurrent_dynamics.engine import plan
+from recurrent_dynamics.engine.cuda import choose
+from recurrent_dynamics.engine.cuda.walks import H200, Sizes
 
 pytest.importorskip(
     "numba.cuda", reason="this Numba has no CUDA target of its own, and numba-cuda is not installed"
@@ -150,9 +152,20 @@ def test_shared_memory_beyond_48_kilobytes_is_asked_for_before_the_launch(driver
 
 
 @pytest.mark.parametrize(("name", "largest"), [("lstm", 119), ("gru", 138), ("elman", 239)])
-def test_u_stays_in_shared_memory_as_long_as_it_fits(name, largest):
-    walks = [plan(NAMED[name](), (10, 16, 8, H)).walks["forward"] for H in (largest, largest + 3)]
-    assert [w.resident for w in walks] == [True, False]
+def test_a_block_keeps_u_in_shared_memory_as_long_as_it_fits(name, largest):
+    for H, resident in ((largest, True), (largest + 3, False)):
+        block = choose.blocks(
+            NAMED[name](), NAMED[name]().layout(8, H), "forward", Sizes(10, 16, 8, H, 4), H200
+        )
+        assert [w.resident for w in block] == [resident]
+
+
+@pytest.mark.parametrize(("cell", "H"), [(cells.lstm(), 1300), (cells.gru(), 1400), (cells.elman(), 2600)])
+def test_a_grid_keeps_u_in_all_shared_memory_as_long_as_it_fits(cell, H):
+    for size, resident in ((H, True), (H * 5 // 4, False)):
+        walk = plan(cell, (10, 64, 8, size)).walks["forward"]
+        assert (walk.kind, walk.resident, walk.grid_barriers) == ("grid", resident, 1)
+    assert plan(cells.gru_reset_before(), (10, 64, 8, 512)).walks["forward"].grid_barriers == 2
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -164,8 +177,10 @@ def test_plans_stay_within_the_device(name, dtype, sizes):
         assert walk.verb == verb
         assert walk.shared_bytes <= device.shared_bytes
         assert 0 < walk.threads <= device.threads
-        held = walk.threads * walk.blocks if walk.kind == "columns" else walk.blocks * walk.tile
+        each = {"columns": walk.threads * walk.blocks, "block": walk.blocks * walk.tile}
+        held = each.get(walk.kind, walk.groups * walk.tile)
         assert held >= sizes[1] * (sizes[3] if walk.kind == "columns" else 1)
+        assert walk.kind != "grid" or walk.blocks <= device.multiprocessors
         assert walk.seconds > 0
         assert (walk.flops == 0) == (walk.kind == "columns")
 
@@ -183,19 +198,24 @@ def test_what_is_counted():
     assert walk.flops == 2 * 4 * 32 * 32 * 4
     assert walk.memory_bytes == (2 * 4 * 32 + 2 * 32) * 4 * 4
     assert walk.cache_bytes == 0
-    far = plan(cells.lstm(), (10, 4, 8, 512)).walks["forward"]
-    assert far.cache_bytes == 4 * 512 * 512 * 4 * far.blocks
+    grid = plan(cells.lstm(), (10, 64, 8, 512)).walks["forward"]
+    assert (
+        grid.cache_bytes == 512 * 64 // grid.groups * 4 * grid.blocks
+    )  # every block reads the states of its group
 
 
 def test_wrong_sizes_are_named():
+    projected = cells.lstm_projected(8)  # whose widths differ, so that no grid takes it
     with pytest.raises(ValueError, match=r"sizes must be \(T, B, N, H\), came \(1, 2, 3\)"):
         plan(CELL, (1, 2, 3))
     with pytest.raises(ValueError, match="B must be an integer of at least 1, came 0"):
         plan(CELL, (1, 0, 3, 4))
     with pytest.raises(TypeError, match="dtype must be float32 or float64, came float16"):
         plan(CELL, (1, 1, 3, 4), "float16")
-    with pytest.raises(ValueError, match="tangent walk of cell 'lstm' with 5000 units keeps"):
-        plan(CELL, (1, 1, 3, 5000))
+    with pytest.raises(
+        ValueError, match="tangent walk of cell 'lstm with a projection' with 5000 units keeps"
+    ):
+        plan(projected, (1, 1, 3, 5000))
 
 
 def test_a_plan_prints_a_line_for_each_walk():

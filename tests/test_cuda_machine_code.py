@@ -19,7 +19,7 @@ from numba import types
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell
-from recurrent_dynamics.engine.cuda.plan import REGISTERS
+from recurrent_dynamics.engine.cuda.walks import REGISTERS
 from recurrent_dynamics.equations.schedule import width_labels
 
 pytest.importorskip("numba_cuda", reason="needs numba-cuda: pip install 'recurrent-dynamics[cuda-compiler]'")
@@ -56,6 +56,8 @@ def signature(kind: str, verb: str, real: types.Type, labels: int) -> tuple[type
     if kind == "columns":
         return head + (array,) * {"forward": 6, "tangent": 9, "adjoint": 8}[verb] + tail
     head += (types.Array(size, 2, "C"), size, array)
+    if kind == "grid":
+        return (size,) * 3 + head + (array,) * 9 + tail
     return head + (array,) * (8 if verb == "adjoint" else 9) + tail
 
 
@@ -70,25 +72,29 @@ def compiled(function, argument_types, capability, registers, tmp_path) -> tuple
     text.write_text(ptx)
     arch = f"-arch=sm_{capability[0]}{capability[1]}"
     done = subprocess.run(
-        [PTXAS, arch, "-v", f"--maxrregcount={registers}", text, "-o", code],
+        [PTXAS, "-c", arch, "-v", f"--maxrregcount={registers}", text, "-o", code],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert code.stat().st_size > 0
     return ptx, done.stdout + done.stderr
 
 
-def check(cell, verb, dtype, capability, tmp_path, tile=1, resident=True):
-    from recurrent_dynamics.engine.cuda import blocks, columns
+def check(cell, verb, dtype, capability, tmp_path, kind=None, tile=1, resident=True):
+    from recurrent_dynamics.engine.cuda import blocks, columns, grid
 
-    walk = rd.engine.plan(cell, (10, 4, 8, 16), dtype).walks[verb]
+    walk = rd.engine.plan(cell, (10, 64, 8, 512 if kind == "grid" else 16), dtype).walks[verb]
+    assert walk.kind == (kind or walk.kind)
     kind = walk.kind
     if kind == "columns":
         kernel = columns.walk(cell, verb, dtype)
+    elif kind == "grid":
+        kernel = grid.walk(cell, verb, dtype, resident, 32)
     else:
         kernel = blocks.walk(cell, verb, dtype, tile, resident)
-    real, most = getattr(types, dtype), REGISTERS[np.dtype(dtype).itemsize]
+    real, most = getattr(types, dtype), REGISTERS[kind][np.dtype(dtype).itemsize]
     argument_types = signature(kind, verb, real, len(width_labels(cell)))
     ptx, said = compiled(kernel, argument_types, capability, most, tmp_path)
+    assert ("cudaCGSynchronize" in ptx) == (kind == "grid")  # a cooperative launch
     spilt = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
     assert spilt is not None, said
     assert [int(n) for n in spilt.groups()] == [0, 0, 0], said
@@ -111,6 +117,20 @@ def test_lstm(tmp_path):
 @pytest.mark.parametrize("name", CELLS)
 def test_every_verb(name, verb, dtype, capability, tmp_path):
     check(CELLS[name], verb, dtype, capability, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("name", [n for n in CELLS if n != "diagonal"])
+def test_every_verb_on_a_grid(name, verb, tmp_path):
+    check(CELLS[name], verb, "float32", (9, 0), tmp_path, kind="grid")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("verb", VERBS)
+def test_other_grids(verb, tmp_path):
+    check(CELLS["normalized"], verb, "float64", (9, 0), tmp_path, kind="grid")
+    check(CELLS["lstm"], verb, "float32", (8, 0), tmp_path, kind="grid", resident=False)
 
 
 @pytest.mark.full

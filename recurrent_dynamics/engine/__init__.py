@@ -1,6 +1,7 @@
 """The recurrence on arrays."""
 
-from .cuda.plan import Device, Plan, Walk, plan
+from .cuda.plan import Plan, plan
+from .cuda.walks import Device, Walk
 from .operator import JacobianOperator, jacobian_operator
 from .ravel import ravel
 from .run import Gradients, Run, Tangent

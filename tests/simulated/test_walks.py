@@ -13,8 +13,9 @@ from odd_cells import ODD
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
+from recurrent_dynamics.engine.cuda import choose as planning
 from recurrent_dynamics.engine.cuda import driver, verbs
-from recurrent_dynamics.engine.cuda.plan import Device
+from recurrent_dynamics.engine.cuda.walks import Device, Sizes
 
 SMALL = Device("a small device", multiprocessors=2, shared_bytes=16 << 10, threads=12)
 
@@ -77,14 +78,14 @@ def test_the_simulator_runs():
     assert driver.SIMULATED
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [n for n in QUICK if n != "two stages"])
 def test_cell(name, rng):
     c = case(QUICK[name], rng, steps=3, batch=3)
     assert kinds(c) == {"columns" if name == "diagonal" else "block"}
     check(c, rng)
 
 
-@pytest.mark.parametrize("name", ["lstm", "diagonal"])
+@pytest.mark.parametrize("name", ["two stages", "diagonal"])
 def test_lengths_and_resets(name, rng):
     check(case(QUICK[name], rng, steps=4, batch=3, lengths=True, reset=True), rng)
 
@@ -122,6 +123,57 @@ def test_too_many_units_are_refused(device, rng):
         case(QUICK["lstm"], rng).run()
 
 
+@pytest.fixture
+def on_a_grid(monkeypatch):
+    """Grids where a block would be faster; `on_a_grid(...)` says which of them."""
+
+    def use(choose=lambda walks: walks[-1]):
+        def walk(cell, layout, verb, sizes, device):
+            found = planning.grids(cell, layout, verb, sizes, device)
+            return choose(found) if found else planning.plan_walk(cell, layout, verb, sizes, device)
+
+        monkeypatch.setattr(verbs, "plan_walk", walk)
+
+    return use
+
+
+GRID = {"multiprocessors": 5, "shared_bytes": 16 << 10, "threads": 16, "lanes": 4}
+
+
+@pytest.mark.parametrize("name", ["lstm", pytest.param("normalized", marks=pytest.mark.full)])
+def test_grid(name, device, on_a_grid, rng):
+    """Two groups of two blocks, whose shares of three instances and five units differ."""
+    device(**GRID)
+    on_a_grid(lambda walks: walks[1])
+    c = case(QUICK[name], rng, steps=3, batch=3, hidden=5)
+    walk = verbs.planned(c.run().engine_tape, "adjoint")
+    assert (walk.kind, walk.groups, walk.blocks, walk.resident) == ("grid", 2, 4, True)
+    check(c, rng)
+
+
+def test_grid_with_lengths_and_resets(device, on_a_grid, rng):
+    device(**GRID)
+    on_a_grid(lambda walks: walks[1])
+    check(case(QUICK["lstm"], rng, steps=4, batch=3, lengths=True, reset=True), rng)
+
+
+def test_grid_of_one_block_takes_all_phases_in_one_launch(device, on_a_grid, rng):
+    device(**GRID | {"multiprocessors": 1})
+    on_a_grid()
+    c = case(QUICK["two stages"], rng, steps=3, batch=2)
+    assert verbs.planned(c.run().engine_tape, "forward").blocks == 1
+    check(c, rng)
+
+
+def test_grid_without_u_in_shared_memory(device, on_a_grid, rng):
+    device(**GRID | {"shared_bytes": 2 << 10})
+    on_a_grid()
+    c = case(QUICK["gru"], rng, steps=2, batch=3, hidden=16)
+    walk = verbs.planned(c.run().engine_tape, "forward")
+    assert (walk.kind, walk.resident) == ("grid", False)
+    check(c, rng)
+
+
 EVERY: dict[str, Cell] = {
     **{name: make() for name, make in NAMED.items() if name != "lstm_projected"},
     "lstm_projected": cells.lstm_projected(2),
@@ -138,3 +190,16 @@ EVERY: dict[str, Cell] = {
 @pytest.mark.parametrize("name", EVERY)
 def test_every_cell(name, rng):
     check(case(EVERY[name], rng, steps=3, batch=3, lengths=len(name) % 2 == 0, reset=len(name) % 3 == 0), rng)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", EVERY)
+def test_every_cell_on_a_grid(name, device, on_a_grid, rng):
+    c = case(EVERY[name], rng, steps=3, batch=3, lengths=len(name) % 2 == 1, reset=len(name) % 3 == 1)
+    device(**GRID)
+    if not planning.grids(
+        c.cell, c.cell.layout(c.x.shape[-1], 4), "forward", Sizes(3, 3, 3, 4, 8), verbs.current_device()
+    ):
+        pytest.skip("has no product, or widths other than H")
+    on_a_grid(lambda walks: walks[1])
+    check(c, rng)

@@ -14,9 +14,9 @@ import numpy as np
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
-from .driver import cuda, device, kernel
+from .driver import cuda, kernel
 from .products import KINDS, tools
-from .programs import program, unit_sizes
+from .programs import moving, program, unit_sizes
 from .tables import SOURCE, TARGET
 
 _MADE: dict[tuple[Any, ...], Any] = {}
@@ -27,32 +27,15 @@ def walk(cell: Cell, verb: str, dtype: str, tile: int, resident: bool) -> Any:
     labels, stages = len(width_labels(cell)), cell.schedule.stages
     key = (cell.fingerprint, verb, dtype, tile, resident)
     if key not in _MADE:
-        row, sizes = program(cell, verb, dtype), unit_sizes(labels)
+        sizes = unit_sizes(labels)
         if verb == "adjoint":
-            _MADE[key] = kernel(_back(row, sizes, stages, dtype, tile, resident), dtype)
+            row = program(cell, verb, dtype)
+            _MADE[key] = kernel(_back(row, sizes, stages, dtype, tile, resident), "block", dtype)
         else:
-            row = _moving(row) if verb == "forward" else _moved(row)
+            row = moving(cell, verb, dtype)
             forth = _forth(row, sizes, stages, dtype, tile, resident, verb == "tangent")
-            _MADE[key] = kernel(forth, dtype)
+            _MADE[key] = kernel(forth, "block", dtype)
     return _MADE[key]
-
-
-def _moving(forward: Any) -> Any:
-    """`forward` with the arguments of `_moved`."""
-
-    @device
-    def row(stage, sizes, E, e, S, s, P, C, tE, tS, tP, N):
-        forward(0, stage, sizes, tE, e, tS, s, P, C, N, s)
-
-    return row
-
-
-def _moved(tangent: Any) -> Any:
-    @device
-    def row(stage, sizes, E, e, S, s, P, C, tE, tS, tP, N):
-        tangent(0, stage, sizes, E, e, S, s, P, C, tE, tS, tP, N, s)
-
-    return row
 
 
 def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool, tangent: bool) -> Any:

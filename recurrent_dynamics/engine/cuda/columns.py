@@ -26,7 +26,7 @@ def walk(cell: Cell, verb: str, dtype: str) -> Any:
     key = (cell.fingerprint, verb, dtype)
     if key not in _MADE:
         make = {"forward": _forward, "tangent": _tangent, "adjoint": _adjoint}[verb]
-        _MADE[key] = kernel(make(cell, program(cell, verb, dtype), dtype), dtype)
+        _MADE[key] = kernel(make(cell, program(cell, verb, dtype), dtype), "columns", dtype)
     return _MADE[key]
 
 

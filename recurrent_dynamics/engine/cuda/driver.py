@@ -22,9 +22,11 @@ except ImportError as error:  # a Numba that no longer brings a target of its ow
         "'recurrent-dynamics[cu13]', by the CUDA version that nvidia-smi shows"
     ) from error
 
-from .plan import REGISTERS, Device
+from .walks import REGISTERS, Device
 
-__all__ = ["SIMULATED", "array_module", "cuda", "device", "kernel", "launch", "limits", "ready"]
+__all__ = [
+    "SIMULATED", "array_module", "cuda", "device", "kernel", "launch", "launch_phases", "limits", "ready",
+]  # fmt: skip
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 _CALLED: list[dict[str, Any]] = []  # the modules of device functions
@@ -40,10 +42,10 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
     return cuda.jit(device=True)(function)
 
 
-def kernel(function: Callable[..., None], dtype: str) -> Any:
-    """A kernel for arrays of a dtype, compiled at its first launch for the types of its arguments."""
+def kernel(function: Callable[..., None], kind: str, dtype: str) -> Any:
+    """A kernel of a kind of walk for arrays of a dtype, compiled at its first launch for the types of its arguments."""
     if not SIMULATED:
-        return cuda.jit(max_registers=REGISTERS[np.dtype(dtype).itemsize])(function)
+        return cuda.jit(max_registers=REGISTERS[kind][np.dtype(dtype).itemsize])(function)
 
     @cuda.jit
     @wraps(function)
@@ -119,6 +121,18 @@ def launch(function: Any, blocks: int, threads: int, shared_bytes: int, *argumen
         allow_shared_bytes(function, shared_bytes, arguments)
     stream = cuda.external_stream(pointer) if pointer else 0
     function[blocks, threads, stream, shared_bytes](*arguments)
+
+
+def launch_phases(
+    function: Any, phases: int, blocks: int, threads: int, shared_bytes: int, *arguments: Any
+) -> None:
+    """Run a kernel with barriers of the whole grid, `function(begin, end, ...)`: all phases in one launch.
+
+    The simulator knows no such barrier, so there each phase is a launch of its own, unless there is one block.
+    """
+    together = 1 if SIMULATED and blocks > 1 else phases
+    for begin in range(0, phases, together):
+        launch(function, blocks, threads, shared_bytes, begin, begin + together, *arguments)
 
 
 def allow_shared_bytes(function: Any, shared_bytes: int, arguments: tuple[Any, ...]) -> None:

@@ -39,7 +39,7 @@ def _local(cell: Cell, dtype: str) -> Any:
                 for stage in range(stages + 1):
                     row(0, stage, sizes(widths, i - r * widest), E, r * e, S, r * k, P, C, J[r * size :])
 
-        _LOCAL[key] = kernel(local, dtype)
+        _LOCAL[key] = kernel(local, "columns", dtype)
     return _LOCAL[key]
 
 
@@ -68,7 +68,7 @@ def _combine(dtype: str) -> Any:
                     0,
                 )
 
-        _COMBINE[dtype] = kernel(combine, dtype)
+        _COMBINE[dtype] = kernel(combine, "columns", dtype)
     return _COMBINE[dtype]
 
 

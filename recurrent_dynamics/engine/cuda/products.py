@@ -15,9 +15,9 @@ import numba
 import numpy as np
 
 from .driver import cuda, device
-from .plan import LANES, ROWS
 from .programs import get, put
 from .tables import AT, COLUMNS, FROM_STATE, HEADS, HEIGHT, SLICES, SOURCE, STAGE, TARGET
+from .walks import LANES, ROWS
 
 KINDS: dict[str, Any] = {"float32": numba.float32, "float64": numba.float64}
 

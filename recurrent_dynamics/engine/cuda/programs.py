@@ -47,6 +47,22 @@ def program(cell: Cell, verb: str, dtype: str) -> Callable[..., None]:
     return _PROGRAMS[key]
 
 
+def moving(cell: Cell, verb: str, dtype: str) -> Callable[..., None]:
+    """The row functions "forward" and "tangent" with the same arguments: what moves is in tE, tS, tP, N.
+
+    Along the point E, S, P, which a forward walk does not have.
+    """
+    function = program(cell, verb, dtype)
+
+    def forward(stage, sizes, E, e, S, s, P, C, tE, tS, tP, N):
+        function(0, stage, sizes, tE, e, tS, s, P, C, N, s)
+
+    def tangent(stage, sizes, E, e, S, s, P, C, tE, tS, tP, N):
+        function(0, stage, sizes, E, e, S, s, P, C, tE, tS, tP, N, s)
+
+    return device(forward if verb == "forward" else tangent)
+
+
 def _compiled(text: str, name: str, namespace: dict[str, Any]) -> Callable[..., Any]:
     exec(compile(text, f"<{name} on a device>", "exec"), namespace)
     return device(namespace[name])

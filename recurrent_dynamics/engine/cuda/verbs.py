@@ -13,10 +13,11 @@ import numpy as np
 from ..cpu.verbs import Cotangents, Tangents
 from ..flatten import Flat, parts_size
 from ..run import Tape
-from . import blocks, columns, tables
-from .driver import array_module, launch, limits, ready
+from . import blocks, columns, grid, tables
+from .choose import plan_walk
+from .driver import array_module, launch, launch_phases, limits, ready
 from .jacobian import dense_jacobian
-from .plan import Device, Sizes, Walk, plan_walk
+from .walks import Device, Sizes, Walk
 
 __all__ = [
     "adjoint", "arrays", "dense_jacobian", "forward", "new_values", "place", "state_arrays", "tangent", "to_host",
@@ -124,9 +125,10 @@ def _ends(tape: Tape) -> tuple[Any, Any, bool]:
 def _products(tape: Tape, walk: Walk) -> tuple[Any, int, Any]:
     """(table of products, their number, packed matrices)."""
     xp, found = array_module(), tables.merged(tape.layout)
-    back = walk.verb == "adjoint"
-    table = tables.table(found, walk.slices)
-    return xp.asarray(table), len(found), tables.pack(found, tape.matrices, back, xp)
+    # A block reads rows of the result side by side, a grid the terms of a sum.
+    natural = (walk.verb == "adjoint") == (walk.kind == "block")
+    table = tables.table(found, walk.slices or (1,) * len(found))
+    return xp.asarray(table), len(found), tables.pack(found, tape.matrices, natural, xp)
 
 
 def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any) -> None:
@@ -139,11 +141,14 @@ def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, befor
         along = (P, C) if verb == "forward" else (P, tP, C, E, S)
         launch(kernel, walk.blocks, walk.threads, 0, *sizes, *along, *moving, *_ends(tape))
     else:
-        kernel = blocks.walk(tape.cell, verb, dtype, walk.tile, walk.resident)
-        launch(
-            kernel, walk.blocks, walk.threads, walk.shared_bytes, *sizes, *_products(tape, walk), P, tP, C, E, S,
-            *moving, *_ends(tape),
-        )  # fmt: skip
+        how = (walk.blocks, walk.threads, walk.shared_bytes)
+        arguments = (*sizes, *_products(tape, walk), P, tP, C, E, S, *moving, *_ends(tape))
+        if walk.kind == "block":
+            launch(blocks.walk(tape.cell, verb, dtype, walk.tile, walk.resident), *how, *arguments)
+        else:
+            kernel = grid.walk(tape.cell, verb, dtype, walk.resident, current_device().lanes)
+            launch_phases(kernel, tape.steps * (tape.cell.schedule.stages + 1), *how, walk.groups, *arguments)
+            _clear_ended(tape, values)  # to which products were added
 
 
 def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
@@ -162,11 +167,18 @@ def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
     if walk.kind == "columns":
         kernel = columns.walk(tape.cell, "adjoint", dtype.name)
         launch(kernel, walk.blocks, walk.threads, 0, *sizes, *point, *cotangents, *_ends(tape))
-    else:
+    elif walk.kind == "block":
         kernel = blocks.walk(tape.cell, "adjoint", dtype.name, walk.tile, walk.resident)
         launch(
             kernel, walk.blocks, walk.threads, walk.shared_bytes, *sizes, *_products(tape, walk), *point,
             *cotangents, *_ends(tape),
+        )  # fmt: skip
+    else:
+        kernel = grid.walk(tape.cell, "adjoint", dtype.name, walk.resident, current_device().lanes)
+        launch_phases(
+            kernel, tape.steps * (tape.cell.schedule.stages + 1), walk.blocks, walk.threads, walk.shared_bytes,
+            walk.groups, *sizes, *_products(tape, walk), *point, *cotangents, xp.zeros(tape.batch * k, dtype),
+            *_ends(tape),
         )  # fmt: skip
     return _gradients(tape, values, after, vectors.sum(axis=0), initial)
 

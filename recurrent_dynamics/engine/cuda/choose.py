@@ -1,0 +1,184 @@
+"""Which walk a verb takes: each that fits the device is counted, and the one that should be the fastest is taken.
+
+The counts are a model: a step takes as long as its longest stretch of arithmetic, shared memory, caches or memory, and
+waits for every barrier, program and read that nothing else hides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...cells import Cell
+from ...cells.layout import Layout
+from .tables import merged, scratch_of_means, slices
+from .walks import COLUMN_THREADS, LANES, ROWS, TILE, TILES, Device, Sizes, Walk
+
+# In cycles: a barrier of a block, a program of some dozen operations, a read from the device's memory.
+BARRIER, PROGRAM, MEMORY = 40, 250, 700
+CACHE_WIDTH = 64  # bytes a cycle from the L2 cache to a multiprocessor
+LAUNCH, GRID_BARRIER = 5e-6, 1.5e-6  # seconds
+
+
+def plan_walk(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
+    """The walk of one verb that should be the fastest; a ValueError where none fits."""
+    if not layout.products:
+        return columns(layout, verb, sizes, device)
+    found = blocks(cell, layout, verb, sizes, device) + grids(cell, layout, verb, sizes, device)
+    if not found:
+        raise ValueError(
+            f"the {verb} walk of cell {cell.name!r} with {layout.hidden_size} units keeps "
+            f"{_in_block(layout, verb, 1, False) * sizes.itemsize} bytes of one instance in the shared memory of a "
+            f"block, {device.name} has {device.shared_bytes}; fewer units fit, or device='cpu'"
+        )
+    return min(found, key=lambda walk: walk.seconds)
+
+
+def columns(layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
+    """A thread for each unit of each instance."""
+    widest = max(layout.widths)
+    threads = min(device.threads, COLUMN_THREADS)
+    e, k = layout.values_size, layout.state_size
+    moved = {"forward": e + k, "tangent": 2 * e + 2 * k, "adjoint": 2 * e + 3 * k}[verb]
+    count = -(-sizes.batch * widest // threads)
+    walk = Walk(verb, "columns", False, count, threads, 1, 0, 0, 0, moved * sizes.batch * sizes.itemsize, 0)
+    cycles = PROGRAM + (0 if verb == "forward" else MEMORY)  # the walk forth reads a step ahead
+    return _timed(walk, cycles * -(-count // (16 * device.multiprocessors)), sizes, device)
+
+
+def blocks(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
+    """A block for each tile of instances; the tile as large as makes all blocks run at once, or as fits."""
+    numbers = device.shared_bytes // sizes.itemsize
+    largest = next((t for t in TILES if -(-sizes.batch // t) <= device.multiprocessors), TILES[-1])
+    for resident in (True, False):
+        for tile in [t for t in reversed(TILES) if t <= largest]:
+            room = numbers - _in_block(layout, verb, tile, resident)
+            if room >= 0:
+                return [_block(cell, layout, verb, sizes, device, tile, resident, room)]
+    return []
+
+
+def _in_block(layout: Layout, verb: str, tile: int, resident: bool) -> int:
+    """Numbers in the shared memory of a block, without the scratch memory of sliced sums."""
+    products = merged(layout)
+    e, k, v = layout.values_size, layout.state_size, layout.vectors_size
+    row = {"forward": e + 2 * k, "tangent": 2 * e + 3 * k, "adjoint": 2 * e + 3 * k + v}[verb]
+    U = max(1, sum(p.size for p in products)) if resident else 0
+    return U + tile * row + scratch_of_means(products, tile, LANES)
+
+
+def _block(
+    cell: Cell,
+    layout: Layout,
+    verb: str,
+    sizes: Sizes,
+    device: Device,
+    tile: int,
+    resident: bool,
+    room: int,
+) -> Walk:
+    products, back = merged(layout), verb == "adjoint"
+    means = scratch_of_means(products, tile, LANES)
+    threads = device.threads // sizes.wide
+    cut = slices(products, back, tile, ROWS, threads, room + means)
+    outer = [p.heads * (p.columns if back else p.height) for p in products]
+    scratch = max([means, *(n * tile * m for n, m in zip(cut, outer, strict=True) if n > 1)])
+    used = _in_block(layout, verb, tile, resident) - means + scratch
+    barriers = (
+        2 + cell.schedule.stages + sum(1 + (n > 1) for n, p in zip(cut, products, strict=True) if p.size)
+    )
+    barriers += 2 * len({p.stage for p in products if not p.size})
+    numbers, count = sum(p.size for p in products), -(-sizes.batch // tile)
+    walk = Walk(
+        verb, "block", resident, count, threads, tile, used * sizes.itemsize, barriers, 2 * numbers * sizes.batch,
+        _moved(layout, verb, sizes), 0 if resident else numbers * count * sizes.itemsize, slices=tuple(cut),
+    )  # fmt: skip
+    loads = numbers / ROWS * (ROWS + tile) / 32 * sizes.wide
+    through = 0 if resident else numbers * sizes.itemsize / CACHE_WIDTH
+    cycles = max(loads, through, numbers * tile / 128 * sizes.wide) + BARRIER * barriers
+    cycles += MEMORY + PROGRAM * (cell.schedule.stages + 1) * -(-tile * layout.hidden_size // threads)
+    return _timed(walk, cycles * -(-count // device.multiprocessors), sizes, device)
+
+
+def grids(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
+    """As many groups of blocks as leave each block's share of U in its shared memory, or one group without."""
+    products = merged(layout)
+    if (
+        len(layout.widths) > 1
+        or any(p.heads > 1 for p in products)
+        or _grid_threads(sizes, device) < device.lanes
+    ):
+        return []
+    threads = _grid_threads(sizes, device)
+    scratch = threads // device.lanes * ROWS * TILE * (device.lanes + 1)
+    room = device.shared_bytes // sizes.itemsize - scratch
+    of_unit = sum(p.size for p in products) // layout.hidden_size
+    found = []
+    for groups in range(1, min(sizes.batch, device.multiprocessors) + 1):
+        count = min(layout.hidden_size, device.multiprocessors // groups)
+        share = of_unit * -(-layout.hidden_size // count)
+        if 0 <= share <= room:
+            found.append(_grid(cell, layout, verb, sizes, device, groups, count, share, scratch))
+    if not found and room >= 0:
+        count = min(layout.hidden_size, device.multiprocessors)
+        found = [_grid(cell, layout, verb, sizes, device, 1, count, 0, scratch)]
+    return found
+
+
+def _grid_threads(sizes: Sizes, device: Device) -> int:
+    """Whole warps: five eighths of the threads of a block, for float64 half."""
+    return (
+        (device.threads * 5 // 8 if sizes.wide == 1 else device.threads // 2) // device.lanes * device.lanes
+    )
+
+
+def _grid(
+    cell: Cell,
+    layout: Layout,
+    verb: str,
+    sizes: Sizes,
+    device: Device,
+    groups: int,
+    count: int,
+    share: int,
+    scratch: int,
+) -> Walk:
+    """`groups` of `count` blocks, with a share of U (0: none) in shared memory."""
+    products, back, wide = merged(layout), verb == "adjoint", sizes.wide
+    own, instances = -(-layout.hidden_size // count), -(-sizes.batch // groups)
+    threads, stages, H = _grid_threads(sizes, device), cell.schedule.stages, layout.hidden_size
+    shapes = [(p.columns, p.height) if back else (p.height, p.columns) for p in products if p.size]
+    rows = [own * outer // H for outer, _ in shapes]
+    work = sum(r * n for r, (_, n) in zip(rows, shapes, strict=True))
+    items = [-(-r // ROWS) * -(-instances // TILE) for r in rows] + [
+        instances for p in products if not p.size
+    ]
+    barriers = sum(2 * -(-n * device.lanes // threads) for n in items) + stages + 1
+    read = (sum(n for _, n in shapes) * instances + (0 if share else work)) * sizes.itemsize
+    walk = Walk(
+        verb, "grid", share > 0, groups * count, threads, instances, (scratch + share) * sizes.itemsize, barriers,
+        2 * sum(p.size for p in products) * sizes.batch, _moved(layout, verb, sizes), read * groups * count,
+        groups=groups,
+        grid_barriers=stages if back else 1 + len({p.stage for p in products if not p.from_state}),
+    )  # fmt: skip
+    loads = work * instances / (ROWS * TILE) * (ROWS + TILE) / 32 * wide + 2 * sum(rows) * instances * wide
+    cycles = max(loads, read / CACHE_WIDTH, work * instances / 128 * wide) + BARRIER * barriers
+    cycles += (stages + 1) * (MEMORY + PROGRAM * -(-instances * own // threads))
+    return _timed(walk, cycles, sizes, device)
+
+
+def _moved(layout: Layout, verb: str, sizes: Sizes) -> int:
+    """Bytes that a step reads and writes of the tape."""
+    e, k = layout.values_size, layout.state_size
+    row = {"forward": 2 * e + k, "tangent": 3 * e + 2 * k, "adjoint": 2 * e + 3 * k}[verb]
+    return row * sizes.batch * sizes.itemsize
+
+
+def _timed(walk: Walk, cycles: float, sizes: Sizes, device: Device) -> Walk:
+    """The walk with its time: the cycles of a step, unless all blocks together take longer at one thing."""
+    step = max(
+        cycles / device.clock,
+        walk.memory_bytes / device.bandwidth,
+        walk.cache_bytes / device.cache_bandwidth,
+        walk.flops / device.flops[sizes.wide - 1],
+    )
+    return replace(walk, seconds=sizes.steps * (step + walk.grid_barriers * GRID_BARRIER) + LAUNCH)

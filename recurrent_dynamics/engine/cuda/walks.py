@@ -1,0 +1,113 @@
+"""What a walk is, and what of a device decides which one is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROWS = 4  # of a product's result that a thread takes: see `products`
+TILE = 4  # instances that a warp takes for so many rows: see `grid`
+LANES = 32  # partial sums of a mean: see `products`
+TILES = (1, 2, 4, 8)  # instances of a block
+COLUMN_THREADS = 128  # of a block that walks by columns
+# Of a thread, by walk and the bytes of a number. A multiprocessor has 65536; kernels that need more of them, and those
+# of doubles, which take two each, have fewer threads.
+REGISTERS = {"block": {4: 128, 8: 255}, "columns": {4: 128, 8: 255}, "grid": {4: 200, 8: 255}}
+
+
+@dataclass(frozen=True)
+class Device:
+    """What of a device decides how kernels run on it.
+
+    Attributes
+    ----------
+    name
+        For people.
+    multiprocessors
+        How many blocks run at once.
+    shared_bytes
+        The largest shared memory of a block.
+    threads
+        Threads of a block that the kernels use at most; half of them for float64, five eighths on a grid.
+    lanes
+        Threads of a warp.
+    flops
+        Floating-point operations a second, without tensor cores: float32, float64.
+    bandwidth, cache_bandwidth
+        Bytes a second from the device's memory, and from its L2 cache to all multiprocessors.
+    clock
+        Cycles a second.
+    """
+
+    name: str
+    multiprocessors: int = 132
+    shared_bytes: int = 232448
+    threads: int = 512
+    lanes: int = 32
+    flops: tuple[float, float] = (67e12, 34e12)
+    bandwidth: float = 4.8e12
+    cache_bandwidth: float = 5.5e12
+    clock: float = 1.98e9
+
+
+H200 = Device("H200")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a run: T steps, B instances, N inputs, H units, and the bytes of a number."""
+
+    steps: int
+    batch: int
+    input_size: int
+    hidden_size: int
+    itemsize: int
+
+    @property
+    def wide(self) -> int:
+        """A double takes two turns of the shared memory and of the arithmetic."""
+        return self.itemsize // 4
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How one verb goes through time.
+
+    Attributes
+    ----------
+    verb
+        "forward", "tangent" or "adjoint".
+    kind
+        "columns": a thread takes one unit of one instance, nothing waits. "block": a block of threads takes `tile`
+        instances. "grid": the blocks of a group share the units of `tile` instances. All take all steps in one launch.
+    resident
+        Whether U, or a block's share of it, stays in shared memory.
+    blocks, threads, tile, shared_bytes
+        The launch.
+    barriers, grid_barriers
+        Of a block and of all blocks, a step.
+    flops, memory_bytes, cache_bytes
+        A step, of the whole batch: floating-point operations of the products, bytes to and from the device's memory,
+        and of U and states that come through the L2 cache.
+    seconds
+        Predicted for the whole walk.
+    slices
+        Of a block: into how many slices each product cuts its sums.
+    groups
+        Of a grid: how many there are, each with a share of the instances.
+    """
+
+    verb: str
+    kind: str
+    resident: bool
+    blocks: int
+    threads: int
+    tile: int
+    shared_bytes: int
+    barriers: int
+    flops: int
+    memory_bytes: int
+    cache_bytes: int
+    seconds: float = 0.0
+    slices: tuple[int, ...] = ()
+    groups: int = 1
+    grid_barriers: int = 0
