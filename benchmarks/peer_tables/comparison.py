@@ -52,7 +52,7 @@ class Comparison:
 
             torch.set_num_threads(self.threads)
             packages.append("torch")
-        facts = {"processor": processor(), "threads": self.threads}
+        facts = {"processor": processor(), "threads": self.threads, "seconds": self.seconds}
         facts |= {package: version(package) for package in packages}
         print(", ".join(f"{k} {v}" for k, v in facts.items()), flush=True)
         self.records += [("environment", "", k, v) for k, v in facts.items()]
@@ -98,7 +98,7 @@ class Comparison:
     def write_csv(self, path: Path) -> None:
         """Write every number as (table, case, quantity, value)."""
         with path.open("w", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("table", "case", "quantity", "value"))
             writer.writerows(self.records)
 
