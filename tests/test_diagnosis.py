@@ -87,24 +87,25 @@ def test_overfitting_is_by_memory_where_the_gap_grows_along_the_window():
 
 def test_stuck_units_are_found_in_activations_of_another_library(rng):
     state = np.sign(rng.standard_normal((40, 5, 10))) * 0.999
-    found = diagnose(STAYING, gates={"i": rng.uniform(size=(40, 5, 10)), "h": state})
+    found = diagnose(STAYING, gates={"i": np.ones((40, 5, 10))}, states={"h": state})
     assert found.verdict == "saturated"
     assert "100% of the units of h in layer 1" in str(found)
     state[:, :, :6] = 0.5 * rng.uniform(-1, 1, (40, 5, 6))
-    assert diagnose(STAYING, gates={"h": state}).verdict == "healthy"
+    assert diagnose(STAYING, states={"h": state}).verdict == "healthy"
     state[:, :, :6] = 0.2  # one value, whatever they read
-    assert diagnose(STAYING, gates={"h": state}).verdict == "saturated"
+    assert diagnose(STAYING, states={"h": state}).verdict == "saturated"
 
 
-def test_a_forget_gate_that_is_always_open_is_not_stuck():
+def test_a_forget_gate_that_is_always_open_is_not_judged():
     open_ = saturation(np.full((10, 2, 4), 0.999), (0.1, 0.9), name="f")
-    assert evidence.stuck([open_]) == (0.0, "")
+    assert diagnose(STAYING, gates=[open_]).verdict == "healthy"
+    assert evidence.stuck([open_]) == (1.0, "f")
 
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({}, "flows, losses, gradient_norms, gates or a trial must be given; came none"),
+        ({}, "flows, losses, gradient_norms, states or a trial must be given; came none"),
         ({"flows": [[1.0, np.nan]]}, "flows must be one GradientFlow for each layer"),
         ({"flows": FADING, "truncation": 0}, "truncation must be an integer of at least 1; came 0"),
         ({"flows": FADING, "baseline": 0.0}, "baseline must be a finite number above 0; came 0"),

@@ -171,6 +171,25 @@ def test_measurements_of_a_model_hold_every_layer(character_model, corpus):
         assert (layer.paths[0].rest[0] == 0).all()  # one step of the cell state passes no matrix
 
 
+def test_exponents_and_fixed_points_are_found_in_every_layer(character_model, corpus):
+    found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
+    for layer in found.layers:
+        spectrum, points = layer.portrait.spectrum, layer.portrait.points
+        assert spectrum.size == 12
+        assert len(spectrum.exponents) == 12
+        assert (points.q < 1e-20).all()
+        assert points.trajectories.shape == (75, 1, 12)
+        # An untrained network with small weights forgets: one point of rest, and no exponent above 0.
+        assert points.kind.tolist() == ["stable"]
+        assert spectrum.exponents[0] < 0
+
+
+def test_a_text_too_short_for_exponents_has_fixed_points_all_the_same(character_model, corpus):
+    model, params = character_model.model, character_model.params
+    found = study.portraits(model, params, corpus.validation[:30])
+    assert all(portrait.spectrum is None and len(portrait.points) == 1 for portrait in found)
+
+
 def test_the_last_loss_alone_and_all_losses_agree_at_lag_zero(character_model, corpus):
     found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
     for layer in found.layers:
@@ -188,7 +207,11 @@ def test_a_report_without_history_stands_alone(character_model, corpus, tmp_path
     path = tmp_path / "report.html"
     diagnosis = study.write_report(path, character_model, corpus, found, history=None)
     page = path.read_text("utf-8")
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 7
+    assert "Where each layer would stand still" in page
+    assert "Lyapunov exponents of every layer along 1 stretches" in page
+    for measure in diagnosis.measures:
+        assert measure.name in page
     assert "history.csv" in page
     assert diagnosis.verdict in page
     for reference in ("src=", 'href="http', "<script", "@import", "url(http"):

@@ -94,6 +94,7 @@ def diagnose(
     losses: Any = None,
     validation_losses: Any = None,
     baseline: float | None = None,
+    states: Any = None,
     gates: Any = None,
     loss_by_step: Any = None,
     validation_by_step: Any = None,
@@ -120,8 +121,11 @@ def diagnose(
         In the course of training, in one unit.
     baseline
         The best loss without memory, in the same unit.
+    states
+        Saturation of the state's slots, a list for each layer; or their activations, (T, B, H) by name.
     gates
-        Saturation of gates and states, a list for each layer; or their activations, (T, B, H) by name.
+        The same of gates, for the figure alone: one that is always open may be what memory is made of, and one that
+        shuts a unit off shows in the state.
     loss_by_step, validation_by_step : array_like (T,)
         Mean loss at each step of a window, of data that was trained on and of data that was not. NaN where there is
         no loss.
@@ -159,6 +163,7 @@ def diagnose(
         series("losses", losses),
         series("validation_losses", validation_losses, finite=True),
         None if baseline is None else number("baseline", baseline, above=0),
+        by_layer(states),
         by_layer(gates),
         series("gradient_norms", gradient_norms),
         series("clipped_norms", clipped_norms),
@@ -196,7 +201,7 @@ class _Verdict(Readings):
         )
         data = {name: getattr(self, name) for name in (
             "flows", "truncation", "losses", "validation", "baseline", "norms", "clipped_norms", "by_step",
-            "validation_by_step", "gates",
+            "validation_by_step", "states", "gates",
         )}  # fmt: skip
         return Diagnosis(
             verdict, cause, tuple(sentences), tuple(self.measures), tuple(advice), rule, self.relative, self.rate,

@@ -126,15 +126,9 @@ def _units(name: str, values: Any) -> Saturation:
 
 
 def stuck(layer: Sequence[Saturation]) -> tuple[float, str]:
-    """The largest share of stuck units in a state, or in a gate between -1 and 1, and its name.
-
-    Gates in (0, 1) do not count: a forget gate that is always open is what memory is made of, and one that shuts a
-    unit off shows in the state.
-    """
+    """The largest share of stuck units in a state of a layer, and its name."""
     found = (0.0, "")
     for units in layer:
-        if units.thresholds is not None and units.thresholds[0] >= 0:
-            continue
         extent = (
             2.0
             if units.thresholds is not None

@@ -33,6 +33,7 @@ class Readings:
         losses: np.ndarray | None,
         validation: np.ndarray | None,
         baseline: float | None,
+        states: list[list[Saturation]],
         gates: list[list[Saturation]],
         norms: np.ndarray | None,
         clipped: np.ndarray | None,
@@ -41,9 +42,9 @@ class Readings:
         trial: Trial | None,
         gated: bool | None,
     ) -> None:
-        if not flows and losses is None and norms is None and not gates and trial is None:
+        if not flows and losses is None and norms is None and not states and trial is None:
             raise ValueError(
-                "flows, losses, gradient_norms, gates or a trial must be given; came none of them"
+                "flows, losses, gradient_norms, states or a trial must be given; came none of them"
             )
         longest = min((len(f.lags) for f in flows), default=1) - 1
         if truncation is None:
@@ -63,7 +64,8 @@ class Readings:
             )
         self.flows, self.trial, self.gated, self.baseline = flows, trial, gated, baseline
         self.losses, self.validation, self.norms, self.clipped_norms = losses, validation, norms, clipped
-        self.by_step, self.validation_by_step, self.gates = by_step, validation_by_step, gates
+        self.by_step, self.validation_by_step = by_step, validation_by_step
+        self.states, self.gates = states, gates
         self.measures: list[Measure] = []
         self.lag = min(self.truncation, longest)
         self._measure_flows()
@@ -124,11 +126,11 @@ class Readings:
     def _measure_units(self) -> None:
         self.stuck, self.stuck_in, self.stuck_layer = 0.0, "", 0
         self.is_stuck = False
-        for index, layer in enumerate(self.gates):
+        for index, layer in enumerate(self.states):
             share, name = stuck(layer)
             if share >= self.stuck:
                 self.stuck, self.stuck_in, self.stuck_layer = share, name, index
-        if self.gates:
+        if self.states:
             self.is_stuck = self._add("largest share of stuck units in a layer", self.stuck, STUCK_ABOVE)
 
     def _measure_fit(self) -> None:

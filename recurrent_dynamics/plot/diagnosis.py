@@ -42,7 +42,7 @@ def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> list[A
         draw.append(_flows)
     if data.get("by_step") is not None:
         draw.append(_by_step)
-    if data.get("gates"):
+    if data.get("gates") or data.get("states"):
         draw.append(_units)
     if axes is None:
         figure, axes = panels(len(draw), size=(3.7, 3.2))
@@ -123,7 +123,11 @@ def _by_step(found: Diagnosis, ax: Axes) -> None:
 
 def _units(found: Diagnosis, ax: Axes) -> None:
     axes(ax)
-    layers = found.data["gates"]
+    states, gates = found.data["states"], found.data["gates"]
+    layers = [
+        [units for part in (gates, states) if index < len(part) for units in part[index]]
+        for index in range(max(len(states), len(gates)))
+    ]
     names = list(dict.fromkeys(units.name for layer in layers for units in layer))
     width = 0.8 / len(layers)
     for index, layer in enumerate(layers):

@@ -5,6 +5,7 @@ from .diagnose import diagnose
 from .measure import Layer, Measurements, measure
 from .model_file import CharacterModel, load_model, save_model
 from .pipeline import history_beside, prepare_folder, study
+from .portrait import Portrait, portraits
 from .report import write_report
 from .settings import Settings
 from .train import Trained, settings_of, train
@@ -14,6 +15,7 @@ __all__ = [
     "Corpus",
     "Layer",
     "Measurements",
+    "Portrait",
     "Settings",
     "Trained",
     "diagnose",
@@ -21,6 +23,7 @@ __all__ = [
     "load_corpus",
     "load_model",
     "measure",
+    "portraits",
     "prepare_folder",
     "save_model",
     "settings_of",

@@ -46,6 +46,25 @@ Karpathy et al. 2015). In the corner at the lower left a unit works in its linea
 dotted line it is a switch, always at one end, where the derivative of its nonlinearity nearly vanishes. A forget gate
 at the top remembers, one at the right end forgets. Black crosses are dead units."""
 
+SPECTRA = """
+Lyapunov exponents of every layer along {sequences} stretches of text ({steps} steps after the transient), largest
+first, with bars of one standard error: the average rate, in nats per step, at which small differences of the state grow
+(above 0) or fade (below) in ever further directions. Gradients are carried by the same Jacobians, so that the first
+exponent is also their rate over long times. The largest of all is {first}: {memory}."""
+
+NO_SPECTRA = """
+The text is too short for Lyapunov exponents."""
+
+FIXED_POINTS = """
+Where each layer would stand still if its input were always the mean one: fixed points of the whole state, found by
+Newton's method from states along the text, over the trajectories (grey) in the plane of their two largest principal
+components. A stable point is a memory or a state of rest; a saddle, with the number of its unstable directions, a
+point of decision; at a slow point (grey diamonds) the state nearly stands still. Input drives the state away from
+them all the time, so that they are landmarks and not stops. No finite search proves that none is missing."""
+
+REMARKS = """
+What the analyses remark:"""
+
 UNITS = """
 Averages over all units and steps. Low and high mean below 0.1 and above 0.9 for sigmoids, below &minus;0.9 and above
 0.9 for values between &minus;1 and 1; slots that leave that interval have no ends to saturate at. A dead unit has

@@ -92,7 +92,7 @@ def diagnose(
     batch = as_batch(batch)
     run = model.forward(params, batch.inputs, lengths=batch.lengths, reset=batch.reset)
     flows = last_loss_flows(model, run, batch)
-    gates = [[*(gate.saturation() for gate in dynamics.gates(r)), *dynamics.states(r)] for r in run.runs]
+    gates = [[gate.saturation() for gate in dynamics.gates(r)] for r in run.runs]
     columns: dict[str, Any] = {}
     if history is not None and len(history):
         columns = {
@@ -114,7 +114,8 @@ def diagnose(
         flows,
         len(batch.inputs) if truncation is None else truncation,
         baseline=baseline,
-        gates=gates,
+        states=[dynamics.states(r) for r in run.runs],
+        gates=gates if any(gates) else None,
         trial=_trials(model, params, batch, flows, history, optimizer, learning_rate),
         gated=any(dynamics.direct_factors(r) for r in run.runs),
         **columns,

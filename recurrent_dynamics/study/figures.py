@@ -74,6 +74,26 @@ def paths(found: Measurements) -> str | None:
     return plot.svg(figure)
 
 
+def spectra(found: Measurements) -> str | None:
+    """The leading Lyapunov exponents of all layers; None if there are none."""
+    known = [(i, layer.portrait.spectrum) for i, layer in enumerate(found.layers) if layer.portrait.spectrum]
+    if not known:
+        return None
+    figure, (ax,) = plot.panels(1, size=(6.5, 3.5))
+    for index, spectrum in known:
+        spectrum.plot(ax=ax, index=index, label=f"layer {index + 1}")
+    return plot.svg(figure)
+
+
+def fixed_points(found: Measurements) -> str:
+    """Fixed points over real trajectories, a panel for each layer."""
+    figure, panels = _per_layer(found, sharey=False)
+    for index, (ax, layer) in enumerate(zip(panels, found.layers, strict=True)):
+        layer.portrait.points.plot(ax=ax, trajectories=4)
+        ax.set_title(f"layer {index + 1}", fontsize="medium")
+    return plot.svg(figure)
+
+
 def saturation(found: Measurements) -> str | None:
     """Every unit by its share of saturated steps, a panel for each gate or state; None if nothing has a range."""
     by_layer = [{result.name: result for result in _with_range(layer)} for layer in found.layers]

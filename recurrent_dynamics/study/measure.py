@@ -10,6 +10,7 @@ import numpy as np
 from .. import dynamics, nn
 from ..engine import forward, jacobian
 from ..engine.run import Run
+from .portrait import Portrait, portraits
 
 LONGEST_PRODUCT = 64
 WORK = 4.5e9  # steps * S^3 over the sequences whose Jacobian products are taken: some seconds
@@ -35,6 +36,8 @@ class Layer:
         Saturated and dead units; no gates for a cell without any.
     time_scales
         One for each slot whose direct factors lie in [0, 1].
+    portrait
+        Lyapunov exponents and fixed points.
     """
 
     cell: Any
@@ -45,6 +48,7 @@ class Layer:
     gates: list[dynamics.Saturation]
     states: list[dynamics.Saturation]
     time_scales: list[dynamics.TimeScales]
+    portrait: Portrait
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def measure(
     last[-1] = every[-1]
     of_last, of_all = model.backward(run, last), model.backward(run, every)
     layers = []
+    drawn = portraits(model, params, tokens)
     for index, cell in enumerate(model.cells):
         flow, flow_all = (
             dynamics.gradient_flow(g.layers[index].states[cell.output]) for g in (of_last, of_all)
@@ -126,6 +131,7 @@ def measure(
                 gates=[gate.saturation() for gate in dynamics.gates(run.runs[index])],
                 states=dynamics.states(run.runs[index]),
                 time_scales=_time_scales(run.runs[index]),
+                portrait=drawn[index],
             )
         )
     return Measurements(layers, window, windows, layers[0].products.log_singular_values.shape[1])

@@ -54,21 +54,58 @@ def write_report(
         When it cannot be written.
     """
     settings = trained.settings
-    norms = history["grad_norm"] if history is not None else None
-    diagnosis = diagnose([layer.flow for layer in found.layers], settings.truncation, norms)
+    diagnosis = _diagnosis(settings.truncation, found, history)
     page = Template(TEMPLATE.read_text("utf-8")).substitute(
         title=html.escape(
             f"{settings.layers} × {settings.hidden} {settings.cell}, trained on {_source(trained)}"
         ),
         verdict=diagnosis.verdict,
         sentences=html.escape(" ".join(diagnosis.sentences)),
-        rule=html.escape(diagnosis.rule),
+        cures=_cures(diagnosis),
+        numbers=_numbers(diagnosis),
         facts=_definitions(_facts(trained, corpus, found)),
         sections="\n".join(_sections(trained, corpus, found, history)),
         settings=html.escape(json.dumps(settings.to_json(), indent=1)),
     )
     write_atomically(path, lambda file: file.write(page.encode("utf-8")))
     return diagnosis
+
+
+def _diagnosis(truncation: int, found: Measurements, history: History | None) -> Diagnosis:
+    """What the measurements and the history of the training say together."""
+    columns: dict[str, Any] = {}
+    if history is not None and len(history):
+        columns = {
+            "gradient_norms": history["grad_norm"],
+            "clipped_norms": history["clipped_norm"],
+            "losses": history["loss"],
+            "validation_losses": history.validation["loss"],
+        }
+    return diagnose(
+        [layer.flow for layer in found.layers],
+        truncation,
+        states=[layer.states for layer in found.layers],
+        gates=[layer.gates for layer in found.layers],
+        gated=any(layer.paths for layer in found.layers),
+        **columns,
+    )
+
+
+def _cures(diagnosis: Diagnosis) -> str:
+    if not diagnosis.cures:
+        return ""
+    items = "".join(f"<li>{html.escape(cure)}</li>" for cure in diagnosis.cures)
+    return f"<p>What to try:</p><ul>{items}</ul>"
+
+
+def _numbers(diagnosis: Diagnosis) -> str:
+    """The numbers of a diagnosis and their thresholds, those that speak for trouble marked."""
+    rows = "".join(
+        f"<tr class='{'speaks' if m.speaks else 'silent'}'><th>{html.escape(m.name)}</th><td>{m.value:.3g}</td>"
+        f"<td>trouble {m.side} {m.threshold:g}</td></tr>"
+        for m in diagnosis.measures
+    )
+    return f"<table><tbody>{rows}</tbody></table>"
 
 
 def _facts(trained: CharacterModel, corpus: Corpus, found: Measurements) -> list[tuple[str, str]]:
@@ -126,6 +163,7 @@ def _sections(
     paths = figures.paths(found)
     products.append(_figure(paths, captions.PATHS) if paths else f"<p>{captions.NO_PATH}</p>")
     yield _section("What many steps do to a perturbation", *products)
+    yield _section("Stable, chaotic, or in between", *_portraits(found))
     units = [_table(found)]
     saturation, scales = figures.saturation(found), figures.time_scales(found)
     if not any(layer.gates for layer in found.layers):
@@ -139,6 +177,36 @@ def _sections(
         clipped = float(np.mean(history["clipped_norm"] < history["grad_norm"]))
         text = captions.OPTIMIZATION.format(clipped=clipped)
         yield _section("The path of the weights", _figure(figures.optimization(history, limit), text))
+
+
+def _portraits(found: Measurements) -> Iterable[str]:
+    spectra = figures.spectra(found)
+    leading = [layer.portrait.spectrum for layer in found.layers if layer.portrait.spectrum is not None]
+    if spectra and leading:
+        first = max(leading, key=lambda s: s.exponents[0])
+        text = captions.SPECTRA.format(
+            steps=first.steps,
+            sequences=first.per_trajectory.shape[0],
+            first=f"{first.exponents[0]:.3f} ± {first.standard_errors[0]:.3f}".replace("-", "−"),
+            memory=_memory(first.exponents[0]),
+        )
+        yield _figure(spectra, text)
+    else:
+        yield f"<p>{captions.NO_SPECTRA}</p>"
+    yield _figure(figures.fixed_points(found), captions.FIXED_POINTS)
+    remarks = [
+        f"<li>Layer {index + 1}: {html.escape(remark)}</li>"
+        for index, layer in enumerate(found.layers)
+        for remark in layer.portrait.remarks
+    ]
+    if remarks:
+        yield f"<p>{captions.REMARKS}</p><ul class='remarks'>{''.join(remarks)}</ul>"
+
+
+def _memory(exponent: float) -> str:
+    if exponent >= 0:
+        return "small differences grow: the network is sensitive to what it read at any distance"
+    return f"the trace of a small difference fades to 1/e within {max(1, round(-1 / exponent))} steps"
 
 
 def _samples(trained: CharacterModel, corpus: Corpus) -> str:
