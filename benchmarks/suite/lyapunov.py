@@ -1,14 +1,15 @@
-"""Lyapunov spectra against the loop that one would write with NumPy and SciPy."""
+"""Lyapunov spectra against the loops that one would write with NumPy and SciPy, or with PyTorch's jacrev."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.dynamics import lyapunov
+from recurrent_dynamics.dynamics import finite_time_exponents, flossing, lyapunov
 
 from .common import medians
 
@@ -68,6 +69,34 @@ def by_hand(params: dict[str, np.ndarray], x: np.ndarray, interval: int, library
     return (sums / steps).mean(axis=0)
 
 
+def by_jacrev(params: dict[str, np.ndarray], x: np.ndarray, interval: int) -> np.ndarray:
+    """Return the same by automatic differentiation of a step, all trajectories and rows at once; needs PyTorch."""
+    import torch
+
+    W, U, b = (torch.from_numpy(params[name]) for name in ("W", "U", "b"))
+    steps, batch, units = len(x), x.shape[1], U.shape[1]
+    drives = torch.from_numpy(x) @ W.T + b
+
+    def step(z: Any, drive: Any) -> Any:
+        h, c = z[:units], z[units:]
+        i, f, g, o = (drive + U @ h).split(units)
+        new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        after = torch.cat([torch.sigmoid(o) * torch.tanh(new), new])
+        return after, after
+
+    jacobian = torch.func.vmap(torch.func.jacrev(step, has_aux=True))
+    start = np.random.default_rng(0).standard_normal((batch, 2 * units, 2 * units))
+    frame, z = torch.from_numpy(np.linalg.qr(start)[0]), torch.zeros(batch, 2 * units, dtype=drives.dtype)
+    sums = torch.zeros(batch, 2 * units, dtype=drives.dtype)
+    for t in range(steps):
+        J, z = jacobian(z, drives[t])
+        frame = J @ frame
+        if (t + 1) % interval == 0 or t + 1 == steps:
+            frame, R = torch.linalg.qr(frame)
+            sums += torch.log(torch.abs(torch.diagonal(R, dim1=1, dim2=2)))
+    return (sums / steps).mean(dim=0).numpy()
+
+
 class Spectrum:
     """Steps per second of all exponents of an LSTM, and how many times those of the loop by hand."""
 
@@ -94,10 +123,36 @@ class Spectrum:
     def track_times_as_fast_as_scipy(self, size: str) -> float:
         return self._against("scipy")
 
+    def track_times_as_fast_as_jacrev(self, size: str) -> float:
+        return self._against("torch") if find_spec("torch") else float("nan")
+
     def _against(self, library: str) -> float:
-        loop = lambda: by_hand(self.weights, self.x, self.interval, library)
+        if library == "torch":
+            loop = lambda: by_jacrev(self.weights, self.x, self.interval)
+        else:
+            loop = lambda: by_hand(self.weights, self.x, self.interval, library)
         times = medians({"ours": self.spectrum, "theirs": loop}, seconds=2.0)
         return times["theirs"] / times["ours"]
+
+
+class Flossing:
+    """Milliseconds for the loss of gradient flossing with its gradient, beside those of the exponents alone."""
+
+    params = (["elman", "lstm"],)
+    param_names = ("cell",)
+
+    def setup(self, cell: str) -> None:
+        units = 48
+        self.cell = getattr(rd.cells, cell)()
+        self.weights = self.cell.init(INPUTS, units, rng=0, dtype="float64")
+        self.x = np.random.default_rng(0).standard_normal((40, 4, INPUTS))
+        self.time_loss_and_gradient(cell)
+
+    def time_loss_and_gradient(self, cell: str) -> None:
+        flossing(rd.forward(self.cell, self.weights, self.x), 16)
+
+    def time_exponents_alone(self, cell: str) -> None:
+        finite_time_exponents(rd.forward(self.cell, self.weights, self.x), 16)
 
 
 class Leading:

@@ -9,6 +9,7 @@ from .determinants import LogDeterminants, log_determinants
 from .diagnosis import Diagnosis, diagnose
 from .evidence import Measure, Trial
 from .fixed_points import fixed_points
+from .flossing import finite_time_exponents, flossing
 from .gates import Gate, direct_factors, gates, states
 from .gradient_flow import GradientFlow, gradient_flow
 from .kantorovich import Certificate
@@ -25,6 +26,7 @@ from .non_normality import (
     spectral_abscissa,
     spectral_radius,
 )
+from .omega import Omega, omega
 from .points import FixedPoints, SlowPoints, Unfinished
 from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
 from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
@@ -51,6 +53,7 @@ __all__ = [
     "Map",
     "Measure",
     "NumericalRange",
+    "Omega",
     "PathNorms",
     "Pseudospectra",
     "Saturation",
@@ -65,7 +68,9 @@ __all__ = [
     "diagnose",
     "direct_factors",
     "eigenvector_condition",
+    "finite_time_exponents",
     "fixed_points",
+    "flossing",
     "gates",
     "gradient_flow",
     "jacobian_products",
@@ -77,6 +82,7 @@ __all__ = [
     "numerical_abscissa",
     "numerical_radius",
     "numerical_range",
+    "omega",
     "path_norms",
     "powers_of_two",
     "pseudospectra",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ORTHOGONAL = "draw an orthogonal recurrent matrix: cell.init(..., recurrent='orthogonal')"
 CLIP = "clip the gradient: fit(..., clip_norm=1.0)"
+FLOSSING = "push the leading Lyapunov exponents to 0 before training: dynamics.flossing; or dynamics.omega"
 NORMALIZE = "normalize the drives: cell.with_normalization()"
 
 CURES: dict[tuple[str, str | None], tuple[str, ...]] = {
@@ -11,11 +12,13 @@ CURES: dict[tuple[str, str | None], tuple[str, ...]] = {
         "open the gate that keeps the state: cells.with_bias(cell, params, f=1.0), or cells.chrono for the longest "
         "dependency",
         ORTHOGONAL,
+        FLOSSING,
         NORMALIZE,
     ),
     ("vanishing", "matrix"): (
         ORTHOGONAL,
         "give the state a path of its own: a gated cell (lstm, gru), or leaky with a trained alpha near 1",
+        FLOSSING,
     ),
     ("exploding", "Jacobian"): (
         CLIP,

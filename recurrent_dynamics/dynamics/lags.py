@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import integer
-from ..engine import Run, backward, check, forward
-from ..engine.run import Views
+from ..engine import Run, backward, check
+from .steps import side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def lag_gradients(run: Run, d_output: np.ndarray, longest: int | None = None) ->
     last = integer(
         "longest", tape.steps - 1 if longest is None else longest, at_least=0, at_most=tape.steps - 1
     )
-    steps = _side_by_side(run)
+    steps = side_by_side(run)
     shape = (tape.steps, tape.batch)
     slots = {slot: np.zeros((*shape, v.shape[-1]), tape.dtype) for slot, v in steps.final.items()}
     slots[run.cell.output or ""] += d_output.reshape(*shape, -1)
@@ -113,23 +113,3 @@ def lag_gradients(run: Run, d_output: np.ndarray, longest: int | None = None) ->
             values[:-1] = np.where(passes[1:, :, None], before[1:], 0)
             values[-1] = 0
     return LagGradients(np.arange(last + 1), parts)
-
-
-def _side_by_side(run: Run) -> Run:
-    """The steps of a run as the T * B sequences, of one step each, of another run."""
-    tape = run.tape
-    rows = tape.steps * tape.batch
-
-    def flat(values: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(values).reshape(1, rows, values.shape[-1])
-
-    signals = {name: flat(v) for name, v in Views(tape.values, tape.layout.signals).items() if name != "x"}
-    before = {slot: flat(v)[0] for slot, v in Views(tape.before, tape.layout.slots).items()}
-    return forward(
-        run.cell,
-        dict(run.params),
-        None if run.x is None else flat(tape.x),
-        steps=1 if run.x is None else None,
-        initial=before,
-        signals=signals or None,
-    )
