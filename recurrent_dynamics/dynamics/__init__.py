@@ -11,7 +11,7 @@ from .evidence import Measure, Trial
 from .fixed_points import fixed_points
 from .flossing import finite_time_exponents, flossing
 from .gates import Gate, direct_factors, gates, states
-from .gradient_flow import GradientFlow, gradient_flow
+from .gradient_flow import GradientFlow, GradientGrowth, gradient_flow, gradient_growth
 from .kantorovich import Certificate
 from .lags import LagGradients, lag_gradients
 from .lyapunov import LyapunovChecks, LyapunovSpectrum, lyapunov
@@ -44,6 +44,7 @@ __all__ = [
     "Flow",
     "Gate",
     "GradientFlow",
+    "GradientGrowth",
     "JacobianProducts",
     "KreissConstant",
     "LagGradients",
@@ -73,6 +74,7 @@ __all__ = [
     "flossing",
     "gates",
     "gradient_flow",
+    "gradient_growth",
     "jacobian_products",
     "kreiss_constant",
     "lag_gradients",

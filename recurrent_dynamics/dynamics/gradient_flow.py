@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import number
+from ..checks import integer, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,3 +117,66 @@ def gradient_flow(d_states: np.ndarray) -> GradientFlow:
         raise ValueError(f"d_states must be finite, those of step {step} are not")
     norms = np.linalg.norm(d_states.astype(np.float64), axis=2)[::-1]
     return GradientFlow(np.arange(len(norms)), norms.mean(axis=1), np.quantile(norms, (0.1, 0.9), axis=1))
+
+
+@dataclass(frozen=True)
+class GradientGrowth:
+    """How fast the gradient of a window's last loss grows on its way back, with its error.
+
+    Attributes
+    ----------
+    rate
+        Mean over the windows of the growth of ``ln |d loss / d state_t|``, in nats per step back: over long times the
+        first Lyapunov exponent.
+    standard_error
+        From the spread over the windows.
+    per_window
+        Shape (B,).
+    """
+
+    rate: float
+    standard_error: float
+    per_window: np.ndarray
+
+
+def gradient_growth(d_states: np.ndarray, skip: int = 0) -> GradientGrowth:
+    """The growth rate of gradients, as a mean of logarithms, to be compared with a Lyapunov exponent.
+
+    Parameters
+    ----------
+    d_states
+        Gradients of the last loss alone by the state, shape (T, B, H) for B windows, at least two. For long windows in
+        float64, that they do not underflow.
+    skip
+        How many steps back the direction of the gradient may take to align itself; they are left out.
+
+    Returns
+    -------
+    GradientGrowth
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was expected and what came: where a gradient is 0 there is no logarithm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> halved = 0.5 ** np.arange(9.0)[::-1].reshape(9, 1, 1) * np.ones((1, 2, 3))
+    >>> bool(np.isclose(gradient_growth(halved).rate, np.log(0.5)))
+    True
+    """
+    d_states = np.asarray(d_states, dtype=np.float64)
+    if d_states.ndim != 3 or not d_states.size or d_states.shape[1] < 2 or not np.isfinite(d_states).all():
+        raise ValueError(
+            f"d_states must be finite, of shape (T, B, H) with B at least 2; came shape {d_states.shape}"
+        )
+    skip = integer("skip", skip, at_least=0, at_most=len(d_states) - 2)
+    scale = np.abs(d_states).max(axis=2)[::-1]  # so that squares do not underflow
+    if not (scale > 0).all():
+        raise ValueError(
+            f"d_states must not be 0 anywhere; they are {int(np.argmin((scale > 0).all(axis=1)))} steps back"
+        )
+    logs = np.log(np.linalg.norm(d_states[::-1] / scale[..., None], axis=2)) + np.log(scale)
+    rates = (logs[-1] - logs[skip]) / (len(logs) - 1 - skip)
+    return GradientGrowth(float(rates.mean()), float(rates.std(ddof=1) / np.sqrt(len(rates))), rates)
