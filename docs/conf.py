@@ -86,6 +86,7 @@ WITHOUT_SIDEBAR = (
     "idea",
     "adding_a_cell",
     "cells",
+    "parametrize",
     "diagnosis",
     "engine",
     "benchmarks",

@@ -11,10 +11,14 @@ from recurrent_dynamics import equations as library
 from recurrent_dynamics.cells import NAMED
 
 # Cells whose equations depend on an option: its name and the values to show.
-VARIANTS = {"leaky": ("gate", ("fixed", "learnt", "input"))}
+VARIANTS = {
+    "leaky": ("gate", ("fixed", "learnt", "input")),
+    "antisymmetric_rnn": ("gated", (False, True)),
+    "shplrnn": ("clipped", (False, True)),
+}
 
 
-def equations(name: str, **options: str) -> list[str]:
+def equations(name: str, **options: object) -> list[str]:
     """Return the lines of a math directive with the equations of a cell."""
     latex = NAMED[name](**options)._repr_latex_().strip().strip("$").strip()
     return [".. math::", "", *(f"   {line}" for line in latex.splitlines()), ""]

@@ -89,7 +89,8 @@ class Trivialization(Parametrization):
 
     `free` is {"A": (n (n - 1) / 2,), "base": (n, n)}. The base is no parameter: its derivative is 0 by definition.
     `rebase` moves it to U and A to 0, where the exponential does not distort gradients;
-    `recurrent_dynamics.training.rebased` does so every so many updates.
+    `recurrent_dynamics.training.rebased` does so every so many updates, and lets nothing else move the base, such as
+    weight decay.
 
     Notes
     -----
