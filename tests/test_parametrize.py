@@ -419,6 +419,7 @@ def test_refusals() -> None:
         "small enough for the inverse of I .* came numbers up to 3e\\+38",
     )
     refused(lambda: p.exponential(np.full(3, 1e6)), "free must give an A of norm below 1e4")
+    refused(lambda: p.exponential(np.full(3, 1e30, "float32")), "free must give an A of norm below 1e4")
     refused(lambda: p.householder(np.zeros((3, 1))), "columns with a direction; came one of length 0.0 at 0")
     refused(lambda: p.householder(np.ones(3)), "free must have 2 axes")
     refused(lambda: p.Householder(3).sample(4, initial="identity"), "odd number of reflections; came 3")

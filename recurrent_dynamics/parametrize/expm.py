@@ -49,9 +49,10 @@ def expm(A: Array) -> tuple[Array, Pull]:
     array([[ 0.540302,  0.841471],
            [-0.841471,  0.540302]])
     """
-    powers = [A, A @ A]
-    powers.append(powers[1] @ powers[1])  # A, A^2, A^4
-    with np.errstate(over="ignore"):
+    powers = [A]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(2):
+            powers.append(powers[-1] @ powers[-1])  # A, A^2, A^4
         norm = min(float(np.abs(p).sum(0).max()) ** (1 / k) for p, k in zip(powers, (1, 2, 4), strict=True))
     if not norm < 1e4:  # beyond, the angles have hardly a digit left in float32
         raise ValueError(f"free must give an A of norm below 1e4 for its exponential; came norm {norm:.3g}")
