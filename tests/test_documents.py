@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # Modules whose examples compile more than the three cells of the quick tier.
-COMPILES_MORE = {f"recurrent_dynamics.ode.{name}" for name in ("discretize", "field", "network")}
+COMPILES_MORE = {f"recurrent_dynamics.ode.{name}" for name in ("discretize", "field", "implicit", "network")}
 
 
 def modules_with_examples() -> list[object]:

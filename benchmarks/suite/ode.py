@@ -42,6 +42,35 @@ class Steps:
     track_times_an_elman_network.unit = "times"
 
 
+def waves() -> rd.ode.Field:
+    """Return q'' = -q - tanh(W x + U q + b)."""
+    rate = lambda drive, state: {"q": state.p, "p": -state.q - tanh(drive.n)}
+    return rd.ode.Field("waves", ("q", "p"), (rd.cells.Drive("n", ("q",)),), rate, positions=("q",))
+
+
+class Walks:
+    """Seconds of a forward and backward pass of the walks of their own."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        rng = np.random.default_rng(0)
+        self.x = rng.standard_normal((50, 8, 16))
+        self.params = network().init(16, 32, dtype="float64")
+        self.long = rng.standard_normal((1000, 8, 16))
+        self.weights = waves().init(16, 32, dtype="float64")
+        self.time_implicit_euler()
+        self.time_leapfrog_without_a_tape()
+
+    def time_implicit_euler(self) -> None:
+        run = rd.ode.implicit_forward(network(), self.params, self.x, dt=1.0)
+        run.backward(np.ones_like(run.output))
+
+    def time_leapfrog_without_a_tape(self) -> None:
+        run = rd.ode.reversible_forward(waves(), self.weights, self.long, dt=0.1)
+        run.backward(d_final={"q": np.ones((8, 32))})
+
+
 class Stability:
     """What of the modes of a network is computed after every so many updates."""
 

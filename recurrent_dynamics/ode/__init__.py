@@ -3,8 +3,10 @@
 from .alpha import gate, gated_spectrum, smallest_gate, time_constant
 from .discretize import discretize
 from .field import Field, vector_field
+from .implicit import ImplicitRun, implicit_forward
 from .methods import METHODS, Method, runge_kutta
 from .network import LinearStability, linear_stability
+from .reversible import ReversibleGradients, ReversibleRun, reversible_forward
 from .stability import (
     largest_stable_step,
     reach,
@@ -16,16 +18,21 @@ from .steps import StepStability, step_stability
 
 __all__ = [
     "Field",
+    "ImplicitRun",
     "LinearStability",
     "METHODS",
     "Method",
+    "ReversibleGradients",
+    "ReversibleRun",
     "StepStability",
     "discretize",
     "gate",
     "gated_spectrum",
+    "implicit_forward",
     "largest_stable_step",
     "linear_stability",
     "reach",
+    "reversible_forward",
     "runge_kutta",
     "smallest_gate",
     "stability_boundary",

@@ -1,0 +1,258 @@
+"""Backpropagation without a tape: the methods of partitioned fields are undone step by step on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cells import Cell
+from ..checks import integer, number
+from ..engine import Run, backward, forward
+from .discretize import discretize
+from .field import Field
+
+Arrays = Mapping[str, np.ndarray]
+CHUNK = 32  # steps on the tape at a time
+
+
+@dataclass(frozen=True, eq=False)
+class ReversibleGradients:
+    """Derivatives of a loss, and how far the states that they were taken at drifted.
+
+    Attributes
+    ----------
+    params, x, initial, signals
+        As in `recurrent_dynamics.engine.Gradients`.
+    drift
+        How far the initial state that the walk back arrives at is from the one that the run began with: largest
+        difference over largest entry of the initial and final slots.
+    chunk_drift
+        The same for the end of each stretch of steps, recomputed from the state at its beginning: largest difference
+        over largest entry, shape (chunks,), first steps first.
+    """
+
+    params: dict[str, np.ndarray]
+    x: np.ndarray | None
+    initial: dict[str, np.ndarray]
+    signals: dict[str, np.ndarray]
+    drift: float
+    chunk_drift: np.ndarray
+
+
+class ReversibleRun:
+    """A run of which only the first and last state are kept; see `reversible_forward`.
+
+    Attributes
+    ----------
+    cell, inverse
+        The cell that steps the field, and the one that steps it back.
+    params, x, signals
+        What went into it.
+    initial, final : dict of ndarray (B, width)
+        The states before the first and after the last step.
+    steps
+        T.
+    chunk
+        How many steps are on a tape at a time.
+    """
+
+    def __init__(
+        self,
+        cells: tuple[Cell, Cell],
+        params: Arrays,
+        x: np.ndarray | None,
+        steps: int,
+        initial: Arrays | None,
+        signals: Arrays,
+        chunk: int,
+    ) -> None:
+        (self.cell, self.inverse), self.params, self.x, self.steps = cells, params, x, steps
+        self.signals, self.chunk = signals, chunk
+        self.initial: dict[str, np.ndarray] = {}
+        state: Arrays | None = initial
+        for part in self._chunks():
+            run = self._run(self.cell, part, state)
+            if not self.initial:
+                self.initial = _copied(run.initial)
+            state = _copied(run.final)
+            del run
+        self.final = _copied(state or {})
+
+    def _chunks(self) -> Iterator[slice]:
+        return (slice(t, min(t + self.chunk, self.steps)) for t in range(0, self.steps, self.chunk))
+
+    def _run(self, cell: Cell, part: slice, state: Arrays | None, back: bool = False) -> Run:
+        order = slice(None, None, -1 if back else 1)
+        x = None if self.x is None else self.x[part][order]
+        signals = {name: value[part][order] for name, value in self.signals.items()}
+        steps = None if x is not None else part.stop - part.start
+        return forward(cell, self.params, x, steps=steps, initial=state, signals=signals)
+
+    def _drift(self, begin: Arrays) -> float:
+        """How far the initial state that was found is from the true one, which may be 0 itself."""
+        return _apart(begin, self.initial) / _size(self.initial, self.final)
+
+    def backward(
+        self,
+        d_output: np.ndarray | Callable[[int, Run], np.ndarray] | None = None,
+        d_final: Arrays | None = None,
+        *,
+        tolerance: float | None = None,
+    ) -> ReversibleGradients:
+        """Backpropagation through time from the final state, with the memory of `chunk` steps.
+
+        The states of each stretch are found by the inverse steps from its end, recomputed forward and walked back as
+        usual, so that gradients are exact for the states found.
+
+        Parameters
+        ----------
+        d_output : ndarray (T, B, H) or callable, optional
+            The loss's derivative by the output; or a function of the first step t and of the run of a stretch of steps
+            from t on that returns the derivative by the output of that stretch.
+        d_final : dict of ndarray (B, width), optional
+            Its derivatives by the final state.
+        tolerance
+            The largest drift that is accepted; by default 1e-3 for float32 and 1e-6 for float64.
+
+        Returns
+        -------
+        ReversibleGradients
+
+        Raises
+        ------
+        FloatingPointError
+            The drift is larger: rounding errors grow on the way back, as in a chaotic network. Its message says after
+            how many steps; use `discretize` and `recurrent_dynamics.backward`, which keep a tape.
+        """
+        if d_output is None and not d_final:
+            raise ValueError("backward needs at least one of d_output, d_final")
+        dtype = next(iter(self.final.values())).dtype
+        limit = {"float32": 1e-3, "float64": 1e-6}[dtype.name] if tolerance is None else number(
+            "tolerance", tolerance, above=0
+        )  # fmt: skip
+        shape = (self.steps, *self.final[self.cell.output or ""].shape)
+        if d_output is not None and not callable(d_output) and np.shape(d_output) != shape:
+            raise ValueError(f"d_output must have shape {shape}, came {np.shape(d_output)}")
+        state, cotangent = self.final, dict(d_final or {})
+        params: dict[str, np.ndarray] = {}
+        x = None if self.x is None else np.empty_like(self.x)
+        signals = {name: np.empty_like(value) for name, value in self.signals.items()}
+        drifts: list[float] = []
+        for part in reversed(list(self._chunks())):
+            begin = _copied(self._run(self.inverse, part, state, back=True).final)
+            run = self._run(self.cell, part, begin)
+            drifts.append(_apart(run.final, state) / _size(state))
+            whole = self._drift(begin) if part.start == 0 else drifts[-1]
+            if not max(whole, drifts[-1]) <= limit:
+                raise FloatingPointError(
+                    f"the states found on the way back drifted by {max(whole, drifts[-1]):.1e} of their size, more "
+                    f"than {limit:.0e}, after {self.steps - part.start} steps: rounding errors grow on the way back. "
+                    "Keep a tape (recurrent_dynamics.backward), or accept more with tolerance"
+                )
+            d = (
+                d_output(part.start, run)
+                if callable(d_output)
+                else None
+                if d_output is None
+                else d_output[part]
+            )
+            grads = backward(run, d, d_final=cotangent or None)
+            cotangent, state = _copied(grads.initial), begin
+            params = {k: v + params[k] if params else v for k, v in grads.params.items()}
+            if x is not None and grads.x is not None:
+                x[part] = grads.x
+            for name, value in grads.signals.items():
+                signals[name][part] = value
+        return ReversibleGradients(params, x, cotangent, signals, self._drift(state), np.array(drifts[::-1]))
+
+
+def reversible_forward(
+    field: Field,
+    params: Arrays,
+    x: np.ndarray | None = None,
+    *,
+    method: str = "leapfrog",
+    dt: float | None = None,
+    step: str = "fixed",
+    steps: int | None = None,
+    initial: Arrays | None = None,
+    signals: Arrays | None = None,
+    chunk: int = CHUNK,
+) -> ReversibleRun:
+    """Run a partitioned field forward and keep only where it ends.
+
+    The memory of training does not grow with the number of steps: on the way back the states are found again by the
+    inverse steps, at the cost of two more forward passes. In exact arithmetic they are the same; how far they drift by
+    rounding is measured, and too much of it raises.
+
+    Parameters
+    ----------
+    field
+        A partitioned field (argument `positions`).
+    params
+        Its parameters, and "dt" for a step that is learnt; as `discretize(...).init` makes them.
+    x : ndarray (T, B, N) or (T, N), optional
+        The input; without it the field runs by itself for `steps` steps.
+    method
+        "leapfrog" or "symplectic_euler".
+    dt, step
+        As in `discretize`.
+    steps
+        The number of steps without input.
+    initial, signals
+        As in `recurrent_dynamics.forward`.
+    chunk
+        How many steps are walked back at a time; memory grows with it.
+
+    Returns
+    -------
+    ReversibleRun
+
+    Raises
+    ------
+    ValueError
+        For a method that cannot be undone explicitly, and as `recurrent_dynamics.forward`.
+
+    References
+    ----------
+    Chang et al., Reversible architectures for arbitrarily deep residual neural networks, AAAI 2018; Rusch and Mishra,
+    UnICORNN: A recurrent model for learning very long time dependencies, ICML 2021.
+    """
+    cells = (
+        discretize(field, method, dt, step=step, inverse=False),
+        discretize(field, method, dt, step=step, inverse=True),
+    )
+    count = integer("chunk", chunk, at_least=1)
+    if x is not None:
+        if steps is not None:
+            raise ValueError("steps is for a run without input; the input x says how many steps there are")
+        x = np.asarray(x)
+        length = len(x) if x.ndim else 0
+    else:
+        length = integer("steps", steps, at_least=1)
+    given = {name: np.asarray(value) for name, value in (signals or {}).items()}
+    for name, value in given.items():
+        if value.ndim == 0 or len(value) != length:
+            raise ValueError(f"signals[{name!r}] must have {length} steps; came shape {value.shape}")
+    if not length:
+        raise ValueError("x must have at least one step; came none")
+    return ReversibleRun(cells, params, x, length, initial, given, count)
+
+
+def _copied(state: Arrays) -> dict[str, np.ndarray]:
+    return {name: np.array(value) for name, value in state.items()}
+
+
+def _size(*states: Arrays) -> float:
+    """The largest entry of some states; never 0."""
+    return max(
+        float(np.finfo(np.float32).tiny),
+        *(float(np.abs(v).max()) for state in states for v in state.values()),
+    )
+
+
+def _apart(a: Arrays, b: Arrays) -> float:
+    """The largest difference of two states."""
+    return max(float(np.abs(a[s] - b[s]).max()) for s in b)
