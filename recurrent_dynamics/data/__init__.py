@@ -1,6 +1,7 @@
 """Text and sequence tasks, cut into batches."""
 
 from . import tasks, text
+from .signals import text_signals
 from .tasks import AddingProblem, CopyingMemory, FlipFlop
 from .text import Streams, Vocabulary, read_text, split, standard_library
 
@@ -15,4 +16,5 @@ __all__ = [
     "standard_library",
     "tasks",
     "text",
+    "text_signals",
 ]

@@ -32,6 +32,7 @@ from .products import JacobianProducts, PathNorms, jacobian_products, path_norms
 from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
 from .saturation import Saturation, TimeScales, saturation, time_scales
 from .systems import Flow, Map
+from .tracking import Tracking, tracking
 from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Saturation",
     "SlowPoints",
     "TimeScales",
+    "Tracking",
     "TransientGrowth",
     "Trial",
     "Unfinished",
@@ -95,5 +97,6 @@ __all__ = [
     "spectral_radius",
     "states",
     "time_scales",
+    "tracking",
     "transient_growth",
 ]

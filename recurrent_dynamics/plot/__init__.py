@@ -8,6 +8,7 @@ from .matrices import numerical_range, pseudospectra, transient_growth
 from .spectrum import lyapunov
 from .stability import stability_region
 from .style import axes, colour, panels, svg
+from .text import coloured_text
 from .training import clipping, learning_curve, smooth, step_lengths
 from .units import saturation, time_scales
 
@@ -16,6 +17,7 @@ __all__ = [
     "branch",
     "clipping",
     "colour",
+    "coloured_text",
     "diagnosis",
     "fixed_points",
     "gradient_flow",

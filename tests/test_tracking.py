@@ -1,0 +1,126 @@
+"""Units that track signals, the signals of source code, and text coloured by a unit."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from matplotlib.patches import Rectangle
+
+from recurrent_dynamics import plot
+from recurrent_dynamics.data import standard_library, text_signals
+from recurrent_dynamics.dynamics import tracking
+
+
+def test_a_unit_that_follows_a_signal_is_found_and_judged_elsewhere(rng):
+    values = rng.standard_normal((400, 2, 6))
+    quoted = rng.integers(0, 2, (400, 2))
+    values[..., 4] -= 5 * quoted
+    values[:200, :, 1] += 5 * rng.permuted(quoted[200:], axis=0)  # of no use
+    found = tracking(values, {"quotes": quoted, "noise": rng.standard_normal((400, 2))})
+    assert found.unit[0] == 4
+    assert found.correlation[0, 4] < -0.9
+    assert found.held_out[0] == pytest.approx(
+        np.corrcoef(values[200:, :, 4].ravel(), quoted[200:].ravel())[0, 1]
+    )
+    assert abs(found.held_out[1]) < 0.2
+    assert "quotes" in str(found)
+
+
+def test_luck_in_choosing_does_not_survive_the_other_part(rng):
+    found = tracking(rng.standard_normal((60, 500)), {"noise": rng.standard_normal(60)})
+    chosen = abs(found.correlation[0, found.unit[0]])
+    assert chosen > 0.5
+    assert abs(found.held_out[0]) < chosen
+
+
+@given(hnp.arrays(np.float64, (20, 3), elements=st.floats(-10, 10)), st.floats(0.1, 5), st.floats(-5, 5))
+def test_correlation_knows_neither_scale_nor_shift(values, scale, shift):
+    signal = np.arange(20.0)
+    first = tracking(values, {"s": signal}).correlation
+    again = tracking(values, {"s": scale * signal + shift}).correlation
+    np.testing.assert_allclose(first, again, atol=1e-9)
+    assert (np.abs(first) <= 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "signals", "message"),
+    [
+        (np.ones(4), {"s": np.ones(4)}, r"values must be finite, of shape \(T, H\)"),
+        (np.ones((4, 2)), {}, "signals must hold at least one; came none"),
+        (
+            np.ones((4, 2)),
+            {"s": np.ones(3)},
+            r"signals\['s'\] must be finite, of shape \(4,\); came shape \(3,\)",
+        ),
+        (np.ones((3, 2)), {"s": np.ones(3)}, "values must have steps enough for two parts; came 3"),
+    ],
+)
+def test_what_cannot_be_correlated_is_refused(values, signals, message):
+    with pytest.raises(ValueError, match=message):
+        tracking(values, signals)
+
+
+def test_signals_agree_with_the_tokenizer_of_python():
+    # Fields of strings that are formatted hold code of their own since 3.12: a file without such strings is compared.
+    text = next(part for part in standard_library(400_000).split("\n\n\n") if len(part) > 3000 and "f'" not in part
+                and 'f"' not in part and part.startswith(("def ", "class ")))  # fmt: skip
+    found = text_signals(text)
+    starts = np.cumsum([0] + [len(line) + 1 for line in text.split("\n")])
+    quoted, comment, level = np.zeros((3, len(text)))
+    depth = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        a, b = (starts[row - 1] + column for row, column in (token.start, token.end))
+        if token.type == tokenize.STRING:
+            quoted[a:b] = 1
+        elif token.type == tokenize.COMMENT:
+            comment[a:b] = 1
+        elif token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+            level[a:] = depth
+    assert np.mean(quoted) > 0.05
+    # A string is inside of quotes from its opening quote on until before its closing one, a prefix is not yet.
+    assert np.mean(found["inside quotes"] == quoted) > 0.97
+    np.testing.assert_array_equal(found["inside a comment"], comment)
+    np.testing.assert_array_equal(found["open brackets"], level)
+
+
+def test_signals_of_a_few_lines():
+    text = 'def f(a):\n    x = "(#"  # [\n    """(\n"""\n'
+    found = text_signals(text)
+    assert found["open brackets"].max() == 1
+    assert found["open brackets"][-1] == 0
+    assert found["inside a comment"].sum() == len("# [")
+    assert found["code depth"][text.index("x")] == 4
+    assert found["position in line"][text.index("x")] == 5
+    assert found["inside quotes"][-1] == 0
+    assert found["inside quotes"][text.index('"""') + 3] == 1
+    assert {name: v.shape for name, v in text_signals("").items()} == dict.fromkeys(found, (0,))
+
+
+def test_an_unfinished_or_escaped_string_ends_where_python_ends_it():
+    assert text_signals("'a\nb")["inside quotes"].tolist() == [1, 1, 0, 0]
+    assert text_signals(r"'\''x")["inside quotes"].tolist() == [1, 1, 1, 0, 0]
+
+
+def test_every_character_has_its_colour():
+    ax = plot.coloured_text("ab\nc$d", np.array([1.0, -1.0, 0, 0, 0.5, 0]), columns=10, title="units")
+    boxes = [p for p in ax.patches if isinstance(p, Rectangle)]
+    assert [(p.get_x(), p.get_y()) for p in boxes] == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
+    red, blue, white = (boxes[k].get_facecolor() for k in (0, 1, 2))
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert min(white[:3]) > 0.95
+    assert [t.get_text() for t in ax.texts] == ["a", "b", "c", r"\$", "d"]
+    with pytest.raises(ValueError, match="values must be 2 finite numbers"):
+        plot.coloured_text("ab", np.ones(3))
+
+
+def test_long_lines_are_broken():
+    ax = plot.coloured_text("a" * 25, np.ones(25), columns=10)
+    assert ax.get_ylim() == (3.0, 0.0)
