@@ -125,8 +125,8 @@ def gated_spectrum(alpha: Any, matrices: Any) -> np.ndarray:
 def smallest_gate(matrices: Any) -> np.ndarray | float:
     """The smallest alpha with which alpha I + (1 - alpha) J has no eigenvalue outside the unit circle.
 
-    Each eigenvalue mu asks for a step 1 - alpha of at most 2 Re(1 - mu) / |1 - mu|^2, forward Euler's limit. An alpha
-    of at least this is stable too.
+    Each eigenvalue mu asks for a step 1 - alpha of at most 2 Re(1 - mu) / ``|1 - mu|^2``, forward Euler's limit. A
+    larger alpha is stable too.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class LinearStability:
     multipliers
         R(dt lambda), shape (..., S), complex: the factor of each mode in a step, forward as backward in time.
     margin
-        1 - max |R(dt lambda)|, shape (...): positive where all modes shrink, negative where one grows.
+        1 - max ``|R(dt lambda)|``, shape (...): positive where all modes shrink, negative where one grows.
     largest_step
         The largest step with which no mode grows, shape (...); 0 where the field itself is unstable.
     """

@@ -1,7 +1,7 @@
 """Linear stability of one-step methods: the stability function, its region, intervals and largest stable steps.
 
 For the test equation y' = lambda y a method gives y_{n+1} = R(z) y_n with z = dt lambda; its region of absolute
-stability is {z : |R(z)| <= 1} [1]_. Backpropagation through a step multiplies by the transpose of what the step
+stability is ``{z : |R(z)| <= 1}`` [1]_. Backpropagation through a step multiplies by the transpose of what the step
 multiplies by, R(dt J)^T: the step of the adjoint equation, with the same limits.
 
 .. [1] Hairer and Wanner, Solving Ordinary Differential Equations II, Springer 1996, chapter IV.
@@ -78,9 +78,9 @@ def stability_function(
 
 
 def reach(method: str | Method, directions: Any, *, linear: Any = 0.0) -> np.ndarray | float:
-    """The largest dt so that |R| <= 1 for all steps from 0 to dt, for each eigenvalue.
+    """The largest dt so that ``|R| <= 1`` for all steps from 0 to dt, for each eigenvalue.
 
-    Exact up to rounding: the boundary is a root of |P|^2 - |Q|^2, a polynomial in dt.
+    Exact up to rounding: the boundary is a root of ``|P|^2 - |Q|^2``, a polynomial in dt.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _complex(name: str, value: Any) -> np.ndarray:
 
 
 def _excess(m: Method, z: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Coefficients of |P(r z)|^2 - |Q(r z)|^2 as polynomials in r, one a row; what is rounding is 0."""
+    """Coefficients of ``|P(r z)|^2 - |Q(r z)|^2`` as polynomials in r, one a row; what is rounding is 0."""
     if m.kind == LINEAR:  # R = 1 + r z / (1 - r w)
         one = np.ones(len(z), np.complex128)
         both = [np.stack([one, z - w], axis=1), np.stack([one, -w], axis=1)]
@@ -292,7 +292,7 @@ def _oscillating(z: np.ndarray) -> np.ndarray:
 
 
 def _sampled(m: Method, z: complex, w: float) -> float:
-    """The first step at which |R| exceeds 1, by steps that grow and then bisection."""
+    """The first step at which ``|R|`` exceeds 1, by steps that grow and then bisection."""
     if z == 0:
         return np.inf
     grid = np.geomspace(1e-6, 1e6, SAMPLES) / max(abs(z), abs(w))

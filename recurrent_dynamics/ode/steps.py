@@ -19,7 +19,7 @@ MARGINAL_SINGLE = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class StepStability:
-    """The steps of a run as steps of forward Euler: J_t = I + dt lambda, seen through the disc |1 + z| <= 1.
+    """The steps of a run as steps of forward Euler: J_t = I + dt lambda, seen through the disc ``|1 + z| <= 1``.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ def stability_region(
     shade: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw where |R(z)| <= 1, and modes z = dt lambda over it: those that grow filled, those that do not hollow.
+    """Draw where ``|R(z)| <= 1``, and modes z = dt lambda over it: those that grow filled, those that do not hollow.
 
     Parameters
     ----------
