@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import PARALLEL, get, put
+from .memory import PARALLEL, get, put, zeros
 from .product import total
 
 
@@ -17,7 +17,7 @@ from .product import total
 def place(build, a, width, out, row, offset, fresh, threads):
     """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a."""
     rows = a.size // width
-    sums = np.zeros(threads, a.dtype)
+    sums = zeros(threads, a)
     for i in prange(threads):
         own, seen = np.int64(i), a.dtype.type(0)
         for r in range(rows * own // threads, rows * (own + 1) // threads):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import OPTIONS, PARALLEL, get, put
+from .memory import OPTIONS, PARALLEL, get, put, zeros
 from .microkernel import ROWS, move_strip
 from .product import ONE, ZERO, edge_size, gemm, pack, pack_rows, packed_size
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
@@ -27,7 +27,7 @@ def inputs(build, X, W, bias, E, index, n, g, parts, e, threads):
     """E[:, :parts] = bias, unless that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n)."""
     packed = np.empty(packed_size(n, g, X), X.dtype)
     pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
-    edges, rows = np.zeros(threads * edge_size(X), X.dtype), index.size - ROWS
+    edges, rows = zeros(threads * edge_size(X), X), index.size - ROWS
     for i in prange(threads):
         end = share(rows, threads, np.int64(i) + 1)
         for r in range(
@@ -48,7 +48,7 @@ def inputs(build, X, W, bias, E, index, n, g, parts, e, threads):
 @njit(**PARALLEL)
 def add_matrices(build, products, packed, starts, S, E, out, index, k, e, threads):
     """out[target] += M operand with the operands of S and E and no mean: the part of a tangent that moves U."""
-    edges, rows = np.zeros(threads * edge_size(E), E.dtype), index.size - ROWS
+    edges, rows = zeros(threads * edge_size(E), E), index.size - ROWS
     for i in prange(threads):
         r0, r1 = share(rows, threads, np.int64(i)), share(rows, threads, np.int64(i) + 1)
         multiply(
@@ -91,9 +91,10 @@ def _panels(products, like):
     for p in range(products.shape[0]):
         starts[p] = end
         for q in range(p):
-            if (products[q, OPERAND : COLUMNS + 1] == products[p, OPERAND : COLUMNS + 1]).all() and (
-                products[q, HEADS] == products[p, HEADS]
-            ):
+            same = True
+            for column in (OPERAND, SOURCE, COLUMNS, HEADS):
+                same = same and products[q, column] == products[p, column]
+            if same:
                 starts[p] = starts[q]
         if starts[p] == end:
             end += products[p, HEADS] * packed_size(BLOCK, products[p, COLUMNS], like)
@@ -111,7 +112,7 @@ def gradients(build, products, dE, X, W, S, E, dX, dW, dU, d_bias, index, n, g, 
     """
     right = np.empty(packed_size(g, n, W), W.dtype)
     pack(W, ZERO(), n, ONE(), g, n, right, ZERO())
-    edges, rows = np.zeros(threads * edge_size(E), E.dtype), index.size - ROWS
+    edges, rows = zeros(threads * edge_size(E), E), index.size - ROWS
     starts = _panels(products, E)
     panels = np.empty(threads * starts[-1], E.dtype)
     wide = min(CHUNK, max(ROWS, (e + threads * ROWS - 1) // (threads * ROWS) * ROWS))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -93,6 +93,16 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
         return types.void(array, types.intp, array.dtype, stream), codegen
 
     return get, put
+
+
+@njit(**OPTIONS)
+def zeros(n, like):
+    """n zeros of the dtype of `like`.
+
+    Not where they are needed: in a parallel function Numba would fill them by a parallel loop of its own, which takes
+    half a second to compile and another start of all threads to run.
+    """
+    return np.zeros(n, like.dtype)
 
 
 if INTERPRETED:

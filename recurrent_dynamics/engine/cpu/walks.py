@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import OPTIONS, PARALLEL, SERIAL, get, put
+from .memory import OPTIONS, PARALLEL, SERIAL, get, put, zeros
 from .microkernel import ROWS
 from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size, total
 from .rows import row_adjoint, row_forward, row_second, row_tangent
@@ -246,11 +246,11 @@ def forward(
     The input is taken for a few steps ahead, so that E is in cache; E arrives with it where `parts_of_drives` is 0.
     """
     edges, indices, counters = (
-        np.zeros(threads * edge_size(E), E.dtype),
+        zeros(threads * edge_size(E), E),
         new_index(threads * (2 * batch + TOGETHER)),
         new_counters(),
     )
-    sums = np.zeros(threads, E.dtype)
+    sums = zeros(threads, E)
     for i in prange(threads):
         eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
@@ -296,7 +296,7 @@ def adjoint(
     dX is written for a few steps at once too, unless g is 0.
     """
     edges, indices, counters = (
-        np.zeros(threads * edge_size(E), E.dtype),
+        zeros(threads * edge_size(E), E),
         new_index(threads * (2 * batch + TOGETHER)),
         new_counters(),
     )
@@ -340,7 +340,7 @@ def tangent(
 ):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
     edges, indices, counters = (
-        np.zeros(threads * edge_size(E), E.dtype),
+        zeros(threads * edge_size(E), E),
         new_index(threads * batch),
         new_counters(),
     )
@@ -376,7 +376,7 @@ def second(
 ):  # fmt: skip
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
     edges, indices, counters = (
-        np.zeros(threads * edge_size(E), E.dtype),
+        zeros(threads * edge_size(E), E),
         new_index(threads * batch),
         new_counters(),
     )
@@ -431,7 +431,7 @@ def one_step(
 ):
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
     edge, index, sizes, all_of_it = (
-        np.zeros(edge_size(E), E.dtype),
+        zeros(edge_size(E), E),
         new_index(batch),
         units(widths, ZERO(), ONE()),
         ONE(),
