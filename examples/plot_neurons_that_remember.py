@@ -68,7 +68,7 @@ for k, name in enumerate(found.names):
     ax.plot(np.sort(np.abs(found.correlation[k]))[::-1], color=rd.plot.colour(k), label=name)
     ax.plot(0, np.abs(found.held_out[k]), "o", ms=5, color=rd.plot.colour(k))
 ax.set(xlabel="units, best first", ylabel="absolute correlation", xlim=(-1, 40), ylim=(0, 1))
-ax.set_title("each curve is all units against one signal; dots: the best one on text it was not chosen on")
+ax.set_title("all units against each signal; dots: the best unit on unseen text")
 ax.legend(frameon=False)
 
 # %%
