@@ -314,6 +314,12 @@ def test_tied_drives_refused(what: str) -> None:
         make()
 
 
+def test_the_latex_of_stages_names_one_matrix() -> None:
+    text = discretize(EXPLICIT["rate network"], "heun", 0.1)._repr_latex_()
+    assert r"a_{n,t} + U_n v_{2,t}" in text
+    assert "stage" not in text
+
+
 def test_tied_drives_share_one_block() -> None:
     cell = Cell("c", ("h",), ("n", tied()), stages)
     assert {k: v.shape for k, v in cell.init(3, 4).items()} == {"W": (4, 3), "U": (4, 4), "b": (4,)}

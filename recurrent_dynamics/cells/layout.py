@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..equations.schedule import HIDDEN, Schedule, is_direct, operand_name, width_labels
-from .tying import products_of, tied_to, vector_owner
+from .tying import drives_of, products_of, tied_to, vector_owner
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class Layout:
                 matrices.setdefault(p.parameter, [])
         # Blocks of a parameter are stacked in the order of the drives, whatever the stage of their product.
         position = {drive.name: i for i, drive in enumerate(cell.drives)}
-        order = {part.name: position.get(part.drive, -1) for part in parts}
-        owner_of, drive_of = tied_to(cell), {p.name: p.drive for p in parts}
+        owner_of, drive_of = tied_to(cell), drives_of(cell, parts)
+        order = {name: position.get(drive, -1) for name, drive in drive_of.items()}
         offsets: dict[str, int] = {}
         start = 0
         for name in matrices:
@@ -156,7 +156,7 @@ class Layout:
                     offsets[p.target] = start
                     start += target.width * (source.width // p.heads)
         # Copies for tied drives stand after all blocks of their own.
-        owned, tied_matrices = products_of(schedule), []
+        owned, tied_matrices = products_of(cell, schedule), []
         for p, _, source, target in products:
             if p.parameter is not None and drive_of[p.target] in owner_of:
                 owner = owned[owner_of[drive_of[p.target]], p.target.endswith("__right")]
@@ -255,8 +255,12 @@ def _spans(items: list[tuple[str, str]], size: Mapping[str, int]) -> tuple[Span,
 def row_labels(cell: Any) -> dict[str, list[str]]:
     """The labels of the widths of the rows that are stacked in each parameter."""
     schedule: Schedule = cell.schedule
-    parts, owner_of = {p.name: p for p in schedule.parts}, tied_to(cell)
-    own = [p for p in schedule.products if p.parameter and parts[p.target].drive not in owner_of]
+    parts, owner_of, drive_of = (
+        {p.name: p for p in schedule.parts},
+        tied_to(cell),
+        drives_of(cell, schedule.parts),
+    )
+    own = [p for p in schedule.products if p.parameter and drive_of[p.target] not in owner_of]
     rows = [("W", p.width) for p in schedule.parts if p.input]
     rows += [(p.parameter, parts[p.target].width) for p in own if p.parameter]
     rows += [(p.bias, p.width) for p in schedule.parts if p.bias]

@@ -7,6 +7,7 @@ are flattened, and their gradients are added up where they are unflattened, so t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +47,7 @@ def tied(cell: Any, schedule: Schedule) -> Schedule:
             why = "layer normalization is for sums, of which a tied drive adds a part"
         if why is not None:
             raise DefinitionError(f"line 9 of the contract: drive {name} is tied to {other!r}, but {why}")
-    nodes, own = schedule.graph.nodes, products_of(schedule)
+    nodes, own, drive_of = schedule.graph.nodes, products_of(cell, schedule), drives_of(cell, schedule.parts)
 
     def shape(p: Product) -> tuple[Any, ...]:
         return tuple(nodes[i].width for i in p.operand), p.heads
@@ -64,6 +65,8 @@ def tied(cell: Any, schedule: Schedule) -> Schedule:
     parameter = {v.name: v.parameter for v in schedule.vectors}
     return replace(
         schedule,
+        # To whoever writes the equations down the parts of a tied drive are the owner's.
+        parts=tuple(replace(p, drive=owner_of.get(drive_of[p.name], p.drive)) for p in schedule.parts),
         products=tuple(changed.get(p.target, p) for p in schedule.products),
         vectors=tuple(
             replace(v, parameter=parameter[vector_owner(owner_of, v.name) or v.name])
@@ -72,9 +75,16 @@ def tied(cell: Any, schedule: Schedule) -> Schedule:
     )
 
 
-def products_of(schedule: Schedule) -> dict[tuple[str, bool], Product]:
+def drives_of(cell: Any, parts: Iterable[Any]) -> dict[str, str]:
+    """Part -> the drive it belongs to, tied or not."""
+    owner_of = tied_to(cell)
+    own = {p.name: p.name.removesuffix("__right") for p in parts}
+    return {p.name: own[p.name] if own[p.name] in owner_of else p.drive for p in parts}
+
+
+def products_of(cell: Any, schedule: Schedule) -> dict[tuple[str, bool], Product]:
     """(drive, whether it is the right factor of a low-rank block) -> its product with U."""
-    drive_of = {p.name: p.drive for p in schedule.parts}
+    drive_of = drives_of(cell, schedule.parts)
     return {
         (drive_of[p.target], p.target.endswith("__right")): p
         for p in schedule.products

@@ -263,7 +263,7 @@ class Evaluation:
         """The rates of some slots at a displaced state."""
         rates = self.field.rates
         slots = rates.state if slots is None else slots
-        needed = set().union(*(depends_on(rates.schedule, s)[1] for s in slots))
+        needed = set().union(*(depends_on(rates, s)[1] for s in slots))
         drive = {
             d.name: self._drive(d, by) if d.name in needed else _IDLE for d in rates.drives
         }  # a drive that no wanted rate reads would be a product in vain

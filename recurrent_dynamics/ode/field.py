@@ -11,12 +11,12 @@ from numpy.typing import DTypeLike
 
 from ..cells import Cell, Unit
 from ..cells.cell import Params
+from ..cells.tying import drives_of
 from ..checks import number
 from ..dynamics import Flow
 from ..dynamics.step_map import StepMap
 from ..equations import DefinitionError
 from ..equations.record import arguments_of
-from ..equations.schedule import Schedule
 
 NAMESPACES = ("drive", "state", "param", "signal", "constant")
 
@@ -111,7 +111,7 @@ class Field:
             )
         for side, what in ((self.positions, "position"), (self.momenta, "momentum")):
             for name in side:
-                wrong = sorted(depends_on(self.rates.schedule, name)[0] & set(side))
+                wrong = sorted(depends_on(self.rates, name)[0] & set(side))
                 if wrong:
                     raise DefinitionError(
                         f"field {self.name!r} is not partitioned: the rate of {what} {name} depends on "
@@ -256,9 +256,10 @@ def with_namespaces(function: Callable[..., Any]) -> Callable[..., Any]:
     return update
 
 
-def depends_on(schedule: Schedule, slot: str) -> tuple[set[str], set[str]]:
+def depends_on(cell: Cell, slot: str) -> tuple[set[str], set[str]]:
     """(slots, drives) that the new value of a slot depends on within a step."""
-    nodes, drive_of = schedule.graph.nodes, {p.name: p.drive for p in schedule.parts}
+    schedule = cell.schedule
+    nodes, drive_of = schedule.graph.nodes, drives_of(cell, schedule.parts)
     operands: dict[str, list[int]] = {}
     for product in schedule.products:
         operands.setdefault(product.target, []).extend(product.operand)
