@@ -130,7 +130,7 @@ for name, size, ms, loss, largest, smallest in table:
 # A thousand steps
 # ----------------
 #
-# The same with a delay of 1000 steps and 128 units, beside LSTMs of as many parameters: trained beforehand, 1500
+# The same with a delay of 1000 steps and 128 units, beside LSTMs of as many parameters: trained beforehand, 2500
 # updates each (``python docs/make_copying_table.py``).
 
 
