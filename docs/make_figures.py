@@ -1,12 +1,13 @@
 """Make the figures of the documentation and the README: ``python docs/make_figures.py [NAME ...]``.
 
-The figures are kept in ``docs/_static``, so that reading the README needs no build. ``idea`` is a
-drawing; the others are measured.
+The figures are kept in ``docs/_static``, so that reading the README needs no build. ``idea`` and
+``walks`` are drawings; the others are measured.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from walk_figures import draw_walks
 
 STATIC = Path(__file__).parent / "_static"
 
@@ -112,18 +114,30 @@ def draw_idea(ink: str, muted: str, fills: tuple[str, str, str, str]) -> plt.Fig
     return fig
 
 
-def make_idea() -> None:
-    """Write the drawing for light and for dark pages."""
-    themes = {
-        "light": ("#22303c", "#5a6772", ("#fdf3dc", "#e3eefb", "#e4f3e6", "#f1e8f8")),
-        "dark": ("#dfe6ec", "#9fb0bd", ("#4a3f22", "#1f3550", "#1f4028", "#3c2b4c")),
-    }
-    for theme, (ink, muted, fills) in themes.items():
-        fig = draw_idea(ink, muted, fills)
+THEMES = {
+    "light": ("#22303c", "#5a6772", ("#fdf3dc", "#e3eefb", "#e4f3e6", "#f1e8f8")),
+    "dark": ("#dfe6ec", "#9fb0bd", ("#4a3f22", "#1f3550", "#1f4028", "#3c2b4c")),
+}
+
+
+def save_drawing(name: str, draw: Callable[..., plt.Figure]) -> None:
+    """Write a drawing for light and for dark pages."""
+    for theme, colours in THEMES.items():
+        fig = draw(*colours)
         fig.savefig(
-            STATIC / f"idea-{theme}.svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
+            STATIC / f"{name}-{theme}.svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
         )
         plt.close(fig)
+
+
+def make_idea() -> None:
+    """Draw the idea of the library."""
+    save_drawing("idea", draw_idea)
+
+
+def make_walks() -> None:
+    """Draw the ways through time on a GPU."""
+    save_drawing("walks", draw_walks)
 
 
 def make_reach() -> None:
@@ -161,7 +175,7 @@ def make_reach() -> None:
 
 
 UPDATES = 1500
-FIGURES = {"idea": make_idea, "reach": make_reach}
+FIGURES = {"idea": make_idea, "walks": make_walks, "reach": make_reach}
 
 
 def main(names: list[str]) -> None:

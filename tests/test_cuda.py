@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -222,3 +223,35 @@ def test_a_plan_prints_a_line_for_each_walk():
     lines = str(plan(CELL, (1000, 16, 64, 100))).splitlines()
     assert lines[0] == "lstm on H200: T = 1000, B = 16, N = 64, H = 100, float32"
     assert [line.partition(":")[0] for line in lines[1:]] == ["forward", "tangent", "adjoint"]
+
+
+def predictions() -> list[list[str]]:
+    """The rows of the table in docs/cuda.rst: what `plan` says today."""
+    normalized = cells.lstm().with_normalization()
+    rows = []
+    for name, cell, dtype, sizes in (
+        ("LSTM", cells.lstm(), "float32", (1000, 16, 64, 116)),
+        ("LSTM", cells.lstm(), "float32", (1000, 64, 256, 256)),
+        ("LSTM", cells.lstm(), "float32", (1000, 64, 512, 512)),
+        ("LSTM", cells.lstm(), "float32", (1000, 64, 512, 2048)),
+        ("GRU", cells.gru(), "float32", (1000, 64, 256, 256)),
+        ("GRU", cells.gru(), "float32", (1000, 64, 512, 512)),
+        ("LSTM", cells.lstm(), "float64", (1000, 64, 512, 512)),
+        ("normalized LSTM", normalized, "float32", (1000, 64, 256, 256)),
+        ("IndRNN", cells.indrnn(), "float32", (4096, 8, 256, 256)),
+    ):
+        walks = [plan(cell, sizes, dtype).walks[verb] for verb in ("forward", "adjoint")]
+        how = {"columns": "columns", "block": "block"}.get(
+            walks[0].kind, "grid" if walks[0].resident else "grid, L2"
+        )
+        times = [f"{1e6 * walk.seconds / sizes[0]:.1f}" for walk in walks]
+        rows.append([name, dtype, str(sizes[1]), str(sizes[3]), how, *times])
+    return rows
+
+
+def test_the_page_shows_what_is_predicted():
+    page = pathlib.Path(__file__).parent.parent / "docs" / "cuda.rst"
+    lines = page.read_text("utf-8").splitlines()
+    rules = [n for n, line in enumerate(lines) if line.startswith("=====") and " " in line]
+    shown = [re.split(r"  +", line.strip()) for line in lines[rules[1] + 1 : rules[2]]]
+    assert shown == predictions()

@@ -30,6 +30,10 @@ class Backend:
         except (TypeError, ValueError):
             return given
 
+    def on_host(self, given: Any) -> Any:
+        """What a user gave, without what lies on a device: lengths and resets are looked at on the host."""
+        return self.verbs.to_host(self.moved(given)) if check.is_on_device(given) else given
+
 
 def backend(device: str) -> Backend:
     """The backend of a device; it is here that a GPU is looked for."""

@@ -92,8 +92,9 @@ def forward(
     ((5, 4, 3), (4, 3))
     """
     came = (params, x, initial, signals)
-    to, there = backend(device_of(device, *came)), device_of(None, *came) == "cuda"
+    to, there = backend(device_of(device, *came, lengths, reset)), device_of(None, *came) == "cuda"
     params, x, initial, signals = (to.moved(a) for a in came)
+    lengths, reset = to.on_host(lengths), to.on_host(reset)
     own, dtype, input_size, hidden = check.parameters(cell, params)
     layout = cell.layout(input_size, hidden)
     x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)

@@ -17,7 +17,7 @@ from recurrent_dynamics.engine.cuda import choose as planning
 from recurrent_dynamics.engine.cuda import driver, verbs
 from recurrent_dynamics.engine.cuda.walks import Device, Sizes
 
-SMALL = Device("a small device", multiprocessors=2, shared_bytes=16 << 10, threads=12)
+SMALL = Device("a small device", multiprocessors=2, shared_bytes=16 << 10, threads=12, lanes=2)
 
 
 class OnDevice(Case):
@@ -103,6 +103,54 @@ def test_tiles_and_slices(shared, device, rng):
     cell_checks.check_forward(c)
     cell_checks.check_backward(c, rng, every_entry=False)
     cell_checks.check_tangent(c, rng)
+
+
+class Tensor:
+    """An array of another library that lies on the device."""
+
+    def __init__(self, array):
+        self.array, self.__cuda_array_interface__ = array, {}
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_arrays_on_the_device_stay_there(monkeypatch, rng):
+    c = case(QUICK["diagonal"], rng)
+    params = {name: Tensor(value) for name, value in cell_checks.group(c.point, "params").items()}
+    initial = {name: Tensor(value) for name, value in cell_checks.group(c.point, "initial").items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(verbs, "to_host", lambda a: pytest.fail("copied to the host"))
+        run = rd.forward(c.cell, params, Tensor(c.x), initial=initial)
+        assert run.device == "cuda"
+        cell_checks.close("output", run.output, c.reference(c.point)["h"], 1e-12)
+        grads = rd.backward(run, Tensor(np.ones(run.output.shape)))
+        assert grads.x.shape == c.x.shape
+        assert rd.jacobian(run, 0).shape == (3, 4, 4)
+    ragged = rd.forward(c.cell, params, Tensor(c.x), lengths=Tensor(np.array([2, 4, 1])))
+    assert not ragged.output[2:, 0].any()
+    assert ragged.output[1, 0].any()
+
+
+def test_hvp_of_a_run_on_a_device_is_refused(rng):
+    run = case(QUICK["diagonal"], rng).run()
+    with pytest.raises(
+        ValueError, match="hvp needs a run of the CPU engine; this one was computed on 'cuda'"
+    ):
+        rd.hvp(run, run.output)
+
+
+def test_numbers_that_are_not_finite_are_refused_and_located(rng):
+    c = case(QUICK["diagonal"], rng)
+    with pytest.raises(ValueError, match=r"x must be finite; came nan at index \(2, 1, 0\)"):
+        c.run({**c.point, ("x", ""): np.where(np.arange(36).reshape(4, 3, 3) == 21, np.nan, c.x)})
+    run = c.run()
+    with pytest.raises(ValueError, match="d_output must be finite"):
+        rd.backward(run, np.full(run.output.shape, np.inf))
+    with pytest.raises(
+        TypeError, match="d_output must have dtype float64, as the parameters have; came float32"
+    ):
+        rd.backward(run, run.output.astype("float32"))
 
 
 def test_float32_stays_float32(rng):

@@ -8,16 +8,19 @@ read where `separate` is set: then `before` is an array of its own.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
-from .driver import cuda, kernel
+from .driver import cuda, device, kernel
 from .products import KINDS, tools
-from .programs import moving, program, unit_sizes
+from .programs import get, moving, program, put, unit_sizes
 from .tables import SOURCE, TARGET
+
+VALUES, STATES = 2, 1  # numbers of each array that a thread reads a step ahead
 
 _MADE: dict[tuple[Any, ...], Any] = {}
 
@@ -38,9 +41,34 @@ def walk(cell: Cell, verb: str, dtype: str, tile: int, resident: bool) -> Any:
     return _MADE[key]
 
 
+@cache
+def _reading(count: int) -> tuple[Any, Any]:
+    """(fetch, arrive): read an array a step ahead, the first `count` numbers of each thread into its registers."""
+
+    @device
+    def fetch(array, at, size, ahead, tid, threads):
+        for n in range(count):
+            i = tid + n * threads
+            if i < size:
+                ahead[n] = get(array, at + i, 0)
+
+    @device
+    def arrive(to, ahead, array, at, size, tid, threads):
+        """to[i] = array[at + i]."""
+        for n in range(count):
+            i = tid + n * threads
+            if i < size:
+                put(to, i, ahead[n], 0)
+        for i in range(tid + count * threads, size, threads):
+            put(to, i, get(array, at + i, 0), 0)
+
+    return fetch, arrive
+
+
 def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool, tangent: bool) -> Any:
     """The walk of the values and states in `tE`, `initial`, `after`; a tangent walks along the point (E, S)."""
     kind = KINDS[dtype]
+    (fetch, arrive), (fetch_states, arrive_states) = _reading(VALUES), _reading(STATES)
     multiply, _, means = tools(dtype, tile)
 
     def forth(
@@ -53,52 +81,61 @@ def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: b
         A = shared[:at] if resident else packed
         for i in range(tid, at, threads):
             shared[i] = packed[i]
-        values, states = tile * e, tile * k
-        mE, mS, N = shared[at : at + values], shared[at + values :], shared[at + values + states :]
-        at += values + 2 * states
+        mE, mS, N = shared[at:], shared[at + tile * e :], shared[at + tile * (e + k) :]
+        at += tile * (e + 2 * k)
         oE, oS = mE, mS
         if tangent:
-            oE, oS = shared[at : at + values], shared[at + values :]
-            at += values + states
+            oE, oS = shared[at:], shared[at + tile * e :]
+            at += tile * (e + k)
         scratch = shared[at:]
+        instances = min(tile, batch - first)
+        values, states = instances * e, instances * k
+        q0, dq, dj = tid // widest, threads // widest, threads % widest
+        next_E, next_oE = cuda.local.array(VALUES, kind), cuda.local.array(VALUES, kind)
+        next_oS = cuda.local.array(STATES, kind)
         for i in range(tid, states, threads):
-            if first + i // k < batch:
-                mS[i] = initial[first * k + i]
+            mS[i] = initial[first * k + i]
+        fetch(tE, first * e, values, next_E, tid, threads)
+        if tangent:
+            fetch(E, first * e, values, next_oE, tid, threads)
+            fetch_states(S, first * k, states, next_oS, tid, threads)
         for t in range(steps):
             start = t * batch + first
-            for i in range(tid, values, threads):
-                if first + i // e < batch:
-                    mE[i] = tE[start * e + i]
-                    if tangent:
-                        oE[i] = E[start * e + i]
-            for i in range(tid, states, threads):
-                if first + i // k < batch:
-                    if tangent:
-                        oS[i] = S[start * k + i]
-                    if separate:
-                        if resets[start + i // k]:
-                            mS[i] = initial[first * k + i]
-                        before[start * k + i] = mS[i]
+            arrive(mE, next_E, tE, start * e, values, tid, threads)
+            if tangent:
+                arrive(oE, next_oE, E, start * e, values, tid, threads)
+                arrive_states(oS, next_oS, S, start * k, states, tid, threads)
+            if separate:
+                for i in range(tid, states, threads):
+                    if resets[start + i // k]:
+                        mS[i] = initial[first * k + i]
+                    before[start * k + i] = mS[i]
             cuda.syncthreads()
+            if t + 1 < steps:  # reads that nothing of this step waits for
+                fetch(tE, (start + batch) * e, values, next_E, tid, threads)
+                if tangent:
+                    fetch(E, (start + batch) * e, values, next_oE, tid, threads)
+                    fetch_states(S, (start + batch) * k, states, next_oS, tid, threads)
             for stage in range(stages + 1):
-                for i in range(tid, tile * widest, threads):
-                    q = i // widest
-                    if first + q < batch and t < lengths[first + q]:
-                        row(stage, sizes(widths, i - q * widest), oE, q * e, oS, q * k, P, C, mE, mS, tP, N)
+                q, j = q0, tid - q0 * widest
+                while q < instances:
+                    if t < lengths[first + q]:
+                        row(stage, sizes(widths, j), oE, q * e, oS, q * k, P, C, mE, mS, tP, N)
+                    elif stage == stages:
+                        for c in range(j, k, widest):
+                            N[q * k + c] = mS[q * k + c]
+                    q, j = q + dq, j + dj
+                    if j >= widest:
+                        q, j = q + 1, j - widest
                 cuda.syncthreads()
                 if stage < stages:
                     means(table, products, stage, SOURCE, TARGET, mE, e, scratch, tid, threads)
                     multiply(table, products, stage, A, mS, k, mE, e, scratch, tid, threads)
             for i in range(tid, states, threads):
-                b = first + i // k
-                if b < batch:
-                    if t < lengths[b]:
-                        mS[i] = N[i]
-                    after[start * k + i] = mS[i]
+                mS[i] = N[i]
+                after[start * k + i] = N[i]
             for i in range(tid, values, threads):
-                b = first + i // e
-                if b < batch and t < lengths[b]:
-                    tE[start * e + i] = mE[i]
+                tE[start * e + i] = mE[i]
 
     return forth
 
@@ -106,6 +143,7 @@ def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: b
 def _back(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool) -> Any:
     """The walk back: `after` arrives with the cotangents from outside and leaves with all of them."""
     kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
+    (fetch, arrive), (fetch_states, arrive_states) = _reading(VALUES), _reading(STATES)
     _, multiply_transposed, means = tools(dtype, tile)
 
     def back(
@@ -118,51 +156,62 @@ def _back(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bo
         A = shared[:at] if resident else packed
         for i in range(tid, at, threads):
             shared[i] = packed[i]
-        values, states, vectors = tile * e, tile * k, tile * v
-        oE, dE, oS = shared[at : at + values], shared[at + values :], shared[at + 2 * values :]
-        at += 2 * values + states
-        dN, dS, dP = shared[at:], shared[at + states :], shared[at + 2 * states :]
-        scratch = shared[at + 2 * states + vectors :]
+        oE, dE, oS = shared[at:], shared[at + tile * e :], shared[at + 2 * tile * e :]
+        at += tile * (2 * e + k)
+        dN, dS, dP = shared[at:], shared[at + tile * k :], shared[at + 2 * tile * k :]
+        scratch = shared[at + tile * (2 * k + v) :]
+        instances = min(tile, batch - first)
+        values, states, vectors = instances * e, instances * k, instances * v
+        q0, dq, dj = tid // widest, threads // widest, threads % widest
+        next_E, next_S = cuda.local.array(VALUES, kind), cuda.local.array(STATES, kind)
+        next_N = cuda.local.array(STATES, kind)
         for i in range(tid, states, threads):
             dS[i] = zero
         for i in range(tid, vectors, threads):
             dP[i] = zero
+        last = (steps - 1) * batch + first
+        fetch(E, last * e, values, next_E, tid, threads)
+        fetch_states(S, last * k, states, next_S, tid, threads)
+        fetch_states(after, last * k, states, next_N, tid, threads)
         for t in range(steps - 1, -1, -1):
             start = t * batch + first
-            for i in range(tid, values, threads):
-                if first + i // e < batch:
-                    oE[i] = E[start * e + i]
+            arrive(oE, next_E, E, start * e, values, tid, threads)
+            arrive_states(oS, next_S, S, start * k, states, tid, threads)
+            arrive_states(dN, next_N, after, start * k, states, tid, threads)
             for i in range(tid, states, threads):
-                if first + i // k < batch:
-                    oS[i] = S[start * k + i]
-                    dN[i] = after[start * k + i] + dS[i]
-                    after[start * k + i] = dN[i]
-                    dS[i] = zero
+                dN[i] += dS[i]
+                after[start * k + i] = dN[i]
+                dS[i] = zero
             cuda.syncthreads()
+            if t > 0:  # reads that nothing of this step waits for
+                fetch(E, (start - batch) * e, values, next_E, tid, threads)
+                fetch_states(S, (start - batch) * k, states, next_S, tid, threads)
+                fetch_states(after, (start - batch) * k, states, next_N, tid, threads)
             for stage in range(stages, -1, -1):
                 if stage < stages:
                     means(table, products, stage, TARGET, SOURCE, dE, e, scratch, tid, threads)
                     multiply_transposed(table, products, stage, A, dS, k, dE, e, scratch, tid, threads)
-                for i in range(tid, tile * widest, threads):
-                    q = i // widest
-                    if first + q < batch and t < lengths[first + q]:
-                        s, u = q * k, sizes(widths, i - q * widest)
-                        row(0, stage, u, oE, q * e, oS, s, P, C, dN, s, dE, dS, s, dP, q * v)
+                q, j = q0, tid - q0 * widest
+                while q < instances:
+                    s = q * k
+                    if t < lengths[first + q]:
+                        row(0, stage, sizes(widths, j), oE, q * e, oS, s, P, C, dN, s, dE, dS, s, dP, q * v)
+                    elif stage == stages:
+                        for c in range(j, k, widest):
+                            dS[s + c] = dN[s + c]
+                        for c in range(j, e, widest):
+                            dE[q * e + c] = zero
+                    q, j = q + dq, j + dj
+                    if j >= widest:
+                        q, j = q + 1, j - widest
                 cuda.syncthreads()
             for i in range(tid, states, threads):
-                b = first + i // k
-                if b < batch:
-                    if t >= lengths[b]:
-                        dS[i] = dN[i]
-                    if t == 0 or (separate and resets[start + i // k]):
-                        d_initial[first * k + i] += dS[i]
-                        dS[i] = zero
+                if t == 0 or (separate and resets[start + i // k]):
+                    d_initial[first * k + i] += dS[i]
+                    dS[i] = zero
             for i in range(tid, values, threads):
-                b = first + i // e
-                if b < batch:
-                    d_values[start * e + i] = dE[i] if t < lengths[b] else zero
+                d_values[start * e + i] = dE[i]
         for i in range(tid, vectors, threads):
-            if first + i // v < batch:
-                d_vectors[first * v + i] = dP[i]
+            d_vectors[first * v + i] = dP[i]
 
     return back

@@ -78,7 +78,7 @@ def _block(
 ) -> Walk:
     products, back = merged(layout), verb == "adjoint"
     means = scratch_of_means(products, tile, LANES)
-    threads = device.threads // sizes.wide
+    threads = sizes.threads(device, "block")
     cut = slices(products, back, tile, ROWS, threads, room + means)
     outer = [p.heads * (p.columns if back else p.height) for p in products]
     scratch = max([means, *(n * tile * m for n, m in zip(cut, outer, strict=True) if n > 1)])
@@ -95,20 +95,16 @@ def _block(
     loads = numbers / ROWS * (ROWS + tile) / 32 * sizes.wide
     through = 0 if resident else numbers * sizes.itemsize / CACHE_WIDTH
     cycles = max(loads, through, numbers * tile / 128 * sizes.wide) + BARRIER * barriers
-    cycles += MEMORY + PROGRAM * (cell.schedule.stages + 1) * -(-tile * layout.hidden_size // threads)
+    cycles += PROGRAM * (cell.schedule.stages + 1) * -(-tile * layout.hidden_size // threads)
     return _timed(walk, cycles * -(-count // device.multiprocessors), sizes, device)
 
 
 def grids(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
     """As many groups of blocks as leave each block's share of U in its shared memory, or one group without."""
     products = merged(layout)
-    if (
-        len(layout.widths) > 1
-        or any(p.heads > 1 for p in products)
-        or _grid_threads(sizes, device) < device.lanes
-    ):
+    if len(layout.widths) > 1 or any(p.heads > 1 for p in products):
         return []
-    threads = _grid_threads(sizes, device)
+    threads = sizes.threads(device, "grid")
     scratch = threads // device.lanes * ROWS * TILE * (device.lanes + 1)
     room = device.shared_bytes // sizes.itemsize - scratch
     of_unit = sum(p.size for p in products) // layout.hidden_size
@@ -122,13 +118,6 @@ def grids(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -
         count = min(layout.hidden_size, device.multiprocessors)
         found = [_grid(cell, layout, verb, sizes, device, 1, count, 0, scratch)]
     return found
-
-
-def _grid_threads(sizes: Sizes, device: Device) -> int:
-    """Whole warps: five eighths of the threads of a block, for float64 half."""
-    return (
-        (device.threads * 5 // 8 if sizes.wide == 1 else device.threads // 2) // device.lanes * device.lanes
-    )
 
 
 def _grid(
@@ -145,7 +134,7 @@ def _grid(
     """`groups` of `count` blocks, with a share of U (0: none) in shared memory."""
     products, back, wide = merged(layout), verb == "adjoint", sizes.wide
     own, instances = -(-layout.hidden_size // count), -(-sizes.batch // groups)
-    threads, stages, H = _grid_threads(sizes, device), cell.schedule.stages, layout.hidden_size
+    threads, stages, H = sizes.threads(device, "grid"), cell.schedule.stages, layout.hidden_size
     shapes = [(p.columns, p.height) if back else (p.height, p.columns) for p in products if p.size]
     rows = [own * outer // H for outer, _ in shapes]
     work = sum(r * n for r, (_, n) in zip(rows, shapes, strict=True))

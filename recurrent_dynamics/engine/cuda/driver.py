@@ -100,7 +100,7 @@ def array_module() -> Any:
 def limits() -> Device:
     """What the current device can hold."""
     if SIMULATED:
-        return Device("simulator", multiprocessors=2, shared_bytes=16 << 10, threads=8)
+        return Device("simulator", multiprocessors=2, shared_bytes=16 << 10, threads=8, lanes=2)
     now = cuda.get_current_device()
     return Device(
         now.name.decode() if isinstance(now.name, bytes) else now.name,

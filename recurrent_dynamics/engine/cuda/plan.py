@@ -91,7 +91,7 @@ def plan(
     >>> plan = rd.engine.plan(rd.cells.lstm(), (1000, 16, 64, 100))
     >>> walk = plan.walks["forward"]
     >>> walk.kind, walk.resident, walk.blocks, walk.shared_bytes
-    ('block', True, 16, 171200)
+    ('block', True, 16, 168000)
     >>> rd.engine.plan(rd.cells.indrnn(), (4096, 8, 64, 256)).walks["adjoint"].kind
     'columns'
     """

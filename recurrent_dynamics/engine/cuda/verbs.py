@@ -148,7 +148,7 @@ def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, befor
         else:
             kernel = grid.walk(tape.cell, verb, dtype, walk.resident, current_device().lanes)
             launch_phases(kernel, tape.steps * (tape.cell.schedule.stages + 1), *how, walk.groups, *arguments)
-            _clear_ended(tape, values)  # to which products were added
+        _clear_ended(tape, values)  # to which products were added
 
 
 def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:

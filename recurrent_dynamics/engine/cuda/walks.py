@@ -11,7 +11,7 @@ TILES = (1, 2, 4, 8)  # instances of a block
 COLUMN_THREADS = 128  # of a block that walks by columns
 # Of a thread, by walk and the bytes of a number. A multiprocessor has 65536; kernels that need more of them, and those
 # of doubles, which take two each, have fewer threads.
-REGISTERS = {"block": {4: 128, 8: 255}, "columns": {4: 128, 8: 255}, "grid": {4: 200, 8: 255}}
+REGISTERS = {"block": {4: 168, 8: 255}, "columns": {4: 128, 8: 255}, "grid": {4: 200, 8: 255}}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Device:
     shared_bytes
         The largest shared memory of a block.
     threads
-        Threads of a block that the kernels use at most; half of them for float64, five eighths on a grid.
+        Threads of a block, of which kernels take as many as have registers enough: three quarters, on a grid five
+        eighths, for float64 half.
     lanes
         Threads of a warp.
     flops
@@ -61,6 +62,11 @@ class Sizes:
     input_size: int
     hidden_size: int
     itemsize: int
+
+    def threads(self, device: Device, kind: str) -> int:
+        """Whole warps of as many threads as find the registers that kernels of this kind need."""
+        eighths = 4 if self.wide == 2 else {"block": 6, "grid": 5}[kind]
+        return max(1, device.threads * eighths // 8 // device.lanes) * device.lanes
 
     @property
     def wide(self) -> int:
