@@ -66,7 +66,9 @@ print(f"largest q = |F(h) - h|^2 / 2: {found.q.max():.1e}; sum of the signs of d
 rng = np.random.default_rng(0)
 states = run.states["h"].reshape(-1, 64).astype("float64")
 a, b = states[rng.integers(len(states), size=(2, 1024))]
-found = rd.dynamics.fixed_points(cell, params, np.concatenate([a + rng.random((1024, 1)) * (b - a), states[:64]]))
+found = rd.dynamics.fixed_points(
+    cell, params, np.concatenate([a + rng.random((1024, 1)) * (b - a), states[:64]])
+)
 print(found)
 print(f"largest q: {found.q.max():.1e}; sum of the signs: {found.index_sum}")
 for directions in range(4):
