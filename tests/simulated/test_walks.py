@@ -213,6 +213,7 @@ def test_grid_of_one_block_takes_all_phases_in_one_launch(device, on_a_grid, rng
     check(c, rng)
 
 
+@pytest.mark.full
 def test_grid_without_u_in_shared_memory(device, on_a_grid, rng):
     device(**GRID | {"shared_bytes": 2 << 10})
     on_a_grid()
