@@ -25,12 +25,12 @@ rng = np.random.default_rng(0)
 # :math:`\alpha = e^{-dt / \tau}`, which is exact. The two agree for gates near 1, up to half a step.
 
 gates = np.linspace(0.02, 0.995, 200)
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-rd.plot.axes(axes[0])
+fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+rd.plot.axes(ax)
 for k, method in enumerate(("exponential_euler", "euler")):
-    axes[0].semilogy(gates, rd.ode.time_constant(gates, method=method), color=rd.plot.colour(k), label=method)
-axes[0].set(xlabel=r"$\alpha$", ylabel=r"time constant $\tau / dt$")
-axes[0].legend(frameon=False)
+    ax.semilogy(gates, rd.ode.time_constant(gates, method=method), color=rd.plot.colour(k), label=method)
+ax.set(xlabel=r"$\alpha$", ylabel=r"time constant $\tau / dt$")
+ax.legend(frameon=False)
 for alpha in (0.5, 0.9, 0.99):
     exact, euler = rd.ode.time_constant(alpha), rd.ode.time_constant(alpha, method="euler")
     print(f"alpha = {alpha}: -1 / ln alpha = {exact:.3f} steps, 1 / (1 - alpha) = {euler:.3f}")
@@ -48,17 +48,16 @@ leak = rd.ode.Field(
 )
 params = {"U": np.zeros((1, 1)), "b": np.ones(1)}
 fine = np.linspace(0, 6, 200)
-rd.plot.axes(axes[1]).plot(fine, 1 - np.exp(-fine), color="black", lw=0.8, label="exact")
+fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+rd.plot.axes(ax).plot(fine, 1 - np.exp(-fine), color="black", lw=0.8, label="exact")
 for k, method in enumerate(("exponential_euler", "euler")):
     for dt, marker in ((0.4, "."), (1.8, "o")):
         cell = rd.ode.discretize(leak, method, dt=dt)
         run = rd.forward(cell, params, steps=int(6 / dt))
         t = dt * (1 + np.arange(run.steps))
-        axes[1].plot(
-            t, run.output[:, 0], marker, color=rd.plot.colour(k), label=f"{method}, $dt = {dt}\\,\\tau$"
-        )
-axes[1].set(xlabel=r"time ($\tau$)", ylabel="$h$")
-axes[1].legend(frameon=False, fontsize="small")
+        ax.plot(t, run.output[:, 0], marker, color=rd.plot.colour(k), label=f"{method}, $dt = {dt}\\,\\tau$")
+ax.set(xlabel=r"time ($\tau$)", ylabel="$h$")
+ax.legend(frameon=False, fontsize="small", bbox_to_anchor=(1, 0.9), loc="upper left")
 
 # %%
 # What a gate does to the spectrum
@@ -80,8 +79,10 @@ for ax, alpha in zip(axes, (0.0, 0.5, 0.9)):
     ax.plot(gated.real, gated.imag, ".", color=rd.plot.colour(0), label=r"$\alpha I + (1 - \alpha) J$")
     ax.plot(turned.real, turned.imag, ".", color=rd.plot.colour(1), label=r"$\alpha O + (1 - \alpha) J$")
     ax.set_title(rf"$\alpha = {alpha}$")
+    ax.set_xlabel(r"Re $\mu$")
     ax.set_aspect("equal")
-axes[-1].legend(frameon=False, fontsize="small", loc="lower left")
+axes[0].set_ylabel(r"Im $\mu$")
+fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside right")
 
 # %%
 # What that means for memory: we drive random networks with noise and read the input of :math:`k` steps ago out of their
