@@ -209,6 +209,8 @@ def test_wrong_sizes_are_named():
     projected = cells.lstm_projected(8)  # whose widths differ, so that no grid takes it
     with pytest.raises(ValueError, match=r"sizes must be \(T, B, N, H\), came \(1, 2, 3\)"):
         plan(CELL, (1, 2, 3))
+    with pytest.raises(ValueError, match=r"sizes must be \(T, B, N, H\), came \{'T': 1"):
+        plan(CELL, dict.fromkeys("TBNH", 1))
     with pytest.raises(ValueError, match="B must be an integer of at least 1, came 0"):
         plan(CELL, (1, 0, 3, 4))
     with pytest.raises(TypeError, match="dtype must be float32 or float64, came float16"):

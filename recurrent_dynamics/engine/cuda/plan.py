@@ -95,7 +95,7 @@ def plan(
     >>> rd.engine.plan(rd.cells.indrnn(), (4096, 8, 64, 256)).walks["adjoint"].kind
     'columns'
     """
-    if len(sizes) != 4:
+    if not isinstance(sizes, tuple | list) or len(sizes) != 4:
         raise ValueError(f"sizes must be (T, B, N, H), came {sizes!r}")
     T, B, H = (positive_integer(n, s) for n, s in zip("TBH", (*sizes[:2], sizes[3]), strict=True))
     N = natural("N", sizes[2])
