@@ -270,6 +270,10 @@ def check_states(c: Case, rng: np.random.Generator) -> None:
         )
 
 
+class DoubtfulReference(AssertionError):
+    """The numbers to compare with are themselves too uncertain at this point."""
+
+
 def check_second(c: Case, rng: np.random.Generator, every_entry: bool = False) -> None:
     """Hessian-vector products, with a cotangent that moves too, against the derivative of the gradient."""
     run, by = c.run(), direction(c.point, rng)
@@ -297,7 +301,8 @@ def check_second(c: Case, rng: np.random.Generator, every_entry: bool = False) -
         weight = np.sign(np.sum(value * u[key])) or 1.0
         u[key] *= weight / max(np.linalg.norm(value), 1e-3)
     wanted, doubt = slope(u)
-    assert doubt < 1e-5 * (1 + abs(wanted)), "the reference knows its second derivative too badly to compare"
+    if not doubt < 1e-5 * (1 + abs(wanted)):
+        raise DoubtfulReference("the reference knows its second derivative too badly to compare")
     close("second order along one direction", inner(product, u), wanted, 1e-8, 2 * doubt)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 from cell_checks import (
     COMPLEX_STEP,
     Case,
+    DoubtfulReference,
     case,
     check_backward,
     check_forward,
@@ -65,7 +67,10 @@ def check_any_sizes(cell: Cell, drawn: Draw) -> None:
     check_outputs(c, rng)
     check_tangent(c, rng)
     check_states(c, rng)
-    check_second(c, rng)
+    try:
+        check_second(c, rng)
+    except DoubtfulReference:  # beside a kink, as of |z| in a modReLU: another example has to do
+        hypothesis.reject()
     check_jacobian_along_one_direction(c, rng)
     check_stepper(c)
 
