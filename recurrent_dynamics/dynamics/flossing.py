@@ -13,6 +13,7 @@ from ..checks import integer
 from ..engine import Run, backward, jacobian
 from ..engine.run import Gradients, Views
 from .steps import by_slot, jacobian_form, joined, side_by_side
+from .trajectories import unbroken
 
 SINGULAR = (
     1e-12  # a diagonal entry of R this small, relative to the largest, has no derivative that can be trusted
@@ -84,13 +85,8 @@ def finite_time_exponents(
     >>> bool(np.isclose(exponents[0, 0], np.log(0.5))), pull(1.0).params["U"].round(12).tolist()
     (True, [[2.0]])
     """
+    unbroken(run)
     tape = run.tape
-    if tape.resets.size and tape.resets.any():
-        raise ValueError("run must have no reset: exponents belong to an unbroken trajectory")
-    if tape.lengths.size and (tape.lengths < tape.steps).any():
-        raise ValueError(
-            f"run must have whole sequences of {tape.steps} steps; came lengths {tape.lengths.tolist()}"
-        )
     size = tape.layout.state_size
     count = size if count is None else integer("count", count, at_least=1, at_most=size)
     interval = integer("interval", interval, at_least=1)

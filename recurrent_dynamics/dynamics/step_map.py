@@ -129,5 +129,10 @@ class StepMap:
 
     def chunks(self, n: int) -> Iterator[slice]:
         """Slices of n rows whose Jacobians fit into memory at once."""
-        size = max(1, ENTRIES // (self.period * self.size**2))
-        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+        return in_memory(n, self.period * self.size**2)
+
+
+def in_memory(n: int, entries: int) -> Iterator[slice]:
+    """Slices of n things whose Jacobians, of so many entries each, fit into memory at once."""
+    size = max(1, ENTRIES // entries)
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -184,19 +184,25 @@ def cut(run: Run, a: int, b: int, repeat: int = 1) -> Run:
     return Run(tape, dict(run.params), False, run.x is None, run.shared_signals)
 
 
+def unbroken(run: Run) -> None:
+    """Refuse a run with resets, or with sequences that end before it."""
+    tape = run.tape
+    if tape.resets.size and tape.resets.any():
+        raise ValueError("run must have no reset: exponents belong to an unbroken trajectory")
+    if tape.lengths.size and (tape.lengths < tape.steps).any():
+        raise ValueError(
+            f"run must have whole sequences of {tape.steps} steps; came lengths {tape.lengths.tolist()}"
+        )
+
+
 class RunSource:
     """A run that is there already."""
 
     unit, time_step = "nats per step", 1.0
 
     def __init__(self, run: Run) -> None:
+        unbroken(run)
         tape = run.tape
-        if tape.resets.size and tape.resets.any():
-            raise ValueError("run must have no reset: exponents belong to an unbroken trajectory")
-        if tape.lengths.size and (tape.lengths < tape.steps).any():
-            raise ValueError(
-                f"run must have whole sequences of {tape.steps} steps; came lengths {tape.lengths.tolist()}"
-            )
         if not np.isfinite(tape.after).all():
             raise FloatingPointError("run is not finite: exponents of a diverged trajectory do not exist")
         empty: dict[str, Any] = {"resets": tape.resets[:0], "lengths": tape.lengths[:0]}

@@ -172,8 +172,7 @@ def cotangent(
     suffix: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """(before, after) that a walk back fills: zeros, and the cotangents given from outside added up in `after`."""
-    engine, xp = to.verbs, to.xp
-    tape = run.engine_tape if to.device == run.device else run.tape
+    engine, xp, tape = to.verbs, to.xp, run.engine_tape
     slots = {s.name: s for s in tape.layout.slots}
     before, d = engine.state_arrays(
         tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0

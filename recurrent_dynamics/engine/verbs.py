@@ -190,8 +190,8 @@ def _tangents(
     d_signals: Arrays | None,
 ) -> Tangents:
     """Walk the tangents of a run."""
-    tape = run.engine_tape if to.device == run.device else run.tape
-    layout, xp = tape.layout, to.xp
+    tape, xp = run.engine_tape, to.xp
+    layout = tape.layout
     d_params, d_x, d_initial, d_signals = map(to.moved, (d_params, d_x, d_initial, d_signals))
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
@@ -313,10 +313,10 @@ def hvp(
     to = backend("cpu")
     moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
     back = to.verbs.adjoint(
-        run.tape, *cotangent(to, run, "d_", d_output, d_states, d_final), keep_values=True
+        run.engine_tape, *cotangent(to, run, "d_", d_output, d_states, d_final), keep_values=True
     )
     change = cotangent(to, run, "d_", d_output_tangent, d_states_tangent, d_final_tangent, suffix="_tangent")
-    return _gradients(run, to.verbs.second(run.tape, moved, back, *change))
+    return _gradients(run, to.verbs.second(run.engine_tape, moved, back, *change))
 
 
 def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = None) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 from ..cells import Cell
 from ..checks import integer, number
 from ..dynamics.newton import solve
+from ..dynamics.step_map import in_memory
 from ..engine import Gradients, Run, Tangent, backward, check, forward, jacobian, jvp
 from ..engine.arguments import input_of, state_row
 from ..engine.run import Views, read_only
@@ -27,7 +28,6 @@ from .methods import IMPLICIT, method_of
 
 Array = np.ndarray
 Arrays = Mapping[str, Array]
-ENTRIES = 2**22  # of the Jacobians held at once: 32 MB
 HALVINGS = 12  # of Newton's step
 
 
@@ -227,8 +227,7 @@ class _Solver:
 
     def chunks(self, n: int) -> Iterator[slice]:
         """Slices of n steps whose Jacobians fit into memory at once."""
-        size = max(1, ENTRIES // (self.batch * self.layout.state_size**2))
-        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+        return in_memory(n, self.batch * self.layout.state_size**2)
 
     def shaped(self, a: Array) -> Array:
         """Without the batch axis for one sequence."""

@@ -93,14 +93,6 @@ def diagnose(
     run = model.forward(params, batch.inputs, lengths=batch.lengths, reset=batch.reset)
     flows = last_loss_flows(model, run, batch)
     gates = [[gate.saturation() for gate in dynamics.gates(r)] for r in run.runs]
-    columns: dict[str, Any] = {}
-    if history is not None and len(history):
-        columns = {
-            "gradient_norms": history["grad_norm"],
-            "clipped_norms": history["clipped_norm"],
-            "losses": history["loss"],
-            "validation_losses": history.validation["loss"],
-        }
     by_step: dict[str, Any] = {}
     if validation is not None:
         held_out = as_batch(validation)
@@ -118,9 +110,21 @@ def diagnose(
         gates=gates if any(gates) else None,
         trial=_trials(model, params, batch, flows, history, optimizer, learning_rate),
         gated=any(dynamics.direct_factors(r) for r in run.runs),
-        **columns,
+        **history_columns(history),
         **by_step,
     )
+
+
+def history_columns(history: History | None) -> dict[str, Any]:
+    """What a history tells `dynamics.diagnose`: nothing if it is empty."""
+    if history is None or not len(history):
+        return {}
+    return {
+        "gradient_norms": history["grad_norm"],
+        "clipped_norms": history["clipped_norm"],
+        "losses": history["loss"],
+        "validation_losses": history.validation["loss"],
+    }
 
 
 def last_loss_flows(model: Model, run: Any, batch: Batch) -> list[dynamics.GradientFlow]:

@@ -17,6 +17,7 @@ from ..training.files import write_atomically
 from ..training.tree import named_leaves
 from . import captions, figures
 from .corpus import STANDARD_LIBRARY, Corpus
+from .diagnose import history_columns
 from .measure import Measurements
 from .model_file import CharacterModel
 
@@ -73,21 +74,13 @@ def write_report(
 
 def _diagnosis(truncation: int, found: Measurements, history: History | None) -> Diagnosis:
     """What the measurements and the history of the training say together."""
-    columns: dict[str, Any] = {}
-    if history is not None and len(history):
-        columns = {
-            "gradient_norms": history["grad_norm"],
-            "clipped_norms": history["clipped_norm"],
-            "losses": history["loss"],
-            "validation_losses": history.validation["loss"],
-        }
     return diagnose(
         [layer.flow for layer in found.layers],
         truncation,
         states=[layer.states for layer in found.layers],
         gates=[layer.gates for layer in found.layers],
         gated=any(layer.paths for layer in found.layers),
-        **columns,
+        **history_columns(history),
     )
 
 
