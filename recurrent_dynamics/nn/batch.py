@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,9 @@ class Batch(NamedTuple):
         Valid steps (B,) of each sequence. Losses beyond them do not count.
     reset : ndarray, optional
         Boolean (T, B): where the state returns to the initial one before the step.
+    signals : dict of ndarray, optional
+        What cells read besides the input, by name: (T, B), or (T, B, H) with a value for each unit. ``{"dt": ...}``
+        for data at irregular times.
 
     Examples
     --------
@@ -38,6 +41,7 @@ class Batch(NamedTuple):
     mask: NDArray[Any] | None = None
     lengths: NDArray[Any] | None = None
     reset: NDArray[Any] | None = None
+    signals: Mapping[str, NDArray[Any]] | None = None
 
     def weights(self) -> NDArray[Any] | None:
         """Weights (T, B) of the losses: the mask, and zero beyond the lengths; None when every loss counts."""
@@ -57,12 +61,13 @@ class Batch(NamedTuple):
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:
-    """Take a tuple (inputs, targets[, mask[, lengths[, reset]]]) for a Batch."""
+    """Take a tuple (inputs, targets[, mask[, lengths[, reset[, signals]]]]) for a Batch."""
     if isinstance(batch, Batch):
         return batch
-    if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 5:
+    if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 6:
         came = f"{len(batch)} arrays" if isinstance(batch, (tuple, list)) else type(batch).__name__
         raise TypeError(
-            f"batch must be a Batch or a tuple (inputs, targets[, mask[, lengths[, reset]]]); came {came}"
+            "batch must be a Batch or a tuple (inputs, targets[, mask[, lengths[, reset[, signals]]]]); "
+            f"came {came}"
         )
     return Batch(*batch)

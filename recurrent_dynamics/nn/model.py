@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..checks import integer, number, one_of
-from ..engine import backward, forward
+from ..engine import backward, check, forward
 from ..engine.linear import linear, linear_adjoint
 from .batch import Batch, as_batch
 from .embedding import embed, embedding_gradient
@@ -48,6 +48,12 @@ class Model:
         such as ``{"U.n": rd.parametrize.cayley}`` for the rows of drive n alone; a sequence has one for each layer.
         The parameters hold the free ones in place of U, and U is made once a call. By default as each cell asks for;
         ``{}`` for no constraint. `cell_params` gives the matrices.
+
+    Attributes
+    ----------
+    signals : tuple of str
+        What the layers read besides their input: the time since the sample before, "dt", in cells with irregular steps.
+        A batch brings an array for each; a layer gets those of the names that its cell declares.
 
     Examples
     --------
@@ -125,6 +131,8 @@ class Model:
             )
         sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
         self.constraints = [Constraint(*layer) for layer in sizes]
+        named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
+        self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
         self.dropout = number("dropout", dropout, at_least=0, below=1)
         if dropout and len(self.cells) == 1:
             raise ValueError(f"dropout must be 0 for one layer, since it acts between layers; came {dropout}")
@@ -184,6 +192,7 @@ class Model:
         lengths: NDArray[Any] | None = None,
         reset: NDArray[Any] | None = None,
         dropout_rng: np.random.Generator | None = None,
+        signals: Mapping[str, NDArray[Any]] | None = None,
     ) -> ModelRun:
         """Run the model through a window of time.
 
@@ -198,10 +207,19 @@ class Model:
             As in `rd.forward`.
         dropout_rng : Generator, optional
             Draws the dropout; absent in evaluation.
+        signals : dict of ndarray, optional
+            All of `self.signals`, each (T, B), or (T, B, H) where every layer that reads it has H units; in the dtype
+            of the parameters.
 
         Returns
         -------
         ModelRun
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what was expected and what came: a signal that is missing or that no layer reads, its
+            shape, its dtype, and the first entry of it that is not finite within the lengths.
         """
         inputs = np.asarray(inputs)
         indices = None
@@ -219,6 +237,7 @@ class Model:
             raise ValueError(
                 f"initial must hold the states of {len(self.cells)} layers; came those of {len(initial)}"
             )
+        given = check.mapping("signals", signals, self.signals)
         runs: list[Any] = []
         pulls: list[Any] = []
         masks: list[NDArray[Any] | None] = []
@@ -230,12 +249,24 @@ class Model:
             masks.append(mask)
             state = None if initial is None else initial[i]
             weights, pull = self.constraints[i](params["layers"][str(i)])
-            runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset))
+            own = {name: value for name, value in given.items() if name in cell.signals}
+            runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=own))
             pulls.append(pull)
             x = runs[-1].output
         readout = params["readout"]["W"].copy()
         output = linear(x, readout, params["readout"]["b"])
         return ModelRun(output, runs, [r.final for r in runs], indices, masks, readout, pulls)
+
+    def run(
+        self,
+        params: Mapping[str, Any],
+        batch: Batch | Sequence[Any],
+        initial: Sequence[State] | None = None,
+        dropout_rng: np.random.Generator | None = None,
+    ) -> ModelRun:
+        """`forward` over everything that a batch says of its sequences."""
+        b = as_batch(batch)
+        return self.forward(params, b.inputs, initial, b.lengths, b.reset, dropout_rng, b.signals)
 
     def backward(
         self,
@@ -288,7 +319,11 @@ class Model:
         pulled = (pull(g.params) for pull, g in zip(run.pulls, layers, strict=True))
         params["layers"] = {str(i): grads for i, grads in enumerate(pulled)}
         params["readout"] = {"W": d_weights, "b": d_bias}
-        return ModelGradients(params, layers, [g.initial for g in layers], d)
+        signals: dict[str, NDArray[Any]] = {}
+        for layer in layers:
+            for name, value in layer.signals.items():
+                signals[name] = signals[name] + value if name in signals else value
+        return ModelGradients(params, layers, [g.initial for g in layers], d, signals)
 
     def score(self, output: NDArray[Any], batch: Batch | Sequence[Any]) -> tuple[float, NDArray[Any]]:
         """Mean loss of the readout over a batch, and its gradient (T, B, V)."""
@@ -310,7 +345,7 @@ class Model:
             When the loss, a state or a gradient becomes infinite or NaN.
         """
         batch = as_batch(batch)
-        run = self.forward(params, batch.inputs, initial, batch.lengths, batch.reset, dropout_rng)
+        run = self.run(params, batch, initial, dropout_rng)
         loss, d_output = self.score(run.output, batch)
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss}")
@@ -329,7 +364,7 @@ class Model:
         ----------
         params : dict
         batch : Batch or tuple
-            (inputs, targets[, mask[, lengths[, reset]]]).
+            (inputs, targets[, mask[, lengths[, reset[, signals]]]]).
         initial : sequence of dict, optional
         dropout_rng : Generator, optional
 
@@ -346,9 +381,7 @@ class Model:
         self, params: Mapping[str, Any], batch: Batch | Sequence[Any], initial: Sequence[State] | None = None
     ) -> float:
         """Mean loss of a batch, without dropout."""
-        batch = as_batch(batch)
-        run = self.forward(params, batch.inputs, initial, batch.lengths, batch.reset)
-        return self.score(run.output, batch)[0]
+        return self.score(self.run(params, batch, initial).output, batch)[0]
 
     def _draw_dropout(
         self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]

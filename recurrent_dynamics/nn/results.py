@@ -56,9 +56,12 @@ class ModelGradients:
         Derivative by the initial state of each layer.
     inputs : ndarray (T, B, N)
         Derivative by the input of the first layer: the embedded indices, or the real inputs.
+    signals : dict of ndarray
+        Derivative by each signal, shaped as it came: the sum over the layers that read it.
     """
 
     params: dict[str, Any]
     layers: list[Any]
     initial: list[State]
     inputs: NDArray[Any]
+    signals: dict[str, NDArray[Any]]

@@ -45,7 +45,7 @@ def generate(
     ------
     ValueError
         When the prime is empty or out of range, the temperature negative or not finite, or the model has no
-        vocabulary.
+        vocabulary or reads signals.
 
     Examples
     --------
@@ -56,6 +56,11 @@ def generate(
     """
     if model.vocabulary_size is None or model.output_size != model.vocabulary_size:
         raise ValueError(f"model must read and predict the classes of one vocabulary; came {model!r}")
+    if model.signals:
+        raise ValueError(
+            "model must read nothing but the classes drawn, so that it can go on by itself; came layers that read "
+            f"the signals {', '.join(model.signals)}"
+        )
     start = np.asarray(prime)
     if start.ndim != 1 or start.size == 0:
         raise ValueError(f"prime must hold at least one class index, shape (n,); came shape {start.shape}")

@@ -90,13 +90,13 @@ def diagnose(
     if not isinstance(model, Model):
         raise TypeError(f"model must be an nn.Model, or have one as its `model`; came {type(model).__name__}")
     batch = as_batch(batch)
-    run = model.forward(params, batch.inputs, lengths=batch.lengths, reset=batch.reset)
+    run = model.run(params, batch)
     flows = last_loss_flows(model, run, batch)
     gates = [[gate.saturation() for gate in dynamics.gates(r)] for r in run.runs]
     by_step: dict[str, Any] = {}
     if validation is not None:
         held_out = as_batch(validation)
-        unseen = model.forward(params, held_out.inputs, lengths=held_out.lengths, reset=held_out.reset)
+        unseen = model.run(params, held_out)
         steps = min(len(batch.inputs), len(held_out.inputs))
         by_step = {
             "loss_by_step": loss_by_step(model, run.output, batch)[:steps],

@@ -35,7 +35,7 @@ def evaluate(model: Model, params: Mapping[str, Any], data: BatchSource | Sequen
     carry: list[State] | None = None
     for number in range(source.batches_per_epoch):
         batch = source.batch(number)
-        run = model.forward(params, batch.inputs, carry, batch.lengths, batch.reset)
+        run = model.run(params, batch, carry)
         share = batch.weight()
         total += share * model.score(run.output, batch)[0]
         weight += share
