@@ -9,21 +9,20 @@ parameters of all steps at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..cells import Cell
 from ..checks import integer, number
 from ..dynamics.newton import solve
-from ..dynamics.step_map import in_memory
-from ..engine import Gradients, Run, Tangent, backward, check, forward, jacobian, jvp
-from ..engine.arguments import input_of, state_row
+from ..engine import Gradients, Run, Tangent, backward, check, jacobian, jvp
+from ..engine.arguments import state_row
 from ..engine.run import Views, read_only
 from .discretize import with_step
 from .field import Field
+from .increments import Increments
 from .methods import IMPLICIT, method_of
 
 Array = np.ndarray
@@ -37,9 +36,9 @@ class ImplicitRun:
     Attributes
     ----------
     output : ndarray (T, B, H)
-        The output slot after every step.
+        The output slot after every step; 0 beyond the lengths.
     states : mapping of ndarray (T, B, width)
-        Every slot after every step.
+        Every slot after every step; held beyond the lengths.
     final, initial : mapping of ndarray (B, width)
         The state after the last step and before the first one.
     iterations : ndarray (T,) of integers
@@ -52,11 +51,8 @@ class ImplicitRun:
     For one sequence the arrays have no batch axis. Everything is computed in float64.
     """
 
-    def __init__(
-        self, solver: _Solver, before: Array, stages: Array, after: Array, info: tuple[Array, Array]
-    ) -> None:
+    def __init__(self, solver: Increments, stages: Array, after: Array, info: tuple[Array, Array]) -> None:
         self._solver, self._stages, self._after = solver, stages, after
-        self._before = before
         self.steps, self.batch_size = after.shape[:2]
         self.iterations, self.residual = info[0], solver.shaped(info[1][..., None])[..., 0]
         self.params = solver.params
@@ -71,11 +67,19 @@ class ImplicitRun:
 
     @cached_property
     def initial(self) -> Views:
-        return self._views(self._before[0])
+        return self._views(self._solver.start)
 
-    @property
+    @cached_property
     def output(self) -> Array:
-        return self.states[self._solver.increments.output or ""]
+        return self._output(self.states)
+
+    def _output(self, states: Arrays) -> Array:
+        slot = states[self._solver.cell.output or ""]
+        return slot if self._solver.within.all() else read_only(np.where(self._there(slot), slot, 0.0))
+
+    def _there(self, like: Array) -> Array:
+        """Where steps are made, in the shape of a slot."""
+        return self._solver.within.reshape(*like.shape[:-1], 1)
 
     def _views(self, a: Array) -> Views:
         return Views(self._solver.shaped(a), self._solver.layout.slots)
@@ -100,17 +104,16 @@ class ImplicitRun:
         if d_output is None and not d_states and not d_final:
             raise ValueError("backward needs at least one of d_output, d_states, d_final")
         outside: Array = np.zeros(self._after.shape)
-        given = dict(check.mapping("d_states", d_states, solver.increments.state))
-        for name, slot, value in [
-            *([("d_output", solver.increments.output, d_output)] if d_output is not None else []),
-            *((f"d_states[{s!r}]", s, v) for s, v in given.items()),
-        ]:
-            solver.add(name, outside, slot or "", value, self.states)
-        last = outside[-1:]
-        for s, v in check.mapping("d_final", d_final, solver.increments.state).items():
-            solver.add(f"d_final[{s!r}]", last, s, v, {s: self.states[s][-1:]}, final=True)
+        cell = solver.cell
+        if d_output is not None:
+            there = self._there(self.output)
+            solver.add("d_output", outside, cell.output or "", d_output, self.output.shape, there)
+        for slot, value in check.mapping("d_states", d_states, cell.state).items():
+            solver.add(f"d_states[{slot!r}]", outside, slot, value, self.states[slot].shape)
+        for slot, value in check.mapping("d_final", d_final, cell.state).items():
+            solver.add(f"d_final[{slot!r}]", outside[-1:], slot, value, self.final[slot].shape)
         on_rates, carried = np.empty_like(outside), np.zeros(outside.shape[1:])
-        eye = np.eye(outside.shape[-1])
+        on_start, eye = np.zeros_like(carried), np.eye(outside.shape[-1])
         for part in reversed(list(solver.chunks(self.steps))):
             chosen = np.arange(self.steps)[part]
             G = solver.slopes(chosen, self._stages)
@@ -118,16 +121,19 @@ class ImplicitRun:
                 transposed = slope.swapaxes(-1, -2)
                 outside[t] += carried
                 pulled = np.einsum("bij,bj->bi", transposed, outside[t])
-                w = solve(eye - solver.c * transposed, pulled)
+                w = solve(eye - solver.c * transposed, pulled)  # 0 where a step is held, as G is
                 on_rates[t] = outside[t] + solver.c * w
                 carried = outside[t] + w
+                fresh = solver.resets[t]
+                on_start[fresh] += carried[fresh]
+                carried[fresh] = 0
         grads = backward(solver.all_at_once(self._stages), d_states=solver.by_slot(on_rates))
-        x = None if solver.x is None or grads.x is None else grads.x[0].reshape(solver.x.shape)
-        signals = {name: g[0].reshape(solver.signals[name].shape) for name, g in grads.signals.items()}
+        x = None if solver.x is None or grads.x is None else solver.spread(grads.x)
+        signals = {name: solver.spread(g) for name, g in grads.signals.items()}
         if solver.single:
             x = None if x is None else x[:, 0]
             signals = {name: g[:, 0] for name, g in signals.items()}
-        return Gradients(grads.params, x, self._views(carried), self._views(outside), signals)
+        return Gradients(grads.params, x, self._views(on_start + carried), self._views(outside), signals)
 
     def jvp(
         self,
@@ -138,115 +144,33 @@ class ImplicitRun:
     ) -> Tangent:
         """The directional derivative of the solved steps; arguments and result as of `recurrent_dynamics.jvp`."""
         solver = self._solver
-        flat = lambda a: np.asarray(a, np.float64).reshape(
-            1, self.steps * self.batch_size, *np.shape(a)[2 - solver.single :]
-        )
+        if d_x is not None and solver.x is None:
+            raise ValueError("d_x was given, but the run has no input")
+        given = check.mapping("d_signals", d_signals, tuple(solver.signals))
         moved = jvp(
             solver.all_at_once(self._stages),
             d_params=d_params,
-            d_x=None if d_x is None else flat(d_x),
-            d_signals=None if d_signals is None else {name: flat(v) for name, v in d_signals.items()},
+            d_x=None if d_x is None or solver.x is None else solver.moved("d_x", d_x, solver.x),
+            d_signals={k: solver.moved(f"d_signals[{k!r}]", v, solver.signals[k]) for k, v in given.items()},
         )
-        direct: Array = np.concatenate([moved.states[s][0] for s in solver.increments.state], axis=-1)
-        direct = np.reshape(direct, self._after.shape)
-        now = state_row("d_initial", d_initial, solver.layout, self.batch_size, np.dtype(np.float64))
-        after, eye = np.empty_like(self._after), np.eye(direct.shape[-1])
+        direct = solver.spread(np.concatenate([moved.states[s] for s in solver.cell.state], axis=-1))
+        begin = state_row("d_initial", d_initial, solver.layout, self.batch_size, np.dtype(np.float64))
+        now, after, eye = begin, np.empty_like(self._after), np.eye(direct.shape[-1])
         for part in solver.chunks(self.steps):
             chosen = np.arange(self.steps)[part]
             for t, slope in zip(chosen, solver.slopes(chosen, self._stages)):
+                now = np.where(solver.resets[t][:, None], begin, now)
                 stage = solve(eye - solver.c * slope, now + solver.c * direct[t])
                 now = now + np.einsum("bij,bj->bi", slope, stage) + direct[t]
                 after[t] = now
         states = self._views(after)
-        return Tangent(states[solver.increments.output or ""], states, self._views(after[-1]))
+        return Tangent(self._output(states), states, self._views(after[-1]))
 
     def __repr__(self) -> str:
         return (
-            f"ImplicitRun of {self._solver.increments.name!r}: {self.steps} steps, batch {self.batch_size}, "
+            f"ImplicitRun of {self._solver.cell.name!r}: {self.steps} steps, batch {self.batch_size}, "
             f"{self.iterations.mean():.1f} Newton steps each"
         )
-
-
-class _Solver:
-    """The increments g of a field with everything that enters them, in float64; x (T, B, N), signals (T, B[, H])."""
-
-    def __init__(
-        self,
-        increments: Cell,
-        c: float,
-        params: Arrays,
-        x: Any,
-        steps: int | None,
-        initial: Any,
-        signals: Any,
-    ) -> None:
-        own, dtype, inputs, hidden = check.parameters(increments, params)
-        self.increments, self.c = increments, c
-        self.params = {name: value.astype(np.float64) for name, value in own.items()}
-        self.layout = increments.layout(inputs, hidden)
-        filled, self.single, autonomous, batch = input_of(x, steps, initial, dtype, inputs, self.layout)
-        self.x = None if autonomous else check.finite("x", filled).astype(np.float64)
-        self.steps, self.batch = len(filled), batch
-        start = state_row("initial", initial, self.layout, batch, dtype)
-        self.start = start.astype(np.float64)
-        known = tuple(s for s in increments.signals if s != "x")
-        self.signals: dict[str, Array] = {}
-        for name, value in check.mapping("signals", signals, known).items():
-            a = check.floating(f"signals[{name!r}]", value, dtype).astype(np.float64)
-            a = a[:, None] if self.single and a.ndim else a
-            if a.shape not in ((self.steps, batch), (self.steps, batch, hidden)):
-                raise ValueError(
-                    f"signals[{name!r}] must have shape {(self.steps, batch)} or {(self.steps, batch, hidden)}; came "
-                    f"{np.shape(value)}"
-                )
-            self.signals[name] = a
-
-    def run(self, z: Array, x: Array | None, signals: Arrays) -> Run:
-        """One evaluation of g at the rows z (n, S)."""
-        return forward(
-            self.increments, self.params, None if x is None else x[None], steps=1 if x is None else None,
-            initial=Views(z, self.layout.slots), signals={k: v[None] for k, v in signals.items()}, check_finite=False,
-        )  # fmt: skip
-
-    def step(self, t: int, z: Array) -> Run:
-        return self.run(z, None if self.x is None else self.x[t], {k: v[t] for k, v in self.signals.items()})
-
-    def all_at_once(self, stages: Array) -> Run:
-        """The evaluations of all steps as one batch."""
-        return self._some(np.arange(self.steps), stages)
-
-    def _some(self, chosen: Array, stages: Array) -> Run:
-        rows = lambda a: a[chosen].reshape(len(chosen) * self.batch, *a.shape[2:])
-        x = None if self.x is None else rows(self.x)
-        return self.run(rows(stages), x, {k: rows(v) for k, v in self.signals.items()})
-
-    def slopes(self, chosen: Array, stages: Array) -> Array:
-        """G of some steps, (n, B, S, S)."""
-        size = stages.shape[-1]
-        return jacobian(self._some(chosen, stages), 0).reshape(len(chosen), self.batch, size, size)
-
-    def chunks(self, n: int) -> Iterator[slice]:
-        """Slices of n steps whose Jacobians fit into memory at once."""
-        return in_memory(n, self.batch * self.layout.state_size**2)
-
-    def shaped(self, a: Array) -> Array:
-        """Without the batch axis for one sequence."""
-        a = read_only(a)
-        return a if not self.single else a[0] if a.ndim == 2 else a[:, 0]
-
-    def by_slot(self, a: Array) -> dict[str, Array]:
-        """(T, B, S) as the cotangents of the states of `all_at_once`."""
-        rows = a.reshape(1, -1, a.shape[-1])
-        return {
-            s.name: np.ascontiguousarray(rows[..., s.offset : s.offset + s.width]) for s in self.layout.slots
-        }
-
-    def add(self, name: str, to: Array, slot: str, value: Any, like: Arrays, final: bool = False) -> None:
-        """Add a cotangent, shaped as the user sees it, to its columns."""
-        s = next(span for span in self.layout.slots if span.name == slot)
-        wanted = like[slot].shape[1:] if final else like[slot].shape
-        a = check.floating(name, np.asarray(value, np.float64), None, wanted)
-        to[..., s.offset : s.offset + s.width] += a.reshape(*to.shape[:-1], s.width)
 
 
 def implicit_forward(
@@ -259,6 +183,8 @@ def implicit_forward(
     step: str = "fixed",
     steps: int | None = None,
     initial: Arrays | None = None,
+    lengths: Sequence[int] | Array | None = None,
+    reset: Array | None = None,
     signals: Arrays | None = None,
     iterations: int = 50,
     tolerance: float = 1e-12,
@@ -283,8 +209,8 @@ def implicit_forward(
         As in `discretize`.
     steps
         The number of steps without input.
-    initial, signals
-        As in `recurrent_dynamics.forward`.
+    initial, lengths, reset, signals
+        As in `recurrent_dynamics.forward`: beyond its length a sequence is held and costs no solve.
     iterations
         The largest number of Newton's steps in a step.
     tolerance
@@ -334,20 +260,29 @@ def implicit_forward(
         dt,
         step,
     )
-    solver = _Solver(increments, m.matrix[0][0], params, x, steps, initial, signals)
-    states = np.empty((solver.steps + 1, *solver.start.shape))
+    solver = Increments(increments, m.matrix[0][0], params, x, steps, initial, lengths, reset, signals)
     stages = np.empty((solver.steps, *solver.start.shape))
+    after = np.empty_like(stages)
     counts, residuals = np.zeros(solver.steps, np.int64), np.zeros(stages.shape[:2])
-    states[0] = solver.start
+    now = solver.start
     for t in range(solver.steps):
-        stages[t], counts[t], residuals[t] = _newton(solver, t, states[t], iterations, tolerance)
-        # y' = y + g(Y) with g = (Y - y) / c: the equation itself, without another evaluation
-        states[t + 1] = states[t] + (stages[t] - states[t]) / solver.c
-    return ImplicitRun(solver, states[:-1], stages, states[1:], (counts, residuals))
+        now = np.where(solver.resets[t][:, None], solver.start, now)
+        stages[t] = after[t] = now
+        at = np.flatnonzero(solver.within[t])
+        if at.size:
+            stages[t, at], counts[t], residuals[t, at] = _newton(
+                solver, t, at, now[at], iterations, tolerance
+            )
+            # y' = y + g(Y) with g = (Y - y) / c: the equation itself, without another evaluation
+            after[t, at] += (stages[t, at] - now[at]) / solver.c
+        now = after[t]
+    return ImplicitRun(solver, stages, after, (counts, residuals))
 
 
-def _newton(solver: _Solver, t: int, y: Array, iterations: int, tolerance: float) -> tuple[Array, int, Array]:
-    """Solve Y = y + c g(Y) for all sequences of step t: (Y, iterations, what is left (B,))."""
+def _newton(
+    solver: Increments, t: int, at: Array, y: Array, iterations: int, tolerance: float
+) -> tuple[Array, int, Array]:
+    """Solve Y = y + c g(Y) for the sequences `at` in step t: (Y, iterations, what is left (n,))."""
     c, eye = solver.c, np.eye(y.shape[-1])
 
     def missing(z: Array, run: Run) -> Array:
@@ -359,7 +294,7 @@ def _newton(solver: _Solver, t: int, y: Array, iterations: int, tolerance: float
     for count in range(1, iterations + 1):
         d = solve(eye - c * jacobian(run, 0).reshape(len(y), *eye.shape), r)
         if not np.isfinite(d).all():
-            _fail(t, r, d, f"I - {c:g} dt J is singular or not finite")
+            _fail(t, at, r, d, f"I - {c:g} dt J is singular or not finite")
         share = np.ones(len(y))
         size = np.linalg.norm(r, axis=1)
         for _ in range(HALVINGS):
@@ -376,11 +311,12 @@ def _newton(solver: _Solver, t: int, y: Array, iterations: int, tolerance: float
         last = np.abs(trial - z).max(axis=1) / (1 + np.abs(trial).max(axis=1))
         z, r = trial, new
         if not np.isfinite(r).all():
-            _fail(t, r, r, "the rate is not finite near the state")
+            _fail(t, at, r, r, "the rate is not finite near the state")
         if (last <= tolerance).all():
             return z, count, np.abs(r).max(axis=1)
     _fail(
         t,
+        at,
         r,
         np.where(last[:, None] > tolerance, np.nan, r),
         f"no solution after {iterations} of Newton's steps",
@@ -388,9 +324,9 @@ def _newton(solver: _Solver, t: int, y: Array, iterations: int, tolerance: float
     raise AssertionError
 
 
-def _fail(t: int, r: Array, wrong: Array, why: str) -> None:
+def _fail(t: int, at: Array, r: Array, wrong: Array, why: str) -> None:
     b = int(np.argmax(~np.isfinite(wrong).all(axis=1)))
     raise FloatingPointError(
-        f"the implicit equation of step {t} could not be solved for sequence {b}: {why}; residual "
+        f"the implicit equation of step {t} could not be solved for sequence {at[b]}: {why}; residual "
         f"{np.abs(r[b]).max():.1e}. A smaller dt makes it solvable"
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..cells import Cell
 from ..checks import integer, number
-from ..engine import Run, backward, forward
+from ..engine import Run, backward, check, forward
+from ..engine.arguments import input_of
 from .discretize import discretize
 from .field import Field
 
@@ -26,8 +28,8 @@ class ReversibleGradients:
     params, x, initial, signals
         As in `recurrent_dynamics.engine.Gradients`.
     drift
-        How far the initial state that the walk back arrives at is from the one that the run began with: largest
-        difference over largest entry of the initial and final slots.
+        How far the initial state that the walk back arrives at, at its end and at every reset, is from the one that the
+        run began with: largest difference over largest entry of the initial and final slots.
     chunk_drift
         The same for the end of each stretch of steps, recomputed from the state at its beginning: largest difference
         over largest entry, shape (chunks,), first steps first.
@@ -42,7 +44,7 @@ class ReversibleGradients:
 
 
 class ReversibleRun:
-    """A run of which only the first and last state are kept; see `reversible_forward`.
+    """A run of which only the first and last state are kept, and those before a reset; see `reversible_forward`.
 
     Attributes
     ----------
@@ -65,14 +67,22 @@ class ReversibleRun:
         x: np.ndarray | None,
         steps: int,
         initial: Arrays | None,
+        lengths: np.ndarray | None,
+        reset: np.ndarray | None,
         signals: Arrays,
         chunk: int,
     ) -> None:
         (self.cell, self.inverse), self.params, self.x, self.steps = cells, params, x, steps
         self.signals, self.chunk = signals, chunk
+        self._lengths, self._reset = lengths, reset
         self.initial: dict[str, np.ndarray] = {}
+        self._before: dict[int, dict[str, np.ndarray]] = {}  # what a reset overwrites cannot be found again
         state: Arrays | None = initial
-        for part in self._chunks():
+        for part in self._stretches():
+            fresh = self._fresh(part)
+            if fresh is not None and state is not None and part.start:
+                self._before[part.start] = _copied(state)
+                state = _chosen(fresh, self.initial, state)
             run = self._run(self.cell, part, state)
             if not self.initial:
                 self.initial = _copied(run.initial)
@@ -80,19 +90,45 @@ class ReversibleRun:
             del run
         self.final = _copied(state or {})
 
-    def _chunks(self) -> Iterator[slice]:
-        return (slice(t, min(t + self.chunk, self.steps)) for t in range(0, self.steps, self.chunk))
+    def _stretches(self) -> list[slice]:
+        """Stretches of at most `chunk` steps; a reset, of any sequence, begins a new one."""
+        starts = [0]
+        if self._reset is not None:
+            again = np.flatnonzero(self._reset.reshape(self.steps, -1).any(axis=1))
+            starts = sorted({0, *(int(t) for t in again)})
+        return [
+            slice(t, min(t + self.chunk, end))
+            for start, end in zip(starts, [*starts[1:], self.steps])
+            for t in range(start, end, self.chunk)
+        ]
+
+    def _fresh(self, part: slice) -> np.ndarray | None:
+        """Which sequences begin a stretch from the initial state, (B,) or (); None for none."""
+        if part.start == 0:
+            return np.ones(() if self._reset is None else self._reset.shape[1:], bool)
+        return None if self._reset is None or not self._reset[part.start].any() else self._reset[part.start]
 
     def _run(self, cell: Cell, part: slice, state: Arrays | None, back: bool = False) -> Run:
-        order = slice(None, None, -1 if back else 1)
-        x = None if self.x is None else self.x[part][order]
-        signals = {name: value[part][order] for name, value in self.signals.items()}
-        steps = None if x is not None else part.stop - part.start
-        return forward(cell, self.params, x, steps=steps, initial=state, signals=signals)
+        count = part.stop - part.start
+        lengths = None if self._lengths is None else np.clip(self._lengths - part.start, 0, count)
 
-    def _drift(self, begin: Arrays) -> float:
-        """How far the initial state that was found is from the true one, which may be 0 itself."""
-        return _apart(begin, self.initial) / _size(self.initial, self.final)
+        def ordered(a: np.ndarray) -> np.ndarray:
+            """The entries of the stretch; for a run back from the last step of each sequence on."""
+            if not back:
+                return a[part]
+            if lengths is None:
+                return a[part][::-1]
+            at = np.maximum(lengths - 1 - np.arange(count)[:, None], 0)
+            return a[part][at[:, 0]] if self._single else a[part][at, np.arange(len(lengths))]
+
+        x = None if self.x is None else ordered(self.x)
+        signals = {name: ordered(value) for name, value in self.signals.items()}
+        steps = count if x is None else None
+        return forward(cell, self.params, x, steps=steps, initial=state, lengths=lengths, signals=signals)
+
+    @property
+    def _single(self) -> bool:
+        return next(iter(self.initial.values())).ndim == 1
 
     def backward(
         self,
@@ -140,11 +176,15 @@ class ReversibleRun:
         x = None if self.x is None else np.empty_like(self.x)
         signals = {name: np.empty_like(value) for name, value in self.signals.items()}
         drifts: list[float] = []
-        for part in reversed(list(self._chunks())):
+        on_start = {name: np.zeros_like(value) for name, value in self.initial.items()}
+        whole = 0.0
+        for part in reversed(self._stretches()):
             begin = _copied(self._run(self.inverse, part, state, back=True).final)
             run = self._run(self.cell, part, begin)
             drifts.append(_apart(run.final, state) / _size(state))
-            whole = self._drift(begin) if part.start == 0 else drifts[-1]
+            fresh = self._fresh(part)
+            if fresh is not None:  # these began from the initial state, which is known
+                whole = max(whole, _apart(begin, self.initial, fresh) / _size(self.initial, self.final))
             if not max(whole, drifts[-1]) <= limit:
                 raise FloatingPointError(
                     f"the states found on the way back drifted by {max(whole, drifts[-1]):.1e} of their size, more "
@@ -160,12 +200,17 @@ class ReversibleRun:
             )
             grads = backward(run, d, d_final=cotangent or None)
             cotangent, state = _copied(grads.initial), begin
+            if fresh is not None:
+                none = {name: np.zeros_like(value) for name, value in cotangent.items()}
+                on_start = {name: v + _chosen(fresh, cotangent, none)[name] for name, v in on_start.items()}
+                cotangent = _chosen(fresh, none, cotangent)
+                state = _chosen(fresh, self._before.get(part.start, state), state)
             params = {k: v + params[k] if params else v for k, v in grads.params.items()}
             if x is not None and grads.x is not None:
                 x[part] = grads.x
             for name, value in grads.signals.items():
                 signals[name][part] = value
-        return ReversibleGradients(params, x, cotangent, signals, self._drift(state), np.array(drifts[::-1]))
+        return ReversibleGradients(params, x, on_start, signals, whole, np.array(drifts[::-1]))
 
 
 def reversible_forward(
@@ -178,6 +223,8 @@ def reversible_forward(
     step: str = "fixed",
     steps: int | None = None,
     initial: Arrays | None = None,
+    lengths: Sequence[int] | np.ndarray | None = None,
+    reset: np.ndarray | None = None,
     signals: Arrays | None = None,
     chunk: int = CHUNK,
 ) -> ReversibleRun:
@@ -201,8 +248,9 @@ def reversible_forward(
         As in `discretize`.
     steps
         The number of steps without input.
-    initial, signals
-        As in `recurrent_dynamics.forward`.
+    initial, lengths, reset, signals
+        As in `recurrent_dynamics.forward`. What a reset overwrites cannot be found by going back: the states before
+        the steps with one are kept, and a stretch of steps ends there.
     chunk
         How many steps are walked back at a time; memory grows with it.
 
@@ -238,7 +286,18 @@ def reversible_forward(
             raise ValueError(f"signals[{name!r}] must have {length} steps; came shape {value.shape}")
     if not length:
         raise ValueError("x must have at least one step; came none")
-    return ReversibleRun(cells, params, x, length, initial, given, count)
+    own, dtype, inputs, hidden = check.parameters(cells[0], params)
+    _, single, _, batch = input_of(
+        x, None if x is not None else length, initial, dtype, inputs, cells[0].layout(inputs, hidden)
+    )
+    ends = check.lengths(lengths, length, batch)
+    if single and reset is not None and np.ndim(reset) == 1:
+        reset = np.asarray(reset)[:, None]
+    resets: Any = check.resets(reset, length, batch, ends).reshape(-1, batch)
+    return ReversibleRun(
+        cells, own, x, length, initial, ends if ends.size else None,
+        None if not resets.size else resets[:, 0] if single else resets, given, count,
+    )  # fmt: skip
 
 
 def _copied(state: Arrays) -> dict[str, np.ndarray]:
@@ -253,6 +312,13 @@ def _size(*states: Arrays) -> float:
     )
 
 
-def _apart(a: Arrays, b: Arrays) -> float:
-    """The largest difference of two states."""
+def _apart(a: Arrays, b: Arrays, rows: np.ndarray | None = None) -> float:
+    """The largest difference of two states; of some rows."""
+    if rows is not None:
+        a = _chosen(rows, a, b)
     return max(float(np.abs(a[s] - b[s]).max()) for s in b)
+
+
+def _chosen(rows: np.ndarray, a: Arrays, b: Arrays) -> dict[str, np.ndarray]:
+    """The rows (B,) of one state, the others of another; for one sequence all or nothing."""
+    return {s: np.where(rows[..., None], a[s], b[s]) for s in b}
