@@ -332,12 +332,12 @@ def check_jacobian(c: Case, rng: np.random.Generator) -> None:
 
 def check_stepper(c: Case) -> None:
     """Streaming gives the states of the run."""
-    if c.lengths is not None or c.reset is not None or group(c.point, "signals"):
+    if c.lengths is not None or c.reset is not None:
         return
     run, step = c.run(), rd.stepper(c.cell, group(c.point, "params"))
     state = group(c.point, "initial")
     for t in range(c.steps):
-        state = step(c.x[t], state)
+        state = step(c.x[t], state, signals={name: v[t] for name, v in group(c.point, "signals").items()})
         for slot in c.cell.state:
             close(f"streamed {slot}", state[slot], run.states[slot][t], 1e-13)
 

@@ -396,9 +396,30 @@ def test_a_cell_that_reads_its_input_needs_one_as_wide_as_its_state():
         rd.stepper(RAW, params)
 
 
-def test_a_cell_with_signals_has_no_stepper():
-    with refused(ValueError, "signals dt, u"):
-        rd.stepper(TIMED, TIMED.init(N, H))
+STREAMED = {"dt": 0.5, "u": np.ones((2, H))}
+
+
+@pytest.mark.parametrize(
+    ("signals", "kind", "words"),
+    [
+        (None, ValueError, ["signals must have 'dt'", "'timed' reads", "none"]),
+        ({"dt": 0.5}, ValueError, ["signals must have 'u'", "came dt"]),
+        (STREAMED | {"v": 1.0}, ValueError, ["signals has the key 'v'", "dt, u"]),
+        (STREAMED | {"dt": np.nan}, ValueError, ["signals['dt'] must be finite", "nan"]),
+        (STREAMED | {"u": np.ones((2, H), "float32")}, TypeError, ["signals['u']", "float64", "float32"]),
+        (STREAMED | {"u": np.ones(H)}, ValueError, ["signals['u']", "a number or", "(2,) or (2, 5)", "(5,)"]),
+    ],
+)
+def test_a_stepper_names_what_is_wrong_with_signals(signals, kind, words):
+    step = rd.stepper(TIMED, TIMED.init(N, H, dtype="float64"))
+    with refused(kind, *words):
+        step(X[0], step.zeros(2), signals=signals)
+
+
+def test_a_stepper_of_a_cell_without_signals_takes_none():
+    step = rd.stepper(LSTM, PARAMS)
+    with refused(ValueError, "signals has the key 'dt'", "none"):
+        step(X[0], step.zeros(2), signals={"dt": 0.5})
 
 
 def test_an_input_that_nothing_reads_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,8 @@ class Stepper:
         from .cpu import verbs as cpu
 
         own, self.dtype, n, h = check.parameters(cell, params)
-        signals = [s for s in cell.signals if s != "x"]
-        if signals:
-            raise ValueError(
-                f"cell {cell.name!r} reads the signals {', '.join(signals)}, which a stepper does not pass"
-            )
         self.cell, self._layout = cell, cell.layout(n, h)
+        self._signals = tuple(s for s in self._layout.signals if s.name != "x")
         self._raw_input = next((s for s in self._layout.signals if s.name == "x"), None)
         raw = self._raw_input
         if raw is not None and self._layout.input_rows and n != raw.width:
@@ -56,6 +53,7 @@ class Stepper:
         x: np.ndarray | None,
         state: Mapping[str, np.ndarray],
         out: dict[str, np.ndarray] | None = None,
+        signals: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """The state after one step.
 
@@ -68,6 +66,9 @@ class Stepper:
         out : state, optional
             Where to write the state after: what `zeros` or a step of this stepper returned, for as many sequences,
             and another one than `state`. A new one by default.
+        signals : dict of ndarray (B,) or (B, H), optional
+            The signals that the cell declares, all of them, such as the time since the step before; a number for all
+            sequences and units, too.
 
         Returns
         -------
@@ -94,6 +95,8 @@ class Stepper:
         raw = self._raw_input
         if raw is not None:
             values.reshape(batch, -1)[:, raw.offset : raw.offset + raw.width] = x
+        if self._signals or signals:
+            self._write_signals(values.reshape(batch, -1), signals)
         if not isfinite(self._one_step(self._packed, x.reshape(-1), values, before.flat, out.flat, batch)):
             self._refuse(x, before, out)
         return out
@@ -113,6 +116,26 @@ class Stepper:
             x = np.atleast_2d(x)
         check.shape("x", x, shape)
         return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
+
+    def _write_signals(self, values: np.ndarray, signals: Mapping[str, Any] | None) -> None:
+        """Write the signals into their places among the values (B, e)."""
+        given = check.mapping("signals", signals, tuple(s.name for s in self._signals))
+        batch = len(values)
+        for s in self._signals:
+            if s.name not in given:
+                raise ValueError(
+                    f"signals must have {s.name!r}, which cell {self.cell.name!r} reads; "
+                    f"came {', '.join(given) or 'none'}"
+                )
+            name, value = f"signals[{s.name!r}]", given[s.name]
+            if isinstance(value, (int, float, np.integer, np.floating)):
+                value = np.full(batch, value, self.dtype)
+            a = check.floating(name, value, self.dtype)
+            if a.shape not in ((batch,), (batch, s.width)):
+                raise ValueError(
+                    f"{name} must be a number or have shape {(batch,)} or {(batch, s.width)}; came {a.shape}"
+                )
+            values[:, s.offset : s.offset + s.width] = a.reshape(batch, -1)
 
     def _refuse(self, x: np.ndarray, before: State, after: State) -> None:
         """Raise for the first of input, state before and state after that is not finite."""
@@ -160,5 +183,8 @@ def stepper(cell: Cell, params: Mapping[str, np.ndarray]) -> Stepper:
     ...     state = step(x_t, state)
     >>> bool(np.allclose(state["h"], rd.forward(cell, params, x).final["h"], atol=1e-6))
     True
+
+    A cell that reads signals, such as the time since the step before, gets them with every step:
+    ``step(x_t, state, signals={"dt": 0.3})``.
     """
     return Stepper(cell, params)

@@ -113,6 +113,17 @@ def test_a_diagnosis(rng: np.random.Generator) -> None:
         rd.diagnose(model, batch_of(rng)._replace(signals=None), params=params)
 
 
+def test_streaming_a_trained_network(rng: np.random.Generator) -> None:
+    """Sample by sample, each with the time since the one before, as in the loop of a robot."""
+    model, batch = model_of(STACKS["cfc"]), batch_of(rng)
+    params = model.init(dtype="float64")
+    step, state = rd.stepper(model.cells[0], model.cell_params(params)[0]), {"h": np.zeros(4)}
+    for x, dt in zip(batch.inputs[:, 0], batch.signals["dt"][:, 0]):
+        state = step(x, state, signals={"dt": float(dt)})
+    run = model.run(params, batch)
+    np.testing.assert_allclose(state["h"][0], run.final[0]["h"][0], rtol=1e-12)
+
+
 BAD: dict[str, tuple[type[Exception], str, Any]] = {
     "missing": (ValueError, "signals must have 'dt', which cell .*irregular steps.* reads; came none", None),
     "unknown": (ValueError, "signals has the key 'gap'; known are dt", {"gap": np.ones((T, B))}),
