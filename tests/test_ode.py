@@ -109,6 +109,53 @@ def test_kinds_of_steps(method: str, step: str, rng: np.random.Generator) -> Non
         np.testing.assert_allclose(softplus(value), 0.25)
 
 
+@pytest.mark.parametrize("step", ["fixed", "learnt", "unit", "input"])
+@pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].kind != "implicit"])
+def test_every_method_takes_every_kind_of_step(method: str, step: str, rng: np.random.Generator) -> None:
+    """The same as with that step given as a signal, and learning begins where it was told."""
+    field = {"partitioned": CHAIN, "linear": LINEAR}.get(METHODS[method].kind, EXPLICIT["called"])
+    cell, given = discretize(field, method, 0.25, step=step), discretize(field, method, step="signal")
+    start = cell.init(3, 4, rng, "float64")
+    params = {k: v + 0.1 * rng.standard_normal(v.shape) for k, v in start.items()}
+    x = rng.standard_normal((2, 3))
+    rows = len(field.init(3, 4, dtype="float64")["b"])
+    own = {k: v[:rows] if k in ("W", "b") else v for k, v in params.items() if k != "dt"}
+    if step == "input":
+        size = softplus(x @ params["W"][rows:].T + params["b"][rows:])
+        np.testing.assert_allclose(softplus(start["b"][rows:]), 0.25)
+    elif step == "fixed":
+        size = np.full((2, 4), 0.25)
+    else:
+        size = np.broadcast_to(softplus(params["dt"]), (2, 4))
+        size = np.full((2, 4), size[0].mean()) if step == "learnt" else size
+        np.testing.assert_allclose(softplus(start["dt"]), 0.25)
+    state = {s: rng.standard_normal((2, 4)) for s in cell.state}
+    close(reference.step(cell, params, x, state), reference.step(given, own, x, state, {"dt": size}))
+
+
+@pytest.mark.parametrize("method", ["heun", "midpoint", "rk3", "rk4"])
+def test_order_in_the_input(method: str, rng: np.random.Generator) -> None:
+    """An input that changes: held from the sample before it is of order 1, its mean over a step of order 2."""
+    field = EXPLICIT["called"]
+    params = field.init(2, 3, rng, "float64")
+    wave = lambda t: np.stack([np.sin(3 * t), np.cos(2 * t)], axis=-1)
+    start = {"h": rng.standard_normal((1, 3))}
+
+    def rate(t: float, y: np.ndarray) -> np.ndarray:
+        return reference.step(field.rates, params, wave(np.array([t])), {"h": y[None]})["h"][0]
+
+    exact = solve_ivp(rate, (0, 2), start["h"][0], "DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
+    errors = []
+    for n in (80, 160):
+        x = wave(np.linspace(0, 2, n + 1))[:, None]
+        cell = discretize(field, method, 2 / n)
+        runs = [reference.forward(cell, params, given, start) for given in (x[:-1], (x[:-1] + x[1:]) / 2)]
+        errors.append([np.abs(run["h"][-1, 0] - exact).max() for run in runs])
+    held, mean = np.log2(np.divide(*errors))
+    assert abs(held - 1) < 0.1
+    assert abs(mean - 2) < 0.1
+
+
 def test_exponential_euler_is_exact_for_a_constant_drive(rng: np.random.Generator) -> None:
     cell = discretize(LINEAR, "exponential_euler", 5.0)
     params = LINEAR.init(0, 4, dtype="float64") | {"U": np.zeros((4, 4)), "b": rng.standard_normal(4)}

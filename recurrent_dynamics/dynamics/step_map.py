@@ -99,7 +99,7 @@ class StepMap:
     def run(self, z: Array) -> Run:
         """`period` steps from the rows z (B, S)."""
         T, B = self.period, len(z)
-        x = None if self.input is None else np.broadcast_to(self.input, (T, B, self.input.size))
+        x = None if self.input is None else np.broadcast_to(self.input, (T, B, self.input.shape[-1]))
         signals = {name: np.broadcast_to(v, (T, B, *v.shape)) for name, v in self.signals.items()}
         return forward(
             self.cell,

@@ -13,6 +13,7 @@ from ..checks import number
 from ..dynamics import numerical_range
 from ..dynamics.matrices import each, smallest_singular_values, square_matrices, triangle_of
 from ..dynamics.step_map import StepMap
+from ..engine import check
 from .field import Field
 from .methods import LINEAR, PARTITIONED, Method, method_of
 from .stability import boundary_at, largest_stable_step, stability_function
@@ -160,8 +161,9 @@ def linear_stability(
         Shape (..., S), slots side by side, or a mapping of slots (n, width): fixed points, or the states of a run.
     method, dt
         The method and its step.
-    input : ndarray (N,), optional
-        A constant input.
+    input : ndarray (N,) or (..., N), optional
+        The input: one for all states, or one for each, as along a trajectory, where state t goes with the input of the
+        step from t on.
     signals : dict, optional
         Constant signals, each a number or (H,).
 
@@ -183,20 +185,52 @@ def linear_stability(
     >>> found = rd.ode.linear_stability(field, params, np.zeros((1, 2)), "euler", dt=0.1)
     >>> found.eigenvalues.round(6).tolist(), found.largest_step.round(6).tolist()
     ([[(-1+3j), (-1-3j)]], [0.2])
+
+    Along a run, with the state before each step and its input:
+
+    >>> params = field.init(3, 2, dtype="float64")
+    >>> x = np.random.default_rng(0).standard_normal((20, 4, 3))
+    >>> run = rd.forward(rd.cells.elman(), params, x)
+    >>> before = np.concatenate([run.initial["h"][None], run.output[:-1]])
+    >>> rd.ode.linear_stability(field, params, before, "rk4", dt=0.5, input=x).margin.shape
+    (20, 4)
     """
     if not isinstance(field, Field):
         raise TypeError(f"field must be a Field; came {type(field).__name__}")
     m, dt = method_of(method), number("dt", dt, above=0)
-    f = StepMap(field.rates, params, input, signals)
+    one = input is None or np.ndim(input) < 2
+    f = StepMap(field.rates, params, input if one else None, signals)
     shape = np.shape(states)[:-1] if not isinstance(states, Mapping) else None
     rows = f.rows(
         "states",
         states if shape is None else np.reshape(np.asarray(states, float), (-1, np.shape(states)[-1])),
     )
-    J = np.concatenate([f.linearized(rows[part])[1] for part in f.chunks(len(rows))])
+    inputs = (
+        None if one else _inputs(input, shape if shape is not None else (len(rows),), f.layout.input_size)
+    )
+    J = np.concatenate([_at(f, inputs, part).linearized(rows[part])[1] for part in f.chunks(len(rows))])
     J = J.reshape(*(shape if shape is not None else (len(rows),)), f.size, f.size)
     a = _coefficient(field, f) if m.kind == LINEAR else 0.0
     return LinearStability.of(J, m, dt, linear=a)
+
+
+def _at(f: StepMap, inputs: np.ndarray | None, part: slice) -> StepMap:
+    """The map of some states, each with its input."""
+    if inputs is None:
+        return f
+    own = f.copy()
+    own.input = inputs[part]
+    return own
+
+
+def _inputs(input: Any, shape: tuple[int, ...], width: int) -> np.ndarray:
+    """An input for each state, (n, N)."""
+    x = np.asarray(input, np.float64)
+    if x.shape != (*shape, width):
+        raise ValueError(
+            f"input must have shape {(width,)}, one for all states, or {(*shape, width)}, one for each; came {x.shape}"
+        )
+    return check.finite("input", x).reshape(-1, width)
 
 
 def _coefficient(field: Field, f: StepMap) -> float:

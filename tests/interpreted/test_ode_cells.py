@@ -91,6 +91,31 @@ def test_linear_stability(method: str, rng: np.random.Generator) -> None:
     assert "LinearStability(" in repr(found)
 
 
+def test_along_a_driven_trajectory(rng: np.random.Generator) -> None:
+    """Each state with its own input: the modes are those of the Jacobians of the run."""
+    cell = rd.cells.elman()
+    field = vector_field(cell)
+    params, x = field.init(3, 4, rng, "float64"), rng.standard_normal((6, 2, 3))
+    run = rd.forward(cell, params, x)
+    before = np.concatenate([run.initial["h"][None], run.output[:-1]])
+    found = linear_stability(field, params, before, "rk4", dt=0.5, input=x)
+    np.testing.assert_allclose(found.jacobians, rd.jacobian(run) - np.eye(4), atol=1e-13)
+    assert found.margin.shape == (6, 2)
+    flat = linear_stability(
+        field, params, {"h": before.reshape(12, 4)}, "rk4", dt=0.5, input=x.reshape(12, 3)
+    )
+    np.testing.assert_array_equal(flat.margin, found.margin.ravel())
+    one = linear_stability(field, params, before, "rk4", dt=0.5, input=x[0, 0])
+    np.testing.assert_array_equal(one.margin[0, 0], found.margin[0, 0])
+    with pytest.raises(
+        ValueError, match=r"input must have shape \(3,\), one .* or \(6, 2, 3\), .*; came \(6, 3\)"
+    ):
+        linear_stability(field, params, before, "rk4", dt=0.5, input=x[:, 0])
+    x[2, 1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"input must be finite; came nan at index \(2, 1, 0\)"):
+        linear_stability(field, params, before, "rk4", dt=0.5, input=x)
+
+
 def test_distance_and_numerical_range(rng: np.random.Generator) -> None:
     """A normal Jacobian has no surprise; for another one a perturbation of that norm is enough to reach the edge."""
     field = vector_field(rd.cells.elman())
