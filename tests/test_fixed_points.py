@@ -9,6 +9,7 @@ import pytest
 import scipy.optimize
 
 import recurrent_dynamics as rd
+from recurrent_dynamics import plot
 from recurrent_dynamics.cells import Cell, Unit
 from recurrent_dynamics.dynamics import fixed_points
 
@@ -365,3 +366,22 @@ def test_starts_at_infinity_diverge():
         found = fixed_points(henon(), params, np.array([[1e200, 0.0], [0.6, 0.2]]))
     assert found.unfinished.q.tolist() == [np.inf]
     assert len(found) == 1
+
+
+def test_points_far_from_the_trajectories_are_drawn_at_the_edge_with_their_distance():
+    trajectories = np.random.default_rng(0).uniform(-0.1, 0.1, (20, 2, 3))
+    found = fixed_points(ELMAN, elman(2.0 * EYE), np.random.default_rng(1).uniform(-1, 1, (400, 3)))
+    path = np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 2, 3))
+    ax = plot.held_inputs(trajectories, [path, path], [found, None], labels=["'a'", "'b'"])
+    assert ax.get_legend_handles_labels()[1] == ["'a'", "'b'"]
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    places = np.concatenate([c.get_offsets() for c in ax.collections])
+    assert len(places) == 27
+    assert ((places > (left, bottom)) & (places < (right, top))).all()
+    cloud = trajectories.reshape(-1, 3)
+    radius = np.linalg.norm(cloud - cloud.mean(axis=0), axis=1).max()
+    factors = np.linalg.norm(found.points - cloud.mean(axis=0), axis=1) / radius
+    shown = sorted(round(float(t.get_text()[1:])) for t in ax.texts)
+    assert shown == sorted(round(f) for f in factors[factors > 1])
+    with pytest.raises(ValueError, match="points and labels must be 1, one for each path; came 1 and 2"):
+        plot.held_inputs(trajectories, [path], [found], labels=["a", "b"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recurrent_dynamics import study
 from recurrent_dynamics.data import Vocabulary
+from recurrent_dynamics.study.held import repeated
 from recurrent_dynamics.study.settings import cell_names
 
 SMALL = {"hidden": 6, "embedding": 5, "batch": 4, "truncation": 5}
@@ -174,20 +175,56 @@ def test_measurements_of_a_model_hold_every_layer(character_model, corpus):
 def test_exponents_and_fixed_points_are_found_in_every_layer(character_model, corpus):
     found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
     for layer in found.layers:
-        spectrum, points = layer.portrait.spectrum, layer.portrait.points
+        spectrum, held = layer.portrait.spectrum, layer.portrait.held
         assert spectrum.size == 12
         assert len(spectrum.exponents) == 12
-        assert (points.q < 1e-20).all()
-        assert points.trajectories.shape == (75, 1, 12)
-        # An untrained network with small weights forgets: one point of rest, and no exponent above 0.
-        assert points.kind.tolist() == ["stable"]
+        assert layer.portrait.trajectories.shape == (75, 1, 12)
+        # An untrained network with small weights forgets: one point of rest under each input, and no exponent above 0.
         assert spectrum.exponents[0] < 0
+        assert len(held) == 4
+        for found_there in held:
+            points = found_there.points
+            assert (points.q < 1e-20).all()
+            assert points.kind.tolist() == ["stable"]
+            assert found_there.reached == 1
+            assert found_there.pace[1] < 1e-3
+
+
+def test_a_repeated_character_leads_all_layers_to_one_fixed_point_of_the_network(character_model, corpus):
+    model, params = character_model.model, character_model.params
+    by_layer = [portrait.held for portrait in study.portraits(model, params, corpus.validation)]
+    for below, above in zip(*by_layer, strict=True):
+        assert below.token == above.token
+        state = [{s: v[:1].astype("float32") for s, v in h.points.states.items()} for h in (below, above)]
+        run = model.forward(params, np.full((5, 1), below.token), initial=state)
+        for layer, held in zip(run.runs, (below, above), strict=True):
+            np.testing.assert_allclose(
+                layer.tape.after[:, 0], np.tile(held.points.points[0], (5, 1)), atol=1e-5
+            )
+
+
+def test_the_characters_that_stand_longest_in_a_row_are_held():
+    tokens = np.array([3, 1, 1, 1, 0, 0, 2, 2, 2, 0, 0, 1])
+    assert repeated(tokens, 3) == [(1, 3), (2, 3), (0, 2)]
+    assert repeated(tokens, 9)[-1] == (3, 1)
+
+
+def test_a_layer_above_one_without_a_fixed_point_is_not_searched(character_model, corpus):
+    """A first layer that turns without end has no constant output; the report says so."""
+    model, params = character_model.model, character_model.params
+    first = params["layers"]["0"] = {name: np.zeros_like(v) for name, v in params["layers"]["0"].items()}
+    first["b"][:18] = 60.0  # gates open to rounding and g = 1: c grows by 1 a step
+    below, above = (portrait.held[0] for portrait in study.portraits(model, params, corpus.validation[:40]))
+    assert len(below.points) == 0
+    assert above.points is None
+    assert below.reached == above.reached == 0
+    assert below.pace == pytest.approx((1, 1), rel=1e-3)
 
 
 def test_a_text_too_short_for_exponents_has_fixed_points_all_the_same(character_model, corpus):
     model, params = character_model.model, character_model.params
     found = study.portraits(model, params, corpus.validation[:30])
-    assert all(portrait.spectrum is None and len(portrait.points) == 1 for portrait in found)
+    assert all(portrait.spectrum is None and len(portrait.held[0].points) == 1 for portrait in found)
 
 
 def test_the_last_loss_alone_and_all_losses_agree_at_lag_zero(character_model, corpus):
@@ -208,7 +245,8 @@ def test_a_report_without_history_stands_alone(character_model, corpus, tmp_path
     diagnosis = study.write_report(path, character_model, corpus, found, history=None)
     page = path.read_text("utf-8")
     assert page.count("<svg") == 7
-    assert "Where each layer would stand still" in page
+    assert "Where each layer goes while one character is repeated" in page
+    assert "layer 2, &#x27;a&#x27; repeated" in page
     assert "Lyapunov exponents of every layer along 1 stretches" in page
     for measure in diagnosis.measures:
         assert measure.name in page

@@ -1,7 +1,7 @@
 """Figures of the library's results. Every function takes `ax=` and returns the axes it drew on."""
 
 from .diagnosis import diagnosis
-from .fixed_points import branch, fixed_points
+from .fixed_points import branch, fixed_points, held_inputs
 from .flow import gradient_flow, path_norms, singular_values
 from .lags import lag_gradients
 from .matrices import numerical_range, pseudospectra, transient_growth
@@ -21,6 +21,7 @@ __all__ = [
     "diagnosis",
     "fixed_points",
     "gradient_flow",
+    "held_inputs",
     "lag_gradients",
     "learning_curve",
     "lyapunov",

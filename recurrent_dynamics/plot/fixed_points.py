@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,23 +38,13 @@ def fixed_points(points: FixedPoints, *, trajectories: int = 20, ax: Axes | None
         Where to draw; a new figure if None.
     """
     ax = axes(ax)
-    cloud = points.trajectories.reshape(-1, points.trajectories.shape[2])
-    middle = cloud.mean(axis=0)
-    _, singular, directions = np.linalg.svd(cloud - middle, full_matrices=False)
-    plane = np.zeros((2, cloud.shape[1]))
-    plane[: min(2, len(directions))] = directions[:2]
-    total = max(float(np.sum(singular**2)), np.finfo(float).tiny)
-    shares = [*(singular[:2] ** 2 / total), 0.0][:2]
-
-    def project(z: np.ndarray) -> np.ndarray:
-        return np.moveaxis((z - middle) @ plane.T, -1, 0)
-
+    project, shares = _plane(points.trajectories)
     if len(points.trajectories) > 1:
         ax.plot(
             *project(points.trajectories[:, :trajectories]), color=GREY, linewidth=0.5, alpha=0.4, zorder=1
         )
     else:
-        x, y = project(cloud)
+        x, y = project(points.trajectories[0])
         ax.scatter(x, y, s=3, color=GREY, alpha=0.4, linewidths=0, zorder=1)
     if len(points.slow.q):
         x, y = project(points.slow.points)
@@ -77,11 +68,96 @@ def fixed_points(points: FixedPoints, *, trajectories: int = 20, ax: Axes | None
                 ax.annotate(
                     text, (px, py), (4, 3), textcoords="offset points", color=INK, fontsize=7, zorder=5
                 )
-    ax.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
-    ax.set_ylabel(f"second principal component ({shares[1]:.0%})")
+    _name_axes(ax, shares)
     if ax.get_legend_handles_labels()[1]:
         ax.legend(frameon=False, fontsize="small")
     return ax
+
+
+def held_inputs(
+    trajectories: np.ndarray,
+    paths: Sequence[np.ndarray],
+    points: Sequence[FixedPoints | None],
+    *,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw where a network drifts while its input is held constant, and its fixed points there, around trajectories.
+
+    The plane is that of the two first principal components of the trajectories. A fixed point outside of the frame is
+    drawn at its edge, with the factor by which it is further than the farthest state of the trajectories (in the whole
+    space, from their mean).
+
+    Parameters
+    ----------
+    trajectories
+        States under the real input, (T, B, S).
+    paths
+        For each of the inputs the states while it is held, (T, B, S).
+    points
+        For each of them its fixed points; None for none.
+    labels
+        Of the inputs.
+    ax
+        Where to draw; a new figure if None.
+    """
+    if len(points) != len(paths) or (labels is not None and len(labels) != len(paths)):
+        raise ValueError(
+            f"points and labels must be {len(paths)}, one for each path; came {len(points)}"
+            + ("" if labels is None else f" and {len(labels)}")
+        )
+    ax = axes(ax)
+    project, shares = _plane(trajectories)
+    flat = trajectories.reshape(-1, trajectories.shape[-1])
+    x, y = project(trajectories)
+    ax.plot(x, y, color=GREY, linewidth=0.5, alpha=0.35, zorder=1)
+    low, high = np.array([[a.min(), a.max()] for a in (x, y)]).T
+    spread = np.maximum(high - low, 1e-9)
+    frame = np.array([low - 0.35 * spread, high + 0.35 * spread])
+    radius = max(float(np.linalg.norm(flat - flat.mean(axis=0), axis=1).max()), np.finfo(float).tiny)
+    for index, (path, found) in enumerate(zip(paths, points, strict=True)):
+        label = None if labels is None else labels[index]
+        px, py = project(path)
+        ax.plot(px[:, 0], py[:, 0], color=colour(index), linewidth=1.1, alpha=0.9, label=label, zorder=2)
+        ax.plot(px[:, 1:], py[:, 1:], color=colour(index), linewidth=0.6, alpha=0.5, zorder=2)
+        if found is None:
+            continue
+        for k in range(len(found)):
+            place = project(found.points[k])
+            factor = float(np.linalg.norm(found.points[k] - flat.mean(axis=0))) / radius
+            shown = np.clip(place, frame[0] + 0.04 * spread, frame[1] - 0.04 * spread)
+            marker, _, size = MARKERS[str(found.kind[k])]
+            x, y = shown
+            ax.scatter(
+                x, y, s=size, marker=marker, color=colour(index), edgecolors=INK, linewidths=0.7, zorder=4
+            )
+            if factor > 1:
+                ax.annotate(
+                    f"×{factor:.2g}" if factor < 10 else f"×{factor:.0f}", (x, y), (0, 6),
+                    textcoords="offset points", fontsize=7, color=INK, ha="center", zorder=5,
+                )  # fmt: skip
+    ax.set(xlim=frame[:, 0], ylim=frame[:, 1])
+    _name_axes(ax, shares)
+    if labels is not None:
+        ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def _plane(trajectories: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], list[float]]:
+    """The projection of states (..., S) onto the two first principal components, and their shares of the variance."""
+    cloud = trajectories.reshape(-1, trajectories.shape[-1])
+    middle = cloud.mean(axis=0)
+    _, singular, directions = np.linalg.svd(cloud - middle, full_matrices=False)
+    plane = np.zeros((2, cloud.shape[1]))
+    plane[: min(2, len(directions))] = directions[:2]
+    total = max(float(np.sum(singular**2)), np.finfo(float).tiny)
+    shares = [*(singular[:2] ** 2 / total), 0.0][:2]
+    return lambda z: np.moveaxis((z - middle) @ plane.T, -1, 0), shares
+
+
+def _name_axes(ax: Axes, shares: Sequence[float]) -> None:
+    ax.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
+    ax.set_ylabel(f"second principal component ({shares[1]:.0%})")
 
 
 def branch(

@@ -56,11 +56,19 @@ NO_SPECTRA = """
 The text is too short for Lyapunov exponents."""
 
 FIXED_POINTS = """
-Where each layer would stand still if its input were always the mean one: fixed points of the whole state, found by
-Newton's method from states along the text, over the trajectories (grey) in the plane of their two largest principal
-components. A stable point is a memory or a state of rest; a saddle, with the number of its unstable directions, a
-point of decision; at a slow point (grey diamonds) the state nearly stands still. Input drives the state away from
-them all the time, so that they are landmarks and not stops. No finite search proves that none is missing."""
+Where each layer goes while one character is repeated (coloured, from some states of the text): the characters that
+stand longest in a row in the text, so that the network does read such inputs. Markers are fixed points of the whole
+state, where a layer would come to rest (circle: stable; cross: saddle, from which it moves on), in the plane of the two
+largest principal components of the states that it goes through in text (grey). A number beside a marker is how many
+times further it lies from their mean than the farthest of them; a point outside of the frame is drawn at its edge. A
+layer above the first reads what the one below puts out at its fixed point. {conclusion}"""
+
+HELD = """
+Distance: of a fixed point from the mean of the states of the text, over that of the farthest of these. Slowest: how
+many steps a small difference lasts at the fixed point, &minus;1 / ln |&mu;| with &mu; the eigenvalue of the Jacobian
+of largest modulus; at a saddle it grows. The last two columns are the median length of a step of the state, over that
+while text is read: after as many repetitions as the text has in a row at most, and after {repetitions:,}. Searches
+began at {starts} states, of the text and along the way; a point that none of them finds may exist all the same."""
 
 REMARKS = """
 What the analyses remark:"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from .measure import Layer, Measurements
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+TRAJECTORIES = 4
 
 
 def learning_curve(history: History) -> str:
@@ -85,11 +88,18 @@ def spectra(found: Measurements) -> str | None:
     return plot.svg(figure)
 
 
-def fixed_points(found: Measurements) -> str:
-    """Fixed points over real trajectories, a panel for each layer."""
+def fixed_points(found: Measurements, characters: Sequence[str]) -> str:
+    """Where every layer drifts while a character is repeated, and its fixed points there, a panel for each layer."""
     figure, panels = _per_layer(found, sharey=False)
     for index, (ax, layer) in enumerate(zip(panels, found.layers, strict=True)):
-        layer.portrait.points.plot(ax=ax, trajectories=4)
+        held = layer.portrait.held
+        plot.held_inputs(
+            layer.portrait.trajectories[:, :TRAJECTORIES],
+            [h.path for h in held],
+            [h.points for h in held],
+            labels=[repr(characters[h.token]) for h in held],
+            ax=ax,
+        )
         ax.set_title(f"layer {index + 1}", fontsize="medium")
     return plot.svg(figure)
 

@@ -37,7 +37,7 @@ class Layer:
     time_scales
         One for each slot whose direct factors lie in [0, 1].
     portrait
-        Lyapunov exponents and fixed points.
+        Lyapunov exponents, and fixed points under repeated characters.
     """
 
     cell: Any

@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import dynamics, nn
-from ..engine.run import Run
+from ..engine import Run
+from .held import Held, held_characters
 
 EXPONENTS = 24  # the leading ones, where a state has more
 LONGEST, MOST = 300, 4  # steps and sequences of the text that is read
 FEWEST = 50  # steps, for a spectrum to mean something
-STARTS = 48  # of the search for fixed points: Newton's method solves with a dense Jacobian at each
-ITERATIONS = 60
 
 T = TypeVar("T")
 
@@ -29,14 +28,17 @@ class Portrait:
     ----------
     spectrum
         Its Lyapunov exponents while it reads text; None for a text too short.
-    points
-        Its fixed points and slow points under its mean input, among the states that it went through.
+    trajectories
+        Its states while it reads text, ``(steps, sequences, S)``.
+    held
+        What it does while a character is repeated, one for each of the characters that the text repeats most.
     remarks
         What the analyses warned of.
     """
 
     spectrum: dynamics.LyapunovSpectrum | None
-    points: dynamics.FixedPoints
+    trajectories: np.ndarray
+    held: list[Held]
     remarks: tuple[str, ...]
 
 
@@ -57,29 +59,19 @@ def portraits(model: nn.Model, params: Any, tokens: np.ndarray) -> list[Portrait
     steps = min(LONGEST, len(tokens) // sequences)
     starts = np.linspace(0, len(tokens) - steps, sequences).astype(np.intp)
     text = tokens[starts + np.arange(steps)[:, None]]
-    return [_portrait(run) for run in model.forward(params, text).runs]
+    runs = model.forward(params, text).runs
+    several = held_characters(model, params, runs, tokens)
+    return [_portrait(run, held) for run, held in zip(runs, several, strict=True)]
 
 
-def _portrait(run: Run) -> Portrait:
-    spectrum, remarks = None, []
-    size = run.tape.layout.state_size
+def _portrait(run: Run, held: list[Held]) -> Portrait:
+    spectrum = None
+    remarks: list[str] = []
     if run.steps >= FEWEST:
-        spectrum, said = _heard(lambda: dynamics.lyapunov(run, count=min(size, EXPONENTS)))
-        remarks += said
-    states = run.tape.after.reshape(-1, size).astype(np.float64)
-    radius = float(np.linalg.norm(states - states.mean(axis=0), axis=1).max())
-    points, said = _heard(
-        lambda: dynamics.fixed_points(
-            run.cell,
-            run.params,
-            run,
-            None if run.x is None else run.x.mean(axis=(0, 1), dtype=np.float64),
-            number=min(STARTS, len(states)),
-            iterations=ITERATIONS,
-            within=max(4 * radius, 1.0),
-        )
-    )
-    return Portrait(spectrum, points, tuple(remarks + said))
+        size = run.tape.layout.state_size
+        spectrum, remarks = _heard(lambda: dynamics.lyapunov(run, count=min(size, EXPONENTS)))
+    remarks += [remark for found in held for remark in found.remarks]
+    return Portrait(spectrum, run.tape.after.astype(np.float64), held, tuple(dict.fromkeys(remarks)))
 
 
 def _heard(analysis: Callable[[], T]) -> tuple[T, list[str]]:

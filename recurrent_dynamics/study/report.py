@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -18,12 +18,14 @@ from ..training.tree import named_leaves
 from . import captions, figures
 from .corpus import STANDARD_LIBRARY, Corpus
 from .diagnose import history_columns
+from .held import BEGINNINGS, REPEATED, Held
 from .measure import Measurements
 from .model_file import CharacterModel
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SAMPLE_LENGTH = 700
 TEMPERATURES = (0.5, 1.0)
+SHOWN = 3  # fixed points of which the table says more than their kind
 
 
 def write_report(
@@ -156,7 +158,7 @@ def _sections(
     paths = figures.paths(found)
     products.append(_figure(paths, captions.PATHS) if paths else f"<p>{captions.NO_PATH}</p>")
     yield _section("What many steps do to a perturbation", *products)
-    yield _section("Stable, chaotic, or in between", *_portraits(found))
+    yield _section("Stable, chaotic, or in between", *_portraits(found, trained.vocabulary.characters))
     units = [_table(found)]
     saturation, scales = figures.saturation(found), figures.time_scales(found)
     if not any(layer.gates for layer in found.layers):
@@ -172,7 +174,7 @@ def _sections(
         yield _section("The path of the weights", _figure(figures.optimization(history, limit), text))
 
 
-def _portraits(found: Measurements) -> Iterable[str]:
+def _portraits(found: Measurements, characters: Sequence[str]) -> Iterable[str]:
     spectra = figures.spectra(found)
     leading = [layer.portrait.spectrum for layer in found.layers if layer.portrait.spectrum is not None]
     if spectra and leading:
@@ -186,7 +188,9 @@ def _portraits(found: Measurements) -> Iterable[str]:
         yield _figure(spectra, text)
     else:
         yield f"<p>{captions.NO_SPECTRA}</p>"
-    yield _figure(figures.fixed_points(found), captions.FIXED_POINTS)
+    text = captions.FIXED_POINTS.format(conclusion=_rest(found))
+    yield _figure(figures.fixed_points(found, characters), text)
+    yield _held_table(found, characters)
     remarks = [
         f"<li>Layer {index + 1}: {html.escape(remark)}</li>"
         for index, layer in enumerate(found.layers)
@@ -200,6 +204,65 @@ def _memory(exponent: float) -> str:
     if exponent >= 0:
         return "small differences grow: the network is sensitive to what it read at any distance"
     return f"the trace of a small difference fades to 1/e within {max(1, round(-1 / exponent))} steps"
+
+
+def _rest(found: Measurements) -> str:
+    """Whether the fixed points lie among the states of the text."""
+    inside = outside = 0
+    for layer in found.layers:
+        for held in layer.portrait.held:
+            inside += int(np.sum(held.distance <= 1))
+            outside += int(np.sum(held.distance > 1))
+    if not inside + outside:
+        return "None was found: under none of these inputs does a layer come to rest."
+    if not inside:
+        return (
+            "All that were found lie outside of the region that the text visits: nothing holds the state there, and "
+            "while a character is repeated it drifts outwards, further with every repetition."
+        )
+    return f"Of {inside + outside} points {inside} lie within the region that the text visits."
+
+
+def _held_table(found: Measurements, characters: Sequence[str]) -> str:
+    names = (
+        "",
+        "in a row",
+        "fixed points",
+        "searches that arrive",
+        "distance",
+        "slowest",
+        "step then",
+        f"after {REPEATED[-1]:,}",
+    )
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = []
+    for index, layer in enumerate(found.layers):
+        for held in layer.portrait.held:
+            what = html.escape(repr(characters[held.token]))
+            values = (str(held.longest), *_points_in_words(held), *(f"{step:.2g}" for step in held.pace))
+            cells = "".join(f"<td>{value}</td>" for value in values)
+            rows.append(f"<tr><th>layer {index + 1}, {what} repeated</th>{cells}</tr>")
+    body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    text = captions.HELD.format(repetitions=REPEATED[-1], starts=BEGINNINGS * len(REPEATED))
+    return f"<figure class='table'>{body}<figcaption>{text}</figcaption></figure>"
+
+
+def _points_in_words(held: Held) -> tuple[str, str, str, str]:
+    """Kinds, share of the searches that arrived, distances, and the slowest time scale; dashes where there are none."""
+    points = held.points
+    if points is None or not len(points):
+        slow = 0 if points is None else len(points.slow.q)
+        words = "no constant input" if points is None else f"{slow} slow points" if slow else "none found"
+        return words, "–" if points is None else "0 %", "–", "–"
+    counts = {kind: int(np.sum(points.kind == kind)) for kind in dict.fromkeys(points.kind.tolist())}
+    largest = np.abs(points.eigenvalues[:, 0])
+    steps = [f"{-1 / np.log(mu):.0f}" if 0 < mu < 1 else "grows" for mu in largest]
+    return (
+        ", ".join(f"{n} {kind}" for kind, n in counts.items()),
+        f"{held.reached:.0%}",
+        ", ".join(f"×{d:.2g}" if d < 10 else f"×{d:.0f}" for d in held.distance[:SHOWN]),
+        ", ".join(steps[:SHOWN]),
+    )
 
 
 def _samples(trained: CharacterModel, corpus: Corpus) -> str:
