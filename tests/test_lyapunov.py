@@ -10,7 +10,6 @@ from scipy.special import digamma
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.dynamics import Flow, Map, jacobian_products, lyapunov
-from recurrent_dynamics.dynamics.frames import orthonormalize
 from recurrent_dynamics.dynamics.statistics import bootstrap_errors, stationary_from
 
 
@@ -193,16 +192,6 @@ def test_the_transient_is_dropped(rng):
     noise[:, 1] += 3 * np.exp(-np.arange(200) / 5)
     assert 15 <= stationary_from(noise) <= 60
     assert stationary_from(noise[:, :1]) <= 100
-
-
-def test_orthonormalize_reproduces_what_it_was_given(rng):
-    rows = rng.standard_normal((3, 4, 7))
-    kept = rows.copy()
-    Q, R = orthonormalize(rows)
-    np.testing.assert_array_equal(rows, kept)
-    np.testing.assert_allclose(np.swapaxes(Q, 1, 2) @ R, np.swapaxes(rows, 1, 2), atol=1e-14)
-    np.testing.assert_allclose(Q @ np.swapaxes(Q, 1, 2), np.broadcast_to(np.eye(4), (3, 4, 4)), atol=1e-14)
-    assert (np.tril(R, -1) == 0).all()
 
 
 @pytest.mark.full

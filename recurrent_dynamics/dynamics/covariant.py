@@ -143,12 +143,12 @@ def covariant_vectors(
     first = None
     for stretch in walk(source, count, steps, marks, generator):
         if stretch.start == transient:
-            first = stretch.before
+            first = stretch.before.rows
         if stretch.start >= transient:
             _refuse_singular(stretch)
             wanted = stretch.start + stretch.steps <= end
             kept.append(
-                (stretch.start + stretch.steps, stretch.after if wanted else _NONE, stretch.triangles)
+                (stretch.start + stretch.steps, stretch.after.rows if wanted else _NONE, stretch.triangles)
             )
     coefficients = np.triu(generator.standard_normal((source.batch, count, count)))
     coefficients[:, np.arange(count), np.arange(count)] = 1.0  # regular, whatever was drawn

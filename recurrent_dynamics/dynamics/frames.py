@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..engine.frames import Carried, Frames, carry
 from .trajectories import Segment, Source
 
 # The condition number up to which a pushed frame is trusted: the smallest diagonal entry of R is then known to
@@ -24,7 +25,7 @@ class Stretch:
     Attributes
     ----------
     start, steps : the first step, and how many
-    before, after : the frames around them, vectors in rows, (B, k, S)
+    before, after : the frames around them
     log_diagonal : ln |R_ii|, (B, k); -inf where R_ii is 0 to rounding
     triangles : R, (B, k, k)
     segment, offset : where the steps are
@@ -32,32 +33,17 @@ class Stretch:
 
     start: int
     steps: int
-    before: np.ndarray
-    after: np.ndarray
+    before: Frames
+    after: Frames
     log_diagonal: np.ndarray
     triangles: np.ndarray
     segment: Segment
     offset: int
 
 
-def random_frame(source: Source, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Orthonormal rows (B, count, S) in random directions."""
-    return orthonormalize(rng.standard_normal((source.batch, count, source.size)))[0]
-
-
-def orthonormalize(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q with orthonormal rows (B, k, S) and upper triangles R (B, k, k) with rows[b].T = Q[b].T R[b].
-
-    By NumPy, which pushes the frames too: SciPy's LAPACK has threads of its own, and the two fight for the cores.
-
-    Examples
-    --------
-    >>> Q, R = orthonormalize(np.array([[[3.0, 4.0], [1.0, 0.0]]]))
-    >>> bool(np.allclose(Q[0].T @ R[0], [[3, 1], [4, 0]]))
-    True
-    """
-    Q, R = np.linalg.qr(np.swapaxes(rows, 1, 2))
-    return np.swapaxes(Q, 1, 2), R
+def random_frame(source: Source, count: int, rng: np.random.Generator) -> Frames:
+    """Orthonormal frames of so many vectors in random directions."""
+    return carry(Frames.of(rng.standard_normal((source.batch, count, source.size)))).frames
 
 
 def walk(
@@ -75,47 +61,21 @@ def walk(
         while a < segment.steps:
             mark = int(marks[np.searchsorted(marks, start, side="right")])
             n = min(interval, segment.steps - a, mark - start)
-            with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-                pushed = segment.push(frame, a, a + n)
-            finite = bool(np.isfinite(pushed).all())
-            if not finite and n == 1:
+            moved = segment.carry(frame, a, a + n)
+            if not moved.finite and n == 1:
                 raise FloatingPointError(f"tangent vectors became infinite in step {start}")
-            if finite:
-                after, triangles = orthonormalize(pushed)
-                used = _used(triangles)
-            else:
-                used = math.inf
+            used = _used(moved) if moved.finite else math.inf
             used = max(used / limit, 0.0) if math.isfinite(used) else math.inf
             if used > 1 and n > 1:
                 interval = max(1, min(n // 2, int(SAFETY * n / used)))
                 continue
-            yield Stretch(start, n, frame, after, _log_diagonal(triangles), triangles, segment, a)
+            yield Stretch(start, n, frame, moved.frames, moved.log_diagonal, moved.triangles, segment, a)
             longest = 2 * n if n == interval else max(2 * n, interval)
             interval = max(1, min(longest, int(SAFETY * n / used) if used > 0 else longest))
-            frame, a, start = after, a + n, start + n
+            frame, a, start = moved.frames, a + n, start + n
 
 
-def _used(triangles: np.ndarray) -> float:
+def _used(moved: Carried) -> float:
     """The largest ln condition number; growth counts too, in proportion to how much is allowed of it."""
-    from scipy.linalg import lapack
-
-    used = 0.0
-    for R in triangles:
-        diagonal = np.abs(R.diagonal())
-        if not diagonal.all():
-            return math.inf
-        scale = math.log(CONDITION[True]) / GROWTH
-        used = max(used, scale * float(np.abs(np.log(diagonal)).max()))
-        if len(R) > 1:
-            reciprocal, _ = lapack.dtrcon(R)
-            used = max(used, -math.log(reciprocal) if reciprocal > 0 else math.inf)
-    return used
-
-
-def _log_diagonal(triangles: np.ndarray) -> np.ndarray:
-    """ln |R_ii|, -inf for what is nothing but rounding beside the largest entry of R."""
-    diagonal = np.abs(np.diagonal(triangles, axis1=1, axis2=2))
-    largest = np.abs(triangles).max(axis=(1, 2))[:, None]
-    rounding = triangles.shape[1] * np.finfo(np.float64).eps * largest
-    with np.errstate(divide="ignore"):
-        return np.where(diagonal > rounding, np.log(diagonal), -np.inf)
+    growth = math.log(CONDITION[True]) / GROWTH * float(np.abs(moved.log_diagonal).max())
+    return max(growth, float(moved.log_condition.max()))

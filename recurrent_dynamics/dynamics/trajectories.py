@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from .. import engine
 from ..cells.cell import Cell
+from ..engine.frames import Carried, Frames, carry, structure
 from ..engine.run import Run
 from .systems import Flow, Map
 
 CHUNK_BYTES = 64 << 20  # of Jacobians that are kept at a time
+CACHED_BYTES = 4 << 20  # of a network's, formed for some steps at a time, to be found in cache
 CHUNK_STEPS = 256
 UNFORMED = 12  # up to one vector for so many numbers of the state, tangents are quicker than formed Jacobians
 
@@ -28,6 +29,9 @@ class Segment(Protocol):
     steps: int
     exact: bool  # whether vectors are carried in double precision
     double: bool  # whether the trajectory itself is in double precision
+
+    def carry(self, frames: Frames, a: int, b: int) -> Carried:
+        """Frames, tangent before step a, carried to before step b and orthonormalized."""
 
     def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
         """The vectors, tangent before step a, carried to before step b."""
@@ -66,16 +70,19 @@ class MapSegment:
         self, system: Map | Flow, states: list[np.ndarray], jacobians: list[np.ndarray], first: int
     ) -> None:
         self.steps, self._system, self._states = len(jacobians), system, states
-        self._transposed = [np.swapaxes(J, 1, 2) for J in jacobians]
+        self._jacobians = np.stack(jacobians)
         for t, J in enumerate(jacobians):
             if not (np.isfinite(states[t + 1]).all() and np.isfinite(J).all()):
                 raise FloatingPointError(
                     f"the trajectory diverged: its state or Jacobian at step {first + t} is not finite"
                 )
 
+    def carry(self, frames: Frames, a: int, b: int) -> Carried:
+        return carry(frames, self._jacobians[a:b])
+
     def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
-        for J in self._transposed[a:b]:
-            rows = rows @ J
+        for J in self._jacobians[a:b]:
+            rows = rows @ np.swapaxes(J, 1, 2)
         return rows
 
     tangents = push
@@ -84,7 +91,7 @@ class MapSegment:
         return self._states[a]
 
     def log_det(self, a: int, b: int) -> np.ndarray:
-        return np.linalg.slogdet(np.stack(self._transposed[a:b]))[1].sum(axis=0)
+        return np.linalg.slogdet(self._jacobians[a:b])[1].sum(axis=0)
 
     def difference(self, displacement: np.ndarray, a: int, b: int) -> np.ndarray:
         near = self._states[a] + displacement
@@ -130,15 +137,31 @@ class NetworkSegment:
         self.double = bool(run.dtype == np.float64)
         self.exact = formed or self.double
         self._spans = run.tape.layout.slots
+        self._structure = structure(run.cell, run.tape.layout)
+        size = run.tape.layout.state_size
+        self._first, self._kept = 0, np.empty((0, run.batch_size, size, size))
 
-    @cached_property
-    def _jacobians(self) -> np.ndarray:
-        return engine.jacobian(self._run)
+    def _jacobians(self, a: int, b: int) -> np.ndarray:
+        """Those of steps a to b - 1 (n, B, S, S), formed with some that follow."""
+        if not self._first <= a <= b <= self._first + len(self._kept):
+            some = max(b - a, CACHED_BYTES // (8 * self._run.batch_size * self._kept.shape[-1] ** 2))
+            self._first, shape = a, self._kept.shape[1:]
+            self._kept = (
+                engine.jacobian(self._run, slice(a, a + some))
+                .astype(np.float64, copy=False)
+                .reshape(-1, *shape)
+            )
+        return self._kept[a - self._first : b - self._first]
+
+    def carry(self, frames: Frames, a: int, b: int) -> Carried:
+        if self._formed:
+            return carry(frames, self._jacobians(a, b), self._structure)
+        return carry(Frames.of(self.tangents(frames.rows, a, b)))
 
     def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
         if not self._formed:
             return self.tangents(rows, a, b)
-        for J in self._jacobians[a:b]:
+        for J in self._jacobians(a, b):
             rows = rows @ np.swapaxes(J, 1, 2)
         return rows
 
@@ -153,7 +176,7 @@ class NetworkSegment:
         return self._run.tape.before[a]
 
     def log_det(self, a: int, b: int) -> np.ndarray:
-        return np.linalg.slogdet(self._jacobians[a:b].astype(np.float64))[1].sum(axis=0)
+        return np.linalg.slogdet(self._jacobians(a, b))[1].sum(axis=0)
 
     def difference(self, displacement: np.ndarray, a: int, b: int) -> np.ndarray:
         tape = self._run.tape

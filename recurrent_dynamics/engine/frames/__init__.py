@@ -1,0 +1,127 @@
+"""Frames of tangent vectors along many trajectories: pushed by formed Jacobians and orthonormalized, compiled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ...cells import Cell
+from ...cells.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """B frames of `count` vectors of S numbers, in the panels (B, P, S, WIDTH) that compiled code works on."""
+
+    panels: np.ndarray
+    count: int
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Frames:
+        """From vectors in rows, (B, k, S).
+
+        Examples
+        --------
+        >>> rows = np.arange(2 * 3 * 5.0).reshape(2, 3, 5)
+        >>> bool((Frames.of(rows).rows == rows).all())
+        True
+        """
+        from .rows import WIDTH
+
+        batch, count, size = rows.shape
+        panels = np.zeros((batch, -(-count // WIDTH), size, WIDTH))
+        for p in range(panels.shape[1]):
+            some = rows[:, p * WIDTH : (p + 1) * WIDTH]
+            panels[:, p, :, : some.shape[1]] = np.swapaxes(some, 1, 2)
+        return cls(panels, count)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The vectors in rows, (B, k, S)."""
+        batch, _, size, _ = self.panels.shape
+        return np.swapaxes(self.panels, 2, 3).reshape(batch, -1, size)[:, : self.count]
+
+
+class Structure(NamedTuple):
+    """Where Jacobians are dense: in the columns low to high; beside them on diagonals (row, column, width), (n, 3)."""
+
+    low: int
+    high: int
+    diagonals: np.ndarray
+
+
+def dense(size: int) -> Structure:
+    """Jacobians of which nothing is known."""
+    return Structure(0, size, np.zeros((0, 3), np.int64))
+
+
+@lru_cache(maxsize=1024)
+def structure(cell: Cell, layout: Layout) -> Structure:
+    """Of the Jacobians of a cell: a slot that no product reads has diagonals only."""
+    from ..cpu import tables as t
+
+    entries = t.diagonals(cell, layout)[0]
+    entries = entries[entries[:, t.D_NEW] > 0]
+    direct = entries[:, t.D_FROM_STATE] > 0
+    products = entries[~direct & (entries[:, t.D_HIGH] > entries[:, t.D_LOW])]
+    low, high = (products[:, t.D_LOW].min(), products[:, t.D_HIGH].max()) if len(products) else (0, 0)
+    return Structure(
+        int(low), int(high), np.ascontiguousarray(entries[direct][:, [t.D_OUT, t.D_IN, t.D_WIDTH]])
+    )
+
+
+class Carried(NamedTuple):
+    """What became of frames A that were pushed: A = Q R.
+
+    `frames` are Q, `triangles` R (B, k, k). `log_diagonal` is ln |R_ii| (B, k), -inf where R_ii is 0 to rounding, and
+    `log_condition` about ln of the condition number of each R (B,). Where `finite` is false nothing else counts.
+    """
+
+    frames: Frames
+    triangles: np.ndarray
+    log_diagonal: np.ndarray
+    log_condition: np.ndarray
+    finite: bool
+
+
+def carry(frames: Frames, jacobians: np.ndarray | None = None, where: Structure | None = None) -> Carried:
+    """Push frames by Jacobians (n, B, S, S), the first one first, and orthonormalize them.
+
+    Examples
+    --------
+    >>> A = np.array([[[3.0, 4.0], [1.0, 0.0]]])
+    >>> carried = carry(Frames.of(A))
+    >>> bool(np.allclose(np.swapaxes(carried.frames.rows, 1, 2) @ carried.triangles, np.swapaxes(A, 1, 2)))
+    True
+    """
+    from . import compiled
+
+    batch, _, size, _ = frames.panels.shape
+    if jacobians is None:
+        jacobians = np.zeros((0, batch, size, size))
+    where, count = where or dense(size), frames.count
+    pushed, moved = np.empty_like(frames.panels), np.empty_like(frames.panels)
+    triangles = np.zeros((batch, count, count))
+    log_diagonal, log_condition = np.empty((batch, count)), np.empty(batch)
+    compiled.carry(jacobians, where, frames.panels, pushed, moved, triangles, log_diagonal, log_condition)
+    finite = True
+    for b in np.flatnonzero(np.isnan(log_condition)):  # too large or too small for squares, or not finite
+        A = Frames(pushed[b : b + 1], count).rows[0].T
+        finite = finite and bool(np.isfinite(A).all())
+        if finite:
+            Q, triangles[b] = np.linalg.qr(A)
+            moved[b] = Frames.of(Q.T[None]).panels[0]
+            log_diagonal[b] = _log_diagonal(triangles[b])
+            log_condition[b] = math.inf
+    return Carried(Frames(moved, count), triangles, log_diagonal, log_condition, finite)
+
+
+def _log_diagonal(triangle: np.ndarray) -> np.ndarray:
+    diagonal = np.abs(triangle.diagonal())
+    rounding = len(triangle) * np.finfo(np.float64).eps * np.abs(triangle).max()
+    with np.errstate(divide="ignore"):
+        return np.where(diagonal > rounding, np.log(diagonal), -np.inf)
