@@ -45,7 +45,8 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
 def kernel(function: Callable[..., None], kind: str, dtype: str) -> Any:
     """A kernel of a kind of walk for arrays of a dtype, compiled at its first launch for the types of its arguments."""
     if not SIMULATED:
-        return cuda.jit(max_registers=REGISTERS[kind][np.dtype(dtype).itemsize])(function)
+        # Without optimization at link time, by which numba-cuda would make other code than what the tests assemble.
+        return cuda.jit(max_registers=REGISTERS[kind][np.dtype(dtype).itemsize], lto=False)(function)
 
     @cuda.jit
     @wraps(function)
