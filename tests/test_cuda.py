@@ -163,9 +163,13 @@ def test_a_block_keeps_u_in_shared_memory_as_long_as_it_fits(name, largest):
 
 @pytest.mark.parametrize(("cell", "H"), [(cells.lstm(), 1300), (cells.gru(), 1400), (cells.elman(), 2600)])
 def test_a_grid_keeps_u_in_all_shared_memory_as_long_as_it_fits(cell, H):
-    for size, resident in ((H, True), (H * 5 // 4, False)):
-        walk = plan(cell, (10, 64, 8, size)).walks["forward"]
-        assert (walk.kind, walk.resident, walk.grid_barriers) == ("grid", resident, 1)
+    walk = plan(cell, (10, 64, 8, H)).walks["forward"]
+    assert (walk.kind, walk.resident, walk.grid_barriers) == ("grid", True, 1)
+    walk = plan(cell, (100, 64, 8, H * 5 // 4)).walks["forward"]
+    assert (walk.kind, walk.resident, walk.grid_barriers) == ("steps", False, 0)
+    assert walk.launches >= 2  # of products and of kernels
+    assert walk.captured == choose.TOGETHER
+    assert plan(cell, (10, 64, 8, H * 5 // 4)).walks["forward"].captured == 0  # too few steps to capture any
     assert plan(cells.gru_reset_before(), (10, 64, 8, 512)).walks["forward"].grid_barriers == 2
 
 
@@ -178,7 +182,10 @@ def test_plans_stay_within_the_device(name, dtype, sizes):
         assert walk.verb == verb
         assert walk.shared_bytes <= device.shared_bytes
         assert 0 < walk.threads <= device.threads
-        each = {"columns": walk.threads * walk.blocks, "block": walk.blocks * walk.tile}
+        each = {
+            "columns": walk.threads * walk.blocks,
+            **dict.fromkeys(("block", "steps"), walk.blocks * walk.tile),
+        }
         held = each.get(walk.kind, walk.groups * walk.tile)
         assert held >= sizes[1] * (sizes[3] if walk.kind == "columns" else 1)
         assert walk.kind != "grid" or walk.blocks <= device.multiprocessors
@@ -206,7 +213,7 @@ def test_what_is_counted():
 
 
 def test_wrong_sizes_are_named():
-    projected = cells.lstm_projected(8)  # whose widths differ, so that no grid takes it
+    means = cells.elman().with_structure(DIAGONAL).with_normalization()  # which cuBLAS has nothing to do for
     with pytest.raises(ValueError, match=r"sizes must be \(T, B, N, H\), came \(1, 2, 3\)"):
         plan(CELL, (1, 2, 3))
     with pytest.raises(ValueError, match=r"sizes must be \(T, B, N, H\), came \{'T': 1"):
@@ -215,16 +222,21 @@ def test_wrong_sizes_are_named():
         plan(CELL, (1, 0, 3, 4))
     with pytest.raises(TypeError, match="dtype must be float32 or float64, came float16"):
         plan(CELL, (1, 1, 3, 4), "float16")
+    small = rd.engine.Device("a small device", shared_bytes=128)
     with pytest.raises(
-        ValueError, match="tangent walk of cell 'lstm with a projection' with 5000 units keeps"
+        ValueError, match=r"forward walk of cell 'layer-normalized elman' with 40 units keeps .* has 128"
     ):
-        plan(projected, (1, 1, 3, 5000))
+        plan(means, (1, 1, 3, 40), device=small)
 
 
 def test_a_plan_prints_a_line_for_each_walk():
     lines = str(plan(CELL, (1000, 16, 64, 100))).splitlines()
     assert lines[0] == "lstm on H200: T = 1000, B = 16, N = 64, H = 100, float32"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["forward", "tangent", "adjoint"]
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        "forward", "tangent", "adjoint", "input and gradients",
+    ]  # fmt: skip
+    large = str(plan(CELL, (1000, 64, 64, 2048), tf32=True)).splitlines()[1]
+    assert "steps around products of cuBLAS in TF32, 2 launches a step, 8 steps in a graph" in large
 
 
 def predictions() -> list[list[str]]:
@@ -243,9 +255,7 @@ def predictions() -> list[list[str]]:
         ("IndRNN", cells.indrnn(), "float32", (4096, 8, 256, 256)),
     ):
         walks = [plan(cell, sizes, dtype).walks[verb] for verb in ("forward", "adjoint")]
-        how = {"columns": "columns", "block": "block"}.get(
-            walks[0].kind, "grid" if walks[0].resident else "grid, L2"
-        )
+        how = walks[0].kind
         times = [f"{1e6 * walk.seconds / sizes[0]:.1f}" for walk in walks]
         rows.append([name, dtype, str(sizes[1]), str(sizes[3]), how, *times])
     return rows

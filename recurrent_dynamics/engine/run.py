@@ -78,6 +78,7 @@ class Tape:
     initial: np.ndarray  # (B, k)
     lengths: np.ndarray  # (B,) or empty
     resets: np.ndarray  # (T * B,) or empty
+    tf32: bool = False  # whether cuBLAS may multiply in it
 
     @property
     def dtype(self) -> np.dtype:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import cell_checks
 import numpy as np
 import pytest
-from cell_checks import Case
+from device_cases import SMALL, case, check
 from odd_cells import ODD
 
 import recurrent_dynamics as rd
@@ -15,24 +15,7 @@ from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
 from recurrent_dynamics.engine.cuda import choose as planning
 from recurrent_dynamics.engine.cuda import driver, verbs
-from recurrent_dynamics.engine.cuda.walks import Device, Sizes
-
-SMALL = Device("a small device", multiprocessors=2, shared_bytes=16 << 10, threads=12, lanes=2)
-
-
-class OnDevice(Case):
-    def run(self, point=None):
-        point = self.point if point is None else point
-        return rd.forward(
-            self.cell,
-            cell_checks.group(point, "params"),
-            point["x", ""],
-            initial=cell_checks.group(point, "initial"),
-            lengths=self.lengths,
-            reset=self.reset,
-            signals=cell_checks.group(point, "signals"),
-            device="cuda",
-        )
+from recurrent_dynamics.engine.cuda.walks import Sizes
 
 
 @pytest.fixture(autouse=True)
@@ -44,20 +27,6 @@ def device(monkeypatch):
 
     use()
     return use
-
-
-def case(cell, rng, **options) -> OnDevice:
-    c = cell_checks.case(cell, rng, **options)
-    return OnDevice(c.cell, c.point, c.lengths, c.reset)
-
-
-def check(c, rng):
-    cell_checks.check_forward(c)
-    cell_checks.check_backward(c, rng, every_entry=False)
-    cell_checks.check_outputs(c, rng)
-    cell_checks.check_tangent(c, rng)
-    cell_checks.check_states(c, rng)
-    cell_checks.check_jacobian(c, rng)
 
 
 def kinds(c) -> set[str]:
@@ -164,11 +133,11 @@ def test_float32_stays_float32(rng):
 
 
 def test_too_many_units_are_refused(device, rng):
+    """Where only a block can walk: units that meet in a mean alone."""
     device(shared_bytes=128)
-    with pytest.raises(
-        ValueError, match=r"forward walk of cell 'lstm' with 4 units keeps \d+ bytes .* has 128"
-    ):
-        case(QUICK["lstm"], rng).run()
+    normalized = cells.elman().with_structure(DIAGONAL).with_normalization()
+    with pytest.raises(ValueError, match=r"forward walk of cell .* with 4 units keeps \d+ bytes .* has 128"):
+        case(normalized, rng).run()
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 What a step reads and writes lies in the shared memory of the block, and U too where it fits (`resident`); else U is
 read from the device's memory at every step, through its caches. Rows are those of `engine.cpu.walks`: row i = t * batch
 + b, of width e (values), k (state) or v (vectors). `lengths` (batch,) holds a length for every instance, `resets` is
-read where `separate` is set: then `before` is an array of its own.
+read where `separate` is set: then `before` is an array of its own, and `initial` holds two states for each instance,
+the one that the walk starts from and the one that a reset goes back to; so does its cotangent.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: b
             if separate:
                 for i in range(tid, states, threads):
                     if resets[start + i // k]:
-                        mS[i] = initial[first * k + i]
+                        mS[i] = initial[(batch + first) * k + i]
                     before[start * k + i] = mS[i]
             cuda.syncthreads()
             if t + 1 < steps:  # reads that nothing of this step waits for
@@ -206,9 +207,11 @@ def _back(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bo
                         q, j = q + 1, j - widest
                 cuda.syncthreads()
             for i in range(tid, states, threads):
-                if t == 0 or (separate and resets[start + i // k]):
-                    d_initial[first * k + i] += dS[i]
+                if separate and resets[start + i // k]:
+                    d_initial[(batch + first) * k + i] += dS[i]
                     dS[i] = zero
+                elif t == 0:
+                    d_initial[first * k + i] = dS[i]
             for i in range(tid, values, threads):
                 d_values[start * e + i] = dE[i]
         for i in range(tid, vectors, threads):

@@ -17,6 +17,11 @@ from .walks import COLUMN_THREADS, LANES, ROWS, TILE, TILES, Device, Sizes, Walk
 BARRIER, PROGRAM, MEMORY = 40, 250, 700
 CACHE_WIDTH = 64  # bytes a cycle from the L2 cache to a multiprocessor
 LAUNCH, GRID_BARRIER = 5e-6, 1.5e-6  # seconds
+# Of a product of cuBLAS: the time below which it never falls, and the share of the arithmetic that it reaches for some
+# dozen instances. Of a launch: in a CUDA graph, and given by Python.
+PRODUCT, PRODUCT_SHARE = 3e-6, 0.6
+CAPTURED, GIVEN = 1.5e-6, 30e-6
+TOGETHER = 8  # steps in a graph
 
 
 def plan_walk(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
@@ -24,7 +29,9 @@ def plan_walk(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Devic
     if not layout.products:
         return columns(layout, verb, sizes, device)
     found = blocks(cell, layout, verb, sizes, device) + grids(cell, layout, verb, sizes, device)
-    if not found:
+    if sizes.tf32 or not any(walk.resident for walk in found):
+        found += steps(cell, layout, verb, sizes, device)
+    if not found:  # means alone: with a product there is always the walk by steps
         raise ValueError(
             f"the {verb} walk of cell {cell.name!r} with {layout.hidden_size} units keeps "
             f"{_in_block(layout, verb, 1, False) * sizes.itemsize} bytes of one instance in the shared memory of a "
@@ -153,6 +160,36 @@ def _grid(
     cycles = max(loads, read / CACHE_WIDTH, work * instances / 128 * wide) + BARRIER * barriers
     cycles += (stages + 1) * (MEMORY + PROGRAM * -(-instances * own // threads))
     return _timed(walk, cycles, sizes, device)
+
+
+def steps(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
+    """A kernel for each stage that ends in products, between those of cuBLAS; one block for each instance."""
+    products = merged(layout)
+    multiplied = [p for p in products if p.size]
+    if not multiplied:
+        return []
+    threads, shared = sizes.threads(device, "block"), scratch_of_means(products, 1, LANES) * sizes.itemsize
+    kernels = len({p.stage for p in multiplied})
+    count = len(multiplied) + kernels
+    flops = [2 * p.size * sizes.batch for p in multiplied]
+    reads = [p.size * sizes.itemsize for p in multiplied]
+    peak = device.tf32_flops if sizes.tf32 else device.flops[sizes.wide - 1]
+    step = sum(
+        PRODUCT + max(n / (PRODUCT_SHARE * peak), read / device.bandwidth)
+        for n, read in zip(flops, reads, strict=True)
+    )
+    moved = _moved(layout, verb, sizes)
+    cycles = (MEMORY + PROGRAM * -(-max(layout.widths) // threads)) * (cell.schedule.stages + 1)
+    step += max(moved / device.bandwidth, cycles * -(-sizes.batch // device.multiprocessors) / device.clock)
+    captured = TOGETHER if step < GIVEN * count and sizes.steps > 2 * TOGETHER else 0
+    step += CAPTURED * count
+    barriers = 2 * kernels + cell.schedule.stages + 1 + 2 * len({p.stage for p in products if not p.size})
+    walk = Walk(
+        verb, "steps", False, sizes.batch, threads, 1, shared, barriers, sum(flops), moved, sum(reads),
+        launches=count, captured=captured,
+    )  # fmt: skip
+    each = step if captured else max(step, GIVEN * count)
+    return [replace(walk, seconds=sizes.steps * each + LAUNCH)]
 
 
 def _moved(layout: Layout, verb: str, sizes: Sizes) -> int:

@@ -54,7 +54,7 @@ def _forward(cell: Cell, row: Any, dtype: str) -> Any:
             r = t * batch + b
             if separate:
                 if resets[r]:
-                    load_state(initial, b * k, j, widths, s)
+                    load_state(initial, (batch + b) * k, j, widths, s)
                 store_state(before, r * k, j, widths, s)
             if t < end:
                 copy_values(now, ahead, zero)
@@ -92,7 +92,7 @@ def _tangent(cell: Cell, row: Any, dtype: str) -> Any:
             r = t * batch + b
             if separate:
                 if resets[r]:
-                    load_state(initial, b * k, j, widths, ds)
+                    load_state(initial, (batch + b) * k, j, widths, ds)
                 store_state(before, r * k, j, widths, ds)
             if t < end:
                 load_values(E, r * e, j, widths, x)
@@ -123,10 +123,10 @@ def _adjoint(cell: Cell, row: Any, dtype: str) -> Any:
             return
         x, dx = cuda.local.array(ne, kind), cuda.local.array(ne, kind)
         s, ds, dn = cuda.local.array(nk, kind), cuda.local.array(nk, kind), cuda.local.array(nk, kind)
-        p, dp, start = cuda.local.array(nv, kind), cuda.local.array(nv, kind), cuda.local.array(nk, kind)
+        p, dp, again = cuda.local.array(nv, kind), cuda.local.array(nv, kind), cuda.local.array(nk, kind)
         load_vectors(P, 0, j, widths, p)
         clear_state(ds, ds, zero)
-        clear_state(start, start, zero)
+        clear_state(again, again, zero)
         clear_vectors(dp, dp, zero)
         end, size = lengths[b], sizes(widths, j)
         for t in range(steps - 1, -1, -1):
@@ -143,10 +143,13 @@ def _adjoint(cell: Cell, row: Any, dtype: str) -> Any:
                 copy_state(ds, dn, zero)
                 clear_values(dx, dx, zero)
             store_values(d_values, r * e, j, widths, dx)
-            if t == 0 or (separate and resets[r]):
-                add_state(start, ds, zero)
-                clear_state(ds, ds, zero)
-        store_state(d_initial, b * k, j, widths, start)
+            if separate:
+                if resets[r]:
+                    add_state(again, ds, zero)
+                    clear_state(ds, ds, zero)
+        store_state(d_initial, b * k, j, widths, ds)
+        if separate:
+            store_state(d_initial, (batch + b) * k, j, widths, again)
         store_vectors(d_vectors, b * v, j, widths, dp)
 
     return adjoint

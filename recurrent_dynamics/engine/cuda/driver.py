@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 from numba.core import config
 
+EXTRAS = (
+    "pip install 'recurrent-dynamics[cu12]' or 'recurrent-dynamics[cu13]', by the CUDA version that nvidia-smi "
+    "shows"
+)
+
 try:
     from numba import cuda
 except ImportError as error:  # a Numba that no longer brings a target of its own
-    raise ModuleNotFoundError(
-        "device='cuda' needs numba-cuda, which is not installed: pip install 'recurrent-dynamics[cu12]' or "
-        "'recurrent-dynamics[cu13]', by the CUDA version that nvidia-smi shows"
-    ) from error
+    raise ModuleNotFoundError(f"device='cuda' needs numba-cuda, which is not installed: {EXTRAS}") from error
 
-from .walks import REGISTERS, Device
+from .walks import REGISTERS, Device  # noqa: E402
 
 __all__ = [
-    "SIMULATED", "array_module", "cuda", "device", "kernel", "launch", "launch_phases", "limits", "ready",
+    "EXTRAS", "SIMULATED", "array_module", "cuda", "device", "kernel", "launch", "launch_phases", "limits", "ready",
 ]  # fmt: skip
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -63,12 +65,8 @@ def ready() -> None:
     """Raise unless kernels can run here; the error says what is missing and how to get it."""
     if SIMULATED:
         return
-    extras = (
-        "pip install 'recurrent-dynamics[cu12]' or 'recurrent-dynamics[cu13]', by the CUDA version that nvidia-smi "
-        "shows"
-    )
     if cuda.implementation == "Built-in":
-        raise ModuleNotFoundError(f"device='cuda' needs numba-cuda, which is not installed: {extras}")
+        raise ModuleNotFoundError(f"device='cuda' needs numba-cuda, which is not installed: {EXTRAS}")
     available, problem = cuda.is_available(), cuda.cuda_error()
     if problem and "NO_DEVICE" not in problem:
         first = " ".join(problem.split()).rstrip(".")
@@ -83,10 +81,10 @@ def ready() -> None:
         )
     if not available:
         raise ModuleNotFoundError(
-            f"device='cuda' needs NVIDIA's compiler library libnvvm, which is absent: {extras}"
+            f"device='cuda' needs NVIDIA's compiler library libnvvm, which is absent: {EXTRAS}"
         )
     if importlib.util.find_spec("cupy") is None:
-        raise ModuleNotFoundError(f"device='cuda' needs CuPy, which is not installed: {extras}")
+        raise ModuleNotFoundError(f"device='cuda' needs CuPy, which is not installed: {EXTRAS}")
 
 
 def array_module() -> Any:
@@ -102,7 +100,12 @@ def limits() -> Device:
     """What the current device can hold."""
     if SIMULATED:
         return Device("simulator", multiprocessors=2, shared_bytes=16 << 10, threads=8, lanes=2)
-    now = cuda.get_current_device()
+    return _limits(array_module().cuda.runtime.getDevice())
+
+
+@cache
+def _limits(index: int) -> Device:
+    now = cuda.gpus[index]
     return Device(
         now.name.decode() if isinstance(now.name, bytes) else now.name,
         multiprocessors=now.MULTIPROCESSOR_COUNT,
@@ -117,6 +120,10 @@ def launch(function: Any, blocks: int, threads: int, shared_bytes: int, *argumen
         arguments = tuple(_UNCOPIED(a) if isinstance(a, np.ndarray) else a for a in arguments)
         function[blocks, threads, 0, shared_bytes](*arguments)
         return
+    # Wrapped, numba-cuda would wait on the host for the stream of every array: all these are of the current stream.
+    arguments = tuple(
+        cuda.as_cuda_array(a, sync=False) if hasattr(a, "__cuda_array_interface__") else a for a in arguments
+    )
     pointer = array_module().cuda.get_current_stream().ptr
     if shared_bytes > UNASKED_SHARED_BYTES:
         allow_shared_bytes(function, shared_bytes, arguments)

@@ -182,7 +182,8 @@ def _forth(row: Any, stages: int, waiting: int, dtype: str, resident: bool, lane
                 if stage == stages and separate and t + 1 < steps:
                     for c in range(j, k, H):
                         again = resets[r + batch]
-                        before[(r + batch) * k + c] = initial[b * k + c] if again else after[r * k + c]
+                        other = initial[(batch + b) * k + c] if again else after[r * k + c]
+                        before[(r + batch) * k + c] = other
             if phase + 1 < end:
                 if stage == stages or (waiting >> stage) & 1:
                     grid.sync()
@@ -258,10 +259,13 @@ def _back(row: Any, stages: int, dtype: str, resident: bool, lanes: int) -> Any:
                         d_vectors,
                         b * v,
                     )
-                if stage == 0 and (t == 0 or (separate and resets[r])):
+                if stage == 0 and separate and resets[r]:
                     for c in range(j, k, H):
-                        d_initial[s + c] += carry[s + c]
+                        d_initial[batch * k + s + c] += carry[s + c]
                         carry[s + c] = zero
+                elif stage == 0 and t == 0:
+                    for c in range(j, k, H):
+                        d_initial[s + c] = carry[s + c]
             if phase + 1 < end:
                 if stage > 0:
                     grid.sync()

@@ -15,6 +15,7 @@ from ...cells import Cell
 from ...equations.schedule import width_labels
 from ..cpu.tables import D_AT, D_FROM_STATE, D_IN, D_NEW, D_OUT, D_STAGE, D_WIDTH, diagonals
 from ..run import Tape
+from .blas import product
 from .driver import array_module, cuda, kernel, launch
 from .programs import get, program, put, unit_sizes
 from .tables import Merged, merged
@@ -123,7 +124,7 @@ def _rows(tape: Tape, values: Any, before: Any, J: Any) -> None:
                 )  # fmt: skip
         for p in found:
             if p.stage == stage and not p.from_state:
-                _multiply(p, tape.matrices, D)
+                _multiply(p, tape.matrices, D, tape.tf32)
 
 
 def _targets(entries: np.ndarray) -> list[tuple[int, int]]:
@@ -141,13 +142,15 @@ def _place(p: Merged, matrices: Any, D: Any) -> None:
         D[:, R : R + p.height, C : C + p.columns] = block
 
 
-def _multiply(p: Merged, matrices: Any, D: Any) -> None:
+def _multiply(p: Merged, matrices: Any, D: Any, tf32: bool) -> None:
     """D[target] = M D[operand]."""
-    xp, k = array_module(), D.shape[-1]
+    xp = array_module()
     source = D[:, p.source : p.source + p.heads * p.columns]
     if not p.size:
         D[:, p.target : p.target + p.height] = source.mean(axis=1, keepdims=True)
         return
     M = matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
-    product = xp.matmul(M, source.reshape(len(D), p.heads, p.columns, k))
-    D[:, p.target : p.target + p.heads * p.height] = product.reshape(len(D), p.heads * p.height, k)
+    for head in range(p.heads):
+        R, C = p.target + head * p.height, head * p.columns
+        for_all = xp.broadcast_to(M[head], (len(D), p.height, p.columns))
+        product(for_all, source[:, C : C + p.columns], D[:, R : R + p.height], tf32=tf32)

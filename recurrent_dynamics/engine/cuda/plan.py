@@ -36,29 +36,34 @@ class Plan:
 
     def __str__(self) -> str:
         s = self.sizes
+        own = "in TF32" if s.tf32 else f"in float{8 * s.itemsize}"
         lines = [
             f"{self.cell} on {self.device.name}: T = {s.steps}, B = {s.batch}, N = {s.input_size}, "
             f"H = {s.hidden_size}, float{8 * s.itemsize}"
         ]
         for walk in self.walks.values():
-            where = (
-                ""
-                if walk.kind == "columns"
-                else " with U in shared memory"
-                if walk.resident
-                else " with U in L2"
+            where = {"columns": "", "steps": f" around products of cuBLAS {own}"}.get(
+                walk.kind, " with U in shared memory" if walk.resident else " with U in L2"
             )
+            if walk.kind == "steps":
+                where += f", {walk.launches} launches a step"
+                where += f", {walk.captured} steps in a graph" if walk.captured else ""
             groups = f" in {walk.groups} groups" if walk.groups > 1 else ""
             lines.append(
                 f"{walk.verb}: {walk.kind}{where}, {walk.blocks} blocks{groups} of {walk.threads} threads and "
                 f"{walk.shared_bytes} bytes, {walk.barriers} + {walk.grid_barriers} barriers a step, "
                 f"{1e6 * walk.seconds / s.steps:.2f} microseconds a step predicted"
             )
+        lines.append(f"input and gradients: products of cuBLAS for all steps at once, {own}")
         return "\n".join(lines)
 
 
 def plan(
-    cell: Cell, sizes: tuple[int, int, int, int], dtype: DTypeLike = "float32", device: Device = H200
+    cell: Cell,
+    sizes: tuple[int, int, int, int],
+    dtype: DTypeLike = "float32",
+    device: Device = H200,
+    tf32: bool = False,
 ) -> Plan:
     """How a cell would walk through time on a CUDA device, without one.
 
@@ -72,6 +77,8 @@ def plan(
         float32 or float64.
     device
         What to plan for: an H200 unless given.
+    tf32
+        Whether cuBLAS multiplies in TF32, as `forward` is told.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def plan(
     Raises
     ------
     ValueError
-        A size is wrong, or no walk fits the device: says how much one needs and what there is.
+        A size is wrong, TF32 of float64, or no walk fits the device: says how much one needs and what there is.
     TypeError
         Another dtype.
 
@@ -101,5 +108,7 @@ def plan(
     N = natural("N", sizes[2])
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, came {np.dtype(dtype)}")
-    layout, of = cell.layout(N, H), Sizes(T, B, N, H, np.dtype(dtype).itemsize)
+    if tf32 and np.dtype(dtype) != np.float32:
+        raise ValueError(f"tf32 is for float32, came {np.dtype(dtype)}")
+    layout, of = cell.layout(N, H), Sizes(T, B, N, H, np.dtype(dtype).itemsize, tf32)
     return Plan(cell.name, of, device, {verb: plan_walk(cell, layout, verb, of, device) for verb in VERBS})

@@ -31,8 +31,8 @@ class Device:
         eighths, for float64 half.
     lanes
         Threads of a warp.
-    flops
-        Floating-point operations a second, without tensor cores: float32, float64.
+    flops, tf32_flops
+        Floating-point operations a second, without tensor cores: float32, float64; and of products in TF32.
     bandwidth, cache_bandwidth
         Bytes a second from the device's memory, and from its L2 cache to all multiprocessors.
     clock
@@ -45,6 +45,7 @@ class Device:
     threads: int = 512
     lanes: int = 32
     flops: tuple[float, float] = (67e12, 34e12)
+    tf32_flops: float = 494e12
     bandwidth: float = 4.8e12
     cache_bandwidth: float = 5.5e12
     clock: float = 1.98e9
@@ -55,13 +56,14 @@ H200 = Device("H200")
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a run: T steps, B instances, N inputs, H units, and the bytes of a number."""
+    """The sizes of a run: T steps, B instances, N inputs, H units, the bytes of a number, products in TF32 or not."""
 
     steps: int
     batch: int
     input_size: int
     hidden_size: int
     itemsize: int
+    tf32: bool = False
 
     def threads(self, device: Device, kind: str) -> int:
         """Whole warps of as many threads as find the registers that kernels of this kind need."""
@@ -84,7 +86,8 @@ class Walk:
         "forward", "tangent" or "adjoint".
     kind
         "columns": a thread takes one unit of one instance, nothing waits. "block": a block of threads takes `tile`
-        instances. "grid": the blocks of a group share the units of `tile` instances. All take all steps in one launch.
+        instances. "grid": the blocks of a group share the units of `tile` instances. These take all steps in one
+        launch. "steps": a launch for each stage of a step, between the products of cuBLAS.
     resident
         Whether U, or a block's share of it, stays in shared memory.
     blocks, threads, tile, shared_bytes
@@ -100,6 +103,10 @@ class Walk:
         Of a block: into how many slices each product cuts its sums.
     groups
         Of a grid: how many there are, each with a share of the instances.
+    launches
+        Of kernels and of products by cuBLAS, a step; 0 where one launch takes all steps.
+    captured
+        Steps in one CUDA graph that is launched again and again; 0 where the launches take less time than the step.
     """
 
     verb: str
@@ -117,3 +124,5 @@ class Walk:
     slices: tuple[int, ...] = ()
     groups: int = 1
     grid_barriers: int = 0
+    launches: int = 0
+    captured: int = 0

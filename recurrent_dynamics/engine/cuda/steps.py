@@ -1,0 +1,167 @@
+"""Walk 3: a launch for each stage of a step, between the products of cuBLAS: for U that no shared memory holds.
+
+A block of threads takes one instance. The values and the state of the step stand in small arrays of their own, so that
+every step does the same with the same addresses, and a few of them can be captured in a CUDA graph that is launched
+again and again. Which step it is, each block counts for itself in `clock`.
+
+One kernel goes from the products of one stage to those of the next, over the end of a step too (`turn`): the stages
+`a` to the last, then the next step, up to stage `b`. Arrays as in `blocks`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...cells import Cell
+from ...equations.schedule import width_labels
+from .driver import cuda, kernel
+from .products import KINDS, tools
+from .programs import moving, program, unit_sizes
+from .tables import SOURCE, TARGET
+
+_MADE: dict[tuple[str, str, str], Any] = {}
+
+
+def walk(cell: Cell, verb: str, dtype: str) -> Any:
+    """The kernel of a verb: "forward", "tangent" or "adjoint"."""
+    key = (cell.fingerprint, verb, dtype)
+    if key not in _MADE:
+        sizes, stages = unit_sizes(len(width_labels(cell))), cell.schedule.stages
+        if verb == "adjoint":
+            made = _back(program(cell, verb, dtype), sizes, stages, dtype)
+        else:
+            made = _forth(moving(cell, verb, dtype), sizes, stages, dtype)
+        _MADE[key] = kernel(made, "block", dtype)
+    return _MADE[key]
+
+
+def _forth(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
+    """The walk of the values and states in `tE`, `initial`, `after`; a tangent walks along the point (E, S)."""
+    kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
+    _, _, means = tools(dtype, 1)
+
+    def forth(
+        a, b, turn, clock, steps, batch, k, e, widths, widest, table, products, P, tP, C, E, S, tE, initial, before,
+        after, lengths, resets, separate, work_values, work_state, work_next,
+    ):  # fmt: skip
+        scratch = cuda.shared.array(0, kind)
+        tid, threads, q = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
+        mE, mS, N = work_values[q * e :], work_state[q * k :], work_next[q * k :]
+        t, end = clock[q], lengths[q]
+        r = max(t, 0) * batch + q
+        if t >= 0 and t < end:
+            for stage in range(a, (stages if turn else b) + 1):
+                for j in range(tid, widest, threads):
+                    row(stage, sizes(widths, j), E[r * e :], 0, S[r * k :], 0, P, C, mE, mS, tP, N)
+                cuda.syncthreads()
+                if stage < stages:
+                    means(table, products, stage, SOURCE, TARGET, mE, e, scratch, tid, threads)
+        if turn:
+            if t >= 0:
+                for c in range(tid, k, threads):
+                    if t < end:
+                        mS[c] = N[c]
+                    after[r * k + c] = mS[c]
+                for c in range(tid, e, threads):
+                    tE[r * e + c] = mE[c] if t < end else zero
+            cuda.syncthreads()  # every thread has read the clock, and this step's state is whole
+            t += 1
+            if t < steps:
+                r = t * batch + q
+                for c in range(tid, k, threads):
+                    if t == 0:
+                        mS[c] = initial[q * k + c]
+                    if separate:
+                        if resets[r]:
+                            mS[c] = initial[(batch + q) * k + c]
+                        before[r * k + c] = mS[c]
+                for c in range(tid, e, threads):
+                    mE[c] = tE[r * e + c]
+            if tid == 0:
+                clock[q] = t
+            cuda.syncthreads()
+            if t < steps and t < end:
+                for stage in range(b + 1):
+                    for j in range(tid, widest, threads):
+                        row(stage, sizes(widths, j), E[r * e :], 0, S[r * k :], 0, P, C, mE, mS, tP, N)
+                    cuda.syncthreads()
+                    means(table, products, stage, SOURCE, TARGET, mE, e, scratch, tid, threads)
+
+    return forth
+
+
+def _back(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
+    """The walk back, from stage `a` down to `b`; `after` arrives with cotangents and leaves with all of them."""
+    kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
+    _, _, means = tools(dtype, 1)
+
+    def back(
+        a, b, turn, clock, steps, batch, k, e, v, widths, widest, table, products, P, C, E, S, d_values, after,
+        d_vectors, d_initial, lengths, resets, separate, work_values, work_state,
+    ):  # fmt: skip
+        scratch = cuda.shared.array(0, kind)
+        tid, threads, q = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
+        dE, dS, dP = work_values[q * e :], work_state[q * k :], d_vectors[q * v :]
+        t, end = clock[q], lengths[q]
+        r = min(t, steps - 1) * batch + q
+        if t < steps and t < end:
+            for stage in range(a, (0 if turn else b) - 1, -1):
+                if stage < stages:
+                    means(table, products, stage, TARGET, SOURCE, dE, e, scratch, tid, threads)
+                for j in range(tid, widest, threads):
+                    u = sizes(widths, j)
+                    row(0, stage, u, E[r * e :], 0, S[r * k :], 0, P, C, after[r * k :], 0, dE, dS, 0, dP, 0)
+                cuda.syncthreads()
+        if turn:
+            if t < steps:
+                for c in range(tid, k, threads):
+                    if separate and resets[r]:
+                        d_initial[(batch + q) * k + c] += dS[c]
+                        dS[c] = zero
+                    elif t == 0:
+                        d_initial[q * k + c] = dS[c]
+                for c in range(tid, e, threads):
+                    d_values[r * e + c] = dE[c]
+            cuda.syncthreads()  # every thread has read the clock
+            t -= 1
+            if t >= 0:
+                r = t * batch + q
+                for c in range(tid, k, threads):
+                    d = after[r * k + c] + dS[c]
+                    after[r * k + c] = d
+                    dS[c] = zero if t < end else d
+                if t >= end:
+                    for c in range(tid, e, threads):
+                        dE[c] = zero
+            if tid == 0:
+                clock[q] = t
+            cuda.syncthreads()
+            if t >= 0 and t < end:
+                for stage in range(stages, b - 1, -1):
+                    if stage < stages:
+                        means(table, products, stage, TARGET, SOURCE, dE, e, scratch, tid, threads)
+                    for j in range(tid, widest, threads):
+                        u = sizes(widths, j)
+                        row(
+                            0,
+                            stage,
+                            u,
+                            E[r * e :],
+                            0,
+                            S[r * k :],
+                            0,
+                            P,
+                            C,
+                            after[r * k :],
+                            0,
+                            dE,
+                            dS,
+                            0,
+                            dP,
+                            0,
+                        )
+                    cuda.syncthreads()
+
+    return back
