@@ -94,6 +94,92 @@ def one_of(name: str, value: Any, known: Collection[str]) -> str:
     return value
 
 
+def numbers(name: str, values: Any) -> np.ndarray:
+    """Real numbers of any shape, as float64.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> numbers("losses", [1, 2])
+    array([1., 2.])
+    >>> numbers("losses", "low")
+    Traceback (most recent call last):
+    TypeError: losses must hold real numbers; came 'low'
+    """
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise TypeError(f"{name} must hold real numbers; {error}") from None
+    if found.dtype.kind not in "biuf":
+        came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
+        raise TypeError(f"{name} must hold real numbers; came {came}")
+    return found.astype(np.float64)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> boolean("increase", "yes")
+    Traceback (most recent call last):
+    TypeError: increase must be True or False; came 'yes'
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; came {_shown(value)}")
+    return bool(value)
+
+
+def generator(name: str, rng: Any) -> np.random.Generator:
+    """A NumPy generator from a seed or a generator.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> generator("rng", -1)
+    Traceback (most recent call last):
+    TypeError: rng must be a seed, an integer of at least 0, or a NumPy generator; came -1
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be a seed, an integer of at least 0, or a NumPy generator; came {_shown(rng)}"
+        ) from None
+
+
+def instance(name: str, value: Any, kind: type) -> None:
+    """Refuse what is of another class.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> instance("branch", 3, dict)
+    Traceback (most recent call last):
+    TypeError: branch must be a dict; came int
+    """
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {kind.__name__}; came {type(value).__name__}")
+
+
 def _inside(value: Any, bounds: Bounds) -> bool:
     return all(HOLDS[kind](value, limit) for kind, limit in bounds.items())
 

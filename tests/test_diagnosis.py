@@ -112,11 +112,57 @@ def test_a_forget_gate_that_is_always_open_is_not_judged():
         ({"flows": FADING, "losses": np.ones((2, 2))}, "losses must be numbers in one row"),
         ({"flows": FADING, "clipped_norms": [1.0]}, "clipped_norms must be as many as gradient_norms"),
         ({"flows": FADING, "loss_by_step": [1.0]}, "loss_by_step and validation_by_step must be given both"),
+        ({"flows": 5.0}, "flows must be one GradientFlow for each layer"),
+        ({"gradient_norms": [-1.0]}, "gradient_norms must be numbers of at least 0 in one row"),
+        (
+            {"losses": [1.0], "validation_losses": [np.nan]},
+            "validation_losses must be finite numbers in one row",
+        ),
+        ({"states": {"h": np.ones(3)}}, r"states\['h'\] must be finite, of shape \(T, B, H\)"),
+        ({"states": {"h": np.full((2, 2, 2), np.nan)}}, r"states\['h'\] must be finite"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(numbers, message):
     with pytest.raises(ValueError, match=message):
         diagnose(**numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"losses": "low"}, "losses must hold real numbers; came 'low'"),
+        ({"flows": FADING, "states": "h"}, "states must be activations .* came 'h'"),
+        ({"flows": FADING, "gates": [3]}, r"gates must be activations .* came \[3\]"),
+        ({"flows": FADING, "gates": {"f": "open"}}, r"gates\['f'\] must hold real numbers; came 'open'"),
+        ({"flows": FADING, "trial": 3}, "trial must be a Trial; came int"),
+        ({"flows": FADING, "gated": "yes"}, "gated must be True or False; came 'yes'"),
+    ],
+)
+def test_numbers_of_another_type_are_refused(numbers, message):
+    with pytest.raises(TypeError, match=message):
+        diagnose(**numbers)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"history": {"loss": [1.0]}}, TypeError, "history must be a History; came dict"),
+        ({"params": {}}, TypeError, "params must be those of the model, .*; came a dict of nothing"),
+        ({"params": 3}, TypeError, "params must be those of the model, .*; came 3"),
+        ({"optimizer": "adam"}, TypeError, "optimizer must be an Optimizer; came str"),
+        (
+            {"optimizer": sgd(), "learning_rate": -1.0},
+            ValueError,
+            "learning_rate must be a finite number above 0",
+        ),
+        ({"validation": 3}, TypeError, "validation must be a Batch or a tuple, as batch is; came int"),
+        ({"truncation": 1.5}, ValueError, "truncation must be an integer of at least 1; came 1.5"),
+    ],
+)
+def test_each_argument_of_the_diagnosis_of_a_model_is_named_in_its_error(options, error, message):
+    model, params = model_of(rd.cells.elman())
+    with pytest.raises(error, match=message):
+        of_model(model, TASK.batch(0), **{"params": params} | options)
 
 
 def model_of(cell, units=12, seed=0, gain=None):

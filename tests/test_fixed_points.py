@@ -282,10 +282,42 @@ def test_a_trained_flip_flop_network_has_eight_memories_and_saddles_between_them
             "noise must be a finite number of at least 0",
         ),
         ((ELMAN, elman(2.0), np.zeros((3, 1))), {"signals": {"dt": 1.0}}, "signals has the key 'dt'"),
+        (
+            (ELMAN, elman(2.0), np.zeros((3, 1))),
+            {"iterations": 0},
+            "iterations must be an integer of at least 1",
+        ),
+        ((ELMAN, elman(2.0), np.zeros((3, 1))), {"within": np.nan}, "within must be a finite number above 0"),
+        (
+            (ELMAN, elman(2.0), np.zeros((3, 1))),
+            {"centre": -1},
+            "centre must be a finite number of at least 0",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
+        fixed_points(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("elman", elman(2.0), np.zeros(1)), {}, "cell must be a Cell, came str"),
+        ((ELMAN, None, np.zeros(1)), {}, "params must be a mapping of arrays, came NoneType"),
+        ((ELMAN, elman(2.0), "a"), {}, "starts must hold real numbers; came 'a'"),
+        (
+            (ELMAN, elman(2.0), {"h": np.ones((2, 1)) * 1j}),
+            {},
+            r"starts\['h'\] must hold real numbers; came dtype",
+        ),
+        ((ELMAN, elman(2.0), np.zeros(1)), {"input": [[1.0], [2.0, 3.0]]}, "input must hold real numbers"),
+        ((ELMAN, elman(2.0), np.zeros(1)), {"signals": [1]}, "signals must be a dict of arrays, came list"),
+        ((ELMAN, elman(2.0), np.zeros(1)), {"rng": "a"}, "rng must be a seed, .*; came 'a'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(arguments, options, message):
+    with pytest.raises(TypeError, match=message):
         fixed_points(*arguments, **options)
 
 
@@ -308,6 +340,10 @@ def test_the_plot_shows_every_class():
     assert labels == ["stable (8)", "saddle (18)", "unstable (1)"]
     assert sum(len(c.get_offsets()) for c in ax.collections) == 27 + 400
     assert sorted(t.get_text() for t in ax.texts) == ["1"] * 12 + ["2"] * 6
+    with pytest.raises(ValueError, match="trajectories must be an integer of at least 0; came -1"):
+        found.plot(trajectories=-1)
+    with pytest.raises(TypeError, match="points must be a FixedPoints; came NoneType"):
+        plot.fixed_points(None)
     cycles = fixed_points(ELMAN, elman(-2.0), np.linspace(-1, 1, 9)[:, None], period=2)
     assert cycles.plot().get_legend_handles_labels()[1] == ["stable (1)"]
 

@@ -110,11 +110,42 @@ def test_wrong_arguments_are_refused(along, options, message):
         continuation(ELMAN, elman(1.0), [0.0], along, (0.5, 2), **options)
 
 
+@pytest.mark.parametrize(
+    ("start", "along", "bounds", "options", "error", "message"),
+    [
+        ("a", "U", (0.5, 2), {}, TypeError, "start must hold real numbers; came 'a'"),
+        ([[0.0], [1.0]], "U", (0.5, 2), {}, ValueError, "start must be one state; came 2"),
+        ([np.inf], "U", (0.5, 2), {}, ValueError, "start must be finite; came inf"),
+        (
+            [0.0],
+            None,
+            (0.5, 2),
+            {},
+            TypeError,
+            "along must be the name of a parameter or a dict .*; came None",
+        ),
+        ([0.0], {"b": "a"}, (0.5, 2), {}, TypeError, r"along\['b'\] must hold real numbers; came 'a'"),
+        ([0.0], "U", 3, {}, ValueError, r"bounds must be \(low, high\); came 3"),
+        ([0.0], "U", (0.5, 1, 2), {}, ValueError, r"bounds must be \(low, high\); came \(0.5, 1, 2\)"),
+        ([0.0], "U", (0.5, "a"), {}, ValueError, r"bounds\[1\] must be a finite number; came 'a'"),
+        ([0.0], "U", (0.5, 2), {"increase": "yes"}, TypeError, "increase must be True or False; came 'yes'"),
+        ([0.0], "U", (0.5, 2), {"steps": 0}, ValueError, "steps must be an integer of at least 1; came 0"),
+    ],
+)
+def test_each_argument_is_named_in_its_error(start, along, bounds, options, error, message):
+    with pytest.raises(error, match=message):
+        continuation(ELMAN, elman(1.0), start, along, bounds, **options)
+
+
 def test_the_plot_marks_stability_and_bifurcations():
     branch = continuation(ELMAN, elman(2.0), [-0.99], {"b": np.ones(1)}, (-1, 1), begin=-1)
     ax = branch.plot()
     assert ax.get_legend_handles_labels()[1] == ["fold"]
     assert [line.get_linestyle() for line in ax.lines[:3]] == ["-", "--", "-"]
+    with pytest.raises(ValueError, match="slot must be one of h; came 'c'"):
+        branch.plot(slot="c")
+    with pytest.raises(ValueError, match="unit must be an integer of at least 0 and below 1; came 1"):
+        branch.plot(unit=1)
 
 
 @pytest.mark.full

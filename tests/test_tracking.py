@@ -66,6 +66,36 @@ def test_what_cannot_be_correlated_is_refused(values, signals, message):
         tracking(values, signals)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tracking("a", {"s": [1]}), "values must hold real numbers; came 'a'"),
+        (lambda: tracking(np.ones((9, 2)), [1]), "signals must be a dict of arrays; came list"),
+        (lambda: tracking(np.ones((9, 2)), {"s": "a"}), r"signals\['s'\] must hold real numbers; came 'a'"),
+        (lambda: text_signals(b"a"), "text must be a str; came bytes"),
+        (lambda: plot.coloured_text(3, [1]), "text must be a str; came int"),
+        (lambda: plot.coloured_text("ab", "xy"), "values must hold real numbers; came 'xy'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: standard_library(0), "size must be an integer of at least 1; came 0"),
+        (lambda: standard_library("a"), "size must be an integer of at least 1; came 'a'"),
+        (lambda: plot.coloured_text("ab", [1, 2], limit=0), "limit must be a finite number above 0; came 0"),
+        (lambda: plot.coloured_text("ab", [1, 2], columns=1.5), "columns must be an integer of at least 1"),
+    ],
+)
+def test_values_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
 def test_signals_agree_with_the_tokenizer_of_python():
     # Fields of strings that are formatted hold code of their own since 3.12: a file without such strings is compared.
     text = next(part for part in standard_library(400_000).split("\n\n\n") if len(part) > 3000 and "f'" not in part

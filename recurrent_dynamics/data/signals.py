@@ -23,6 +23,11 @@ def text_signals(text: str) -> dict[str, np.ndarray]:
         since the last line feed; "code depth": columns of indentation of the line (the last known one, while the
         indentation is being read).
 
+    Raises
+    ------
+    TypeError
+        If the text is no str.
+
     Examples
     --------
     >>> found = text_signals("f('(', [1])\n")
@@ -31,6 +36,8 @@ def text_signals(text: str) -> dict[str, np.ndarray]:
     >>> found["open brackets"].tolist()
     [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0, 0.0]
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str; came {type(text).__name__}")
     n = len(text)
     quoted, comment, brackets, place, depth = np.zeros((5, n))
     quote, in_comment, level, column, indent, start = "", False, 0, 0, 0, True

@@ -289,6 +289,7 @@ def standard_library(size: int = 1_000_000) -> str:
     ValueError
         When the running Python has no source files there.
     """
+    integer("size", size, at_least=1)
     folder = Path(sysconfig.get_path("stdlib"))
     parts: list[str] = []
     length = 0

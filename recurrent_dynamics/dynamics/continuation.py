@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +172,8 @@ def continuation(
     [('branch point', 1.0)]
     """
     family = _Family(cell, params, input, signals, along)
+    if not isinstance(bounds, Sequence | np.ndarray) or len(bounds) != 2:
+        raise ValueError(f"bounds must be (low, high); came {bounds!r}")
     low, high = (checks.number(f"bounds[{i}]", b) for i, b in enumerate(bounds))
     value = checks.number("begin", (0.0 if isinstance(along, Mapping) else 1.0) if begin is None else begin)
     if not low <= value <= high:
@@ -179,6 +181,7 @@ def continuation(
     ds = checks.number("step", step, above=0)
     checks.number("longest", longest, at_least=ds)
     checks.integer("steps", steps, at_least=1)
+    checks.boolean("increase", increase)
     rows = family.map(value).rows("start", start)
     if len(rows) != 1:
         raise ValueError(f"start must be one state; came {len(rows)}")
@@ -247,9 +250,13 @@ class _Family:
                 raise ValueError(f"along must be one of {', '.join(arrays)}, or a direction; came {along!r}")
             self.direction = {along: arrays[along]}
         else:
+            if not isinstance(along, Mapping):
+                raise TypeError(f"along must be the name of a parameter or a dict of arrays; came {along!r}")
             given = check.mapping("along", along, tuple(arrays))
             self.direction = {
-                name: check.floating(f"along[{name!r}]", np.asarray(a, np.float64), None, arrays[name].shape)
+                name: check.floating(
+                    f"along[{name!r}]", checks.numbers(f"along[{name!r}]", a), None, arrays[name].shape
+                )
                 for name, a in given.items()
             }
         if not any(a.any() for a in self.direction.values()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import number
+from ..checks import boolean, instance, number
 from .cures import TRUNCATION, cures
 from .evidence import Measure, Trial, as_flows, by_layer, level, series
 from .readings import (
@@ -140,7 +140,7 @@ def diagnose(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Naming the argument, what was expected and what came; if nothing at all is given.
 
     Examples
@@ -157,20 +157,22 @@ def diagnose(
     windows of 29 steps do not limit it.
     ...
     """
+    if trial is not None:
+        instance("trial", trial, Trial)
     reading = _Verdict(
         as_flows(flows) if flows is not None else [],
         truncation,
         series("losses", losses),
         series("validation_losses", validation_losses, finite=True),
         None if baseline is None else number("baseline", baseline, above=0),
-        by_layer(states),
-        by_layer(gates),
-        series("gradient_norms", gradient_norms),
-        series("clipped_norms", clipped_norms),
+        by_layer("states", states),
+        by_layer("gates", gates),
+        series("gradient_norms", gradient_norms, norms=True),
+        series("clipped_norms", clipped_norms, norms=True),
         series("loss_by_step", loss_by_step),
         series("validation_by_step", validation_by_step),
         trial,
-        gated,
+        None if gated is None else boolean("gated", gated),
     )
     return reading.diagnosis()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import numbers
 from .gradient_flow import GradientFlow
 from .saturation import Saturation, saturation
 
@@ -81,8 +82,9 @@ def as_flows(flows: Any) -> list[GradientFlow]:
     if isinstance(flows, Sequence) and flows and all(isinstance(f, GradientFlow) for f in flows):
         return list(flows)
     try:
-        norms = np.atleast_2d(np.asarray(flows, dtype=np.float64))
-    except (TypeError, ValueError):
+        norms = numbers("flows", flows)
+        norms = np.atleast_2d(norms) if norms.ndim else np.empty((0, 0))
+    except TypeError:
         norms = np.empty((0, 0))
     if norms.ndim != 2 or not norms.size or not np.isfinite(norms).all() or (norms < 0).any():
         raise ValueError(
@@ -92,35 +94,49 @@ def as_flows(flows: Any) -> list[GradientFlow]:
     return [GradientFlow(np.arange(len(n)), n, np.stack([n, n])) for n in norms]
 
 
-def series(name: str, values: Any, *, finite: bool = False) -> np.ndarray | None:
-    """A column of a history as float64, None if it is not there or empty."""
+def series(name: str, values: Any, *, finite: bool = False, norms: bool = False) -> np.ndarray | None:
+    """A column of a history as float64, None if it is not there or empty. Norms are not negative."""
     if values is None:
         return None
-    found = np.asarray(values, dtype=np.float64)
-    if found.ndim != 1 or (finite and not np.isfinite(found).all()):
-        raise ValueError(
-            f"{name} must be {'finite numbers' if finite else 'numbers'} in one row; came {values!r}"
-        )
+    found = numbers(name, values)
+    if found.ndim != 1 or (finite and not np.isfinite(found).all()) or (norms and (found < 0).any()):
+        what = "finite numbers" if finite else "numbers of at least 0" if norms else "numbers"
+        raise ValueError(f"{name} must be {what} in one row; came {values!r}")
     return found if found.size else None
 
 
-def by_layer(gates: Any) -> list[list[Saturation]]:
-    """Saturation of gates and states by layer, from such or from activations (T, B, H) by name."""
-    if gates is None:
+def by_layer(name: str, units: Any) -> list[list[Saturation]]:
+    """Saturation of gates or states by layer, from such or from activations (T, B, H) by name."""
+    if units is None:
         return []
-    if isinstance(gates, Mapping) or (len(gates) and isinstance(gates[0], Saturation)):
-        gates = [gates]
+    one = isinstance(units, Mapping) or (
+        isinstance(units, Sequence) and len(units) > 0 and isinstance(units[0], Saturation)
+    )
+    layers = [units] if one else units
+    known = isinstance(layers, Sequence) and not isinstance(layers, str)
+    if not known or not all(_is_layer(layer) for layer in layers):
+        raise TypeError(
+            f"{name} must be activations (T, B, H) by name, or a list of Saturation, or such for each layer; came "
+            f"{units!r}"
+        )
     return [
-        [_units(name, values) for name, values in layer.items()]
+        [_units(f"{name}[{key!r}]", key, values) for key, values in layer.items()]
         if isinstance(layer, Mapping)
         else list(layer)
-        for layer in gates
+        for layer in layers
     ]
 
 
-def _units(name: str, values: Any) -> Saturation:
-    values = np.asarray(values)
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+def _is_layer(layer: Any) -> bool:
+    listed = isinstance(layer, Sequence) and all(isinstance(units, Saturation) for units in layer)
+    return isinstance(layer, Mapping) or (listed and not isinstance(layer, str))
+
+
+def _units(argument: str, name: str, values: Any) -> Saturation:
+    values = numbers(argument, values)
+    if values.ndim != 3 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"{argument} must be finite, of shape (T, B, H); came shape {values.shape}")
+    low, high = float(values.min()), float(values.max())
     thresholds = (0.1, 0.9) if 0 <= low and high <= 1 else (-0.9, 0.9) if -1 <= low and high <= 1 else None
     return saturation(values, thresholds, name=name)
 

@@ -132,7 +132,7 @@ def fixed_points(
     checks.number("centre", centre, at_least=0)
     checks.integer("iterations", iterations, at_least=1)
     checks.number("within", within, above=0)
-    trajectories, begin = _starts(f, starts, number, noise, np.random.default_rng(rng))
+    trajectories, begin = _starts(f, starts, number, noise, checks.generator("rng", rng))
     end = search(f, begin, tolerance, iterations, within)
     _warn(end.status, end.q, iterations, within)
     fixed, slow = (np.flatnonzero(end.status == s) for s in (CONVERGED, SLOW))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..cells import Cell
 from ..engine import Run, check, forward, jacobian
 from ..engine.run import Views
@@ -39,7 +40,7 @@ class StepMap:
         self.input = None if input is None else self._input(input)
         known = tuple(s for s in cell.signals if s != "x")
         self.signals = {
-            name: check.floating(f"signals[{name!r}]", np.asarray(value, np.float64))
+            name: check.finite(f"signals[{name!r}]", checks.numbers(f"signals[{name!r}]", value))
             for name, value in check.mapping("signals", signals, known).items()
         }
         for name, value in self.signals.items():
@@ -57,10 +58,7 @@ class StepMap:
     def _input(self, input: Any) -> Array:
         raw = next((s.width for s in self.layout.signals if s.name == "x"), 0)
         wanted = self.layout.input_size or raw
-        try:
-            x = np.asarray(input, np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"input must be an array of {wanted} numbers; {error}") from None
+        x = checks.numbers("input", input)
         if x.shape != (wanted,):
             raise ValueError(f"input must have shape {(wanted,)}, one constant vector; came {x.shape}")
         return check.finite("input", x)
@@ -75,7 +73,7 @@ class StepMap:
                     raise ValueError(
                         f"{name} must have {', '.join(self.cell.state)}; came {', '.join(given) or 'none'}"
                     )
-                piece = np.atleast_2d(np.asarray(given[slot.name], np.float64))
+                piece = np.atleast_2d(checks.numbers(f"{name}[{slot.name!r}]", given[slot.name]))
                 wanted = (len(pieces[0]) if pieces else len(piece), slot.width)
                 if piece.shape != wanted:
                     raise ValueError(
@@ -84,7 +82,7 @@ class StepMap:
                 pieces.append(piece)
             rows = np.concatenate(pieces, axis=1)
         else:
-            rows = np.atleast_2d(np.asarray(state, np.float64))
+            rows = np.atleast_2d(checks.numbers(name, state))
         if rows.ndim != 2 or rows.shape[1] != self.size or not len(rows):
             raise ValueError(
                 f"{name} must have shape (n, {self.size}), a whole state ({', '.join(self.cell.state)}) a row; "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import number
+from ..checks import number, numbers
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def tracking(values: ArrayLike, signals: Mapping[str, ArrayLike], *, held_out: f
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Naming the argument, what was expected and what came.
 
     References
@@ -79,16 +79,18 @@ def tracking(values: ArrayLike, signals: Mapping[str, ArrayLike], *, held_out: f
     >>> found.unit.tolist(), found.held_out.round(1).tolist()
     ([3], [-0.9])
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = numbers("values", values)
     if values.ndim not in (2, 3) or not values.size or not np.isfinite(values).all():
         raise ValueError(f"values must be finite, of shape (T, H) or (T, B, H); came shape {values.shape}")
     number("held_out", held_out, above=0, below=1)
+    if not isinstance(signals, Mapping):
+        raise TypeError(f"signals must be a dict of arrays; came {type(signals).__name__}")
     if not signals:
         raise ValueError("signals must hold at least one; came none")
     steps, units = len(values), values.shape[-1]
     rows = []
     for name, signal in signals.items():
-        row = np.asarray(signal, dtype=np.float64)
+        row = numbers(f"signals[{name!r}]", signal)
         if row.shape != values.shape[:-1] or not np.isfinite(row).all():
             raise ValueError(
                 f"signals[{name!r}] must be finite, of shape {values.shape[:-1]}; came shape {row.shape}"

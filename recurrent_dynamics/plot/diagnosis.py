@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import instance
 from .flow import gradient_flow
 from .style import GREY, axes, colour, panels
 from .training import clipping, smooth
@@ -32,6 +33,9 @@ def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> list[A
     list of Axes
         One for each kind of number that the diagnosis was given.
     """
+    from ..dynamics import Diagnosis
+
+    instance("found", found, Diagnosis)
     draw: list[Callable[[Diagnosis, Axes], None]] = []
     data = found.data
     if data.get("losses") is not None:

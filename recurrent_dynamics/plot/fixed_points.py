@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import instance, integer, one_of
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def fixed_points(points: FixedPoints, *, trajectories: int = 20, ax: Axes | None
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import FixedPoints
+
+    instance("points", points, FixedPoints)
+    integer("trajectories", trajectories, at_least=0)
     ax = axes(ax)
     project, shares = _plane(points.trajectories)
     if len(points.trajectories) > 1:
@@ -181,9 +186,15 @@ def branch(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import Branch
+
+    instance("branch", branch, Branch)
     ax = axes(ax)
-    slot = next(iter(branch.states)) if slot is None else slot
+    slot = one_of("slot", next(iter(branch.states)) if slot is None else slot, tuple(branch.states))
     span = next(s for s in branch.slots if s.name == slot)
+
+    if unit is not None:
+        integer("unit", unit, at_least=0, below=span.width)
 
     def entry(z: np.ndarray) -> np.ndarray:
         chosen = z[..., span.offset : span.offset + span.width]

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle
 
+from ..checks import integer, number, numbers
 from .style import INK, panels
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ def coloured_text(
     ax
         Where to draw; a new figure of the right size if None.
     """
-    values = np.asarray(values, dtype=np.float64)
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str; came {type(text).__name__}")
+    values = numbers("values", values)
+    integer("columns", columns, at_least=1)
+    if limit is not None:
+        number("limit", limit, above=0)
     if values.shape != (len(text),) or not np.isfinite(values).all():
         raise ValueError(
             f"values must be {len(text)} finite numbers, one a character; came shape {values.shape}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dynamics, training
-from ..checks import number
+from ..checks import instance, number
 from ..nn import Batch, Model
 from ..nn.batch import as_batch
 from ..training import History, Optimizer
@@ -89,6 +89,21 @@ def diagnose(
     model = getattr(model, "model", model)
     if not isinstance(model, Model):
         raise TypeError(f"model must be an nn.Model, or have one as its `model`; came {type(model).__name__}")
+    if history is not None:
+        instance("history", history, History)
+    if optimizer is not None:
+        instance("optimizer", optimizer, Optimizer)
+    if validation is not None and not isinstance(validation, tuple | list):
+        raise TypeError(
+            f"validation must be a Batch or a tuple, as batch is; came {type(validation).__name__}"
+        )
+    if learning_rate is not None:
+        number("learning_rate", learning_rate, above=0)
+    layers = params.get("layers") if isinstance(params, Mapping) else None
+    if not isinstance(layers, Mapping) or set(layers) != {str(i) for i in range(len(model.cells))}:
+        raise TypeError(
+            f"params must be those of the model, nested as model.init returns them; came {_outline(params)}"
+        )
     batch = as_batch(batch)
     run = model.run(params, batch)
     flows = last_loss_flows(model, run, batch)
@@ -112,6 +127,14 @@ def diagnose(
         gated=any(dynamics.direct_factors(r) for r in run.runs),
         **history_columns(history),
         **by_step,
+    )
+
+
+def _outline(params: Any) -> str:
+    return (
+        f"a dict of {', '.join(map(str, params)) or 'nothing'}"
+        if isinstance(params, Mapping)
+        else repr(params)
     )
 
 
@@ -186,7 +209,7 @@ def _trials(
         return None
     if learning_rate is None:
         raise ValueError("learning_rate must be given with an optimizer where no history has it; came None")
-    rate = number("learning_rate", learning_rate, above=0)
+    rate = float(learning_rate)
     contracted = None
     if max(float(f.relative.max()) for f in flows) > 1:
         contracted = _trial(model, _contracted(params, flows), batch, optimizer, rate, clip, scale)
