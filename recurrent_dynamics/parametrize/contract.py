@@ -148,7 +148,7 @@ def real(name: str, a: Any, ndim: int) -> Array:
     if a.dtype not in DTYPES:
         raise TypeError(f"{name} must have dtype float32 or float64; came {a.dtype}")
     if a.ndim != ndim or (not a.size and ndim > 1):
-        raise ValueError(f"{name} must have {ndim} axes; came shape {a.shape}")
+        raise ValueError(f"{name} must have {ndim} {'axis' if ndim == 1 else 'axes'}; came shape {a.shape}")
     return finite(name, np.array(a, order="C"))
 
 
