@@ -59,6 +59,7 @@ class Walks:
         self.params = network().init(16, 32, dtype="float64")
         self.long = rng.standard_normal((1000, 8, 16))
         self.weights = waves().init(16, 32, dtype="float64")
+        self.lengths = np.linspace(1, 50, 8).astype(int)
         self.time_implicit_euler()
         self.time_leapfrog_without_a_tape()
 
@@ -66,9 +67,40 @@ class Walks:
         run = rd.ode.implicit_forward(network(), self.params, self.x, dt=1.0)
         run.backward(np.ones_like(run.output))
 
+    def time_implicit_euler_of_half_as_many_steps(self) -> None:
+        run = rd.ode.implicit_forward(network(), self.params, self.x, dt=1.0, lengths=self.lengths)
+        run.backward(np.ones_like(run.output))
+
     def time_leapfrog_without_a_tape(self) -> None:
         run = rd.ode.reversible_forward(waves(), self.weights, self.long, dt=0.1)
         run.backward(d_final={"q": np.ones((8, 32))})
+
+
+class Irregular:
+    """A training step of a model whose steps come with the data, in times that of the model with one step for all."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        rng = np.random.default_rng(0)
+        x, targets = rng.standard_normal((2, 100, 32, 64)).astype("float32")
+        gaps = rng.uniform(0.1, 1.0, (100, 32)).astype("float32")
+        self.batches = [rd.nn.Batch(x, targets, signals={"dt": gaps}), rd.nn.Batch(x, targets)]
+        self.models = [
+            rd.nn.Model(rd.cells.cfc(dt), 64, input_size=64, output_size=64, loss="mean_squared_error")
+            for dt in (None, 0.5)
+        ]
+        self.params = [model.init() for model in self.models]
+
+    def track_times_a_fixed_step(self) -> float:
+        ours, fixed = (
+            lambda m=model, p=params, b=batch: m.loss_and_grad(p, b)
+            for model, params, batch in zip(self.models, self.params, self.batches)
+        )
+        times = medians({"ours": ours, "fixed": fixed}, seconds=2.0)
+        return times["ours"] / times["fixed"]
+
+    track_times_a_fixed_step.unit = "times"
 
 
 class Stability:
