@@ -63,15 +63,13 @@ for method in ("euler", "rk4", "implicit_euler"):
 # Euler.
 
 
-def final(method: str, n: int) -> np.ndarray:
-    """Return the last state after n steps of a method."""
-    x, initial = np.full((n, 1), 0.5), {"h": start}
+def final(method: str, n: int, begin: float = 0.0) -> np.ndarray:
+    """Return the last state after n steps of a method, from the exact state at some time on."""
+    x, options = np.full((n, 1), 0.5), {"initial": {"h": found.sol(begin)}}
+    dt = (time - begin) / n
     if rd.ode.METHODS[method].kind == "implicit":
-        return rd.ode.implicit_forward(network, params, x, method=method, dt=time / n, initial=initial).final[
-            "h"
-        ]
-    cell = rd.ode.discretize(network, method, dt=time / n)
-    return rd.forward(cell, params, x, initial=initial).final["h"]
+        return rd.ode.implicit_forward(network, params, x, method=method, dt=dt, **options).final["h"]
+    return rd.forward(rd.ode.discretize(network, method, dt=dt), params, x, **options).final["h"]
 
 
 fig, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
@@ -88,8 +86,14 @@ ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 # %%
 # Above a step of 0.001 all explicit methods are wrong by as much as there is to be wrong about; the tanh keeps their
 # oscillation from growing without bounds. The implicit ones follow the slow units with steps a hundred times as long,
-# and the implicit midpoint rule is the more exact of the two, by its order.
-#
+# and the implicit midpoint rule is the more exact of the two. Its line bends for small steps: the fast units begin far
+# from where they want to be, and what a step does not resolve of that costs the rule its order. From a state where they
+# have settled it has the order 2.
+
+errors = [np.abs(final("implicit_midpoint", n, begin=0.3) - exact)[:fast].max() for n in (16, 32)]
+print(f"implicit midpoint rule, fast units settled: observed order {np.log2(errors[0] / errors[1]):.2f}")
+
+# %%
 # What implicit methods do to fast modes
 # --------------------------------------
 #
