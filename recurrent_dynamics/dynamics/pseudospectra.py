@@ -232,9 +232,10 @@ def _criss_cross(
             break
         if period is not None:
             ends = np.append(ends, ends[0] + period)
-        # A tangent point may come as one root or two; the roots themselves are looked at besides the middles.
-        places = np.concatenate([ends, (ends[1:] + ends[:-1]) / 2])
-        found = max(along(float(place)) for place in places)
+        found = max((along(float(place)) for place in (ends[1:] + ends[:-1]) / 2), default=best)
+        if found <= best + SAME * abs(best):
+            # A tangent point may come as one root or two: the last look is at the roots themselves.
+            found = max(found, *(along(float(place)) for place in ends))
         if found <= best + SAME * abs(best):
             return max(best, found)
         best = found

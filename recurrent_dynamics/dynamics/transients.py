@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import integer, number, one_of
+from ..parametrize.blas import one_thread
 from .matrices import (
     EPS,
     each,
@@ -258,12 +259,14 @@ def transient_growth(
             else number("time_step", time_step, above=0)
         )
         factors = expm(dt * given)
-    norms = _norms_of_powers(factors, steps)
+    with one_thread(given.shape[-1] ** 2):
+        norms = _norms_of_powers(factors, steps)
     times = np.arange(steps + 1) * (1 if kind == "map" else dt)
     peak, first = norms.max(axis=-1), norms.argmax(axis=-1)
     at = times[first]
     if kind == "flow":
-        peak, at = _refined(given, times, peak, first)
+        with one_thread(given.shape[-1] ** 2):
+            peak, at = _refined(given, times, peak, first)
     tolerance = 1 + given.shape[-1] * steps * EPS
     kreiss = kreiss_constant(given, kind) if bounds else None
     return TransientGrowth(
