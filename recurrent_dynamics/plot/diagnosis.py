@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import instance
 from .flow import gradient_flow
-from .style import GREY, axes, colour, panels
+from .style import GREY, INK, axes, colour, panels
 from .training import clipping, smooth
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _losses(found: Diagnosis, ax: Axes) -> None:
 def _norms(found: Diagnosis, ax: Axes) -> None:
     norms, clipped = found.data["norms"], found.data["clipped_norms"]
     updates = np.arange(1, len(norms) + 1)
-    if clipped is not None:
+    if clipped is not None and (clipped < norms).any():
         clipping(updates, norms, clipped, ax=ax)
         ax.legend(frameon=False, fontsize="small")
     else:
@@ -140,6 +140,18 @@ def _units(found: Diagnosis, ax: Axes) -> None:
             low, high = float(units.low.mean()), float(units.high.mean())
             ax.barh(place, -low, width, color=colour(index), alpha=0.5)
             ax.barh(place, high, width, color=colour(index))
+            # In numbers too: where nothing saturates there is no bar to be seen.
+            for value, side in ((-low, "right"), (high, "left")):
+                ax.text(
+                    value,
+                    place,
+                    f" {abs(value):.0%} ",
+                    ha=side,
+                    va="center",
+                    fontsize=7,
+                    color=INK,
+                    clip_on=True,
+                )
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.set_xlim(-1, 1)
