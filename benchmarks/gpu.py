@@ -1,195 +1,209 @@
-"""The CUDA engine on the GPU at hand, checked, timed and compared, in minutes: ``python benchmarks/gpu.py``.
+"""The CUDA engine on the GPU at hand, checked, timed and compared, in one call: ``python benchmarks/gpu.py``.
 
-First every walk gives the numbers of the CPU engine or nothing is timed. Times are medians by CUDA events, of calls on
-arrays that lie on the device, beside what `rd.engine.plan` predicts for the walk alone. PyTorch's cuDNN, where it is
-installed, is timed in the same process on layers of the same sizes, with TF32 off.
+Needs nothing from a network: a driver, and installed beforehand this package with the extra ``cu12`` or ``cu13`` (by
+the CUDA version that nvidia-smi shows: numba-cuda, and CuPy with cuBLAS) or with numba-cuda and CuPy from elsewhere.
+Against PyTorch where a build with CUDA is installed, ours alone where not; ``torch.compile`` wants a C compiler too.
+
+Each row is a process of its own, so that an illegal address or a kernel that never ends takes no other row along. Rows
+that check run side by side; rows that time are prepared, compiled that is, meanwhile, and have the GPU to themselves
+when it is their turn. Times are medians by CUDA events of calls on arrays that lie on the device. What has not begun
+when the time is up is left out, and said so. ``--dry-run`` takes every row in Numba's simulator, without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import asyncio
+import json
+import os
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from gpu_rows.report import FINDING, READY, Options, shown
 
-import recurrent_dynamics as rd
-from recurrent_dynamics import cells
-from recurrent_dynamics.cells import DIAGONAL, Cell
-from recurrent_dynamics.engine.cuda import driver
-
-TOLERANCE = {"float32": 1e-4, "float64": 1e-11}
-# The cell and (T, B, N, H): at least one of each kind of walk.
-CHECKED: dict[str, tuple[Cell, tuple[int, int, int, int]]] = {
-    "LSTM in a block": (cells.lstm(), (200, 5, 16, 96)),
-    "LSTM on a grid": (cells.lstm(), (1000, 16, 16, 320)),
-    "LSTM on a grid, U in L2": (cells.lstm(), (20, 8, 16, 1700)),
-    "GRU on a grid": (cells.gru(), (200, 16, 16, 320)),
-    "two stages in a block": (cells.gru_reset_before(), (100, 5, 16, 64)),
-    "two stages on a grid": (cells.gru_reset_before(), (100, 16, 16, 320)),
-    "normalized in a block": (cells.lstm().with_normalization(), (100, 5, 16, 64)),
-    "normalized on a grid": (cells.lstm().with_normalization(), (100, 16, 16, 320)),
-    "projected, U in L2": (cells.lstm_projected(32), (50, 5, 16, 320)),
-    "peepholes": (cells.lstm_peephole(), (100, 5, 16, 64)),
-    "IndRNN by columns": (cells.indrnn(), (500, 5, 16, 300)),
-    "diagonal LSTM by columns": (cells.lstm().with_structure(DIAGONAL), (500, 5, 16, 300)),
-}
-# What is printed, the cell, PyTorch's layer if it has one, dtype, sizes.
-TIMED: list[tuple[str, Cell, str | None, str, tuple[int, int, int, int]]] = [
-    ("LSTM", cells.lstm(), "LSTM", "float32", (1000, 16, 64, 116)),
-    ("LSTM", cells.lstm(), "LSTM", "float32", (1000, 64, 256, 256)),
-    ("LSTM", cells.lstm(), "LSTM", "float32", (1000, 64, 512, 512)),
-    ("GRU", cells.gru(), "GRU", "float32", (1000, 64, 256, 256)),
-    ("GRU", cells.gru(), "GRU", "float32", (1000, 64, 512, 512)),
-    ("LSTM", cells.lstm(), "LSTM", "float64", (1000, 64, 128, 128)),
-    ("LSTM", cells.lstm(), "LSTM", "float64", (1000, 64, 512, 512)),
-    ("normalized LSTM", cells.lstm().with_normalization(), None, "float32", (1000, 64, 256, 256)),
-    ("IndRNN", cells.indrnn(), None, "float32", (4096, 8, 256, 256)),
-]
+ROW_SECONDS = 240  # a row that takes longer hangs
+REPORT_LINES = 12  # of what a failed row said last
+DRY = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
 
 
-def problem(
-    cell: Cell, size: tuple[int, int, int, int], dtype: str, seed: int
-) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Parameters, input and cotangent, as NumPy arrays."""
-    T, B, N, H = size
-    rng = np.random.default_rng(seed)
-    params = cell.init(N, H, seed, dtype)
-    width = next(s.width for s in cell.layout(N, H).slots if s.name == cell.output)
-    x, d = rng.standard_normal((T, B, N)), rng.standard_normal((T, B, width))
-    return params, x.astype(dtype), d.astype(dtype)
+class Session:
+    """Rows that run in processes, and what they found."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments, self.begun = arguments, time.monotonic()
+        self.findings: list[dict[str, Any]] = []
+        self.failed: list[str] = []
+        self.places = asyncio.Semaphore(arguments.processes)
+        self.gpu, self.checked, self.to_check = asyncio.Lock(), asyncio.Event(), 0
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return 60 * self.arguments.minutes - (time.monotonic() - self.begun)
+
+    async def run(self, checks: list[str], times: list[str]) -> None:
+        """Run all rows, checks first."""
+        self.to_check = len(checks)
+        if not checks:
+            self.checked.set()
+        await asyncio.gather(*(self.row(name, name in checks) for name in checks + times))
+
+    async def row(self, name: str, checks: bool) -> None:
+        """Run one row in a process and print what it said."""
+        lines: list[str] = []
+        async with self.places:
+            begun, problem = time.monotonic(), "left out: the time is up"
+            if self.left > 0:
+                problem = await self.process(name, lines, min(self.left, ROW_SECONDS))
+        if checks:
+            self.to_check -= 1
+            if not self.to_check:
+                self.checked.set()
+        print(f"\n{name} ({time.monotonic() - begun:.1f} s)")
+        reports = [line for line in lines if not line.startswith(FINDING)]
+        for line in reports[-REPORT_LINES:] if problem else reports:
+            print(f"  {line}")
+        for line in lines:
+            if line.startswith(FINDING):
+                finding = {"row": name} | json.loads(line.removeprefix(FINDING))
+                self.findings.append(finding)
+                print(f"  {shown(finding)}")
+        if problem:
+            print(f"  FAILED: {problem}")
+            self.failed.append(name)
+        sys.stdout.flush()
+
+    async def process(self, name: str, lines: list[str], seconds: float) -> str:
+        """What went wrong, if anything did."""
+        given = self.arguments
+        command = [
+            sys.executable,
+            __file__,
+            "--row",
+            name,
+            f"--seconds={given.seconds}",
+            f"--seeds={given.seeds}",
+        ]
+        child = await asyncio.create_subprocess_exec(
+            *command, *(["--dry-run"] if given.dry_run else []), stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | (DRY if given.dry_run else {}) | {"PYTHONUNBUFFERED": "1"}, limit=1 << 20,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await self.follow(child, lines, limit)
+                code = await child.wait()
+        except TimeoutError:
+            return f"stopped: it took over {ROW_SECONDS} s, or the time is up"
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        return f"exit status {code}" if code else ""
+
+    async def follow(
+        self, child: asyncio.subprocess.Process, lines: list[str], limit: asyncio.Timeout
+    ) -> None:
+        """Read what a row says to its end; when it is ready to time, wait until the GPU is free."""
+        now = asyncio.get_running_loop().time
+        assert child.stdout is not None
+        assert child.stdin is not None
+        while raw := await child.stdout.readline():
+            line = raw.decode(errors="replace").rstrip()
+            if line != READY:
+                lines.append(line)
+                continue
+            limit.reschedule(now() + self.left)  # waiting is no fault of its own
+            await self.checked.wait()
+            async with self.gpu:
+                limit.reschedule(now() + min(self.left, ROW_SECONDS))
+                child.stdin.write(b"go\n")
+                await child.stdin.drain()
+                while raw := await child.stdout.readline():
+                    lines.append(raw.decode(errors="replace").rstrip())
+
+    def summary(self) -> None:
+        """Print what was wanted and is not, and which rows failed."""
+        bound = [f for f in self.findings if f["met"] is not None]
+        print(f"\n{sum(f['met'] for f in bound)} of {len(bound)} bounds are met", end="")
+        print(f"; {time.monotonic() - self.begun:.0f} s in all")
+        for finding in bound:
+            if not finding["met"]:
+                print(f"  not met: {finding['row']}: {shown(finding)}")
+        for name in self.failed:
+            print(f"  failed: {name}")
 
 
-def error(came: np.ndarray, wanted: np.ndarray) -> float:
-    """Largest error over largest entry."""
-    return float(np.abs(came - wanted).max() / max(np.abs(wanted).max(), 1e-30))
+def environment(dry: bool) -> str:
+    """The device and the versions, as far as they can be found out; an error stops everything before it begins."""
+    if dry:
+        return "dry run in Numba's simulator: no number means anything"
+    from importlib.metadata import version
 
+    from recurrent_dynamics.engine.cuda import driver
 
-def check(name: str, cell: Cell, size: tuple[int, int, int, int], dtype: str, seed: int) -> float:
-    """The largest relative error of outputs, gradients, tangents and Jacobians against the CPU engine."""
-    params, x, d = problem(cell, size, dtype, seed)
-    T, B = size[:2]
-    rng = np.random.default_rng(seed)
-    options: dict[str, Any] = {}
-    if seed == 1:  # ragged, and with resets
-        options = {"lengths": rng.integers(T // 2, T + 1, B), "reset": rng.random((T, B)) < 0.01}
-    runs = [rd.forward(cell, params, x, device=where, **options) for where in ("cpu", "cuda")]
-    errors = {"output": error(runs[1].output, runs[0].output)}
-    wanted, came = (rd.backward(run, d) for run in runs)
-    errors |= {f"d {key}": error(came.params[key], value) for key, value in wanted.params.items()}
-    errors["d x"] = error(came.x, wanted.x)
-    direction = {key: rng.standard_normal(value.shape).astype(dtype) for key, value in params.items()}
-    errors["tangent"] = error(*(rd.jvp(run, d_params=direction).output for run in runs[::-1]))
-    if size[3] <= 320:
-        errors["Jacobian"] = error(*(rd.jacobian(run, [0, T - 1]) for run in runs[::-1]))
-    worst = max(errors, key=lambda key: errors[key])
-    if not errors[worst] < TOLERANCE[dtype]:
-        raise SystemExit(
-            f"{name}, {dtype}, seed {seed}: {worst} is wrong by {errors[worst]:.1e}; nothing was timed"
-        )
-    return errors[worst]
-
-
-def milliseconds(xp: Any, call: Callable[[], Any], seconds: float) -> float:
-    """Median by CUDA events."""
-    call()
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken) < 5:
-        first, last = xp.cuda.Event(), xp.cuda.Event()
-        first.record()
-        call()
-        last.record()
-        last.synchronize()
-        taken.append(xp.cuda.get_elapsed_time(first, last))
-    return statistics.median(taken)
-
-
-def torch_layer(kind: str, size: tuple[int, int, int, int], dtype: str) -> Any:
-    """PyTorch's layer on the GPU, or None."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return getattr(torch.nn, kind)(size[2], size[3], dtype=getattr(torch, dtype), device="cuda")
-
-
-def time_one(
-    xp: Any,
-    seconds: float,
-    name: str,
-    cell: Cell,
-    kind: str | None,
-    dtype: str,
-    size: tuple[int, int, int, int],
-) -> None:
-    """One line: forward, forward and backward, the model, and PyTorch's."""
-    params, x, d = problem(cell, size, dtype, 0)
-    T, B, _, H = size
-    on_device = {key: xp.asarray(value) for key, value in params.items()}
-    x_device, d_device = xp.asarray(x), xp.asarray(d)
-    forward = milliseconds(xp, lambda: rd.forward(cell, on_device, x_device), seconds)
-    both = milliseconds(xp, lambda: rd.backward(rd.forward(cell, on_device, x_device), d_device), seconds)
-    walks = rd.engine.plan(cell, size, dtype, driver.limits()).walks
-    ours = [1e3 * walks[verb].seconds for verb in ("forward", "adjoint")]
-    line = (
-        f"{name:16s} {dtype} T={T} B={B} H={H:4d}  {walks['forward'].kind:8s} forward {forward:8.2f} ms "
-        f"({1e3 * forward / T:6.2f} us a step; walk predicted {ours[0]:7.2f}), both {both:8.2f} ms "
-        f"(walks predicted {sum(ours):7.2f})"
-    )
-    layer = torch_layer(kind, size, dtype) if kind else None
-    if layer is not None:
-        import torch
-
-        there = torch.as_tensor(x, device="cuda").requires_grad_()
-        cotangent = torch.as_tensor(d, device="cuda")
-        theirs = milliseconds(xp, lambda: layer(there)[0].backward(cotangent), seconds)
-        line += f", PyTorch {theirs:8.2f} ms, ratio {theirs / both:.2f}"
-    print(line, flush=True)
-
-
-def time_jacobians(xp: Any, seconds: float) -> None:
-    """Jacobians of a whole run, and how much of the memory's bandwidth writing them takes."""
-    cell, size = cells.lstm(), (100, 16, 64, 128)
-    params, x, _ = problem(cell, size, "float32", 0)
-    run = rd.forward(cell, {key: xp.asarray(value) for key, value in params.items()}, xp.asarray(x))
-    taken = milliseconds(xp, lambda: rd.jacobian(run), seconds)
-    written = size[0] * size[1] * (2 * size[3]) ** 2 * 4
-    share = written / (taken * 1e-3) / driver.limits().bandwidth
-    print(
-        f"Jacobians of an LSTM, T=100 B=16 H=128: {taken:.2f} ms, {100 * share:.0f} % of the bandwidth of an H200"
-    )
-
-
-def main() -> None:
-    """Check, then time."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].partition(":")[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="time for each entry (default: 2)")
-    parser.add_argument("--seeds", type=int, default=3, help="of the checks (default: 3)")
-    parser.add_argument("--only-check", action="store_true", help="no times")
-    options = parser.parse_args()
     driver.ready()
     xp = driver.array_module()
-    print(f"{driver.limits()}, NumPy {np.__version__}, Python {sys.version.split()[0]}")
-    for name, (cell, size) in CHECKED.items():
-        for dtype in TOLERANCE:
-            kinds = {walk.kind for walk in rd.engine.plan(cell, size, dtype, driver.limits()).walks.values()}
-            worst = max(check(name, cell, size, dtype, seed) for seed in range(options.seeds))
-            print(
-                f"{name:26s} {dtype}: {', '.join(sorted(kinds))}, largest relative error {worst:.1e}",
-                flush=True,
-            )
-    if not options.only_check:
-        for timed in TIMED:
-            time_one(xp, options.seconds, *timed)
-        time_jacobians(xp, options.seconds)
+    cuda = xp.cuda.runtime
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numba", "numba-cuda", "numpy"))
+    return (
+        f"{driver.limits()}\nCuPy {xp.__version__}, CUDA {cuda.runtimeGetVersion()}, driver "
+        f"{cuda.driverGetVersion()}, {packages}, Python {sys.version.split()[0]}, {os.cpu_count()} processors"
+    )
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0].partition(":")[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each entry (default: 1)")
+    parser.add_argument("--seeds", type=int, default=3, help="of the checks (default: 3)")
+    parser.add_argument("--minutes", type=float, default=7.5, help="for everything (default: 7.5)")
+    parser.add_argument(
+        "--processes", type=int, default=max(1, min(6, (os.cpu_count() or 2) // 2)), help="at once"
+    )
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="those whose names hold one of these")
+    parser.add_argument("--only-check", action="store_true", help="no times")
+    parser.add_argument("--dry-run", action="store_true", help="in Numba's simulator, at tiny sizes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep what was found in a file too")
+    parser.add_argument("--row", help=argparse.SUPPRESS)  # in the processes that this one starts
+    options = parser.parse_args(arguments)
+    if options.dry_run:
+        options.seconds = 0.0
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check, then time; 0 if all rows came to their ends."""
+    options = parsed(arguments)
+    from gpu_rows.checks import CHECKS
+    from gpu_rows.times import TIMES
+
+    if options.row is not None:
+        if options.dry_run:
+            sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other at every barrier
+        (CHECKS | TIMES)[options.row](options.row, Options(options.dry_run, options.seconds, options.seeds))
+        return 0
+    about = environment(options.dry_run)
+    print(about, flush=True)
+    asked = [n for n in [*CHECKS, *TIMES] if not options.rows or any(part in n for part in options.rows)]
+    if not asked:
+        raise SystemExit(f"--rows: none of {', '.join([*CHECKS, *TIMES])} holds {' or '.join(options.rows)}")
+
+    async def everything() -> Session:
+        session = Session(options)
+        timed = [] if options.only_check else [name for name in asked if name in TIMES]
+        await session.run([name for name in asked if name in CHECKS], timed)
+        return session
+
+    session = asyncio.run(everything())
+    session.summary()
+    if options.json is not None:
+        kept = {"environment": about, "findings": session.findings, "failed": session.failed}
+        options.json.write_text(json.dumps(kept, indent=1))
+    return 1 if session.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -127,16 +127,21 @@ class NormalizedLSTM(Theirs):
 
     def apply(self) -> Any:
         h, c = self.initial["h"], self.initial["c"]
-        shape = (len(h), 4, h.shape[1])
         U = self.U.T
         outputs = []
         for drive in (self.x @ self.W.T).unbind(0):
-            standard = layer_norm(torch.addmm(drive, h, U).view(shape), shape[2:])
-            i, f, g, o = torch.addcmul(self.offset, standard, self.gain).unbind(1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
+            h, c = self.step(drive, h, c, U, self.gain, self.offset)
             outputs.append(h)
         return torch.stack(outputs)
+
+    @staticmethod
+    def step(drive: Any, h: Any, c: Any, U: Any, gain: Any, offset: Any) -> tuple[Any, Any]:
+        """One step; what it needs comes as arguments, so that it can be compiled alone."""
+        shape = (len(h), 4, h.shape[1])
+        standard = layer_norm(torch.addmm(drive, h, U).view(shape), shape[2:])
+        i, f, g, o = torch.addcmul(offset, standard, gain).unbind(1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
 
     def named(self, grads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = {f"{n}_{g}": d for n in ("gain", "offset") for g, d in zip(self.GATES, grads[n], strict=True)}
