@@ -12,6 +12,7 @@ from hypothesis import given
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
+from recurrent_dynamics.dynamics import step_map
 from recurrent_dynamics.engine import reference
 from recurrent_dynamics.ode import (
     METHODS,
@@ -194,6 +195,21 @@ class TestSteps:
     def test_refuses(self) -> None:
         with pytest.raises(TypeError, match="run must be a Run"):
             step_stability(cells.elman())
+        with pytest.raises(
+            ValueError, match="steps must select some of the 3 steps of the run; index 7 is out"
+        ):
+            step_stability(self.run(np.eye(2), steps=3), [0, 7])
+
+    def test_some_steps_at_a_time(self, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However few Jacobians fit into memory at once."""
+        U = 2 * rng.standard_normal((4, 4))
+        cell = cells.elman()
+        params = cell.init(0, 4, dtype="float64") | {"U": U}
+        run = rd.forward(cell, params, steps=7, initial={"h": rng.standard_normal((2, 4))})
+        wanted = step_stability(run)
+        assert wanted.multipliers.shape == (7, 2, 4)
+        monkeypatch.setattr(step_map, "ENTRIES", 70)
+        np.testing.assert_array_equal(step_stability(run).multipliers, wanted.multipliers)
 
 
 class TestGates:

@@ -99,6 +99,18 @@ def run(value: Any) -> Run:
     return value
 
 
+def steps(value: Any, count: int) -> np.ndarray:
+    """Indices of the steps that a slice, indices, or one index select, in 0..count-1; all for None."""
+    every = np.arange(count)
+    try:
+        chosen = every if value is None else every[value if isinstance(value, slice) else np.asarray(value)]
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"steps must select some of the {count} steps of the run; {error}") from None
+    if chosen.ndim > 1 or not chosen.size:
+        raise ValueError(f"steps must select some of the {count} steps of the run; came {value!r}")
+    return chosen
+
+
 def mapping(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
     """A dict with known keys only."""
     if value is None:

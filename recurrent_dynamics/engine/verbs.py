@@ -346,13 +346,7 @@ def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = 
     >>> bool(np.allclose(rd.jacobian(run)[0], params["U"]))     # tanh'(0) U
     True
     """
-    every = np.arange(check.run(run).steps)
-    try:
-        chosen = every if steps is None else every[steps if isinstance(steps, slice) else np.asarray(steps)]
-    except (IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"steps must select some of the {run.steps} steps of the run; {error}") from None
-    if chosen.ndim > 1 or not chosen.size:
-        raise ValueError(f"steps must select some of the {run.steps} steps of the run; came {steps!r}")
+    chosen = check.steps(steps, check.run(run).steps)
     J = run.given(backend(run.device).verbs.dense_jacobian(run.engine_tape, np.atleast_1d(chosen)))
     J = run.shaped(J)
     return J[0] if np.ndim(chosen) == 0 else J

@@ -86,7 +86,7 @@ class ImplicitRun:
 
     def jacobian(self, steps: Any = None) -> Array:
         """D state after / d state before, I + G (I - c G)^-1, shape (steps, B, S, S); without B for one sequence."""
-        chosen = np.atleast_1d(np.arange(self.steps)[slice(None) if steps is None else steps])
+        chosen = np.atleast_1d(check.steps(steps, self.steps))
         size = self._after.shape[-1]
         J = np.empty((len(chosen), self.batch_size, size, size))
         for part in self._solver.chunks(len(chosen)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dynamics.step_map import in_memory
 from ..engine import Run, check, jacobian
 from .stability import reach
 
@@ -131,11 +132,12 @@ def step_stability(run: Run, steps: Any = None) -> StepStability:
     >>> float(report.radius[0, 0]), report.largest_step, report.stable
     (4.0, 0.4, False)
     """
-    check.run(run)
-    chosen = np.atleast_1d(np.arange(run.steps)[slice(None) if steps is None else steps])
-    J = jacobian(run, chosen)
-    J = (J[:, None] if run.single else J).astype(np.float64)
-    multipliers = np.linalg.eigvals(J) + 0j
+    chosen = np.atleast_1d(check.steps(steps, check.run(run).steps))
+    size = run.tape.layout.state_size
+    multipliers: np.ndarray = np.empty((len(chosen), run.batch_size, size), np.complex128)
+    for part in in_memory(len(chosen), run.batch_size * size**2):
+        J = jacobian(run, chosen[part])
+        multipliers[part] = np.linalg.eigvals((J[:, None] if run.single else J).astype(np.float64))
     marginal = MARGINAL_SINGLE if run.dtype == np.float32 else MARGINAL
     factor = np.asarray(reach("euler", multipliers - 1)).min(axis=-1)
     return StepStability(chosen, multipliers, factor, marginal)
