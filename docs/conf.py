@@ -25,6 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "cell_pages",
     "measured_tables",
+    "predicted_walks",
     "reachable_inventories",
     "self_contained",
 ]
@@ -90,6 +91,7 @@ WITHOUT_SIDEBAR = (
     "diagnosis",
     "engine",
     "benchmarks",
+    "cuda",
     "gallery/*",
 )
 html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}

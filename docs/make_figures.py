@@ -17,7 +17,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from walk_figures import draw_walks
+from walk_figures import draw_blocks, draw_columns, draw_grid, draw_steps
 
 STATIC = Path(__file__).parent / "_static"
 
@@ -136,8 +136,9 @@ def make_idea() -> None:
 
 
 def make_walks() -> None:
-    """Draw the ways through time on a GPU."""
-    save_drawing("walks", draw_walks)
+    """Draw the ways through time on a GPU, each by itself."""
+    for draw in (draw_columns, draw_blocks, draw_grid, draw_steps):
+        save_drawing(draw.__name__.replace("draw", "walk").replace("_", "-"), draw)
 
 
 def make_reach() -> None:

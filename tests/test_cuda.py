@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import pathlib
-import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -239,31 +239,33 @@ def test_a_plan_prints_a_line_for_each_walk():
     assert "steps around products of cuBLAS in TF32, 2 launches a step, 8 steps in a graph" in large
 
 
-def predictions() -> list[list[str]]:
-    """The rows of the table in docs/cuda.rst: what `plan` says today."""
-    normalized = cells.lstm().with_normalization()
-    rows = []
-    for name, cell, dtype, sizes in (
-        ("LSTM", cells.lstm(), "float32", (1000, 16, 64, 116)),
-        ("LSTM", cells.lstm(), "float32", (1000, 64, 256, 256)),
-        ("LSTM", cells.lstm(), "float32", (1000, 64, 512, 512)),
-        ("LSTM", cells.lstm(), "float32", (1000, 64, 512, 2048)),
-        ("GRU", cells.gru(), "float32", (1000, 64, 256, 256)),
-        ("GRU", cells.gru(), "float32", (1000, 64, 512, 512)),
-        ("LSTM", cells.lstm(), "float64", (1000, 64, 512, 512)),
-        ("normalized LSTM", normalized, "float32", (1000, 64, 256, 256)),
-        ("IndRNN", cells.indrnn(), "float32", (4096, 8, 256, 256)),
-    ):
-        walks = [plan(cell, sizes, dtype).walks[verb] for verb in ("forward", "adjoint")]
-        how = walks[0].kind
-        times = [f"{1e6 * walk.seconds / sizes[0]:.1f}" for walk in walks]
-        rows.append([name, dtype, str(sizes[1]), str(sizes[3]), how, *times])
-    return rows
+@pytest.fixture
+def tables(monkeypatch):
+    """What docs/cuda.rst shows of the model."""
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parent.parent / "docs" / "_extensions")
+    pytest.importorskip("sphinx", reason="the tables are those of the documentation")
+    return importlib.import_module("predicted_walks")
 
 
-def test_the_page_shows_what_is_predicted():
-    page = pathlib.Path(__file__).parent.parent / "docs" / "cuda.rst"
-    lines = page.read_text("utf-8").splitlines()
-    rules = [n for n, line in enumerate(lines) if line.startswith("=====") and " " in line]
-    shown = [re.split(r"  +", line.strip()) for line in lines[rules[1] + 1 : rules[2]]]
-    assert shown == predictions()
+def test_the_page_shows_what_is_counted(tables):
+    """Every walk is in the table, and a line says what a plan holds."""
+    for verb in ("forward", "adjoint"):
+        rows = tables.rows(verb)
+        assert {row[3] for row in rows} == {"columns", "block", "grid", "steps"}
+        (row,) = [r for r in rows if r[:3] == ["LSTM", "64", "512"]]
+        walk = plan(CELL, (1000, 64, 512, 512)).walks[verb]
+        assert row[4:7] == ["134", f"{walk.memory_bytes / 1e3:,.0f}", f"{walk.cache_bytes / 1e3:,.0f}"]
+        assert row[7:] == [str(walk.barriers), "1", "1 in all", f"{1e3 * walk.seconds:.2f}"]
+        assert all(len(row) == len(tables.HEADER) for row in rows)
+
+
+def test_the_page_shows_what_is_wanted(tables):
+    lines = {line[0]: line for line in tables.reach()}
+    assert len(lines) == 9
+    _, wanted, predicted = lines["LSTM, B = 64, H = 512, both ways"]
+    walks = plan(CELL, (1000, 64, 512, 512)).walks
+    products = 2 * 64000 * (3 * 2048 * 512 + 2048 * 512) / 67e12
+    assert wanted == "cuDNN"
+    assert predicted == f"{1e3 * (walks['forward'].seconds + walks['adjoint'].seconds + products):.1f} ms"
+    small = plan(CELL, (1000, 16, 64, 116)).walks["forward"].seconds
+    assert lines["LSTM, B = 16, H = 116, forward"][1:] == ["at most 2 µs a step", f"{1e3 * small:.2f} µs"]
