@@ -58,10 +58,11 @@ The text is too short for Lyapunov exponents."""
 FIXED_POINTS = """
 Where each layer goes while one character is repeated (coloured, from some states of the text): the characters that
 stand longest in a row in the text, so that the network does read such inputs. Markers are fixed points of the whole
-state, where a layer would come to rest (circle: stable; cross: saddle, from which it moves on), in the plane of the two
-largest principal components of the states that it goes through in text (grey). A number beside a marker is how many
-times further it lies from their mean than the farthest of them; a point outside of the frame is drawn at its edge. A
-layer above the first reads what the one below puts out at its fixed point. {conclusion}"""
+state, where a layer would come to rest (circle: stable; cross: saddle, from which it moves on; triangle: unstable in
+every direction; square: the linearization does not decide), in the plane of the two largest principal components of the
+states that it goes through in text (grey). A number beside a marker is how many times further it lies from their mean
+than the farthest of them; a point outside of the frame is drawn at its edge. A layer above the first reads what the one
+below puts out at its fixed point. {conclusion}"""
 
 HELD = """
 Distance: of a fixed point from the mean of the states of the text, over that of the farthest of these. Slowest: how

@@ -220,6 +220,8 @@ def _rest(found: Measurements) -> str:
             "All that were found lie outside of the region that the text visits: nothing holds the state there, and "
             "while a character is repeated it drifts outwards, further with every repetition."
         )
+    if not outside:
+        return "All that were found lie within the region that the text visits."
     return f"Of {inside + outside} points {inside} lie within the region that the text visits."
 
 
@@ -256,13 +258,17 @@ def _points_in_words(held: Held) -> tuple[str, str, str, str]:
         return words, "–" if points is None else "0 %", "–", "–"
     counts = {kind: int(np.sum(points.kind == kind)) for kind in dict.fromkeys(points.kind.tolist())}
     largest = np.abs(points.eigenvalues[:, 0])
-    steps = [f"{-1 / np.log(mu):.0f}" if 0 < mu < 1 else "grows" for mu in largest]
+    steps = [_steps(-1 / np.log(mu)) if 0 < mu < 1 else "grows" if mu >= 1 else "0" for mu in largest]
     return (
         ", ".join(f"{n} {kind}" for kind, n in counts.items()),
         f"{held.reached:.0%}",
         ", ".join(f"×{d:.2g}" if d < 10 else f"×{d:.0f}" for d in held.distance[:SHOWN]),
         ", ".join(steps[:SHOWN]),
     )
+
+
+def _steps(count: float) -> str:
+    return f"{count:,.0f}" if count < 1e5 else "over 100,000"
 
 
 def _samples(trained: CharacterModel, corpus: Corpus) -> str:
