@@ -113,8 +113,8 @@ ax.legend(frameon=False)
 #
 # * ``device=`` in `rd.forward` is all there is to choose, and arrays that lie on a GPU (CuPy's, PyTorch's) need not
 #   even that. `backward`, `jvp` and `jacobian` compute where the run is.
-# * As it is initialized, an LSTM forgets half in one step, and after 40 steps nothing is left. A forget gate that is open
-#   at the start remembers longer, and one that is wide open makes gradients grow.
+# * As it is initialized, an LSTM forgets half in one step, and after 40 steps nothing is left. A forget gate that is
+#   open at the start remembers longer, and one that is wide open makes gradients grow.
 #
 # .. [1] R. Jozefowicz, W. Zaremba, I. Sutskever (2015). An empirical exploration of recurrent network architectures.
 #    ICML.
