@@ -5,8 +5,9 @@ from .cuda.walks import Device, Walk
 from .operator import JacobianOperator, jacobian_operator
 from .ravel import ravel
 from .run import Gradients, Run, Tangent
+from .running import forward
 from .stepper import Stepper, stepper
-from .verbs import backward, forward, hvp, jacobian, jvp
+from .verbs import backward, hvp, jacobian, jvp
 
 __all__ = [
     "Device", "Gradients", "JacobianOperator", "Plan", "Run", "Stepper", "Tangent", "Walk",

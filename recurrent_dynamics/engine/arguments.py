@@ -26,6 +26,7 @@ def new_tape(
     start: np.ndarray,
     ends: np.ndarray,
     resets: np.ndarray,
+    tf32: bool = False,
 ) -> Tape:
     """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
     T, batch, dtype = len(x), x.shape[1], x.dtype
@@ -35,7 +36,7 @@ def new_tape(
     constants = namespace(x).asarray(list(cell.constants.values()), dtype)
     return Tape(
         cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
-        start, ends, resets,
+        start, ends, resets, tf32,
     )  # fmt: skip
 
 

@@ -2,42 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..cells.layout import Layout
 from . import check
+from .run import Run, Tape
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The verbs of an engine, the module of its arrays, and the way there."""
+    """The verbs of an engine, the module of its arrays, which GPU and which of its streams, and the way there."""
 
     device: str
     verbs: Any
     xp: Any
+    index: int = 0
+    stream: Any = None
 
-    def moved(self, given: Any) -> Any:
+    @contextmanager
+    def active(self, after: Any = None) -> Iterator[None]:
+        """While entered, the GPU and the stream are the current ones; first waits for an event."""
+        if self.device == "cpu":
+            yield
+            return
+        token = check.ON_DEVICE.set(True)
+        try:
+            with self.verbs.active(self.index, self.stream, after):
+                yield
+        finally:
+            check.ON_DEVICE.reset(token)
+
+    def moved(self, name: str, given: Any) -> Any:
         """What a user gave, or a mapping of that, as arrays of this backend; what is none stays for the checks."""
         if given is None or self.device == "cpu":
             return given
         if isinstance(given, Mapping):
-            return {name: self.moved(value) for name, value in given.items()}
-        try:
-            return self.xp.asarray(given)
-        except (TypeError, ValueError):
-            return given
+            return {key: self.moved(f"{name}[{key!r}]", value) for key, value in given.items()}
+        return self.verbs.moved(name, given, self.index)
 
-    def on_host(self, given: Any) -> Any:
+    def on_host(self, name: str, given: Any) -> Any:
         """What a user gave, without what lies on a device: lengths and resets are looked at on the host."""
-        return self.verbs.to_host(self.moved(given)) if check.is_on_device(given) else given
+        return self.verbs.to_host(self.moved(name, given)) if check.is_on_device(given) else given
+
+    def require(self, verb: str, layout: Layout, steps: int, batch: int, dtype: Any, **options: Any) -> None:
+        """Refuse a verb that needs more memory than the GPU has left."""
+        if self.device != "cpu":
+            self.verbs.require(verb, layout, steps, batch, np.dtype(dtype), **options)
+
+    def require_for(self, tape: Tape, verb: str) -> None:
+        """The same for a verb of a run."""
+        self.require(verb, tape.layout, tape.steps, tape.batch, tape.dtype, resets=tape.resets.size > 0)
+
+    def check_tf32(self, tf32: bool, dtype: Any) -> None:
+        """Refuse products in TF32 where there are none."""
+        if not isinstance(tf32, bool | np.bool_):
+            raise TypeError(f"tf32 must be True or False, came {tf32!r}")
+        if not tf32:
+            return
+        if self.device == "cpu":
+            raise ValueError("tf32=True is for device='cuda', this run is computed on 'cpu'")
+        if dtype != np.float32:
+            raise ValueError(f"tf32=True is for float32, the parameters have dtype {dtype}")
+        self.verbs.check_tf32()
 
 
-def backend(device: str) -> Backend:
+def backend(device: str, index: int | None = None, stream: Any = None) -> Backend:
     """The backend of a device; it is here that a GPU is looked for."""
     if device == "cpu":
+        if stream is not None:
+            raise ValueError("stream is for device='cuda', this run is computed on 'cpu'")
         from .cpu import verbs as cpu
 
         return Backend("cpu", cpu, np)
@@ -45,16 +83,45 @@ def backend(device: str) -> Backend:
         raise ValueError(f"device must be 'cpu' or 'cuda', came {device!r}")
     from .cuda import verbs as cuda
 
-    return Backend("cuda", cuda, cuda.arrays())
+    xp = cuda.arrays()
+    return Backend("cuda", cuda, xp, cuda.current_index() if index is None else index, cuda.stream_of(stream))
 
 
-def device_of(device: str | None, *given: Any) -> str:
-    """The device that was asked for, or else where the arrays lie: "cuda" if any of them lies there."""
-    there = any(check.is_on_device(a) for a in _arrays(given))
+def backend_of(run: Run, stream: Any = None) -> Backend:
+    """That of a run."""
+    return backend(run.device, run.gpu, stream)
+
+
+def placed(device: str | None, **given: Any) -> tuple[str, int | None]:
+    """The device that was asked for, or else where the arrays lie: ("cuda", which GPU) if any of them lies there."""
+    there = {name: a for name, a in _arrays(given) if check.is_on_device(a)}
     if device == "cpu" and there:
-        raise TypeError("device is 'cpu', but an array came that lies on a GPU: copy it, or leave device out")
-    return device if device is not None else "cuda" if there else "cpu"
+        raise TypeError(
+            "device is 'cpu', but an array came that lies on a GPU: copy it, or leave device out; came "
+            f"{next(iter(there))}"
+        )
+    found = {name: _gpu(a) for name, a in there.items()}
+    if len(set(found.values())) > 1:
+        first = next(iter(found))
+        other = next(name for name in found if found[name] != found[first])
+        raise ValueError(
+            f"arrays must lie on one GPU; came {first} on GPU {found[first]}, {other} on GPU {found[other]}"
+        )
+    return device if device is not None else "cuda" if found else "cpu", next(iter(found.values()), None)
 
 
-def _arrays(given: Any) -> list[Any]:
-    return [a for g in given for a in (g.values() if isinstance(g, Mapping) else [g])]
+def _gpu(a: Any) -> int:
+    """The number of the GPU that an array lies on."""
+    if hasattr(a, "__dlpack_device__"):
+        return int(a.__dlpack_device__()[1])
+    from .cuda import driver
+
+    return driver.gpu_of(a)
+
+
+def _arrays(given: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        (f"{name}[{key!r}]", value) if key is not None else (name, value)
+        for name, a in given.items()
+        for key, value in (a.items() if isinstance(a, Mapping) else [(None, a)])
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from ..cells.cell import Cell
 from .run import Run, within_lengths
 
+# Set while a verb computes on a GPU, the only place that an array from there may come to.
+ON_DEVICE: ContextVar[bool] = ContextVar("ON_DEVICE", default=False)
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
 
@@ -28,13 +31,21 @@ def finite(name: str, a: np.ndarray) -> np.ndarray:
 
 
 def is_on_device(a: Any) -> bool:
-    """Whether an array lies in the memory of a GPU."""
+    """Whether an array lies in the memory of a GPU, by DLPack or by the CUDA array interface."""
+    if isinstance(a, np.ndarray):
+        return False
+    if hasattr(a, "__dlpack_device__"):  # asked first: PyTorch answers for tensors with gradients too
+        return int(a.__dlpack_device__()[0]) in (2, 13)  # kDLCUDA, kDLCUDAManaged
     return hasattr(a, "__cuda_array_interface__")
 
 
 def array(name: str, a: Any) -> np.ndarray:
-    """Whatever came as an array of any dtype; an array on a device stays there."""
+    """Whatever came as an array of any dtype; an array on a device stays there, in a verb that computes there."""
     if is_on_device(a):
+        if not ON_DEVICE.get():
+            raise TypeError(
+                f"{name} lies on a GPU, but what computes with it is on the CPU: copy it to the host"
+            )
         return a
     try:
         return np.asarray(a)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -107,6 +108,7 @@ class Run:
     cell, params, x : the arguments of the forward pass (copies of the arrays); x is None for an autonomous run
     steps, batch_size, dtype : its sizes
     device : "cpu" or "cuda", where it was computed and `backward`, `jvp` and `jacobian` will be
+    gpu : the number of its GPU, None with "cpu"
 
     What a run on a device was given as NumPy arrays it gives back as such, copied when first asked for.
     """
@@ -121,29 +123,42 @@ class Run:
         device: str = "cpu",
         to_host: Callable[[Any], np.ndarray] | None = None,
         as_numpy: bool = True,
+        gpu: int | None = None,
+        event: Any = None,
+        active: Callable[[int, Any, Any], AbstractContextManager[Any]] | None = None,
     ) -> None:
-        self.engine_tape, self.single, self.device = tape, single, device
+        self.engine_tape, self.single, self.device, self.gpu = tape, single, device, gpu
+        self.event, self._active = (
+            event,
+            active,
+        )  # behind what was queued for the run; enters the GPU, and waits
         self._to_host, self._as_numpy = to_host, as_numpy
         self.shared_signals = shared_signals  # those with one number for all units
         self.params = {name: read_only(value) for name, value in params.items()}
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
         self.autonomous = autonomous
 
+    def reading(self) -> AbstractContextManager[Any]:
+        """Entered to read what may have been computed on another stream, or on another GPU than the current one."""
+        return nullcontext() if self._active is None else self._active(self.gpu or 0, None, self.event)
+
     @cached_property
     def tape(self) -> Tape:
         """The arrays of the run as NumPy arrays; `engine_tape` has them where they were computed."""
         if self._to_host is None:
             return self.engine_tape
-        moved: dict[str, Any] = {
-            f.name: self._to_host(value)
-            for f in fields(Tape)
-            if hasattr(value := getattr(self.engine_tape, f.name), "dtype")
-        }
+        with self.reading():
+            moved: dict[str, Any] = {
+                f.name: self._to_host(value)
+                for f in fields(Tape)
+                if hasattr(value := getattr(self.engine_tape, f.name), "dtype")
+            }
         return replace(self.engine_tape, **moved)
 
     def given(self, a: Any) -> np.ndarray:
         """An array of the engine as the user wants it: NumPy's, if those were what came."""
-        return self._to_host(a) if self._to_host is not None and self._as_numpy else a
+        with self.reading():
+            return self._to_host(a) if self._to_host is not None and self._as_numpy else a
 
     @cached_property
     def x(self) -> np.ndarray | None:
@@ -189,7 +204,8 @@ class Run:
         output = self.states[self.cell.output or ""]
         if self.within is None:
             return output
-        return read_only(np.where(self.within, output, output.dtype.type(0)))
+        with self.reading():
+            return read_only(np.where(self.within, output, output.dtype.type(0)))
 
     def __repr__(self) -> str:
         return f"Run of {self.cell!r}: {self.steps} steps, batch {self.batch_size}, {self.dtype}"

@@ -1,4 +1,4 @@
-"""The public verbs: forward, backward, jvp, hvp, jacobian. Arrays in, checked once, and arrays out."""
+"""The verbs of a run: backward, jvp, hvp, jacobian. Arrays in, checked once, and arrays out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cells.cell import Cell
 from . import check
 from .arguments import (
     Arrays,
     cotangent,
-    input_of,
-    new_tape,
-    own_input,
-    refuse_not_finite,
     some_cotangent,
     state_row,
     write_signals,
 )
-from .backends import Backend, backend, device_of
+from .backends import Backend, backend, backend_of
 from .flatten import Flat, flatten, unflatten
 from .run import Gradients, Run, Tangent, Views, run_shape
 
@@ -28,100 +23,13 @@ if TYPE_CHECKING:
     from .cpu.verbs import Cotangents, Tangents
 
 
-def forward(
-    cell: Cell,
-    params: Arrays,
-    x: np.ndarray | None = None,
-    *,
-    steps: int | None = None,
-    initial: Arrays | None = None,
-    lengths: Sequence[int] | np.ndarray | None = None,
-    reset: np.ndarray | None = None,
-    signals: Arrays | None = None,
-    check_finite: bool = True,
-    device: str | None = None,
-) -> Run:
-    """Run a cell through time.
-
-    Parameters
-    ----------
-    cell
-        The equations.
-    params
-        The parameters, as `cell.init` makes them.
-    x : ndarray (T, B, N) or (T, N), optional
-        The input, time first; (T, N) is one sequence. Without it the network runs by itself for `steps` steps.
-    steps
-        The number of steps of a run without input.
-    initial : dict of ndarray (B, width) or (width,), optional
-        The state before the first step by slot; 0 where not given.
-    lengths : (B,) integers, optional
-        The true length of each sequence. Beyond it outputs are 0 and states are held; the input there is not read.
-    reset : ndarray (T, B) of booleans, optional
-        Where true, the state is set back to `initial` before that step.
-    signals : dict of ndarray (T, B) or (T, B, H), optional
-        The signals that the cell declares; all of them.
-    check_finite
-        Whether a run that becomes NaN or infinite raises.
-    device : "cpu" or "cuda", optional
-        Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, or tensors of PyTorch: what
-        has ``__cuda_array_interface__``) stay there, and what the run gives lies there too. NumPy arrays with "cuda"
-        are copied there and, when asked for, back.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    ValueError, TypeError
-        Naming the argument, what was expected and what came; NaN and infinity are refused, and located.
-    FloatingPointError
-        The state became NaN or infinite: at which step, in which slot.
-    ModuleNotFoundError, RuntimeError
-        With "cuda": numba-cuda or CuPy is absent (names the extra to install), there is no driver or no GPU.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import recurrent_dynamics as rd
-    >>> cell = rd.cells.elman()
-    >>> params = cell.init(input_size=2, hidden_size=3)
-    >>> run = rd.forward(cell, params, np.ones((5, 4, 2), "float32"))
-    >>> run.output.shape, run.final["h"].shape
-    ((5, 4, 3), (4, 3))
-    """
-    came = (params, x, initial, signals)
-    to, there = backend(device_of(device, *came, lengths, reset)), device_of(None, *came) == "cuda"
-    params, x, initial, signals = (to.moved(a) for a in came)
-    lengths, reset = to.on_host(lengths), to.on_host(reset)
-    own, dtype, input_size, hidden = check.parameters(cell, params)
-    layout = cell.layout(input_size, hidden)
-    x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
-    T = len(x)
-    ends = check.lengths(lengths, T, batch)
-    if single and reset is not None and np.ndim(reset) == 1:
-        reset = np.asarray(reset)[:, None]
-    resets = check.resets(reset, T, batch, ends)
-    x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
-    x = own_input(to.verbs, x, ends, single)
-    start = state_row("initial", initial, layout, batch, dtype, to.xp)
-    flat = flatten(layout, own, dtype, to.xp)
-    tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets)
-    shared = write_signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
-    if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
-        refuse_not_finite(tape)
-    if to.device == "cpu":
-        return Run(tape, own, single, autonomous, shared)
-    given = own if there else {name: to.verbs.to_host(value) for name, value in own.items()}
-    return Run(tape, given, single, autonomous, shared, to.device, to.verbs.to_host, not there)
-
-
 def backward(
     run: Run,
     d_output: np.ndarray | None = None,
     d_states: Arrays | None = None,
     d_final: Arrays | None = None,
+    *,
+    stream: Any = None,
 ) -> Gradients:
     """Backpropagation through time: derivatives of a loss by everything that went into a run.
 
@@ -135,11 +43,20 @@ def backward(
         Its derivatives by states after each step.
     d_final : dict of ndarray (B, width), optional
         Its derivatives by the final state.
+    stream
+        Of a run on a GPU: where the work is queued, as in `forward`; it waits for the run.
 
     Returns
     -------
     Gradients
         By params, x, initial, signals, and by every state at every step.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
+    MemoryError
+        The GPU has too little memory left: says how much is needed, and what would fit.
 
     Examples
     --------
@@ -152,12 +69,15 @@ def backward(
     ((3, 3), (5, 4, 2), (5, 4, 3))
     """
     some_cotangent("backward", d_output, d_states, d_final)
-    to = backend(check.run(run).device)
-    given = cotangent(to, run, "d_", *map(to.moved, (d_output, d_states, d_final)))
-    back = to.verbs.adjoint(run.engine_tape, *given)
-    wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
-    given_back = {name: run.given(getattr(back, name)) for name in wanted}
-    return _gradients(run, back._replace(flat=Flat(*map(run.given, back.flat)), **given_back))
+    to = backend_of(check.run(run), stream)
+    with to.active(run.event):
+        to.require_for(run.engine_tape, "adjoint")
+        d_output, d_states = to.moved("d_output", d_output), to.moved("d_states", d_states)
+        given = cotangent(to, run, "d_", d_output, d_states, to.moved("d_final", d_final))
+        back = to.verbs.adjoint(run.engine_tape, *given)
+        wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
+        given_back = {name: run.given(getattr(back, name)) for name in wanted}
+        return _gradients(run, back._replace(flat=Flat(*map(run.given, back.flat)), **given_back))
 
 
 def _gradients(run: Run, back: Cotangents) -> Gradients:
@@ -192,7 +112,8 @@ def _tangents(
     """Walk the tangents of a run."""
     tape, xp = run.engine_tape, to.xp
     layout = tape.layout
-    d_params, d_x, d_initial, d_signals = map(to.moved, (d_params, d_x, d_initial, d_signals))
+    d_params, d_x = to.moved("d_params", d_params), to.moved("d_x", d_x)
+    d_initial, d_signals = to.moved("d_initial", d_initial), to.moved("d_signals", d_signals)
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
         move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)
@@ -222,6 +143,8 @@ def jvp(
     d_x: np.ndarray | None = None,
     d_initial: Arrays | None = None,
     d_signals: Arrays | None = None,
+    *,
+    stream: Any = None,
 ) -> Tangent:
     """The tangent of a run: its directional derivative when parameters, input or initial state move.
 
@@ -231,6 +154,8 @@ def jvp(
         A forward pass.
     d_params, d_x, d_initial, d_signals
         The direction, each shaped as what it moves; what is not given stays.
+    stream
+        Of a run on a GPU: where the work is queued, as in `forward`; it waits for the run.
 
     Returns
     -------
@@ -247,14 +172,15 @@ def jvp(
     >>> bool(np.allclose(moved.output[-1], np.linalg.matrix_power(params["U"], 3)[:, 0]))
     True
     """
-    to = backend(check.run(run).device)
-    moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
-    after = run.given(moved.after)
-    states = Views(run.shaped(after), run.engine_tape.layout.slots)
-    output = states[run.cell.output or ""]
-    if run.within is not None:
-        output = np.where(run.within, output, output.dtype.type(0))
-    return Tangent(output, states, Views(run.shaped(after[-1]), run.engine_tape.layout.slots))
+    to = backend_of(check.run(run), stream)
+    with to.active(run.event):
+        to.require_for(run.engine_tape, "tangent")
+        after = run.given(_tangents(to, run, d_params, d_x, d_initial, d_signals).after)
+        states = Views(run.shaped(after), run.engine_tape.layout.slots)
+        output = states[run.cell.output or ""]
+        if run.within is not None:
+            output = np.where(run.within, output, output.dtype.type(0))
+        return Tangent(output, states, Views(run.shaped(after[-1]), run.engine_tape.layout.slots))
 
 
 def hvp(
@@ -319,7 +245,9 @@ def hvp(
     return _gradients(run, to.verbs.second(run.engine_tape, moved, back, *change))
 
 
-def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = None) -> np.ndarray:
+def jacobian(
+    run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = None, *, stream: Any = None
+) -> np.ndarray:
     """Jacobians of the state after a step by the state before it.
 
     Parameters
@@ -329,6 +257,8 @@ def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = 
     steps
         Which steps: a slice, indices, or one index; all by default. All steps of a large run need
         T * B * S * S numbers, S the sum of the widths of the slots: `jacobian_operator` applies them unformed.
+    stream
+        Of a run on a GPU: where the work is queued, as in `forward`; it waits for the run.
 
     Returns
     -------
@@ -347,6 +277,8 @@ def jacobian(run: Run, steps: slice | Sequence[int] | np.ndarray | int | None = 
     True
     """
     chosen = check.steps(steps, check.run(run).steps)
-    J = run.given(backend(run.device).verbs.dense_jacobian(run.engine_tape, np.atleast_1d(chosen)))
+    to = backend_of(run, stream)
+    with to.active(run.event):
+        J = run.given(to.verbs.dense_jacobian(run.engine_tape, np.atleast_1d(chosen)))
     J = run.shaped(J)
     return J[0] if np.ndim(chosen) == 0 else J

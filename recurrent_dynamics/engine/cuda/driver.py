@@ -7,7 +7,8 @@ thread for each thread of a block.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
 from typing import Any
 
@@ -27,7 +28,8 @@ except ImportError as error:  # a Numba that no longer brings a target of its ow
 from .walks import REGISTERS, Device  # noqa: E402
 
 __all__ = [
-    "EXTRAS", "SIMULATED", "array_module", "cuda", "device", "kernel", "launch", "launch_phases", "limits", "ready",
+    "EXTRAS", "SIMULATED", "active", "array_module", "cuda", "device", "gpu_of", "kernel", "launch", "launch_phases",
+    "limits", "ready",
 ]  # fmt: skip
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -110,7 +112,34 @@ def _limits(index: int) -> Device:
         now.name.decode() if isinstance(now.name, bytes) else now.name,
         multiprocessors=now.MULTIPROCESSOR_COUNT,
         shared_bytes=now.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        capability=now.compute_capability,
     )
+
+
+@contextmanager
+def active(index: int, stream: Any, after: Any) -> Iterator[None]:
+    """Make a GPU the current one of CuPy and of numba-cuda, and a stream that of CuPy; wait there for an event."""
+    if array_module() is np:
+        yield
+        return
+    xp = array_module()
+    with ExitStack() as stack:
+        stack.enter_context(xp.cuda.Device(index))
+        stack.enter_context(cuda.gpus[index])
+        if stream is not None:
+            stack.enter_context(stream)
+        if after is not None:
+            xp.cuda.get_current_stream().wait_event(after)
+        yield
+
+
+def gpu_of(a: Any) -> int:
+    """The number of the GPU that an array lies on, by the address that the CUDA array interface gives."""
+    ready()
+    if array_module() is np:
+        return 0
+    attributes = array_module().cuda.runtime.pointerGetAttributes(a.__cuda_array_interface__["data"][0])
+    return int(attributes.device)
 
 
 def launch(function: Any, blocks: int, threads: int, shared_bytes: int, *arguments: Any) -> None:

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from ...cells.layout import Layout
 from ..cpu.verbs import Cotangents, Tangents
 from ..flatten import Flat, zeros
 from ..run import Tape
-from . import hoisted, launches
+from . import hoisted, launches, memory
+from .borders import check_tf32, current_index, mark, moved, stream_of, to_host
 from .choose import plan_walk
-from .driver import array_module, limits, ready
+from .driver import active, array_module, limits, ready
 from .jacobian import dense_jacobian
 from .walks import Device, Sizes, Walk
 
 __all__ = [
-    "adjoint", "arrays", "dense_jacobian", "forward", "new_values", "place", "state_arrays", "tangent", "to_host",
+    "active", "adjoint", "arrays", "check_tf32", "current_index", "dense_jacobian", "forward", "mark", "moved",
+    "new_values", "place", "require", "state_arrays", "stream_of", "tangent", "to_host",
 ]  # fmt: skip
 
 
@@ -40,9 +43,10 @@ def arrays() -> Any:
     return array_module()
 
 
-def to_host(a: Any) -> np.ndarray:
-    """A NumPy array of what lies on the device."""
-    return a if isinstance(a, np.ndarray) else a.get()
+def require(verb: str, layout: Layout, steps: int, batch: int, dtype: np.dtype, resets: bool = False) -> None:
+    """Raise a MemoryError if a verb needs more memory than the current GPU has left."""
+    sizes = Sizes(steps, batch, layout.input_size, layout.hidden_size, dtype.itemsize)
+    memory.require(layout, sizes, verb, resets, current_device().name)
 
 
 def state_arrays(steps: int, batch: int, k: int, dtype: np.dtype, separate: bool) -> tuple[Any, Any]:

@@ -37,6 +37,8 @@ class Device:
         Bytes a second from the device's memory, and from its L2 cache to all multiprocessors.
     clock
         Cycles a second.
+    capability
+        NVIDIA's "compute capability"; TF32 begins with 8.0.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Device:
     bandwidth: float = 4.8e12
     cache_bandwidth: float = 5.5e12
     clock: float = 1.98e9
+    capability: tuple[int, int] = (9, 0)
 
 
 H200 = Device("H200")

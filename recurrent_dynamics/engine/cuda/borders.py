@@ -1,0 +1,90 @@
+"""What comes from users and goes back to them: arrays of other libraries, their streams, and the way to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..check import is_on_device
+from .driver import array_module, limits
+
+TF32_SINCE = (8, 0)
+
+
+def moved(name: str, given: Any, index: int) -> Any:
+    """An array on the GPU: where it lies already, no copy; what is no array stays for the checks.
+
+    DLPack makes the current stream wait for what the other library has queued; CuPy waits for the stream that the CUDA
+    array interface names.
+    """
+    xp = array_module()
+    if not is_on_device(given):
+        try:
+            return xp.asarray(np.asarray(given))
+        except (TypeError, ValueError):
+            return given
+    if hasattr(given, "__dlpack_device__"):
+        there = int(given.__dlpack_device__()[1])
+        if there != index:
+            raise ValueError(
+                f"{name} lies on GPU {there}, but the run is computed on GPU {index}: copy it there"
+            )
+    if isinstance(given, xp.ndarray) or xp is np:
+        return xp.asarray(given)
+    try:
+        return xp.from_dlpack(given) if hasattr(given, "__dlpack__") else xp.asarray(given)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{name} cannot be read where it lies: {error}") from error
+
+
+def to_host(a: Any) -> np.ndarray:
+    """A NumPy array of what lies on the device, when the current stream has come so far."""
+    return a if isinstance(a, np.ndarray) else a.get()
+
+
+def current_index() -> int:
+    """The number of the current GPU."""
+    return 0 if array_module() is np else int(array_module().cuda.runtime.getDevice())
+
+
+class _Handle:
+    """A stream that is known by its address, for CuPy; keeps alive what it came from."""
+
+    def __init__(self, address: int, owner: Any) -> None:
+        self._address, self._owner = address, owner
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._address
+
+
+def stream_of(given: Any) -> Any:
+    """A stream of CuPy, of PyTorch, or what has ``__cuda_stream__`` (that of cuda.core, Numba), as CuPy's."""
+    if given is None or (array_module() is not np and isinstance(given, array_module().cuda.Stream)):
+        return given
+    address: Any = getattr(given, "cuda_stream", None)  # PyTorch
+    protocol = hasattr(given, "__cuda_stream__")
+    if not protocol and not isinstance(address, int):
+        raise TypeError(
+            f"stream must be one of CuPy, of PyTorch, or have __cuda_stream__; came {type(given).__name__}"
+        )
+    if array_module() is np:
+        return given
+    return array_module().cuda.Stream.from_external(given if protocol else _Handle(address, given))
+
+
+def mark() -> Any:
+    """An event on the current stream, behind all that is queued there."""
+    if array_module() is np:
+        return None
+    event = array_module().cuda.Event(disable_timing=True)
+    event.record()
+    return event
+
+
+def check_tf32() -> None:
+    """Refuse products in TF32 on a GPU that has none."""
+    now = limits()
+    if now.capability < TF32_SINCE:
+        has = ".".join(map(str, now.capability))
+        raise ValueError(f"tf32=True needs a GPU of compute capability 8.0 or above; {now.name} has {has}")

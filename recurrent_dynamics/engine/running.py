@@ -1,0 +1,146 @@
+"""The forward pass: arrays in, checked once, and a run out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..cells.cell import Cell
+from . import check
+from .arguments import Arrays, input_of, new_tape, own_input, refuse_not_finite, state_row, write_signals
+from .backends import Backend, backend, placed
+from .flatten import flatten
+from .run import Run
+
+
+def forward(
+    cell: Cell,
+    params: Arrays,
+    x: np.ndarray | None = None,
+    *,
+    steps: int | None = None,
+    initial: Arrays | None = None,
+    lengths: Sequence[int] | np.ndarray | None = None,
+    reset: np.ndarray | None = None,
+    signals: Arrays | None = None,
+    check_finite: bool = True,
+    device: str | None = None,
+    stream: Any = None,
+    tf32: bool = False,
+) -> Run:
+    """Run a cell through time.
+
+    Parameters
+    ----------
+    cell
+        The equations.
+    params
+        The parameters, as `cell.init` makes them.
+    x : ndarray (T, B, N) or (T, N), optional
+        The input, time first; (T, N) is one sequence. Without it the network runs by itself for `steps` steps.
+    steps
+        The number of steps of a run without input.
+    initial : dict of ndarray (B, width) or (width,), optional
+        The state before the first step by slot; 0 where not given.
+    lengths : (B,) integers, optional
+        The true length of each sequence. Beyond it outputs are 0 and states are held; the input there is not read.
+    reset : ndarray (T, B) of booleans, optional
+        Where true, the state is set back to `initial` before that step.
+    signals : dict of ndarray (T, B) or (T, B, H), optional
+        The signals that the cell declares; all of them.
+    check_finite
+        Whether a run that becomes NaN or infinite raises.
+    device : "cpu" or "cuda", optional
+        Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, tensors of PyTorch, what
+        speaks DLPack or has ``__cuda_array_interface__``) stay there, and what the run gives lies there too, as arrays
+        of CuPy. NumPy arrays with "cuda" are copied there, to the current GPU, and, when asked for, back.
+    stream
+        With "cuda": where the work is queued, a stream of CuPy, of PyTorch, or what has ``__cuda_stream__``; CuPy's
+        current one by default. What is later asked of the run waits for it.
+    tf32
+        With "cuda" and float32: whether cuBLAS may round what it multiplies to 10 bits, here and in what is later
+        computed from the run. By default all arithmetic is that of IEEE float32. Walks that multiply in kernels of
+        their own, see `recurrent_dynamics.engine.plan`, do so in float32 always.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came; NaN and infinity are refused, and located. Arrays on
+        different GPUs; `stream` or `tf32` where they cannot be honoured.
+    FloatingPointError
+        The state became NaN or infinite: at which step, in which slot.
+    ModuleNotFoundError, RuntimeError
+        With "cuda": numba-cuda or CuPy is absent (names the extra to install), there is no driver or no GPU.
+    MemoryError
+        With "cuda": the run needs more memory than the GPU has left; how much, and what would fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.cells.elman()
+    >>> params = cell.init(input_size=2, hidden_size=3)
+    >>> run = rd.forward(cell, params, np.ones((5, 4, 2), "float32"))
+    >>> run.output.shape, run.final["h"].shape
+    ((5, 4, 3), (4, 3))
+    """
+    where, gpu = placed(
+        device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
+    )
+    there = placed(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
+    to = backend(where, gpu, stream)
+    with to.active():
+        return _forward(
+            to, cell, params, x, steps, initial, lengths, reset, signals, check_finite, tf32, not there
+        )
+
+
+def _forward(
+    to: Backend,
+    cell: Cell,
+    params: Arrays,
+    x: Any,
+    steps: int | None,
+    initial: Arrays | None,
+    lengths: Any,
+    reset: Any,
+    signals: Arrays | None,
+    check_finite: bool,
+    tf32: bool,
+    as_numpy: bool,
+) -> Run:
+    params, initial = to.moved("params", params), to.moved("initial", initial)
+    lengths, reset = to.on_host("lengths", lengths), to.on_host("reset", reset)
+    own, dtype, input_size, hidden = check.parameters(cell, params)
+    to.check_tf32(tf32, dtype)
+    x = to.moved("x", x) if check.is_on_device(x) else x
+    layout = cell.layout(input_size, hidden)
+    x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
+    T = len(x)
+    ends = check.lengths(lengths, T, batch)
+    if single and reset is not None and np.ndim(reset) == 1:
+        reset = np.asarray(reset)[:, None]
+    resets = check.resets(reset, T, batch, ends)
+    to.require("forward", layout, T, batch, dtype, resets=resets.size > 0)
+    x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
+    signals = to.moved("signals", signals)
+    x = own_input(to.verbs, x, ends, single)
+    start = state_row("initial", initial, layout, batch, dtype, to.xp)
+    flat = flatten(layout, own, dtype, to.xp)
+    tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32))
+    shared = write_signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
+    if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
+        refuse_not_finite(tape)
+    if to.device == "cpu":
+        return Run(tape, own, single, autonomous, shared)
+    given = {name: to.verbs.to_host(value) for name, value in own.items()} if as_numpy else own
+    return Run(
+        tape, given, single, autonomous, shared, to.device, to.verbs.to_host, as_numpy, to.index, to.verbs.mark(),
+        to.verbs.active,
+    )  # fmt: skip
