@@ -80,3 +80,35 @@ def test_every_row(clean_environment, tmp_path):
     exact = [f for f in found["findings"] if "error" in f["what"]]
     assert len(exact) >= 30
     assert all(f["met"] for f in exact)
+
+
+ASV = """
+import sys
+sys.path.insert(0, {folder!r})
+from suite import cuda
+cuda.SIZES, cuda.SECONDS = dict.fromkeys(cuda.SIZES, (2, 2, 3, 4)), 0.0
+cuda.CudaJacobians.size = (2, 2, 3, 4)
+for name in cuda.VARIANTS:
+    one = cuda.Cuda()
+    one.setup(name, next(iter(cuda.SIZES)))
+    assert one.track_forward(name, "") > 0 and one.track_backward(name, "") > 0
+jacobians = cuda.CudaJacobians()
+jacobians.setup("gru")
+assert jacobians.bytes == 2 * 2 * 4 * 4 * 4
+assert jacobians.track_jacobians("gru") > 0
+"""
+
+
+def test_benchmarks_of_asv(clean_environment):
+    """In the simulator they run; elsewhere without a GPU they are left out."""
+    program = ASV.format(folder=str(PROGRAM.parent))
+    simulator = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+    for environment in (simulator, {}):
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=clean_environment | environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if environment:
+            assert done.returncode == 0, done.stderr
+        elif done.returncode:
+            assert "NotImplementedError: device='cuda' needs" in done.stderr

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 from suite.common import Problem, problem_of
+from suite.events import medians
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
@@ -17,42 +16,6 @@ from recurrent_dynamics.cells import Cell
 
 from .checks import TOLERANCE, error
 from .report import Options, found, say, wait_for_the_gpu
-
-LEAST = 5  # calls of which a median is taken
-
-
-class _Clock:
-    """What the simulator has in place of CUDA's events."""
-
-    def record(self) -> None:
-        self.now = time.perf_counter()
-
-    def synchronize(self) -> None:
-        pass
-
-
-def medians(passes: Mapping[str, Callable[[], Any]], options: Options) -> dict[str, float]:
-    """Median milliseconds by CUDA events of passes that run by turns, for about `seconds` each."""
-    from recurrent_dynamics.engine.cuda import driver
-
-    xp = driver.array_module()
-    event = _Clock if options.dry else xp.cuda.Event
-    for call in passes.values():  # compiled already; once more for what is allocated at first
-        call()
-    times: dict[str, list[float]] = {name: [] for name in passes}
-    end, rounds = time.perf_counter() + options.seconds * len(passes), 0
-    while rounds < (1 if options.dry else LEAST) or time.perf_counter() < end:
-        for name, call in passes.items():
-            first, last = event(), event()
-            first.record()
-            kept = call()
-            last.record()
-            last.synchronize()
-            del kept
-            between = 1e3 * (last.now - first.now) if options.dry else xp.cuda.get_elapsed_time(first, last)
-            times[name].append(between)
-        rounds += 1
-    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def on_device(problem: Problem) -> Problem:
@@ -101,7 +64,7 @@ def alone(
         prepared.append((size, passes_of(problem_of(cell, size))))
     wait_for_the_gpu()
     for size, passes in prepared:
-        ours = medians(passes, options)
+        ours = medians(passes, options.seconds)
         tell(ours, cell, size, "float32")
         value = ours["forward"] if unit == "ms" else 1e3 * ours["forward"] / size[0]
         found(f"{cell.name} forward, B = {size[1]}, H = {size[3]}", value, unit, at_most=at_most)
@@ -170,7 +133,7 @@ def against_cudnn(
             layer = Layer(problem)
             say(f"H = {size[3]}: PyTorch's numbers and ours agree to {agree(problem, layer, dtype):.1e}")
             passes |= {"cuDNN": layer.both, "cuDNN forward": layer.forward}
-        times = medians(passes, options)
+        times = medians(passes, options.seconds)
         tell(times, cell, size, dtype)
         if torch is not None:
             say(f"cuDNN: forward {times['cuDNN forward']:.3f} ms, both {times['cuDNN']:.3f} ms")
@@ -204,7 +167,7 @@ def against_loops(name: str, options: Options) -> None:
     wait_for_the_gpu()
     for who, racer in racers.items():
         say(f"{who}: numbers agree with ours to {agree(problem, racer, 'float32'):.1e}")
-    times = medians(passes | {who: racer.both for who, racer in racers.items()}, options)
+    times = medians(passes | {who: racer.both for who, racer in racers.items()}, options.seconds)
     tell(times, cell, size, "float32")
     for who, at_least in (("loop", 20.0), ("compiled", 5.0)):
         if who in times:
@@ -225,7 +188,7 @@ def jacobians(name: str, options: Options) -> None:
         rd.jacobian(run, [0])
         if cell.name == "lstm":
             wait_for_the_gpu()
-        taken = medians({"jacobians": partial(rd.jacobian, run)}, options)["jacobians"]
+        taken = medians({"jacobians": partial(rd.jacobian, run)}, options.seconds)["jacobians"]
         width = cell.layout(*size[2:]).state_size
         share = 100 * size[0] * size[1] * width**2 * 4 / (1e-3 * taken) / driver.limits().bandwidth
         say(f"{cell.name} float32 T, B, N, H = {', '.join(map(str, size))}: {taken:.3f} ms")
@@ -237,7 +200,7 @@ def larger(name: str, options: Options) -> None:
     cell, size = cells.lstm(), options.size(100, 64, 512, 2048)
     passes = passes_of(problem_of(cell, size))
     wait_for_the_gpu()
-    ours = medians(passes, options)
+    ours = medians(passes, options.seconds)
     tell(ours, cell, size, "float32")
     found(f"{cell.name} float32 H = {size[3]}, forward", 1e3 * ours["forward"] / size[0], "us a step")
 
