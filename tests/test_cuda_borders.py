@@ -213,7 +213,7 @@ def test_too_little_memory_says_what_would_fit(cupy, monkeypatch):
     assert wanted > 10_000 * 64 * (4 * 512 + 2 * 512) * 4  # drives, and both states
     left = 10**9 + 10**8 - memory.SLACK
     with pytest.raises(MemoryError) as said:
-        memory.require(layout, sizes, "forward", False, "a GPU")
+        memory.require(layout, sizes, "forward", False, False, "a GPU")
     words = str(said.value)
     assert words.startswith("the run of T = 10000, B = 64, N = 64, H = 512 in float32 needs 8.87 GB of")
     assert "1.03 GB are free on a GPU" in words
@@ -223,11 +223,11 @@ def test_too_little_memory_says_what_would_fit(cupy, monkeypatch):
     assert memory.needed(layout, Sizes(steps, 64, 64, 512, 4), "forward") <= left
     assert memory.needed(layout, Sizes(steps + 1, 64, 64, 512, 4), "forward") > left
     assert memory.needed(layout, Sizes(10_000, batch, 64, 512, 4), "forward") <= left
-    memory.require(layout, Sizes(steps, 64, 64, 512, 4), "forward", False, "a GPU")
+    memory.require(layout, Sizes(steps, 64, 64, 512, 4), "forward", False, False, "a GPU")
     with pytest.raises(
         MemoryError, match=r"its gradients of .* one step does not fit|its gradients of .* would fit"
     ):
-        memory.require(layout, sizes, "adjoint", False, "a GPU")
+        memory.require(layout, sizes, "adjoint", False, False, "a GPU")
 
 
 def test_a_limit_of_cupys_pool_is_the_memory_there_is(cupy):

@@ -27,12 +27,16 @@ def new_tape(
     ends: np.ndarray,
     resets: np.ndarray,
     tf32: bool = False,
+    rounded: bool = False,
 ) -> Tape:
     """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
     T, batch, dtype = len(x), x.shape[1], x.dtype
     before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
     before[0] = start
-    values = engine.new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
+    if rounded:
+        values = engine.rounded_values(layout, T, batch)
+    else:
+        values = engine.new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
     constants = namespace(x).asarray(list(cell.constants.values()), dtype)
     return Tape(
         cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,

@@ -56,7 +56,30 @@ class Backend:
 
     def require_for(self, tape: Tape, verb: str) -> None:
         """The same for a verb of a run."""
-        self.require(verb, tape.layout, tape.steps, tape.batch, tape.dtype, resets=tape.resets.size > 0)
+        rounded = not hasattr(tape.values, "reshape")  # no array, see `cuda.rounded`
+        self.require(
+            verb,
+            tape.layout,
+            tape.steps,
+            tape.batch,
+            tape.dtype,
+            resets=tape.resets.size > 0,
+            rounded=rounded,
+        )
+
+    def check_tape_dtype(self, tape_dtype: Any, dtype: Any) -> bool:
+        """Whether values are kept as bfloat16."""
+        if tape_dtype is None:
+            return False
+        if str(tape_dtype) not in ("bfloat16", str(dtype)):
+            raise ValueError(f"tape_dtype must be None, {dtype} or 'bfloat16'; came {tape_dtype!r}")
+        if str(tape_dtype) != "bfloat16":
+            return False
+        if self.device == "cpu":
+            raise ValueError("tape_dtype='bfloat16' is for device='cuda', this run is computed on 'cpu'")
+        if dtype != np.float32:
+            raise ValueError(f"tape_dtype='bfloat16' is for float32, the parameters have dtype {dtype}")
+        return True
 
     def check_tf32(self, tf32: bool, dtype: Any) -> None:
         """Refuse products in TF32 where there are none."""

@@ -185,7 +185,7 @@ class Run:
     @cached_property
     def drives(self) -> Views:
         named = tuple(p for p in self.engine_tape.layout.parts if p.name in (p.drive, f"{p.drive}_h"))
-        return Views(self.shaped(self.given(self.engine_tape.values)), named)
+        return Views(self.shaped(self.given(self.engine_tape.values[:])), named)
 
     @cached_property
     def mask(self) -> np.ndarray | None:

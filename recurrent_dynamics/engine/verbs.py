@@ -85,8 +85,9 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
     params = unflatten(tape.layout, back.flat)
     x = back.x
     signals = {}
+    first = tape.layout.values_size - back.values.shape[-1]  # the signals stand last, and may stand alone
     for s in tape.layout.signals:
-        d = back.values[..., s.offset : s.offset + s.width]
+        d = back.values[..., s.offset - first : s.offset - first + s.width]
         if s.name == "x":
             x = x + d
         else:

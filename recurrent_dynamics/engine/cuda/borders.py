@@ -8,6 +8,7 @@ import numpy as np
 
 from ..check import is_on_device
 from .driver import array_module, limits
+from .rounded import Rounded
 
 TF32_SINCE = (8, 0)
 
@@ -40,6 +41,8 @@ def moved(name: str, given: Any, index: int) -> Any:
 
 def to_host(a: Any) -> np.ndarray:
     """A NumPy array of what lies on the device, when the current stream has come so far."""
+    if isinstance(a, Rounded):
+        a = a[:]
     return a if isinstance(a, np.ndarray) else a.get()
 
 

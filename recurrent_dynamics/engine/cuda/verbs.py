@@ -14,12 +14,14 @@ from . import hoisted, launches, memory
 from .borders import check_tf32, current_index, mark, moved, stream_of, to_host
 from .choose import plan_walk
 from .driver import active, array_module, limits, ready
+from .footprint import kept_size
 from .jacobian import dense_jacobian
+from .rounded import Rounded, begin, piece, pieces
 from .walks import Device, Sizes, Walk
 
 __all__ = [
     "active", "adjoint", "arrays", "check_tf32", "current_index", "dense_jacobian", "forward", "mark", "moved",
-    "new_values", "place", "require", "state_arrays", "stream_of", "tangent", "to_host",
+    "new_values", "place", "require", "rounded_values", "state_arrays", "stream_of", "tangent", "to_host",
 ]  # fmt: skip
 
 
@@ -43,10 +45,12 @@ def arrays() -> Any:
     return array_module()
 
 
-def require(verb: str, layout: Layout, steps: int, batch: int, dtype: np.dtype, resets: bool = False) -> None:
+def require(
+    verb: str, layout: Layout, steps: int, batch: int, dtype: np.dtype, resets: bool, rounded: bool
+) -> None:
     """Raise a MemoryError if a verb needs more memory than the current GPU has left."""
     sizes = Sizes(steps, batch, layout.input_size, layout.hidden_size, dtype.itemsize)
-    memory.require(layout, sizes, verb, resets, current_device().name)
+    memory.require(layout, sizes, verb, resets, rounded, current_device().name)
 
 
 def state_arrays(steps: int, batch: int, k: int, dtype: np.dtype, separate: bool) -> tuple[Any, Any]:
@@ -76,11 +80,26 @@ def place(a: Any, out: Any, offset: int, fresh: bool) -> bool:
     return bool(array_module().isfinite(a).all())
 
 
+def rounded_values(layout: Layout, steps: int, batch: int) -> Rounded:
+    """Values of all steps as bfloat16."""
+    return Rounded.zeros(layout, steps, batch)
+
+
 def forward(tape: Tape) -> bool:
     """Fill `values`, `before` and `after` of a tape; `before[0]` holds the initial state. Whether all are finite."""
-    hoisted.inputs(tape.values, tape, tape.x, tape.W, tape.bias)
-    _forth(tape, "forward", tape.vectors, tape.values, tape.initial, tape.before, tape.after)
-    return bool(array_module().isfinite(tape.after).all())
+    xp = array_module()
+    for first, last in pieces(tape):
+        part = tape
+        if isinstance(tape.values, Rounded):
+            values = xp.zeros((last - first, *tape.values.shape[1:]), tape.dtype)
+            values[..., tape.values.bits.shape[-1] :] = tape.values.signals[first:last]
+            part = piece(tape, first, last, values)
+        begin(tape, first, tape.initial, tape.before, tape.after)
+        hoisted.inputs(part.values, part, part.x, part.W, part.bias)
+        _forth(part, "forward", tape.vectors, part.values, tape.initial, part.before, part.after)
+        if isinstance(tape.values, Rounded):
+            tape.values.keep(first, last, part.values)
+    return bool(xp.isfinite(tape.after).all())
 
 
 def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any) -> None:
@@ -92,30 +111,43 @@ def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, befor
 def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
     """Walk back; `after` (T, B, k) arrives with the cotangents from outside and leaves with all of them.
 
-    Of `before` nothing is needed: what goes from step to step stays in the threads and in shared memory.
+    Of `before` nothing is needed: what goes from step to step stays in the threads and in shared memory. Of the
+    cotangents of the values, those of the signals are given back.
     """
-    xp, layout, dtype = array_module(), tape.layout, tape.dtype
-    values = xp.empty((tape.steps, tape.batch, layout.values_size), dtype)
-    vectors = xp.zeros((tape.batch, layout.vectors_size), dtype)
-    start, again = launches.back(
-        tape, planned(tape, "adjoint"), values, after, vectors, current_device().lanes
-    )
-    into, x = zeros(layout, dtype, xp), xp.zeros(tape.x.shape, dtype)
-    hoisted.add_gradients(into, x, tape, values)
-    return Cotangents(into._replace(vectors=vectors.sum(axis=0)), x, values, after, start + again)
+    xp, layout, dtype, lanes = array_module(), tape.layout, tape.dtype, current_device().lanes
+    into, x, kept = zeros(layout, dtype, xp), xp.zeros(tape.x.shape, dtype), kept_size(layout)
+    signals = xp.zeros((tape.steps, tape.batch, layout.values_size - kept), dtype)
+    start = initial = xp.zeros((tape.batch, layout.state_size), dtype)
+    for first, last in reversed(pieces(tape)):
+        part = piece(tape, first, last)
+        if last < tape.steps:
+            after[last - 1] += start
+        values = xp.empty((last - first, tape.batch, layout.values_size), dtype)
+        vectors = xp.zeros((tape.batch, layout.vectors_size), dtype)
+        start, again = launches.back(
+            part, planned(part, "adjoint"), values, after[first:last], vectors, lanes
+        )
+        initial = initial + again
+        hoisted.add_gradients(into, x[first:last], part, values)
+        into.vectors[...] += vectors.sum(axis=0)
+        signals[first:last] = values[..., kept:]
+    return Cotangents(into, x, signals, after, initial + start)
 
 
 def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None) -> Tangents:
     """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
     xp, layout = array_module(), tape.layout
-    values = xp.zeros((tape.steps, tape.batch, layout.values_size), tape.dtype)
-    if signals is not None:
-        values[..., layout.values_size - signals.shape[-1] :] = signals
-    hoisted.inputs(values, tape, tape.x, move.W, move.bias)
-    hoisted.add_input(values, tape, x, tape.W)
-    hoisted.add_moved(values, tape, move.matrices)
-    hoisted.clear_ended(tape, values)
     before, after = state_arrays(tape.steps, tape.batch, layout.state_size, tape.dtype, tape.resets.size > 0)
     before[0] = initial
-    _forth(tape, "tangent", move.vectors, values, initial, before, after)
+    for first, last in pieces(tape):
+        part = piece(tape, first, last)
+        values = xp.zeros((last - first, tape.batch, layout.values_size), tape.dtype)
+        if signals is not None:
+            values[..., layout.values_size - signals.shape[-1] :] = signals[first:last]
+        hoisted.inputs(values, part, part.x, move.W, move.bias)
+        hoisted.add_input(values, part, x[first:last], tape.W)
+        hoisted.add_moved(values, part, move.matrices)
+        hoisted.clear_ended(part, values)
+        begin(tape, first, initial, before, after)
+        _forth(part, "tangent", move.vectors, values, initial, before[first:last], after[first:last])
     return Tangents(move, x, values, before, after)

@@ -1,0 +1,45 @@
+"""How much device memory the verbs need, from sizes alone."""
+
+from __future__ import annotations
+
+from ...cells.layout import Layout
+from .walks import Sizes
+
+PIECE, PIECE_STEPS = (
+    64 << 20,
+    32,
+)  # bytes of values that are walked through at once, but at least so many steps
+
+
+def kept_size(layout: Layout) -> int:
+    """Columns of the values before the signals."""
+    return layout.signals[0].offset if layout.signals else layout.values_size
+
+
+def piece_steps(layout: Layout, batch: int) -> int:
+    """Steps of a piece of a walk whose values are kept as bfloat16."""
+    return max(PIECE_STEPS, PIECE // max(1, 4 * batch * layout.values_size))
+
+
+def needed(layout: Layout, sizes: Sizes, verb: str, resets: bool = False, rounded: bool = False) -> int:
+    """Bytes that a verb takes, what comes in from the host and what it gives included.
+
+    "forward": the run itself. "adjoint" and "tangent": what is added to a run. `rounded`: values kept as bfloat16.
+    """
+    rows, size = sizes.steps * sizes.batch, sizes.itemsize
+    n, e, k = layout.input_size, layout.values_size, layout.state_size
+    states = (2 * sizes.steps if resets else sizes.steps + 1) * sizes.batch * k
+    params = layout.input_rows * n + 2 * layout.matrices_size + 2 * layout.vectors_size
+    values, walked = rows * e * size, 0
+    if rounded:
+        kept = kept_size(layout)
+        values = rows * (2 * kept + 4 * (e - kept))
+        walked = min(sizes.steps, piece_steps(layout, sizes.batch)) * sizes.batch * e * size
+    if verb == "forward":  # two copies of the input; whether states are finite takes a byte each
+        return (2 * rows * n + states + 2 * params) * size + values + walked + rows * k
+    if verb == "tangent":
+        return (2 * rows * n + states + 2 * params) * size + (2 * walked if rounded else values)
+    width = max(layout.widths)  # d_output from the host; cotangents of values, states and input
+    return (
+        (rows * (width + n) + states + 2 * params) * size + (2 * walked if rounded else values) + rows * width
+    )
