@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..cells import Cell
 from ..checks import integer
-from ..engine import backward, forward
+from ..engine import backward, check, forward
 
 LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -38,6 +38,8 @@ class WindowGradients:
         Derivative by every state of the window, (stop - first, B, H) per slot.
     final : dict
         The state after step stop-1, (B, H) per slot: carries over to the next call.
+    signals : dict
+        Derivative by each signal of steps first..stop-1.
     """
 
     first: int
@@ -48,6 +50,7 @@ class WindowGradients:
     initial: dict[str, NDArray[Any]]
     states: dict[str, NDArray[Any]]
     final: dict[str, NDArray[Any]]
+    signals: dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,15 @@ class TruncatedGradients:
         Derivative by the initial state, through the windows that reach it.
     final : dict
         The state after the last step, (B, H) per slot: the `initial` of the sequence that follows.
+    signals : dict
+        Derivative by each signal, as it came.
     """
 
     params: dict[str, NDArray[Any]]
     x: NDArray[Any]
     initial: dict[str, NDArray[Any]]
     final: dict[str, NDArray[Any]]
+    signals: dict[str, NDArray[Any]]
 
 
 def truncated_windows(
@@ -79,6 +85,7 @@ def truncated_windows(
     window: int,
     stride: int,
     initial: Mapping[str, NDArray[Any]] | None = None,
+    signals: Mapping[str, NDArray[Any]] | None = None,
 ) -> Iterator[WindowGradients]:
     """Truncated BPTT, one stride after the other.
 
@@ -98,6 +105,8 @@ def truncated_windows(
     stride : int
         k1, how many steps lie between two updates; at most `window`.
     initial : dict, optional
+    signals : dict of ndarray (T, B) or (T, B, H), optional
+        The signals that the cell declares, as in `rd.forward`.
 
     Returns
     -------
@@ -115,13 +124,23 @@ def truncated_windows(
     if len(x) == 0:
         raise ValueError(f"x must have at least one step; came {x.shape}")
     spans = _spans(len(x), window, stride)
+    known = tuple(s for s in cell.signals if s != "x")
+    given = {name: np.asarray(v) for name, v in check.mapping("signals", signals, known).items()}
+    for name in known:
+        shape = given[name].shape if name in given else None
+        if shape is None or shape[:2] != x.shape[:2]:
+            raise ValueError(
+                f"signals must have {name!r} of shape {x.shape[:2]}, or of that and a value for each unit, as cell "
+                f"{cell.name!r} reads it; came {'none' if shape is None else shape}"
+            )
 
     def windows() -> Iterator[WindowGradients]:
         # The states before the steps where windows begin.
         kept: dict[int, dict[str, NDArray[Any]] | None] = {0: None if initial is None else dict(initial)}
         begins = {first for first, _, _ in spans}
         for first, start, stop in spans:
-            run = forward(cell, params, x[first:stop], initial=kept[first])
+            now = {name: value[first:stop] for name, value in given.items()}
+            run = forward(cell, params, x[first:stop], initial=kept[first], signals=now)
             for later in begins.intersection(range(start + 1, stop + 1)):
                 kept[later] = {slot: values[later - first - 1] for slot, values in run.states.items()}
             kept = {step: state for step, state in kept.items() if step >= first}
@@ -133,7 +152,7 @@ def truncated_windows(
             assert grads.x is not None
             yield WindowGradients(
                 first, start, stop, dict(grads.params), grads.x, dict(grads.initial), dict(grads.states),
-                dict(run.final),
+                dict(run.final), dict(grads.signals),
             )  # fmt: skip
 
     return windows()  # so that wrong arguments are refused here and not with the first window
@@ -148,6 +167,7 @@ def truncated_bptt(
     window: int,
     stride: int,
     initial: Mapping[str, NDArray[Any]] | None = None,
+    signals: Mapping[str, NDArray[Any]] | None = None,
 ) -> TruncatedGradients:
     """Gradient of a whole sequence by truncated BPTT: the sum over `truncated_windows`.
 
@@ -155,7 +175,7 @@ def truncated_bptt(
 
     Parameters
     ----------
-    cell, params, x, loss_gradient, window, stride, initial
+    cell, params, x, loss_gradient, window, stride, initial, signals
         As in `truncated_windows`.
 
     Returns
@@ -179,14 +199,19 @@ def truncated_bptt(
     d_initial: dict[str, NDArray[Any]] = {}
     final: dict[str, NDArray[Any]] = {}
     d_x = np.zeros_like(np.asarray(x))
-    windows = truncated_windows(cell, params, x, loss_gradient, window=window, stride=stride, initial=initial)
+    d_signals = {name: np.zeros_like(np.asarray(value)) for name, value in (signals or {}).items()}
+    windows = truncated_windows(
+        cell, params, x, loss_gradient, window=window, stride=stride, initial=initial, signals=signals
+    )
     for part in windows:
         _add(total, part.params)
         d_x[part.first : part.stop] += part.x
+        for name, value in part.signals.items():
+            d_signals[name][part.first : part.stop] += value
         if part.first == 0:
             _add(d_initial, part.initial)
         final = part.final
-    return TruncatedGradients(total, d_x, d_initial, final)
+    return TruncatedGradients(total, d_x, d_initial, final, d_signals)
 
 
 def _add(total: dict[str, NDArray[Any]], part: Mapping[str, NDArray[Any]]) -> None:

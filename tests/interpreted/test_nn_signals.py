@@ -124,6 +124,28 @@ def test_streaming_a_trained_network(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(state["h"][0], run.final[0]["h"][0], rtol=1e-12)
 
 
+def test_truncated_gradients(rng: np.random.Generator) -> None:
+    """A window over all steps gives the whole gradient, a shorter one that of its windows."""
+    cell, x, dt = cells.ltc(dt=None), rng.standard_normal((6, B, 2)), rng.uniform(0.1, 1.0, (6, B))
+    params, d = cell.init(2, 4, rng, "float64"), rng.standard_normal((6, B, 4))
+    whole = rd.backward(rd.forward(cell, params, x, signals={"dt": dt}), d)
+    far = rd.gradients.truncated_bptt(cell, params, x, d, window=6, stride=2, signals={"dt": dt})
+    for name, value in whole.params.items():
+        np.testing.assert_allclose(far.params[name], value, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(far.signals["dt"], whole.signals["dt"], rtol=1e-10, atol=1e-13)
+    halves = rd.gradients.truncated_bptt(cell, params, x, d, window=3, stride=3, signals={"dt": dt})
+    middle = rd.forward(cell, params, x[:3], signals={"dt": dt[:3]}).final
+    second = rd.backward(rd.forward(cell, params, x[3:], initial=middle, signals={"dt": dt[3:]}), d[3:])
+    np.testing.assert_allclose(halves.signals["dt"][3:], second.signals["dt"], rtol=1e-10, atol=1e-13)
+    for signals, words in (
+        (None, r"signals must have 'dt' of shape \(6, 3\), .* cell .*liquid.* reads it; came none"),
+        ({"dt": dt[:5]}, r"signals must have 'dt' of shape \(6, 3\), .*; came \(5, 3\)"),
+        ({"gap": dt}, "signals has the key 'gap'; known are dt"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            rd.gradients.truncated_windows(cell, params, x, d, window=3, stride=3, signals=signals)
+
+
 BAD: dict[str, tuple[type[Exception], str, Any]] = {
     "missing": (ValueError, "signals must have 'dt', which cell .*irregular steps.* reads; came none", None),
     "unknown": (ValueError, "signals has the key 'gap'; known are dt", {"gap": np.ones((T, B))}),
