@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 OUT = Path("study")
 DESCRIPTION = """\
 Train a character-level language model on a text, take it apart, and write a report: the learning curve, how far back
-gradients reach, the singular values of Jacobian products, saturated and slow units, and what they mean."""
+gradients reach, the singular values of Jacobian products, Lyapunov exponents, fixed points, saturated and slow units,
+and on top a diagnosis: whether the network is well, or what it suffers from and what to try."""
 EXAMPLES = """\
 examples:
   recurrent-dynamics study                         learn the source of Python's standard library

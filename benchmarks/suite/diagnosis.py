@@ -14,6 +14,7 @@ class Diagnose:
 
     params = (["elman", "lstm"],)
     param_names = ("cell",)
+    timeout = 300
 
     def setup(self, cell: str) -> None:
         """Train for some updates."""
