@@ -181,7 +181,7 @@ def jacobians(name: str, options: Options) -> None:
     """Jacobians of a whole run, as a share of the bandwidth that writing them takes."""
     from recurrent_dynamics.engine.cuda import driver
 
-    for cell, size in ((cells.lstm(), (100, 16, 64, 128)), (cells.gru(), (100, 16, 64, 256))):
+    for cell, size in ((cells.lstm(), (1000, 32, 64, 128)), (cells.gru(), (1000, 32, 64, 256))):
         size = options.size(*size)
         _, params, x, _ = on_device(problem_of(cell, size))
         run = rd.forward(cell, params, x, device="cuda")

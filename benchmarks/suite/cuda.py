@@ -61,7 +61,7 @@ class CudaJacobians:
     param_names = ("cell",)
     timeout = 300
     unit = "GB/s"
-    size = (100, 16, 64, 128)
+    size = (1000, 32, 64, 128)
 
     def setup(self, name: str) -> None:
         cell, params, x, _ = run_of(name, self.size)

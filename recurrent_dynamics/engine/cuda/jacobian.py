@@ -1,8 +1,8 @@
 """Dense Jacobians of every step: d state after / d state before, as `engine.cpu.jacobian` makes them.
 
 All steps are known, so all are done at once: a thread for each unit of each row finds the diagonals of the step, then
-one for each entry of the result adds up diagonal times derivative of what the target depends on. That derivative is a
-block of U, common to all rows, unless a product within the step has an operand that was computed.
+blocks of threads add up diagonal times derivative of what the target depends on, for every entry of the result. That
+derivative is a block of U, common to all rows, unless a product within the step has an operand that was computed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from ...equations.schedule import width_labels
 from ..cpu.tables import D_AT, D_FROM_STATE, D_IN, D_NEW, D_OUT, D_STAGE, D_WIDTH, diagonals
 from ..run import Tape
 from .blas import product
-from .driver import array_module, cuda, kernel, launch
+from .driver import array_module, cuda, kernel, launch, limits
+from .products import KINDS
 from .programs import get, program, put, unit_sizes
 from .tables import Merged, merged
 
 THREADS = 128
-DERIVATIVES = 1 << 28  # bytes of derivatives of values by the state that are held at once
+ROWS = 8  # of the tape that a block combines
+DERIVATIVES = 1 << 28  # bytes of diagonals, or of derivatives of values by the state, that are held at once
 
 _LOCAL: dict[tuple[str, str], Any] = {}
-_COMBINE: dict[str, Any] = {}
+_COMBINE: dict[tuple[str, bool], Any] = {}
 
 
 def _local(cell: Cell, dtype: str) -> Any:
@@ -44,33 +46,45 @@ def _local(cell: Cell, dtype: str) -> Any:
     return _LOCAL[key]
 
 
-def _combine(dtype: str) -> Any:
-    """out[r, o + j, c] for one target: the sum over its entries first ... end - 1."""
-    if dtype not in _COMBINE:
-        zero = np.dtype(dtype).type(0)
+def _combine(dtype: str, shared: bool) -> Any:
+    """out[r, o + j, c] for one target: the sum over its entries first ... end - 1.
 
-        def combine(rows, k, entries, first, end, diagonals, size, D, shared, out, height):
-            i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    A block has one j and some rows r, a thread some columns c: a derivative that all rows share is read once for them,
+    and no index is divided for a number.
+    """
+    if (dtype, shared) not in _COMBINE:
+        kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
+
+        def combine(rows, k, entries, first, end, diagonals, size, D, out, height):
             width = entries[first, D_WIDTH]
-            c, rest = i % k, i // k
-            j, r = rest % width, rest // width
-            if r < rows:
-                s = zero
+            j, r0 = cuda.blockIdx.x % width, cuda.blockIdx.x // width * ROWS
+            last = min(ROWS, rows - r0) - 1
+            to = r0 * (k if entries[first, D_NEW] != 0 else height) + entries[first, D_OUT] + j
+            total = cuda.local.array(ROWS, kind)
+            for c in range(cuda.threadIdx.x, k, cuda.blockDim.x):
+                for q in range(ROWS):
+                    total[q] = zero
                 for m in range(first, end):
-                    x, source = get(diagonals, r * size + entries[m, D_AT] + j, 0), entries[m, D_IN] + j
+                    at, source = r0 * size + entries[m, D_AT] + j, entries[m, D_IN] + j
                     if entries[m, D_FROM_STATE] == 0:
-                        s += x * get(D, ((0 if shared else r * height) + source) * k + c, 0)
+                        start = (source if shared else r0 * height + source) * k + c
+                        d = get(D, start, 0)
+                        for q in range(ROWS):  # in place of one beyond the end the last again
+                            i = min(q, last)
+                            if not shared:
+                                d = get(D, start + i * height * k, 0)
+                            total[q] += get(diagonals, at + i * size, 0) * d
                     elif source == c:
-                        s += x
-                put(
-                    out,
-                    (r * (k if entries[first, D_NEW] != 0 else height) + entries[first, D_OUT] + j) * k + c,
-                    s,
-                    0,
-                )
+                        for q in range(ROWS):
+                            total[q] += get(diagonals, at + min(q, last) * size, 0)
+                for q in range(ROWS):
+                    if q <= last:
+                        put(
+                            out, (to + q * (k if entries[first, D_NEW] != 0 else height)) * k + c, total[q], 0
+                        )
 
-        _COMBINE[dtype] = kernel(combine, "columns", dtype)
-    return _COMBINE[dtype]
+        _COMBINE[dtype, shared] = kernel(combine, "columns", dtype)
+    return _COMBINE[dtype, shared]
 
 
 def dense_jacobian(tape: Tape, chosen: np.ndarray) -> Any:
@@ -79,25 +93,29 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> Any:
     k, e = layout.state_size, max(layout.values_size, 1)
     index = xp.asarray(chosen)
     values, before = (a[index].reshape(len(chosen) * tape.batch, -1) for a in (tape.values, tape.before))
-    J = xp.zeros((len(before), k, k), tape.dtype)
-    together = max(1, DERIVATIVES // (e * k * tape.dtype.itemsize))
+    entries, _, size = diagonals(tape.cell, layout)
+    targets = _targets(entries) if len(entries) else []
+    written = sum(int(entries[m, D_WIDTH]) for m, _ in targets if entries[m, D_NEW])
+    # Writing is what takes the time, so nothing is written twice.
+    J = (xp.empty if written == k else xp.zeros)((len(before), k, k), tape.dtype)
+    shared = all(p.from_state for p in merged(layout)) and all(entries[:, D_NEW])
+    held = (size if shared else e * k) * tape.dtype.itemsize
+    together = max(1, DERIVATIVES // max(held, 1))
     for first in range(0, len(before), together):
         rows = slice(first, first + together)
-        _rows(tape, values[rows], before[rows], J[rows])
+        _rows(tape, values[rows], before[rows], J[rows], entries, size, shared)
     J = J.reshape(len(chosen), tape.batch, k, k)
     if tape.lengths.size:
         J[index[:, None] >= tape.lengths] = xp.eye(k, dtype=tape.dtype)
     return J
 
 
-def _rows(tape: Tape, values: Any, before: Any, J: Any) -> None:
+def _rows(tape: Tape, values: Any, before: Any, J: Any, entries: np.ndarray, size: int, shared: bool) -> None:
     xp, layout, dtype = array_module(), tape.layout, tape.dtype
     rows, k, e = len(before), layout.state_size, max(layout.values_size, 1)
-    entries, _, size = diagonals(tape.cell, layout)
     if not len(entries):
         return
     found, stages = merged(layout), tape.cell.schedule.stages
-    shared = all(p.from_state for p in found) and all(entries[:, D_NEW])
     D = xp.zeros((1 if shared else rows, e, k), dtype)
     for p in found:
         if p.from_state:
@@ -112,15 +130,16 @@ def _rows(tape: Tape, values: Any, before: Any, J: Any) -> None:
         _local(tape.cell, dtype.name), -(-rows * widest // THREADS), THREADS, 0, rows, k, layout.values_size, size,
         tuple(int(w) for w in layout.widths), widest, *some, local,
     )  # fmt: skip
-    table = xp.asarray(entries)
+    table, lanes = xp.asarray(entries), limits().lanes
+    threads = min(THREADS, -(-k // lanes) * lanes)
     for stage in range(stages + 1):
         for first, end in _targets(entries):
             if entries[first, D_STAGE] == stage:
                 out = J if entries[first, D_NEW] else D
-                items = rows * int(entries[first, D_WIDTH]) * k
+                blocks = -(-rows // ROWS) * int(entries[first, D_WIDTH])
                 launch(
-                    _combine(dtype.name), -(-items // THREADS), THREADS, 0, rows, k, table, first, end, local, size,
-                    D.reshape(-1), shared, out.reshape(-1), e,
+                    _combine(dtype.name, shared), blocks, threads, 0, rows, k, table, first, end, local, size,
+                    D.reshape(-1), out.reshape(-1), e,
                 )  # fmt: skip
         for p in found:
             if p.stage == stage and not p.from_state:
