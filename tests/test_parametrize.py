@@ -238,11 +238,13 @@ class TestFormulas:
     def test_householder(self, rng: np.random.Generator) -> None:
         free = rng.standard_normal((N, 4))
         product = np.eye(N)
-        for v in free.T:
+        for v in np.tril(free).T:  # H_k leaves the first k - 1 coordinates alone (Mhammedi et al. 2017)
             product = product @ (np.eye(N) - 2 * np.outer(v, v) / (v @ v))
         U, pull = p.householder(free)
         np.testing.assert_allclose(U, product, atol=1e-14)
-        np.testing.assert_allclose((pull(rng.standard_normal((N, N))) * free).sum(0), 0, atol=1e-13)
+        came = pull(rng.standard_normal((N, N)))
+        np.testing.assert_allclose((came * free).sum(0), 0, atol=1e-13)
+        assert not np.triu(came, 1).any()
 
     def test_givens(self, rng: np.random.Generator) -> None:
         angles = rng.standard_normal((2, 2))
@@ -420,10 +422,17 @@ def test_refusals() -> None:
     )
     refused(lambda: p.exponential(np.full(3, 1e6)), "free must give an A of norm below 1e4")
     refused(lambda: p.exponential(np.full(3, 1e30, "float32")), "free must give an A of norm below 1e4")
-    refused(lambda: p.householder(np.zeros((3, 1))), "columns with a direction; came one of length 0.0 at 0")
+    refused(
+        lambda: p.householder(np.zeros((3, 1))), "columns with a direction on and below .* length 0.0 at 0"
+    )
     refused(lambda: p.householder(np.ones(3)), "free must have 2 axes")
     refused(lambda: p.Householder(3).sample(4, initial="identity"), "odd number of reflections; came 3")
-    refused(lambda: p.Householder(5).sample(4), "more reflections than rows; came 5 and 4")
+    refused(lambda: p.Householder(5).sample(4), "reflections must be at most the number of rows, 4; came 5")
+    refused(lambda: p.householder(np.ones((3, 4))), r"at most as many columns as rows; came shape \(3, 4\)")
+    above = np.triu(np.ones((3, 3)), 1)
+    refused(
+        lambda: p.householder(above), "a direction on and below the diagonal; came one of length 0.0 at 0"
+    )
     refused(lambda: p.polar(np.zeros((3, 2))), "free must be of full column rank")
     refused(lambda: p.polar(np.zeros((2, 3))), "at least as many rows as columns")
     refused(lambda: p.givens.sample(5), "U must have an even number of rows; came 5")

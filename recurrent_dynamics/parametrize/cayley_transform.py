@@ -8,8 +8,10 @@ import numpy as np
 
 from ..checks import integer
 from . import skew
-from .contract import Array, Parametrization, Pull, finite, inverse, matrix, orthogonality, square
+from .contract import Array, Parametrization, Pull, finite, matrix, orthogonality, square
 from .initialize import orthogonal
+from .products import product
+from .resolvent import inverse
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,15 @@ class Cayley(Parametrization):
         return np.repeat([1.0, -1.0], [n - self.negative, self.negative])
 
     def _map(self, free: Array) -> tuple[Array, Pull]:
-        A = skew.checked(free)
-        n = len(A)
-        signs = self._signs(n).astype(A.dtype)
-        A.flat[:: n + 1] = 1
-        M = inverse(A)
-        U = 2 * M
-        U.flat[:: n + 1] -= 1
-        U *= signs
+        M = inverse(skew.checked(free, 1.0))
+        n = len(M)
+        signs = self._signs(n).astype(M.dtype)
+        U = M * (2 * signs)
+        U.flat[:: n + 1] -= signs
 
         def pull(d_U: Array) -> Array:
-            return skew.pull(M.T @ ((d_U * (-2 * signs)) @ M.T))
+            # The transpose of dL/dA, so that the second product is of two matrices by rows.
+            return skew.pull(product(M, product((d_U * (2 * signs)).T, M)))
 
         return U, pull
 

@@ -199,29 +199,3 @@ def orthogonality(U: Array) -> float:
     """The largest entry of ``|U^T U - I|`` for orthonormal columns, of ``|U U^T - I|`` for more columns than rows."""
     gram = U.T @ U if U.shape[0] >= U.shape[1] else U @ U.T
     return float(np.abs(gram - np.eye(len(gram))).max())
-
-
-def inverse(a: Array) -> Array:
-    """The inverse of I + A for A^H = -A (real or complex, in C order).
-
-    It exists for every A, but its rounding error grows with A.
-
-    Raises
-    ------
-    ValueError
-        When hardly a digit of it would be right.
-    """
-    largest = max(abs(a.max()), abs(a.min())) if a.dtype.kind == "f" else np.abs(a).max()
-    if not largest * np.finfo(a.dtype).eps < 1e-2:
-        raise ValueError(
-            f"free must be small enough for the inverse of I + A to be known in {a.dtype}; "
-            f"came numbers up to {largest:.3g}"
-        )
-    if len(a) <= 64:  # as fast, and without SciPy's import
-        return np.linalg.inv(a)
-    from scipy.linalg import get_lapack_funcs
-
-    factor, invert = get_lapack_funcs(("getrf", "getri"), (a,))
-    lu, pivots, _ = factor(a.T)  # in Fortran's order it is the transpose, as is its inverse
-    # The default workspace would have it inverted column by column: measured, five times as long.
-    return invert(lu, pivots, lwork=64 * len(a), overwrite_lu=True)[0].T

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .contract import Array, Pull
+from .products import product
 
 # Numerators (the denominator has alternating signs) and up to which norm they are exact in a dtype (Higham 2005).
 PADE = {
@@ -63,7 +64,7 @@ def expm(A: Array) -> tuple[Array, Pull]:
         powers = [p * p.dtype.type(0.5 ** (squarings * k)) for p, k in zip(powers, (1, 2, 4), strict=True)]
     A, A2, A4 = powers
     odd, even, pull_polynomials = _polynomials(A2, A4, degree)
-    U = A @ odd
+    U = product(A, odd)
     numerator = even + U
     solve = _solver(numerator.T)  # the denominator is the numerator's transpose
     values = [solve(numerator, False)]
@@ -72,12 +73,14 @@ def expm(A: Array) -> tuple[Array, Pull]:
 
     def pull(d_E: Array) -> Array:
         for E in reversed(values[:-1]):
-            d_E = E.T @ d_E + d_E @ E.T
+            d_E = product(E.T, d_E) + product(d_E, E.T)
         by_numerator = solve(d_E, True)
-        by_numerator = by_numerator - values[0] @ by_numerator.T  # it is the denominator's transpose too
+        by_numerator = by_numerator - product(
+            values[0], by_numerator.T
+        )  # it is the denominator's transpose too
         d_U = _antisymmetric(by_numerator)
-        d_A2 = pull_polynomials(-_symmetric(A @ d_U), _symmetric(by_numerator))
-        return _antisymmetric(d_U @ odd - 2 * (d_A2 @ A)) * A.dtype.type(0.5**squarings)
+        d_A2 = pull_polynomials(-_symmetric(product(A, d_U)), _symmetric(by_numerator))
+        return _antisymmetric(product(d_U, odd) - 2 * (product(d_A2, A))) * A.dtype.type(0.5**squarings)
 
     return np.array(values[-1], order="C"), pull
 
@@ -100,33 +103,34 @@ def _polynomials(A2: Array, A4: Array, degree: int) -> tuple[Array, Array, Calla
     b, n = PADE[degree], len(A2)
     powers = {2: A2, 4: A4}
     if degree > 5:
-        powers[6] = A2 @ A4
+        powers[6] = product(A2, A4)
     if degree == 9:
-        powers[8] = A4 @ A4
+        powers[8] = product(A4, A4)
     last = max(powers)
     odd: Any = sum(b[k + 1] * powers[k] for k in powers)
     even: Any = sum(b[k] * powers[k] for k in powers)
     if degree == 13:  # the higher powers are A^6 times lower ones
-        higher_odd = sum(b[k + 7] * powers[k] for k in powers)
-        higher_even = sum(b[k + 6] * powers[k] for k in powers)
-        odd += powers[6] @ higher_odd
-        even += powers[6] @ higher_even
+        higher_odd: Any = sum(b[k + 7] * powers[k] for k in powers)
+        higher_even: Any = sum(b[k + 6] * powers[k] for k in powers)
+        odd += product(powers[6], higher_odd)
+        even += product(powers[6], higher_even)
     odd.flat[:: n + 1] += b[1]
     even.flat[:: n + 1] += b[0]
 
     def pull(d_odd: Array, d_even: Array) -> Array:
         d = {k: b[k + 1] * d_odd + b[k] * d_even for k in powers}
         if degree == 13:
-            d[6] += _symmetric(d_odd @ higher_odd + d_even @ higher_even)
-            d_higher_odd, d_higher_even = _symmetric(powers[6] @ d_odd), _symmetric(powers[6] @ d_even)
+            d[6] += _symmetric(product(d_odd, higher_odd) + product(d_even, higher_even))
+            d_higher_odd = _symmetric(product(powers[6], d_odd))
+            d_higher_even = _symmetric(product(powers[6], d_even))
             for k in powers:
                 d[k] += b[k + 7] * d_higher_odd + b[k + 6] * d_higher_even
         if last == 8:
-            d[4] += 2 * _symmetric(d[8] @ A4)
+            d[4] += 2 * _symmetric(product(d[8], A4))
         if last >= 6:
-            d[4] += _symmetric(d[6] @ A2)
-            d[2] += _symmetric(d[6] @ A4)
-        return d[2] + 2 * _symmetric(d[4] @ A2)
+            d[4] += _symmetric(product(d[6], A2))
+            d[2] += _symmetric(product(d[6], A4))
+        return d[2] + 2 * _symmetric(product(d[4], A2))
 
     return odd, even, pull
 

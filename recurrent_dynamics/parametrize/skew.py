@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from .contract import Array, real
+from .products import compiled
 
 
 def size(v: Array) -> int:
@@ -28,8 +29,8 @@ def above(n: int) -> Array:
     return mask
 
 
-def matrix(v: Array) -> Array:
-    """The antisymmetric matrix of a vector.
+def matrix(v: Array, diagonal: float = 0.0) -> Array:
+    """The antisymmetric matrix of a vector, with a number on its diagonal.
 
     Examples
     --------
@@ -39,21 +40,27 @@ def matrix(v: Array) -> Array:
            [-2., -3.,  0.]])
     """
     n = size(v)
+    fast = compiled(n)
+    if fast is not None:
+        return np.asarray(fast.antisymmetric(np.ascontiguousarray(v), n, diagonal))
     a = np.zeros((n, n), v.dtype)
     a[above(n)] = v
     a -= a.T.copy()
+    a.flat[:: n + 1] = diagonal
     return a
 
 
-def checked(free: Array) -> Array:
-    """The antisymmetric matrix of free parameters as they came."""
-    return matrix(real("free", free, 1))
+def checked(free: Array, diagonal: float = 0.0) -> Array:
+    """The antisymmetric matrix of free parameters as they came, with a number on its diagonal."""
+    return matrix(real("free", free, 1), diagonal)
 
 
 def pull(d_a: Array) -> Array:
     """The derivative by the vector from that by the matrix: entry (i, j) stands for a number and its negative."""
-    n = len(d_a)
-    return (d_a - d_a.T)[above(n)]
+    fast = compiled(len(d_a))
+    if fast is not None:
+        return np.asarray(fast.above(np.ascontiguousarray(d_a), 1.0))
+    return (d_a - d_a.T)[above(len(d_a))]
 
 
 def vector(a: Array) -> Array:

@@ -43,9 +43,7 @@ class Antisymmetric(Parametrization):
         number("damping", self.damping, at_least=0)
 
     def _map(self, free: Array) -> tuple[Array, Pull]:
-        U = skew.checked(free)
-        U.flat[:: len(U) + 1] = -self.damping
-        return U, skew.pull
+        return skew.checked(free, -self.damping), skew.pull
 
     def invert(self, U: Array) -> Array:
         """The free parameters of the nearest such matrix: of the antisymmetric part."""

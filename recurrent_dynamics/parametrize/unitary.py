@@ -11,8 +11,9 @@ import numpy as np
 
 from ..checks import integer
 from . import skew
-from .contract import Array, Parametrization, Pull, even, inverse, named, of_shape, square
+from .contract import Array, Parametrization, Pull, even, named, of_shape, square
 from .pairs import as_pairs, from_pairs, unitarity
+from .resolvent import inverse
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+"""Products of single large matrices on all threads, and an inverse of them: what U is made of outside a recurrence.
+
+They come from the register tile and run on the threads of the walks. A BLAS would bring threads of its own, which look
+for work on the cores that the walks want for milliseconds after each call. Every sum has one order, whatever the number
+of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit, prange
+
+from ..parametrize.products import SET, SUBTRACT, Block
+from .cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
+from .cpu.microkernel import ROWS
+from .cpu.pool import POOL, launch, threads_for
+from .cpu.product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size, panel_width
+from .cpu.rows import BUILT
+from .cpu.team import share
+
+__all__ = ["INTERPRETED", "above", "antisymmetric", "invert", "multiply"]
+
+STEP = 64  # rows that the inverse eliminates at once
+TILE = 16  # of a transposition: lines that are a power of two apart share few places of the first cache
+
+
+def multiply(parts: Sequence[tuple[Block, Block, Block]], how: int) -> None:
+    """C = A B, C += A B or C -= A B for several (C, A, B), as `recurrent_dynamics.parametrize.products.multiply`."""
+    c, a, b = parts[0]
+    tasks = np.array([(a.at, b.at, c.at, *a.shape, b.shape[1]) for c, a, b in parts])
+    threads = threads_for(int(tasks[:, 3].max()), 2.0 * int((tasks[:, 4] * tasks[:, 5]).sum()))
+    with POOL:
+        launch(
+            threads, _multiply, BUILT, how, tasks, a.flat, a.row, a.column, b.flat, b.row, b.column, c.flat, c.row,
+            threads,
+        )  # fmt: skip
+
+
+def invert(a: np.ndarray) -> None:
+    """Replace a C-contiguous matrix whose symmetric part is at least I by its inverse.
+
+    By Gauss-Jordan elimination in blocks, without exchanges of rows: for such matrices no pivot is below 1. Rounding
+    errors grow with the square of the norm of the antisymmetric part (Golub and Van Loan 1979), which is for the caller
+    to look at.
+
+    Examples
+    --------
+    >>> a = np.array([[1.0, 1.0], [-1.0, 1.0]])
+    >>> invert(a)
+    >>> a
+    array([[ 0.5, -0.5],
+           [ 0.5,  0.5]])
+    """
+    n = len(a)
+    threads = threads_for(n, 2.0 * n * n)
+    with POOL:
+        launch(threads, _invert, BUILT, a.reshape(-1), n, threads)
+
+
+def antisymmetric(v: np.ndarray, n: int, diagonal: float) -> np.ndarray:
+    """The matrix (n, n) with v above its diagonal, row by row, -v mirrored below it, and a number on it."""
+    a = np.empty((n, n), v.dtype)
+    threads = threads_for(n, 8.0 * n)
+    with POOL:
+        launch(threads, _antisymmetric, BUILT, v, v.dtype.type(diagonal), a.reshape(-1), n, threads)
+    return a
+
+
+def above(d: np.ndarray, scale: float) -> np.ndarray:
+    """The entries of scale (D - D^T) above the diagonal, row by row, of a C-contiguous D."""
+    n = len(d)
+    v = np.empty(n * (n - 1) // 2, d.dtype)
+    threads = threads_for(n, 8.0 * n)
+    with POOL:
+        launch(threads, _above, BUILT, d.reshape(-1), d.dtype.type(scale), v, n, threads)
+    return v
+
+
+@njit(**OPTIONS)
+def _clear(a, at, n):
+    for j in range(n):
+        put(a, at + j, a.dtype.type(0))
+
+
+@njit(**OPTIONS)
+def _negate(a, start, end):
+    for j in range(start, end):
+        put(a, j, -get(a, j))
+
+
+@njit(**PARALLEL)
+def _multiply(build, how, tasks, a, a_row, a_column, b, b_row, b_column, c, ldc, threads):
+    w, count = panel_width(c), tasks.shape[0]
+    starts, tallest = np.zeros(count + 1, np.int64), 0
+    for q in range(count):
+        starts[q + 1] = starts[q] + packed_size(tasks[q, 4], tasks[q, 5], c)
+        tallest = max(tallest, tasks[q, 3])
+    packed, index, edges = np.empty(starts[-1], c.dtype), new_index(tallest), zeros(threads * edge_size(c), c)
+    for i in prange(threads):
+        for q in range(count):
+            K, N = tasks[q, 4], tasks[q, 5]
+            panels = (N + w - 1) // w
+            p0, p1 = share(panels, threads, np.int64(i)), share(panels, threads, np.int64(i) + 1)
+            po = starts[q] + p0 * K * w
+            pack(b, tasks[q, 1] + p0 * w * b_column, b_row, b_column, K, min(N, p1 * w) - p0 * w, packed, po)
+            if how == SUBTRACT:
+                _negate(packed, po, starts[q] + p1 * K * w)
+    for i in prange(threads):
+        for q in range(count):
+            M, K, N = tasks[q, 3], tasks[q, 4], tasks[q, 5]
+            r0, r1 = share(M, threads, np.int64(i)), share(M, threads, np.int64(i) + 1)
+            if how == SET:
+                for r in range(r0, r1):
+                    _clear(c, tasks[q, 2] + r * ldc, N)
+            gemm(
+                r1 - r0, N, K, a, tasks[q, 0], a_row, a_column, packed, starts[q], c, tasks[q, 2], ldc,
+                index, ROWS + r0, edges, np.int64(i) * edge_size(c), ZERO(), ONE(),
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _invert_small(a, at, lda, m, d, to, row):
+    """d, rows of STEP from `to` on, = the inverse of a block (m, m) of a."""
+    for i in range(m):
+        for j in range(m):
+            put(d, to + i * STEP + j, get(a, at + i * lda + j))
+        for j in range(m, STEP):
+            put(d, to + i * STEP + j, d.dtype.type(0))
+    for p in range(m):
+        pivot = get(d, to + p * STEP + p)
+        put(d, to + p * STEP + p, d.dtype.type(1))
+        for j in range(STEP):  # whole rows: their length is known to the compiler
+            put(row, j, get(d, to + p * STEP + j) / pivot)
+        for i in range(m):
+            factor = get(d, to + i * STEP + p)
+            put(d, to + i * STEP + p, d.dtype.type(0))
+            for j in range(STEP):
+                put(d, to + i * STEP + j, get(d, to + i * STEP + j) - factor * get(row, j))
+        for j in range(STEP):
+            put(d, to + p * STEP + j, get(row, j))
+
+
+@njit(**OPTIONS)
+def _set_aside(r0, r1, k, m, n, a, left, index):
+    """Rows r0 to r1 of those listed: their columns k to k + m go to `left`, rows of STEP, and become 0."""
+    for q in range(r0, r1):
+        r = get(index, ROWS + q)
+        for j in range(m):
+            put(left, r * STEP + j, get(a, r * n + k + j))
+        _clear(a, r * n + k, m)
+
+
+@njit(**PARALLEL)
+def _invert(build, a, n, threads):
+    w, s = panel_width(a), np.int64(STEP)
+    panels = (n + w - 1) // w
+    index, first = new_index(n), new_index(s)
+    edges = zeros(threads * edge_size(a), a)
+    packed, left = np.empty(packed_size(s, n, a), a.dtype), np.empty((n + s) * s, a.dtype)
+    row = np.empty(s, a.dtype)
+    for k in range(0, n, STEP):
+        m = min(s, n - k)
+        # The inverse of the block on the diagonal, beyond the rows of `left`; and the identity in its place.
+        _invert_small(a, k * n + k, n, m, left, n * s, row)
+        for r in range(m):
+            _clear(a, (k + r) * n + k, m)
+            put(a, (k + r) * n + k + r, a.dtype.type(1))
+        for q in range(n - m):  # all rows but those of the block
+            put(index, ROWS + q, q if q < k else q + m)
+        # First the rows of the block times that inverse, a share of the columns for each thread; then minus their
+        # multiples for the other rows, a share of the rows. In one loop, as each call of `gemm` compiles for seconds.
+        for phase in range(2):
+            for i in prange(threads):
+                own = np.int64(i)
+                p0, p1 = share(panels, threads, own), share(panels, threads, own + 1)
+                c0, r0, r1 = p0 * w, share(n - m, threads, own), share(n - m, threads, own + 1)
+                rows, columns, lo, po, co, at = (
+                    m,
+                    min(n, p1 * w) - c0,
+                    n * s,
+                    p0 * m * w,
+                    k * n + c0,
+                    np.int64(ROWS),
+                )
+                if phase == 0:
+                    pack(a, co, n, ONE(), m, columns, packed, po)
+                    for r in range(m):
+                        _clear(a, co + r * n, columns)
+                else:
+                    _set_aside(r0, r1, k, m, n, a, left, index)
+                    rows, columns, lo, po, co, at = r1 - r0, n, ZERO(), ZERO(), ZERO(), ROWS + r0
+                gemm(
+                    rows, columns, m, left, lo, s, ONE(), packed, po, a, co, n, index if phase else first, at,
+                    edges, own * edge_size(a), ZERO(), ONE(),
+                )  # fmt: skip
+                if phase == 0:
+                    pack(a, co, n, ONE(), m, columns, packed, po)
+                    _negate(packed, p0 * m * w, p1 * m * w)
+
+
+@njit(**PARALLEL)
+def _antisymmetric(build, v, diagonal, a, n, threads):
+    for own in prange(threads):
+        for i0 in range(np.int64(own) * TILE, n, threads * TILE):
+            for j0 in range(i0, n, TILE):
+                for i in range(i0, min(i0 + TILE, n)):
+                    row = i * (2 * n - i - 1) // 2 - i - 1
+                    for j in range(max(j0, i + 1), min(j0 + TILE, n)):
+                        x = get(v, row + j)
+                        put(a, i * n + j, x)
+                        put(a, j * n + i, -x)
+            for i in range(i0, min(i0 + TILE, n)):
+                put(a, i * n + i, diagonal)
+
+
+@njit(**PARALLEL)
+def _above(build, d, scale, v, n, threads):
+    for own in prange(threads):
+        for i0 in range(np.int64(own) * TILE, n, threads * TILE):
+            for j0 in range(i0, n, TILE):
+                for i in range(i0, min(i0 + TILE, n)):
+                    row = i * (2 * n - i - 1) // 2 - i - 1
+                    for j in range(max(j0, i + 1), min(j0 + TILE, n)):
+                        put(v, row + j, scale * (get(d, i * n + j) - get(d, j * n + i)))
