@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.frames import Frames, carry, structure
+from recurrent_dynamics.engine.frames import Frames, carry, carry_each, structure
 
 
 def columns(frames: Frames) -> np.ndarray:
@@ -117,3 +117,23 @@ def test_the_numbers_do_not_depend_on_the_number_of_threads(set_threads, rng):
     for panels, triangles in found[1:]:
         np.testing.assert_array_equal(panels, found[0][0])
         np.testing.assert_array_equal(triangles, found[0][1])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-150])
+def test_steps_carried_at_once_are_those_carried_one_by_one(scale, rng):
+    frames, jacobians = (
+        frames_of(rng.standard_normal((3, 20, 18))),
+        scale * rng.standard_normal((5, 3, 20, 20)),
+    )
+    jacobians[2, 1] = 0
+    at_once = carry_each(frames, jacobians)
+    assert at_once.finite
+    for t in range(5):
+        one = carry(frames, jacobians[t : t + 1])
+        np.testing.assert_array_equal(at_once.log_diagonal[t], one.log_diagonal)
+        assert (at_once.log_condition[t] <= one.log_condition).all()
+        frames = one.frames
+    np.testing.assert_array_equal(at_once.frames.panels, frames.panels)
+    np.testing.assert_array_equal(at_once.log_condition[-1], one.log_condition)
+    jacobians[3, 0, 1, 1] = np.nan
+    assert not carry_each(frames, jacobians).finite

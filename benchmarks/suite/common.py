@@ -64,7 +64,9 @@ def flops(params: Mapping[str, np.ndarray], size: tuple[int, int, int, int]) -> 
     return 6 * steps * batch * len(params["W"]) * (inputs + units)
 
 
-def by_turns(passes: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, list[float]]:
+def by_turns(
+    passes: Mapping[str, Callable[[], Any]], seconds: float, pause: float = PAUSE
+) -> dict[str, list[float]]:
     """Run passes by turns for about so many seconds and return the milliseconds of each run of each.
 
     At least seven rounds, three where a round takes a second. In the pauses idle threads go to sleep. What a pass
@@ -77,7 +79,7 @@ def by_turns(passes: Mapping[str, Callable[[], Any]], seconds: float) -> dict[st
     def round_of_all() -> float:
         begun = time.perf_counter()
         for name, run in passes.items():
-            time.sleep(PAUSE)
+            time.sleep(pause)
             start = time.perf_counter()
             kept = run()
             times[name].append(1e3 * (time.perf_counter() - start))
@@ -94,9 +96,11 @@ def by_turns(passes: Mapping[str, Callable[[], Any]], seconds: float) -> dict[st
     return times
 
 
-def medians(passes: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
+def medians(
+    passes: Mapping[str, Callable[[], Any]], seconds: float, pause: float = PAUSE
+) -> dict[str, float]:
     """Run passes by turns for about so many seconds and return each one's median in milliseconds."""
-    return {name: statistics.median(values) for name, values in by_turns(passes, seconds).items()}
+    return {name: statistics.median(values) for name, values in by_turns(passes, seconds, pause).items()}
 
 
 def against_limits(

@@ -141,7 +141,9 @@ def covariant_vectors(
     generator = np.random.default_rng(rng)
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []  # time after, frame after, triangle
     first = None
-    for stretch in walk(source, count, steps, marks, generator):
+    for stretch in walk(source, count, steps, marks, generator, triangles=True):
+        assert stretch.before is not None  # as triangles were asked for
+        assert stretch.after is not None
         if stretch.start == transient:
             first = stretch.before.rows
         if stretch.start >= transient:

@@ -25,16 +25,16 @@ class Stretch:
     Attributes
     ----------
     start, steps : the first step, and how many
-    before, after : the frames around them
+    before, after : the frames around them, if triangles were asked for
     log_diagonal : ln |R_ii|, (B, k); -inf where R_ii is 0 to rounding
-    triangles : R, (B, k, k)
+    triangles : R, (B, k, k), likewise
     segment, offset : where the steps are
     """
 
     start: int
     steps: int
-    before: Frames
-    after: Frames
+    before: Frames | None
+    after: Frames | None
     log_diagonal: np.ndarray
     triangles: np.ndarray
     segment: Segment
@@ -47,21 +47,37 @@ def random_frame(source: Source, count: int, rng: np.random.Generator) -> Frames
 
 
 def walk(
-    source: Source, count: int, steps: int, marks: np.ndarray, rng: np.random.Generator
+    source: Source,
+    count: int,
+    steps: int,
+    marks: np.ndarray,
+    rng: np.random.Generator,
+    triangles: bool = False,
 ) -> Iterator[Stretch]:
     """Carry a random frame of `count` vectors through the steps, orthonormalizing at all `marks` at least.
 
     Between the marks the interval follows the condition number of the pushed frame. An interval that turns out too
     long is walked again in shorter ones.
     """
-    frame, start, interval = random_frame(source, count, rng), 0, 1
+    frame, start, interval, together = random_frame(source, count, rng), 0, 1, 1
     for segment in source.segments(steps, count):
         limit = math.log(CONDITION[segment.exact])
         a = 0
         while a < segment.steps:
+            # As long as every step asks for it, twice as many at once as before.
+            together = min(2 * together, segment.together, segment.steps - a) if interval == 1 else 1
+            if together > 1 and not triangles:
+                moved = segment.carry_each(frame, a, a + together)
+                if moved.finite:
+                    for i, log_diagonal in enumerate(moved.log_diagonal):
+                        yield Stretch(start + i, 1, None, None, log_diagonal, moved.triangles, segment, a + i)
+                    used = max(_used(moved) / limit, 0.0)
+                    interval = 2 if 2 * used <= SAFETY else 1
+                    frame, a, start = moved.frames, a + together, start + together
+                    continue
             mark = int(marks[np.searchsorted(marks, start, side="right")])
             n = min(interval, segment.steps - a, mark - start)
-            moved = segment.carry(frame, a, a + n)
+            moved = segment.carry(frame, a, a + n, triangles)
             if not moved.finite and n == 1:
                 raise FloatingPointError(f"tangent vectors became infinite in step {start}")
             used = _used(moved) if moved.finite else math.inf

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..parametrize.blas import one_thread
+
 RESAMPLES = 400
 LEADING = 4
 ENOUGH = 4  # trajectories, for their spread to mean something
@@ -50,7 +52,8 @@ def bootstrap_errors(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     drawn = rng.integers(0, windows, (RESAMPLES, max(1, round(windows / length))))
     weights = np.zeros((RESAMPLES, windows))
     np.add.at(weights, (np.arange(RESAMPLES)[:, None], drawn), 1 / drawn.shape[1])
-    found = (weights @ (blocks - blocks.mean(axis=0))).std(axis=0, ddof=1)
+    with one_thread(weights.size):
+        found = (weights @ (blocks - blocks.mean(axis=0))).std(axis=0, ddof=1)
     if batch >= ENOUGH:
         found = np.maximum(found, rates.mean(axis=0).std(axis=0, ddof=1) / np.sqrt(batch))
     errors[finite] = found

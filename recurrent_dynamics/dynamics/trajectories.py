@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import engine
 from ..cells.cell import Cell
-from ..engine.frames import Carried, Frames, carry, structure
+from ..engine.frames import Carried, Frames, carry, carry_each, structure
 from ..engine.run import Run
 from .systems import Flow, Map
 
@@ -30,8 +30,15 @@ class Segment(Protocol):
     exact: bool  # whether vectors are carried in double precision
     double: bool  # whether the trajectory itself is in double precision
 
-    def carry(self, frames: Frames, a: int, b: int) -> Carried:
-        """Frames, tangent before step a, carried to before step b and orthonormalized."""
+    def carry(self, frames: Frames, a: int, b: int, triangles: bool) -> Carried:
+        """Frames, tangent before step a, carried to before step b and orthonormalized; R too if wanted."""
+
+    @property
+    def together(self) -> int:
+        """For how many steps at once `carry_each` is advisable; 0 if it is not there."""
+
+    def carry_each(self, frames: Frames, a: int, b: int) -> Carried:
+        """The same, orthonormalized after every step."""
 
     def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
         """The vectors, tangent before step a, carried to before step b."""
@@ -77,8 +84,15 @@ class MapSegment:
                     f"the trajectory diverged: its state or Jacobian at step {first + t} is not finite"
                 )
 
-    def carry(self, frames: Frames, a: int, b: int) -> Carried:
-        return carry(frames, self._jacobians[a:b])
+    def carry(self, frames: Frames, a: int, b: int, triangles: bool) -> Carried:
+        return carry(frames, self._jacobians[a:b], triangles=triangles)
+
+    @property
+    def together(self) -> int:
+        return self.steps
+
+    def carry_each(self, frames: Frames, a: int, b: int) -> Carried:
+        return carry_each(frames, self._jacobians[a:b])
 
     def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
         for J in self._jacobians[a:b]:
@@ -144,7 +158,7 @@ class NetworkSegment:
     def _jacobians(self, a: int, b: int) -> np.ndarray:
         """Those of steps a to b - 1 (n, B, S, S), formed with some that follow."""
         if not self._first <= a <= b <= self._first + len(self._kept):
-            some = max(b - a, CACHED_BYTES // (8 * self._run.batch_size * self._kept.shape[-1] ** 2))
+            some = max(b - a, self.together)
             self._first, shape = a, self._kept.shape[1:]
             self._kept = (
                 engine.jacobian(self._run, slice(a, a + some))
@@ -153,10 +167,19 @@ class NetworkSegment:
             )
         return self._kept[a - self._first : b - self._first]
 
-    def carry(self, frames: Frames, a: int, b: int) -> Carried:
+    def carry(self, frames: Frames, a: int, b: int, triangles: bool) -> Carried:
         if self._formed:
-            return carry(frames, self._jacobians(a, b), self._structure)
-        return carry(Frames.of(self.tangents(frames.rows, a, b)))
+            return carry(frames, self._jacobians(a, b), self._structure, triangles=triangles)
+        return carry(Frames.of(self.tangents(frames.rows, a, b)), triangles=triangles)
+
+    @property
+    def together(self) -> int:
+        if not self._formed:
+            return 0
+        return max(1, CACHED_BYTES // (8 * self._run.batch_size * self._kept.shape[-1] ** 2))
+
+    def carry_each(self, frames: Frames, a: int, b: int) -> Carried:
+        return carry_each(frames, self._jacobians(a, b), self._structure)
 
     def push(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
         if not self._formed:

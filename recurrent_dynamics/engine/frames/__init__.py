@@ -77,8 +77,9 @@ def structure(cell: Cell, layout: Layout) -> Structure:
 class Carried(NamedTuple):
     """What became of frames A that were pushed: A = Q R.
 
-    `frames` are Q, `triangles` R (B, k, k). `log_diagonal` is ln |R_ii| (B, k), -inf where R_ii is 0 to rounding, and
-    `log_condition` about ln of the condition number of each R (B,). Where `finite` is false nothing else counts.
+    `frames` are Q, `triangles` R (B, k, k), or nothing if they were not wanted. `log_diagonal` is ln |R_ii| (B, k),
+    -inf where R_ii is 0 to rounding, and `log_condition` about ln of the condition number of each R (B,). Where
+    `finite` is false nothing else counts.
     """
 
     frames: Frames
@@ -88,7 +89,13 @@ class Carried(NamedTuple):
     finite: bool
 
 
-def carry(frames: Frames, jacobians: np.ndarray | None = None, where: Structure | None = None) -> Carried:
+def carry(
+    frames: Frames,
+    jacobians: np.ndarray | None = None,
+    where: Structure | None = None,
+    *,
+    triangles: bool = True,
+) -> Carried:
     """Push frames by Jacobians (n, B, S, S), the first one first, and orthonormalize them.
 
     Examples
@@ -104,20 +111,44 @@ def carry(frames: Frames, jacobians: np.ndarray | None = None, where: Structure 
     if jacobians is None:
         jacobians = np.zeros((0, batch, size, size))
     where, count = where or dense(size), frames.count
-    pushed, moved = np.empty_like(frames.panels), np.empty_like(frames.panels)
-    triangles = np.zeros((batch, count, count))
+    moved, R = np.empty_like(frames.panels), np.empty((batch if triangles else 0, count, count))
     log_diagonal, log_condition = np.empty((batch, count)), np.empty(batch)
-    compiled.carry(jacobians, where, frames.panels, pushed, moved, triangles, log_diagonal, log_condition)
+    compiled.carry(jacobians, where, frames.panels, moved, R, log_diagonal[None], log_condition[None])
     finite = True
     for b in np.flatnonzero(np.isnan(log_condition)):  # too large or too small for squares, or not finite
-        A = Frames(pushed[b : b + 1], count).rows[0].T
-        finite = finite and bool(np.isfinite(A).all())
-        if finite:
-            Q, triangles[b] = np.linalg.qr(A)
+        A = Frames(frames.panels[b : b + 1], count).rows[0].T
+        with np.errstate(all="ignore"):
+            for J in jacobians[:, b]:
+                A = J @ A
+        if finite := finite and bool(np.isfinite(A).all()):
+            Q, triangle = np.linalg.qr(A)
             moved[b] = Frames.of(Q.T[None]).panels[0]
-            log_diagonal[b] = _log_diagonal(triangles[b])
-            log_condition[b] = math.inf
-    return Carried(Frames(moved, count), triangles, log_diagonal, log_condition, finite)
+            log_diagonal[b], log_condition[b] = _log_diagonal(triangle), math.inf
+            if triangles:
+                R[b] = triangle
+    return Carried(Frames(moved, count), R, log_diagonal, log_condition, finite)
+
+
+def carry_each(frames: Frames, jacobians: np.ndarray, where: Structure | None = None) -> Carried:
+    """The same, orthonormalizing after every step: `log_diagonal` (n, B, k) and `log_condition` (n, B), no triangles.
+
+    One call of compiled code for all steps: threads do not wait for each other in between. The condition is known well
+    for the last step; for the others it is what the diagonal of R says, which is too little.
+    """
+    from . import compiled
+
+    (steps, batch, size, _), count = jacobians.shape, frames.count
+    moved, none = np.empty_like(frames.panels), np.empty((0, count, count))
+    log_diagonal, log_condition = np.empty((steps, batch, count)), np.empty((steps, batch))
+    compiled.carry(jacobians, where or dense(size), frames.panels, moved, none, log_diagonal, log_condition)
+    if not np.isnan(log_condition).any():
+        return Carried(Frames(moved, count), none, log_diagonal, log_condition, True)
+    singles, finite = [], True
+    for t in range(steps):
+        singles.append(carry(frames, jacobians[t : t + 1], where, triangles=False))
+        frames, finite = singles[-1].frames, finite and singles[-1].finite
+    logs, conditions = ([getattr(s, name) for s in singles] for name in ("log_diagonal", "log_condition"))
+    return Carried(frames, none, np.array(logs), np.array(conditions), finite)
 
 
 def _log_diagonal(triangle: np.ndarray) -> np.ndarray:

@@ -43,24 +43,27 @@ def carry(
     jacobians: np.ndarray,
     where: Structure,
     panels: np.ndarray,
-    pushed: np.ndarray,
     moved: np.ndarray,
     triangles: np.ndarray,
     log_diagonal: np.ndarray,
     log_condition: np.ndarray,
 ) -> None:
-    """Fill the last five with A = Q R of the frames in `panels` pushed: A (overwritten), Q, R, ln |R_ii|, ln condition.
+    """Fill the last four with what A = Q R gives, A the frames in `panels` pushed: Q, R, ln |R_ii|, ln condition.
 
-    The condition is NaN, and Q and R are not there, where the sum of the squares of A is not of a size to work with.
+    As often as `log_diagonal` (m, B, k) and `log_condition` (m, B) have room: once after all steps, or m times after
+    one each; the condition is then at least that large, and known well for the last. R is not kept where there is no
+    room for it. The condition is NaN, and nothing else is there or comes after it, where the sum of the squares of A is
+    not of a size to work with.
     """
     steps, batch, size, _ = jacobians.shape
-    count = log_diagonal.shape[1]
-    threads = threads_for(batch, ((2.0 * steps * size + 4.0 * count) * size + REFLECTION) * count)
+    times, _, count = log_diagonal.shape
+    threads = threads_for(
+        batch, ((2.0 * steps * size + 4.0 * times * count) * size + times * REFLECTION) * count
+    )
     with POOL:
         launch(
-            threads, _carry, BUILT, jacobians.reshape(-1), steps, where.low, where.high, where.diagonals,
-            panels.reshape(-1), pushed.reshape(-1), moved.reshape(-1), triangles.reshape(-1), log_diagonal,
-            log_condition, size, count, threads,
+            threads, _carry, BUILT, jacobians.reshape(-1), steps // times, where.low, where.high, where.diagonals,
+            panels.reshape(-1), moved.reshape(-1), triangles.reshape(-1), log_diagonal, log_condition, size, threads,
         )  # fmt: skip
 
 
@@ -84,52 +87,62 @@ def _clear(a, at, n):
 
 
 @njit(**PARALLEL)
-def _carry(
-    build, J, steps, low, high, diagonals, frames, pushed, moved, R, logs, conditions, size, count, threads
-):  # fmt: skip
-    batch = logs.shape[0]
+def _carry(build, J, steps, low, high, diagonals, frames, moved, R, logs, conditions, size, threads):
+    times, batch, count = logs.shape
     whole = (count + _width() - 1) // _width() * _width() * size
+    squares_at = (size + 2) * _width()
+    triangles = squares_at + 2 * _width() ** 2
     for i in prange(threads):
         index, none = new_index(max(size, _width())), zeros(1, frames)
-        squares_at = (size + 2) * _width()
-        scratch = zeros(squares_at + (2 + whole // (size * _width())) * _width() ** 2, frames)
+        scratch = zeros(triangles + whole // (size * _width()) * _width() ** 2, frames)
         two = zeros(2 * count + 2, frames)
+        # In what the thread itself has, which stays in its cache: the pushed frame, and R if it is not kept.
+        pushed, own = zeros(whole, frames), zeros(0 if R.size > 0 else count * count, frames)
         for b in range(share(batch, threads, np.int64(i)), share(batch, threads, np.int64(i) + 1)):
-            if steps == 0:
-                for j in range(b * whole, (b + 1) * whole):
-                    put(pushed, j, get(frames, j))
-            # The last push ends in `pushed`, those before alternate.
-            for t in range(steps):
-                source = frames if t == 0 else moved if (steps - t) % 2 else pushed
-                target = pushed if (steps - t) % 2 else moved
-                at = (t * batch + b) * size * size
-                _push(J, at, low, high, diagonals, source, target, b * whole, size, whole, index, none)
-            squares = _dot(pushed, b * whole, pushed, b * whole, whole)
-            if not (TINY < squares < HUGE):
-                conditions[b] = np.nan
-                continue
-            triangles = squares_at + 2 * _width() ** 2
-            _factor(pushed, b * whole, R, b * count * count, size, count, scratch, triangles, index, none)
-            _clear(moved, b * whole, whole)
-            _form(pushed, b * whole, moved, size, count, scratch, triangles, index, none)
-            conditions[b] = _measure(R, b * count * count, count, logs[b], two)
+            start = b * whole
+            kept, ro = (R, b * count * count) if R.size > 0 else (own, ZERO())
+            for time in range(times):
+                for t in range(steps):  # the last push ends in `pushed`, those before alternate
+                    at = ((time * steps + t) * batch + b) * size * size
+                    if (steps - t) % 2:
+                        source, so = (frames, start) if t == 0 and time == 0 else (moved, start)
+                        _push(
+                            J, at, low, high, diagonals, source, so, pushed, ZERO(), size, whole, index, none
+                        )
+                    else:
+                        source, so = (frames, start) if t == 0 else (pushed, ZERO())
+                        _push(J, at, low, high, diagonals, source, so, moved, start, size, whole, index, none)
+                if steps == 0:
+                    for j in range(whole):
+                        put(pushed, j, get(frames, start + j))
+                squares = _dot(pushed, ZERO(), pushed, ZERO(), whole)
+                if not (TINY < squares < HUGE):
+                    conditions[time, b] = np.nan
+                    break
+                if R.size > 0:
+                    _clear(kept, ro, count * count)
+                _factor(pushed, ZERO(), kept, ro, size, count, scratch, triangles, index, none)
+                _clear(moved, start, whole)
+                _form(pushed, ZERO(), moved, start, size, count, scratch, triangles, index, none)
+                conditions[time, b] = _measure(kept, ro, count, logs[time, b], time + 1 == times, two)
 
 
 @njit(**OPTIONS)
-def _push(J, at, low, high, diagonals, source, target, start, size, whole, index, none):
+def _push(J, at, low, high, diagonals, source, so, target, to, size, whole, index, none):
     w = _width()
-    for panel in range(start, start + whole, size * w):
-        _clear(target, panel, size * w)
+    for panel in range(0, whole, size * w):
+        left, right = to + panel, so + panel
+        _clear(target, left, size * w)
         for m in range(diagonals.shape[0]):
             for j in range(diagonals[m, 2]):
                 row, column = diagonals[m, 0] + j, diagonals[m, 1] + j
                 if column < low or column >= high:
                     x = get(J, at + row * size + column)
                     for c in range(w):
-                        y = get(target, panel + row * w + c) + x * get(source, panel + column * w + c)
-                        put(target, panel + row * w + c, y)
+                        y = get(target, left + row * w + c) + x * get(source, right + column * w + c)
+                        put(target, left + row * w + c, y)
         _multiply(
-            size, high - low, J, at + low, size, ONE(), source, panel + low * w, target, panel, index, none
+            size, high - low, J, at + low, size, ONE(), source, right + low * w, target, left, index, none
         )
 
 
@@ -171,16 +184,15 @@ def _triangle(A, panel, first, size, scratch, T, index, none):
     _clear(scratch, G, w * w)
     _clear(scratch, T, w * w)
     _multiply(w, size - first, A, V, ONE(), w, A, V, scratch, G, index, none)
-    for i in range(w - 1, -1, -1):  # T^-1 (-T) = -1, row by row from the last
-        d = get(scratch, G + i * w + i) / 2
+    for i in range(w - 1, -1, -1):  # T^-1 T = 1, row by row from the last
+        row, d = T + i * w, get(scratch, G + i * w + i) / 2
         if d > 0.0:  # else there was nothing to reflect
-            for j in range(i + 1, w):
-                g = get(scratch, G + i * w + j)
-                for c in range(w):
-                    put(scratch, T + i * w + c, get(scratch, T + i * w + c) - g * get(scratch, T + j * w + c))
+            _multiply(
+                ONE(), w - 1 - i, scratch, G + i * w + i + 1, ZERO(), ONE(), scratch, row + w, scratch, row, index, none
+            )  # fmt: skip
+            put(scratch, row + i, 1.0)
             for c in range(w):
-                put(scratch, T + i * w + c, get(scratch, T + i * w + c) / d)
-            put(scratch, T + i * w + i, -1.0 / d)
+                put(scratch, row + c, get(scratch, row + c) / -d)
 
 
 @njit(**OPTIONS)
@@ -211,7 +223,7 @@ def _factor(A, at, R, ro, size, count, scratch, triangles, index, none):
 
 
 @njit(**OPTIONS)
-def _form(A, at, Q, size, count, scratch, triangles, index, none):
+def _form(A, at, Q, qo, size, count, scratch, triangles, index, none):
     """The first columns of the product of all reflections, into Q, which is zero before."""
     w = _width()
     Z, panels = triangles - w * w, (count + w - 1) // w
@@ -221,7 +233,7 @@ def _form(A, at, Q, size, count, scratch, triangles, index, none):
         _clear(scratch, first * w, rows * w)  # - V T
         _multiply(rows, w, A, V, w, ONE(), scratch, triangles + p * w * w, scratch, first * w, index, none)
         for q in range(p, panels):
-            right = at + (q * size + first) * w
+            right = qo + (q * size + first) * w
             if q > p:
                 _clear(scratch, Z, w * w)
                 _multiply(w, rows, A, V, ONE(), w, Q, right, scratch, Z, index, none)
@@ -244,11 +256,11 @@ def _dot(a, at, b, to, n):
 
 
 @njit(**OPTIONS)
-def _measure(R, ro, count, logs, two):
-    """Fill in ln |R_ii| and return ln of the condition number in the 1-norm: what the diagonal says if that is much.
+def _measure(R, ro, count, logs, well, two):
+    """Fill in ln |R_ii| and return ln of the condition number: what the diagonal says if that is much, or enough.
 
-    Otherwise R^T x = d with d_i = 1 or -1, whichever makes x grow, and R y = x: |y| / |x| is about the norm of the
-    inverse (Cline, Moler, Stewart and Wilkinson, SIAM J. Numer. Anal. 16, 1979).
+    Otherwise, in the 1-norm, R^T x = d with d_i = 1 or -1, whichever makes x grow, and R y = x: |y| / |x| is about the
+    norm of the inverse (Cline, Moler, Stewart and Wilkinson, SIAM J. Numer. Anal. 16, 1979).
     """
     x, y = two[: count + 1], two[count + 1 :]
     largest, least, most = 0.0, np.inf, 0.0
@@ -268,7 +280,7 @@ def _measure(R, ro, count, logs, two):
     for i in range(count):
         entry = abs(get(R, ro + i * count + i))
         logs[i] = math.log(entry) if entry > count * 2.220446049250313e-16 * largest else -np.inf
-    if least == 0.0 or most / least > 1e8:
+    if least == 0.0 or most / least > 1e8 or not well:
         return math.log(most / least) if least > 0.0 else np.inf
     _clear(x, 0, count)
     above = 0.0
