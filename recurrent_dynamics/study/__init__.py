@@ -2,6 +2,7 @@
 
 from .corpus import Corpus, load_corpus
 from .diagnose import diagnose
+from .held import Held
 from .measure import Layer, Measurements, measure
 from .model_file import CharacterModel, load_model, save_model
 from .pipeline import history_beside, prepare_folder, study
@@ -13,6 +14,7 @@ from .train import Trained, settings_of, train
 __all__ = [
     "CharacterModel",
     "Corpus",
+    "Held",
     "Layer",
     "Measurements",
     "Portrait",

@@ -218,7 +218,7 @@ def _rest(found: Measurements) -> str:
     if not inside:
         return (
             "All that were found lie outside of the region that the text visits: nothing holds the state there, and "
-            "while a character is repeated it drifts outwards, further with every repetition."
+            "while a character is repeated it drifts outwards."
         )
     if not outside:
         return "All that were found lie within the region that the text visits."
