@@ -57,9 +57,9 @@ class Launch:
 
 def launches(
     cell: Cell, dtype: str, verbs: Iterable[str], hidden: int = 16, batch: int = 64, device: Device = H200,
-    walk: Any = None,
+    walk: Any = None, **options: Any,
 ) -> list[Launch]:  # fmt: skip
-    """What the verbs of a cell launch on a device; `walk` chooses walks in place of the plan."""
+    """What the verbs of a cell launch; `walk` chooses walks in place of the plan, `options` go to `rd.forward`."""
     importlib.import_module(PACKAGE + "verbs")  # and with it all that launch kernels
     found: list[Launch] = []
 
@@ -86,7 +86,7 @@ def launches(
         groups = {name: cell_checks.group(c.point, name) for name in ("params", "initial", "signals")}
         run = rd.forward(
             cell, groups["params"], c.x, initial=groups["initial"], signals=groups["signals"], check_finite=False,
-            device="cuda",
+            device="cuda", **options,
         )  # fmt: skip
         if "forward" not in verbs:
             found.clear()

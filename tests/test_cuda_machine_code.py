@@ -78,6 +78,13 @@ def test_other_walks(walk):
     check(walking(CELLS["lstm"], "float32", walk))
 
 
+@pytest.mark.full
+def test_kernels_of_a_rounded_tape():
+    found = launches(CELLS["lstm"], "float32", VERBS, tape_dtype="bfloat16")
+    assert {"narrow", "widen"} < {launch.function.__name__ for launch in found}
+    check(found, CAPABILITIES)
+
+
 OTHERS = [n for n in NAMED if n not in ("lstm", "gru", "gru_reset_before")]
 
 

@@ -152,11 +152,12 @@ def residence(name: str, options: Options) -> None:
         return
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
-        run = rd.forward(cell, there, xp.asarray(x))
-        output = run.output
+        current = rd.forward(cell, there, xp.asarray(x)).output
+    given = rd.forward(cell, there, xp.asarray(x), stream=stream).output
     stream.synchronize()
-    assert np.array_equal(output.get(), wanted.output), "other numbers on a stream of the caller's"
-    say("a stream of the caller's: the same numbers")
+    for output in (current, given):
+        assert np.array_equal(output.get(), wanted.output), "other numbers on a stream of the caller's"
+    say("a stream of the caller's, current or given: the same numbers")
     try:
         import torch
     except ImportError:
@@ -169,8 +170,48 @@ def residence(name: str, options: Options) -> None:
     say("tensors of PyTorch in, and by DLPack out: the same numbers")
 
 
+def less_precision(name: str, options: Options) -> None:
+    """TF32 in cuBLAS, and drives kept as bfloat16: the same run, with the errors that were asked for."""
+    d_error = 3e-2  # of gradients from drives of 8 bits
+    for size in ((200, 16, 64, 256), (50, 16, 64, 1700)):
+        size = options.size(*size)
+        params, x, d = problem(cells.lstm(), size, "float32", 0)
+        exact = rd.forward(cells.lstm(), params, x, device="cpu")
+        wanted = rd.backward(exact, d)
+        for what, given, allowed in (
+            ("TF32", {"tf32": True}, 1e-2), ("bfloat16 tape", {"tape_dtype": "bfloat16"}, TOLERANCE["float32"]),
+        ):  # fmt: skip
+            run = rd.forward(cells.lstm(), params, x, device="cuda", **given)
+            grads = rd.backward(run, d)
+            worst = max(error(grads.params[key], value) for key, value in wanted.params.items())
+            found(f"{what}, H = {size[3]}, output", error(run.output, exact.output), "", at_most=allowed)
+            found(f"{what}, H = {size[3]}, largest relative error of gradients", worst, "", at_most=d_error)
+
+
+def too_little_memory(name: str, options: Options) -> None:
+    """A run that no device holds is refused before it begins, with what it would need and what would fit."""
+    if options.dry:
+        say("the simulator has no memory of its own")
+        return
+    cell = cells.lstm()
+    try:
+        rd.forward(
+            cell,
+            cell.init(0, 512),
+            steps=5_000_000,
+            initial={"h": np.zeros((64, 512), "float32")},
+            device="cuda",
+        )
+    except MemoryError as refused:
+        say(str(refused))
+        return
+    raise AssertionError("5 million steps of 64 LSTMs of 512 units were not refused")
+
+
 CHECKS: dict[str, Callable[[str, Options], None]] = {
     "where arrays lie": residence,
+    "less precision": less_precision,
+    "too little memory": too_little_memory,
     **dict.fromkeys(COMPARED, compared),
     "expanding networks": expanding,
 }
