@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..parametrize.blas import one_thread
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -105,9 +107,10 @@ def jacobian_products(jacobians: np.ndarray, steps: Sequence[int] | None = None)
     jacobians = _checked(jacobians)
     lengths = _lengths(steps, len(jacobians))
     logs = np.empty((len(lengths), jacobians.shape[1], jacobians.shape[2]))
-    for b in range(jacobians.shape[1]):
-        for k, (triangle, log_scale) in enumerate(_triangles(jacobians[:, b], lengths)):
-            logs[k, b] = _log_singular_values(triangle) + log_scale
+    with one_thread(jacobians.shape[2] ** 2):  # NumPy's and SciPy's BLAS by turns: their threads would fight
+        for b in range(jacobians.shape[1]):
+            for k, (triangle, log_scale) in enumerate(_triangles(jacobians[:, b], lengths)):
+                logs[k, b] = _log_singular_values(triangle) + log_scale
     return JacobianProducts(lengths, logs)
 
 

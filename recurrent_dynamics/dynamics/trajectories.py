@@ -160,6 +160,7 @@ class NetworkSegment:
         if not self._first <= a <= b <= self._first + len(self._kept):
             some = max(b - a, self.together)
             self._first, shape = a, self._kept.shape[1:]
+            self._kept = np.empty((0, *shape))  # given back first: the next ones take its place, also in the cache
             self._kept = (
                 engine.jacobian(self._run, slice(a, a + some))
                 .astype(np.float64, copy=False)
