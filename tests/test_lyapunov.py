@@ -277,6 +277,21 @@ def test_a_trajectory_that_diverges_is_named():
         lyapunov(square, initial=[4.0], steps=100)
 
 
+def test_a_network_that_diverges_is_named_with_the_step_of_the_whole_trajectory():
+    cell = rd.cells.linear()
+    params = {"U": np.diag([3.0, 0.5]), "b": np.zeros(2)}
+    with pytest.raises(FloatingPointError, match="diverged: its state after step 646 is not finite"):
+        lyapunov(cell, params, initial={"h": np.ones(2)}, steps=3000)  # 3^647 > 1.8e308
+
+
+def test_a_system_that_forgets_all_at_once_has_no_finite_exponent():
+    zero = Map(lambda s: 0 * s, lambda s: np.zeros((len(s), 2, 2)))
+    spectrum = lyapunov(zero, initial=np.ones(2), steps=40, check=True)
+    assert (spectrum.exponents == -np.inf).all()
+    found = (spectrum.checks.log_det, spectrum.checks.tangent, spectrum.checks.nearby)
+    assert found == (-np.inf, -np.inf, -np.inf)
+
+
 def test_too_few_steps_for_the_precision_asked_for_warn(rng):
     flow = Flow(lorenz_field, lorenz_jacobian)
     with pytest.warns(UserWarning, match=r"above the tolerance of 1e-05: \d+ steps were averaged, about"):

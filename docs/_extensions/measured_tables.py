@@ -2,7 +2,8 @@
 
 ``peer-table``: one table of ``benchmarks/peers.py``, from the file that its ``--csv`` wrote. A new run replaces that
 file and nothing else. A table that the run does not have says so. ``confusion-table``: how often which verdict was
-given, from the file of ``docs/make_diagnosis_table.py``.
+given, from the file of ``docs/make_diagnosis_table.py``. ``measured-table``: a file of ``_static/data`` as it is, the
+command in its first line below it.
 """
 
 from __future__ import annotations
@@ -100,6 +101,21 @@ class ConfusionTable(SphinxDirective):
         return self.parse_text_to_nodes(_csv_table(confusion_of(records), [below]))
 
 
+class MeasuredTable(SphinxDirective):
+    """``.. measured-table:: FILE``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Hand the lines to ``csv-table``."""
+        name = f"_static/data/{self.arguments[0]}"
+        self.env.note_dependency(name)
+        with (Path(self.env.srcdir) / name).open(newline="", encoding="utf-8") as file:
+            command, _, where = file.readline().removeprefix("# ").strip().partition("; ")
+            lines = [[text.replace("`", "``") for text in line] for line in csv.reader(file)]
+        return self.parse_text_to_nodes(_csv_table(lines, [f"``{command}``: {where}."]))
+
+
 def _csv_table(lines: list[list[str]], below: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
@@ -116,4 +132,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known."""
     app.add_directive("peer-table", PeerTable)
     app.add_directive("confusion-table", ConfusionTable)
+    app.add_directive("measured-table", MeasuredTable)
     return {"parallel_read_safe": True}

@@ -293,9 +293,9 @@ class _Sums:
         self.log_det, self.tangent, self.nearby = np.zeros((3, windows, source.batch))
         self.full, self.stretches, self.exact = count == source.size, 0, True
         self._unresolved = False
-        self._vector = rng.standard_normal((source.batch, 1, source.size))
-        self._vector /= np.linalg.norm(self._vector, axis=2, keepdims=True)
-        self._near = self._vector[:, 0].copy()
+        self._vector = rng.standard_normal((source.batch, source.size))
+        self._vector /= np.linalg.norm(self._vector, axis=1, keepdims=True)
+        self._near = self._vector.copy()
 
     def add(self, stretch: Stretch) -> None:
         window = int(np.searchsorted(self.marks, stretch.start, side="right")) - 1
@@ -331,16 +331,14 @@ class _Sums:
         if self.full:
             self.log_det[window] += segment.log_det(a, b)
         self.exact = self.exact and segment.double
-        moved = segment.tangents(self._vector, a, b)
-        norm = np.linalg.norm(moved, axis=2, keepdims=True)
-        self._vector = moved / norm
-        self.tangent[window] += np.log(norm[:, 0, 0])
+        moved = segment.tangents(self._vector[:, None], a, b)
+        self._vector, growth = _grown(moved[:, 0], self._vector)
+        self.tangent[window] += growth
         if segment.double:
             small = DISPLACEMENT * np.maximum(1.0, np.linalg.norm(segment.state(a), axis=1, keepdims=True))
             apart = segment.difference(self._near * small, a, b) / small
-            norm = np.linalg.norm(apart, axis=1, keepdims=True)
-            self._near = apart / norm
-            self.nearby[window] += np.log(norm[:, 0])
+            self._near, growth = _grown(apart, self._near)
+            self.nearby[window] += growth
 
     def checks(self, start: int, steps: int) -> LyapunovChecks:
         time = steps * self.source.time_step
@@ -348,6 +346,13 @@ class _Sums:
             float(v[start:].mean(axis=1).sum() / time) for v in (self.log_det, self.tangent, self.nearby)
         )
         return LyapunovChecks(log_det if self.full else None, tangent, nearby if self.exact else None)
+
+
+def _grown(moved: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors (B, S) at unit length, and ln of what it was; where nothing is left the vector before, and -inf."""
+    norm = np.linalg.norm(moved, axis=1, keepdims=True)
+    unit = np.divide(moved, norm, out=before.copy(), where=norm > 0)
+    return unit, np.log(norm[:, 0], out=np.full(len(norm), -np.inf), where=norm[:, 0] > 0)
 
 
 def _warn(spectrum: LyapunovSpectrum, tolerance: float | None, generator: np.random.Generator) -> None:

@@ -160,7 +160,9 @@ class NetworkSegment:
         if not self._first <= a <= b <= self._first + len(self._kept):
             some = max(b - a, self.together)
             self._first, shape = a, self._kept.shape[1:]
-            self._kept = np.empty((0, *shape))  # given back first: the next ones take its place, also in the cache
+            self._kept = np.empty(
+                (0, *shape)
+            )  # given back first: the next ones take its place, also in the cache
             self._kept = (
                 engine.jacobian(self._run, slice(a, a + some))
                 .astype(np.float64, copy=False)
@@ -294,18 +296,28 @@ class NetworkSource:
         }
         self.size = self._run(1, self._initial).tape.layout.state_size  # the engine checks all that was given
 
-    def _run(self, steps: int, initial: Mapping[str, np.ndarray]) -> Run:
+    def _run(self, steps: int, initial: Mapping[str, np.ndarray], first: int = 0) -> Run:
+        options: dict[str, Any] = {
+            "initial": initial,
+            "check_finite": False,
+        }  # the steps are counted from `first`
         if self._x is None:
-            return engine.forward(self._cell, self._params, steps=steps, initial=initial)
-        x = np.broadcast_to(self._x, (steps, self.batch, self._x.shape[-1]))
-        return engine.forward(self._cell, self._params, np.ascontiguousarray(x), initial=initial)
+            run = engine.forward(self._cell, self._params, steps=steps, **options)
+        else:
+            x = np.broadcast_to(self._x, (steps, self.batch, self._x.shape[-1]))
+            run = engine.forward(self._cell, self._params, np.ascontiguousarray(x), **options)
+        finite = np.isfinite(run.tape.after).all(axis=(1, 2))
+        if not finite.all():
+            step = first + int(np.argmin(finite))
+            raise FloatingPointError(f"the trajectory diverged: its state after step {step} is not finite")
+        return run
 
     def segments(self, steps: int, count: int) -> Iterator[NetworkSegment]:
         formed = count * UNFORMED > self.size
         longest = _chunk(self.batch, self.size) if formed else CHUNK_STEPS
         state: Mapping[str, np.ndarray] = self._initial
         for a in range(0, steps, longest):
-            run = self._run(min(longest, steps - a), state)
+            run = self._run(min(longest, steps - a), state, a)
             state = run.final
             yield NetworkSegment(run, formed)
 
