@@ -233,7 +233,7 @@ def test_a_plan_prints_a_line_for_each_walk():
     lines = str(plan(CELL, (1000, 16, 64, 100))).splitlines()
     assert lines[0] == "lstm on H200: T = 1000, B = 16, N = 64, H = 100, float32"
     assert [line.partition(":")[0] for line in lines[1:]] == [
-        "forward", "tangent", "adjoint", "input and gradients",
+        "forward", "tangent", "adjoint", "input and gradients", "memory",
     ]  # fmt: skip
     large = str(plan(CELL, (1000, 64, 64, 2048), tf32=True)).splitlines()[1]
     assert "steps around products of cuBLAS in TF32, 2 launches a step, 8 steps in a graph" in large

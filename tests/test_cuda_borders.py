@@ -236,6 +236,15 @@ def test_a_limit_of_cupys_pool_is_the_memory_there_is(cupy):
     assert memory.free() == 2 * 10**8
 
 
+def test_plans_count_memory():
+    whole, half = (rd.engine.plan(CELL, (1000, 64, 64, 512), tape_dtype=t) for t in (None, "bfloat16"))
+    assert whole.memory["forward"] - half.memory["forward"] > 0
+    assert "memory: " in str(whole)
+    words = "tape_dtype must be None, or 'bfloat16' of float32; came 'bfloat16' of float64"
+    with pytest.raises(ValueError, match=words):
+        rd.engine.plan(CELL, (10, 4, 2, 8), "float64", tape_dtype="bfloat16")
+
+
 def test_plans_know_tf32():
     with pytest.raises(ValueError, match="tf32 is for float32, came float64"):
         rd.engine.plan(CELL, (10, 4, 2, 8), "float64", tf32=True)

@@ -54,13 +54,13 @@ class Backend:
         if self.device != "cpu":
             self.verbs.require(verb, layout, steps, batch, np.dtype(dtype), **options)
 
-    def require_for(self, tape: Tape, verb: str) -> None:
-        """The same for a verb of a run."""
+    def require_for(self, tape: Tape, verb: str, steps: int | None = None) -> None:
+        """The same for a verb of a run, or of some of its steps."""
         rounded = not hasattr(tape.values, "reshape")  # no array, see `cuda.rounded`
         self.require(
             verb,
             tape.layout,
-            tape.steps,
+            steps or tape.steps,
             tape.batch,
             tape.dtype,
             resets=tape.resets.size > 0,

@@ -280,6 +280,7 @@ def jacobian(
     chosen = check.steps(steps, check.run(run).steps)
     to = backend_of(run, stream)
     with to.active(run.event):
+        to.require_for(run.engine_tape, "jacobian", chosen.size)
         J = run.given(to.verbs.dense_jacobian(run.engine_tape, np.atleast_1d(chosen)))
     J = run.shaped(J)
     return J[0] if np.ndim(chosen) == 0 else J

@@ -26,6 +26,7 @@ def test_too_little_memory_is_refused_before_anything_is_allocated(monkeypatch, 
         ("the run", c.run),
         ("its gradients", lambda: rd.backward(run, run.output)),
         ("its tangent", lambda: rd.jvp(run, d_x=c.x)),
+        ("its Jacobians", lambda: rd.jacobian(run)),
     ):
         words = (
             rf"{work} of T = 4, B = 3, N = 3, H = 4 in float64 needs .* MB .*, 0\.0005 MB are free on a small"

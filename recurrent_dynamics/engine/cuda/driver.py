@@ -6,6 +6,7 @@ thread for each thread of a block.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -157,7 +158,18 @@ def launch(function: Any, blocks: int, threads: int, shared_bytes: int, *argumen
     if shared_bytes > UNASKED_SHARED_BYTES:
         allow_shared_bytes(function, shared_bytes, arguments)
     stream = cuda.external_stream(pointer) if pointer else 0
-    function[blocks, threads, stream, shared_bytes](*arguments)
+    _configured(function, blocks, threads, stream, shared_bytes)(*arguments)
+
+
+def _configured(function: Any, *how: Any) -> Any:
+    """The kernel with its launch, without numba-cuda's warning of few blocks: walks have as many as there is work."""
+    settings = importlib.import_module("numba.cuda.dispatcher").config
+    before = getattr(settings, "CUDA_LOW_OCCUPANCY_WARNINGS", 0)
+    settings.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+    try:
+        return function[how]
+    finally:
+        settings.CUDA_LOW_OCCUPANCY_WARNINGS = before
 
 
 def launch_phases(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from ...cells.layout import Layout
 from .walks import Sizes
 
-PIECE, PIECE_STEPS = (
-    64 << 20,
-    32,
-)  # bytes of values that are walked through at once, but at least so many steps
+DERIVATIVES = 1 << 28  # bytes of diagonals, or of derivatives of values by the state, that are held at once
+PIECE = 16 << 20  # bytes of values that are walked through at once: what the L2 cache holds
+PIECE_STEPS = 32  # but at least so many steps, as each piece is a launch
 
 
 def kept_size(layout: Layout) -> int:
@@ -24,11 +23,18 @@ def piece_steps(layout: Layout, batch: int) -> int:
 def needed(layout: Layout, sizes: Sizes, verb: str, resets: bool = False, rounded: bool = False) -> int:
     """Bytes that a verb takes, what comes in from the host and what it gives included.
 
-    "forward": the run itself. "adjoint" and "tangent": what is added to a run. `rounded`: values kept as bfloat16.
+    "forward": the run itself. "adjoint", "tangent" and, of so many steps, "jacobian": what is added to a run.
+    `rounded`: values kept as bfloat16.
     """
     rows, size = sizes.steps * sizes.batch, sizes.itemsize
     n, e, k = layout.input_size, layout.values_size, layout.state_size
     states = (2 * sizes.steps if resets else sizes.steps + 1) * sizes.batch * k
+    if (
+        verb == "jacobian"
+    ):  # the result, derivatives of values, the diagonals of a step by what they depend on
+        together = min(rows, max(1, DERIVATIVES // max(1, e * k * size)))
+        diagonals = min(4 * rows * (e + k) * size, DERIVATIVES)
+        return (rows * (k * k + e + k) + together * e * k) * size + diagonals
     params = layout.input_rows * n + 2 * layout.matrices_size + 2 * layout.vectors_size
     values, walked = rows * e * size, 0
     if rounded:

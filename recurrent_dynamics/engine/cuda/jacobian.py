@@ -17,13 +17,13 @@ from ..cpu.tables import D_AT, D_FROM_STATE, D_IN, D_NEW, D_OUT, D_STAGE, D_WIDT
 from ..run import Tape
 from .blas import product
 from .driver import array_module, cuda, kernel, launch, limits
+from .footprint import DERIVATIVES
 from .products import KINDS
 from .programs import get, program, put, unit_sizes
 from .tables import Merged, merged
 
 THREADS = 128
 ROWS = 8  # of the tape that a block combines
-DERIVATIVES = 1 << 28  # bytes of diagonals, or of derivatives of values by the state, that are held at once
 
 _LOCAL: dict[tuple[str, str], Any] = {}
 _COMBINE: dict[tuple[str, bool], Any] = {}

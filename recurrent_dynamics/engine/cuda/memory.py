@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from .driver import array_module
 from .footprint import needed
 from .walks import Sizes
 
+WORK = {
+    "forward": "the run",
+    "tangent": "its tangent",
+    "adjoint": "its gradients",
+    "jacobian": "its Jacobians",
+}
 SLACK = 64 << 20  # bytes for what is not counted: kernels, cuBLAS and its workspace, tables
 
 
@@ -28,23 +35,23 @@ def free() -> int:
 
 def require(layout: Layout, sizes: Sizes, verb: str, resets: bool, rounded: bool, name: str) -> None:
     """Raise a MemoryError that says how much a verb needs, how much there is, and what would fit."""
-    wanted, there = needed(layout, sizes, verb, resets, rounded), free() - (SLACK)
-    if wanted <= there:
+
+    def size(**other: Any) -> int:
+        return needed(layout, replace(sizes, **other), verb, resets, rounded)
+
+    there, s = free() - SLACK, sizes
+    if size() <= there:
         return
-    work = {"forward": "the run", "tangent": "its tangent", "adjoint": "its gradients"}[verb]
-    s = sizes
-    steps = _most(lambda n: needed(layout, replace(s, steps=n), verb, resets, rounded) <= there, s.steps)
-    batch = _most(lambda n: needed(layout, replace(s, batch=n), verb, resets, rounded) <= there, s.batch)
-    fits = f"{steps} steps or {batch} sequences would fit" if steps and batch else "one step does not fit"
-    if steps and not batch:
-        fits = f"{steps} steps would fit"
-    elif batch and not steps:
-        fits = f"{batch} sequences would fit"
+    most = {
+        "steps": _most(lambda n: size(steps=n) <= there, s.steps),
+        "sequences": _most(lambda n: size(batch=n) <= there, s.batch),
+    }
+    fits = " or ".join(f"{n} {what}" for what, n in most.items() if n)
     less = "" if rounded or s.itemsize > 4 else "; tape_dtype='bfloat16' needs less"
     raise MemoryError(
-        f"{work} of T = {s.steps}, B = {s.batch}, N = {s.input_size}, H = {s.hidden_size} in float{8 * s.itemsize} "
-        f"needs {_text(wanted)} of device memory, {_text(there)} are free on {name}: {fits}"
-        f"{less}; device='cpu' takes the memory of the host"
+        f"{WORK[verb]} of T = {s.steps}, B = {s.batch}, N = {s.input_size}, H = {s.hidden_size} in "
+        f"float{8 * s.itemsize} needs {_text(size())} of device memory, {_text(there)} are free on {name}: "
+        f"{fits + ' would fit' if fits else 'one step does not fit'}{less}; device='cpu' takes the memory of the host"
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from ...cells import Cell
 from ...cells.declarations import natural, positive_integer
 from .choose import plan_walk
+from .footprint import needed
 from .walks import H200, Device, Sizes, Walk
 
 VERBS = ("forward", "tangent", "adjoint")
@@ -27,12 +28,15 @@ class Plan:
         What was planned for.
     walks
         By verb: "forward", "tangent", "adjoint".
+    memory
+        By verb, bytes of device memory: of the run, and what its tangent or its gradients take besides.
     """
 
     cell: str
     sizes: Sizes
     device: Device
     walks: dict[str, Walk]
+    memory: dict[str, int]
 
     def __str__(self) -> str:
         s = self.sizes
@@ -55,6 +59,11 @@ class Plan:
                 f"{1e6 * walk.seconds / s.steps:.2f} microseconds a step predicted"
             )
         lines.append(f"input and gradients: products of cuBLAS for all steps at once, {own}")
+        gigabytes = {verb: f"{size / 1e9:.3g} GB" for verb, size in self.memory.items()}
+        lines.append(
+            f"memory: {gigabytes['forward']}, besides {gigabytes['tangent']} for a tangent, {gigabytes['adjoint']} for "
+            "gradients"
+        )
         return "\n".join(lines)
 
 
@@ -64,6 +73,7 @@ def plan(
     dtype: DTypeLike = "float32",
     device: Device = H200,
     tf32: bool = False,
+    tape_dtype: str | None = None,
 ) -> Plan:
     """How a cell would walk through time on a CUDA device, without one.
 
@@ -79,6 +89,8 @@ def plan(
         What to plan for: an H200 unless given.
     tf32
         Whether cuBLAS multiplies in TF32, as `forward` is told.
+    tape_dtype
+        "bfloat16" for drives that are kept so, as `forward` is told.
 
     Returns
     -------
@@ -88,7 +100,8 @@ def plan(
     Raises
     ------
     ValueError
-        A size is wrong, TF32 of float64, or no walk fits the device: says how much one needs and what there is.
+        A size is wrong, TF32 or bfloat16 of float64, or no walk fits the device: says how much one needs and what there
+        is.
     TypeError
         Another dtype.
 
@@ -111,4 +124,12 @@ def plan(
     if tf32 and np.dtype(dtype) != np.float32:
         raise ValueError(f"tf32 is for float32, came {np.dtype(dtype)}")
     layout, of = cell.layout(N, H), Sizes(T, B, N, H, np.dtype(dtype).itemsize, tf32)
-    return Plan(cell.name, of, device, {verb: plan_walk(cell, layout, verb, of, device) for verb in VERBS})
+    rounded = tape_dtype == "bfloat16"
+    if tape_dtype is not None and not (rounded and np.dtype(dtype) == np.float32):
+        raise ValueError(
+            f"tape_dtype must be None, or 'bfloat16' of float32; came {tape_dtype!r} of {np.dtype(dtype)}"
+        )
+    memory = {verb: needed(layout, of, verb, rounded=rounded) for verb in VERBS}
+    return Plan(
+        cell.name, of, device, {verb: plan_walk(cell, layout, verb, of, device) for verb in VERBS}, memory
+    )
