@@ -57,7 +57,9 @@ def fixed_points(
     cell, params
         The network. Everything is computed in float64, whatever the dtype of the parameters.
     starts : Run, ndarray (n, S) or (S,), or dict of ndarray (n, width)
-        States to start from: those of a run, or rows with the slots in the order of `cell.state`, S in all.
+        States to start from: those of a run, or rows with the slots in the order of `cell.state`, S in all. Where gates
+        hold the state, the nearest point may lie far outside of what a run visits, and searches from the run crawl:
+        follow the network under the constant input for some hundred steps, and start from there too.
     input : ndarray (N,), optional
         The constant input; 0 by default.
     period
