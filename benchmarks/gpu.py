@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -78,18 +79,11 @@ class Session:
     async def process(self, name: str, lines: list[str], seconds: float) -> str:
         """What went wrong, if anything did."""
         given = self.arguments
-        command = [
-            sys.executable,
-            __file__,
-            "--row",
-            name,
-            f"--seconds={given.seconds}",
-            f"--seeds={given.seeds}",
-        ]
+        how = [f"--seconds={given.seconds}", f"--seeds={given.seeds}", *["--dry-run"][: given.dry_run]]
         child = await asyncio.create_subprocess_exec(
-            *command, *(["--dry-run"] if given.dry_run else []), stdin=asyncio.subprocess.PIPE,
+            sys.executable, __file__, "--row", name, *how, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | (DRY if given.dry_run else {}) | {"PYTHONUNBUFFERED": "1"}, limit=1 << 20,
+            env=threads(given.processes) | os.environ | (DRY if given.dry_run else {}), limit=1 << 20,
         )  # fmt: skip
         try:
             async with asyncio.timeout(seconds) as limit:
@@ -97,10 +91,13 @@ class Session:
                 code = await child.wait()
         except TimeoutError:
             return f"stopped: it took over {ROW_SECONDS} s, or the time is up"
+        except OSError as error:  # it ended while it was told to go on
+            return f"{type(error).__name__}: {error}"
         finally:
             if child.returncode is None:
                 child.kill()
-                await child.wait()
+                with contextlib.suppress(TimeoutError):  # while the driver lets go of it
+                    await asyncio.wait_for(child.wait(), 10)
         return f"exit status {code}" if code else ""
 
     async def follow(
@@ -134,6 +131,13 @@ class Session:
                 print(f"  not met: {finding['row']}: {shown(finding)}")
         for name in self.failed:
             print(f"  failed: {name}")
+
+
+def threads(processes: int) -> dict[str, str]:
+    """Settings of a row's process: the CPU engines of all of them share the processors."""
+    share = {"NUMBA_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    # Processes of torch.compile would outlive the row and keep its output open.
+    return share | {"PYTHONUNBUFFERED": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
 
 def environment(dry: bool) -> str:

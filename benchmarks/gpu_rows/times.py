@@ -28,13 +28,13 @@ def on_device(problem: Problem) -> Problem:
 
 
 def passes_of(problem: Problem) -> dict[str, Callable[[], Any]]:
-    """Forward, and forward and backward, of the CUDA engine; compiled by two steps of the same walks."""
+    """Forward, and forward and backward, of the CUDA engine; compiled by some steps of the same walks."""
     cell, params, x, d = on_device(problem)
 
     def forward(steps: int | None = None) -> Any:
         return rd.forward(cell, params, x[:steps], device="cuda")
 
-    rd.backward(forward(2), d[:2])
+    rd.backward(forward(32), d[:32])  # more than one CUDA graph of steps
     return {"forward": forward, "both": lambda: rd.backward(forward(), d)}
 
 
