@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.dynamics import flossing, gradient_growth, lyapunov
+from recurrent_dynamics.dynamics import flossing, gradient_flow, gradient_growth, lyapunov
 
 LONG = rd.data.FlipFlop(500, 20, bits=2, seed=1, dtype="float64").batch(0)
 
@@ -60,6 +60,9 @@ def test_the_growth_of_a_known_gradient_has_its_error(rng):
 def test_gradients_beyond_the_square_root_of_the_smallest_number_still_count():
     d_states = np.exp(-1.6 * np.arange(400.0)[::-1])[:, None, None] * np.ones((1, 2, 1))  # down to 1e-278
     assert gradient_growth(d_states).rate == pytest.approx(-1.6)
+    flow = gradient_flow(d_states)
+    np.testing.assert_allclose(flow.norms, np.exp(-1.6 * np.arange(400.0)), rtol=1e-12)
+    np.testing.assert_allclose(gradient_flow(1e300 * d_states).norms, 1e300 * flow.norms, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,10 @@ def gradient_flow(d_states: np.ndarray) -> GradientFlow:
     if not np.isfinite(d_states).all():
         step = int(np.flatnonzero(~np.isfinite(d_states).all(axis=(1, 2)))[-1])
         raise ValueError(f"d_states must be finite, those of step {step} are not")
-    norms = np.linalg.norm(d_states.astype(np.float64), axis=2)[::-1]
+    # Scaled, so that squares neither vanish nor overflow.
+    scale = np.abs(d_states).max(axis=2, keepdims=True).astype(np.float64)
+    rows = np.divide(d_states, scale, out=np.zeros(d_states.shape), where=scale > 0)
+    norms = (np.linalg.norm(rows, axis=2) * scale[..., 0])[::-1]
     return GradientFlow(np.arange(len(norms)), norms.mean(axis=1), np.quantile(norms, (0.1, 0.9), axis=1))
 
 
