@@ -262,7 +262,7 @@ def _points_in_words(held: Held) -> tuple[str, str, str, str]:
     return (
         ", ".join(f"{n} {kind}" for kind, n in counts.items()),
         f"{held.reached:.0%}",
-        ", ".join(f"×{d:.2g}" if d < 10 else f"×{d:.0f}" for d in held.distance[:SHOWN]),
+        ", ".join(f"×{d:.2f}" if d < 10 else f"×{d:.0f}" for d in held.distance[:SHOWN]),
         ", ".join(steps[:SHOWN]),
     )
 
