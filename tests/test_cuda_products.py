@@ -14,7 +14,7 @@ pytest.importorskip(
     "numba.cuda", reason="this Numba has no CUDA target of its own, and numba-cuda is not installed"
 )
 
-from recurrent_dynamics.engine.cuda import blas, capture
+from recurrent_dynamics.engine.cuda import blas, capture, verbs
 
 
 def by_columns(address, rows, columns, leading, real, shift=0):
@@ -102,6 +102,22 @@ def test_a_failure_of_cublas_is_told(monkeypatch):
     monkeypatch.setattr(blas, "library", lambda: said)
     with pytest.raises(RuntimeError, match="cuBLAS failed: CUBLAS_STATUS_NOT_SUPPORTED"):
         blas.done(15)
+
+
+def test_an_absent_cublas_is_told_before_anything_is_computed(monkeypatch):
+    class NotFound(RuntimeError):
+        pass
+
+    def load(name):
+        raise NotFound(name)
+
+    pathfinder = SimpleNamespace(load_nvidia_dynamic_lib=load, DynamicLibNotFoundError=NotFound)
+    monkeypatch.setattr(blas.importlib, "import_module", lambda name: pathfinder)
+    monkeypatch.setattr(verbs, "ready", lambda: None)
+    monkeypatch.setattr(verbs, "array_module", lambda: "cupy")
+    blas.library.cache_clear()
+    with pytest.raises(ModuleNotFoundError, match=r"cuBLAS, which is absent: .*recurrent-dynamics\[cu12\]"):
+        verbs.arrays()
 
 
 class Stream:

@@ -11,6 +11,7 @@ from ..cpu.verbs import Cotangents, Tangents
 from ..flatten import Flat, zeros
 from ..run import Tape
 from . import hoisted, launches, memory
+from .blas import library
 from .borders import check_tf32, current_index, mark, moved, stream_of, to_host
 from .choose import plan_walk
 from .driver import active, array_module, limits, ready
@@ -40,8 +41,10 @@ def planned(tape: Tape, verb: str) -> Walk:
 
 
 def arrays() -> Any:
-    """The module of the arrays, CuPy, once it is sure that kernels can run here."""
+    """The module of the arrays, CuPy, once it is sure that kernels and cuBLAS can run here."""
     ready()
+    if array_module() is not np:
+        library()
     return array_module()
 
 
