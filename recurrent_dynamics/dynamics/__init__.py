@@ -31,6 +31,7 @@ from .points import FixedPoints, SlowPoints, Unfinished
 from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
 from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
 from .saturation import Saturation, TimeScales, saturation, time_scales
+from .step_derivatives import Pulled, StepDerivatives
 from .systems import Flow, Map
 from .tracking import Tracking, tracking
 from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
@@ -58,8 +59,10 @@ __all__ = [
     "Omega",
     "PathNorms",
     "Pseudospectra",
+    "Pulled",
     "Saturation",
     "SlowPoints",
+    "StepDerivatives",
     "TimeScales",
     "Tracking",
     "TransientGrowth",

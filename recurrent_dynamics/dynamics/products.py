@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import integer
+from ..engine import Run, jacobian
 from ..parametrize.blas import one_thread
+from .trajectories import unbroken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+FORMED = 1 << 22  # numbers of a run's Jacobians at a time
 
 
 def powers_of_two(longest: int) -> tuple[int, ...]:
@@ -63,8 +68,10 @@ class JacobianProducts:
         return singular_values(self, ax=ax, **options)
 
 
-def jacobian_products(jacobians: np.ndarray, steps: Sequence[int] | None = None) -> JacobianProducts:
-    """Singular values of the products of the first k Jacobians, J_{k-1} to J_0, for several k.
+def jacobian_products(
+    jacobians: np.ndarray | Run, steps: Sequence[int] | None = None, *, start: int = 0
+) -> JacobianProducts:
+    """Singular values of the products of k Jacobians, J_{start+k-1} to J_start, for several k.
 
     A product formed as it stands keeps only singular values above rounding error times the largest one. Here
     every factor is triangularized, J_t Q_t = Q_{t+1} R_t, so that the product of the R_t stays graded, and
@@ -75,9 +82,11 @@ def jacobian_products(jacobians: np.ndarray, steps: Sequence[int] | None = None)
     ----------
     jacobians
         J_t = d state_{t+1} / d state_t, shape (T, S, S), or (T, B, S, S) for B sequences, as `rd.jacobian`
-        gives them.
+        gives them; or a run, whose Jacobians are formed a few steps at a time, so that memory stays bounded.
     steps
-        The lengths k, increasing, at most T; 1, 2, 4, ... by default.
+        The lengths k, increasing, at most T - start; 1, 2, 4, ... by default.
+    start
+        The first step of the span.
 
     Returns
     -------
@@ -104,32 +113,52 @@ def jacobian_products(jacobians: np.ndarray, steps: Sequence[int] | None = None)
     >>> np.round(products.log_singular_values[-1, 0] / 16 / np.log([2.0, 0.01]), 12)
     array([1., 1.])
     """
-    jacobians = _checked(jacobians)
-    lengths = _lengths(steps, len(jacobians))
-    logs = np.empty((len(lengths), jacobians.shape[1], jacobians.shape[2]))
-    with one_thread(jacobians.shape[2] ** 2):  # NumPy's and SciPy's BLAS by turns: their threads would fight
-        for b in range(jacobians.shape[1]):
-            for k, (triangle, log_scale) in enumerate(_triangles(jacobians[:, b], lengths)):
-                logs[k, b] = _log_singular_values(triangle) + log_scale
+    if isinstance(jacobians, Run):
+        unbroken(jacobians)
+        total, batch, size = jacobians.steps, jacobians.batch_size, jacobians.tape.layout.state_size
+    else:
+        jacobians = _checked(jacobians)
+        total, batch, size = jacobians.shape[:3]
+    start = integer("start", start, at_least=0, at_most=total - 1)
+    lengths = _lengths(steps, total - start)
+    logs = np.empty((len(lengths), batch, size))
+    with one_thread(size**2):  # NumPy's and SciPy's BLAS by turns: their threads would fight
+        factors = _each(jacobians, start, start + lengths[-1])
+        for k, (triangles, log_scale) in enumerate(_triangles(factors, set(lengths.tolist()), batch, size)):
+            for b in range(batch):
+                logs[k, b] = _log_singular_values(triangles[b]) + log_scale[b]
     return JacobianProducts(lengths, logs)
 
 
-def _triangles(jacobians: np.ndarray, lengths: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """The triangular factor of every product asked for, as (matrix, log of a scalar in front of it)."""
-    size = jacobians.shape[-1]
-    basis, triangle, log_scale = np.eye(size), np.eye(size), 0.0
-    wanted = set(lengths.tolist())
-    found = []
-    for t, jacobian in enumerate(jacobians[: lengths[-1]]):
-        basis, factor = np.linalg.qr(jacobian.astype(np.float64) @ basis)
-        triangle = np.triu(factor @ triangle)
-        scale = np.abs(triangle).max()
-        if scale > 0:
-            triangle /= scale
-            log_scale += float(np.log(scale))
+def _each(jacobians: np.ndarray | Run, start: int, end: int) -> Iterator[np.ndarray]:
+    """The Jacobians (B, S, S) of one step after the other."""
+    if not isinstance(jacobians, Run):
+        yield from jacobians[start:end]
+        return
+    shape = (jacobians.batch_size, *2 * (jacobians.tape.layout.state_size,))
+    some = max(1, FORMED // int(np.prod(shape)))
+    for t in range(start, end, some):
+        formed = jacobian(jacobians, slice(t, min(t + some, end))).reshape(-1, *shape)
+        if not np.isfinite(formed).all():
+            raise FloatingPointError(f"the Jacobians of the run are not finite from step {t} on")
+        yield from formed
+
+
+def _triangles(
+    jacobians: Iterator[np.ndarray], wanted: set[int], batch: int, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The triangular factors (B, S, S) of every product asked for, and logs (B,) of scalars in front of them."""
+    basis = triangles = np.broadcast_to(np.eye(size), (batch, size, size))
+    log_scale = np.zeros(batch)
+    for t, factors in enumerate(jacobians):
+        basis, R = np.linalg.qr(factors.astype(np.float64) @ basis)
+        triangles = np.triu(R @ triangles)
+        scale = np.abs(triangles).max(axis=(1, 2))
+        scale[scale == 0] = 1.0
+        triangles /= scale[:, None, None]
+        log_scale = log_scale + np.log(scale)
         if t + 1 in wanted:
-            found.append((triangle, log_scale))
-    return found
+            yield triangles, log_scale
 
 
 def _log_singular_values(matrix: np.ndarray) -> np.ndarray:
