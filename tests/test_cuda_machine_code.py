@@ -48,7 +48,10 @@ HIDDEN = {"grid": 512, "grid, U in L2": 256, "tiles, U in L2": 48}
 
 
 def walking(cell: Cell, dtype: str, walk: str) -> list[machine_code.Launch]:
-    return launches(cell, dtype, VERBS, hidden=HIDDEN.get(walk, 16), batch=8, walk=WALKS[walk])
+    found = launches(cell, dtype, VERBS, hidden=HIDDEN.get(walk, 16), batch=8, walk=WALKS[walk])
+    module = "blocks" if "tiles" in walk else walk.partition(",")[0]
+    assert {launch.name.split()[-1] for launch in found} == {f"{module}.forth", f"{module}.back"}
+    return found
 
 
 def test_lstm():
@@ -79,10 +82,20 @@ def test_other_walks(walk):
 
 
 @pytest.mark.full
+def test_a_projected_network_by_steps():
+    check(walking(cells.lstm_projected(8), "float32", "steps"))
+
+
+@pytest.mark.full
 def test_kernels_of_a_rounded_tape():
+    """Rounding is of integers alone."""
     found = launches(CELLS["lstm"], "float32", VERBS, tape_dtype="bfloat16")
-    assert {"narrow", "widen"} < {launch.function.__name__ for launch in found}
+    rounding = [launch for launch in found if launch.function.__name__ in ("narrow", "widen")]
+    assert len(rounding) == 2
     check(found, CAPABILITIES)
+    for launch in rounding:
+        ptx = machine_code.made(launch.function, launch.types, CAPABILITIES[0])[0]
+        assert ".f32" not in ptx.split(".entry")[1]
 
 
 OTHERS = [n for n in NAMED if n not in ("lstm", "gru", "gru_reset_before")]
