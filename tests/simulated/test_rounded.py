@@ -64,7 +64,9 @@ def test_what_is_no_number_stays_that():
 
 
 @pytest.mark.parametrize("ends", [False, True], ids=["whole", "lengths and resets"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [n if n in ("lstm", "signals") else pytest.param(n, marks=pytest.mark.full) for n in CASES]
+)
 def test_pieces_are_the_whole(name, ends, rng):
     """The same run to the last bit; what goes back is what goes back from the rounded drives, in one walk."""
     c = float32(CASES[name], rng, steps=5, batch=3, lengths=ends, reset=ends)

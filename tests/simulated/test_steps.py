@@ -39,7 +39,9 @@ EVERY: dict[str, Cell] = {
 }
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name", [n if n in ("two stages", "in heads") else pytest.param(n, marks=pytest.mark.full) for n in QUICK]
+)
 def test_cell(name, rng):
     c = case(QUICK[name], rng, steps=3, batch=3)
     tape = c.run().engine_tape
