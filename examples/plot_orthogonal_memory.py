@@ -123,16 +123,17 @@ for name, size, ms, loss, largest, smallest in table:
 
 # %%
 # The orthogonal networks fall below the dashed line, each on its way; the unconstrained one stays on it: it has learnt
-# when to answer, and nothing of what. An update takes a few milliseconds more with a matrix that is made anew in each,
-# least with Cayley. Which is best depends on the task: they differ in where they start, and in how a step on the
-# numbers turns the matrix.
+# when to answer, and nothing of what. An update takes little longer with a matrix that is made anew in each, but with
+# the many layers of Givens. (Of the vectors of Householder half of the numbers are read, those on and below the
+# diagonal.) Which is best depends on the task: they differ in where they start, and in how a step on the numbers turns
+# the matrix.
 #
 # A thousand steps
 # ----------------
 #
-# The same with a delay of 1000 steps and 128 units, beside LSTMs of as many parameters as the Householder network has,
-# with a forget bias of 1 and with chrono initialization: trained beforehand, 2500 updates each, one rate for all
-# (``python docs/make_copying_table.py``).
+# The same with a delay of 1000 steps and 128 units, beside LSTMs of as many parameters as the arrays of the Householder
+# network hold (of its vectors half of the entries are read), with a forget bias of 1 and with chrono initialization:
+# trained beforehand, 2500 updates each, one rate for all (``python docs/make_copying_table.py``).
 
 
 def table_of_long_runs() -> dict[str, np.ndarray]:
@@ -156,12 +157,12 @@ for k, (name, (update, loss)) in enumerate((n, rows.T) for n, rows in table_of_l
 ax.set(
     xlabel="update", ylabel="loss / baseline, mean of 20 updates", ylim=(None, 8), title="delay of 1000 steps"
 )
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="center right")
 
 # %%
 # All learn within some hundred updates when to answer, and are at the baseline. There the LSTMs and the unconstrained
-# network stay; the orthogonal ones leave it, most slowly Cayley, which needs large numbers in :math:`A` for a plane to
-# turn far.
+# network stay; the orthogonal ones leave it, Householder without a rest, most slowly Cayley, which needs large numbers
+# in :math:`A` for a plane to turn far.
 #
 # .. rubric:: References
 #

@@ -360,6 +360,23 @@ class TestInitializations:
         assert abs(np.mean(traces)) < 0.1
         assert abs(np.var(traces) - 1) < 0.15
 
+    def test_haar_of_unitary_matrices(self) -> None:
+        """The trace has mean 0 and a squared modulus of mean 1."""
+        n, count = 4, 1500
+        drawn = [
+            p.unitary_cayley(p.unitary_cayley.sample(2 * n, k, "float64", "haar"))[0] for k in range(count)
+        ]
+        traces = np.array([np.trace(U[:n, :n]) + 1j * np.trace(U[n:, :n]) for U in drawn])
+        assert abs(traces.mean()) < 0.1
+        assert abs((np.abs(traces) ** 2).mean() - 1) < 0.15
+        # Without the phases too, which alone would make traces of mean 0: eigenvalues repel each other.
+        free = p.unitary_cayley.sample(400, 0, "float64", "haar")
+        U, _ = p.unitary_cayley(free | {"theta": np.zeros(200)})
+        angles = np.sort(np.angle(np.linalg.eigvals(U[:200, :200] + 1j * U[200:, :200])))
+        gaps = np.diff(angles) * 200 / (2 * np.pi)
+        assert abs(gaps.mean() - 1) < 0.02
+        assert (gaps < 0.2).mean() < 0.05  # 1 - e^-0.2 = 0.18 where they do not
+
     def test_haar_of_householder_fills_its_component(self) -> None:
         for n in (1, 2, 3, 4):
             U, _ = p.householder(p.householder.sample(n, 0, "float64"))

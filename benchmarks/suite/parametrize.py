@@ -9,15 +9,13 @@ import recurrent_dynamics as rd
 from .common import medians, problem_of
 
 SIZE = (100, 64, 512, 512)  # T, B, N, H
-MADE = [
-    "cayley",
-    "exponential",
-    "trivialization",
-    "householder",
-    "householder of 64",
-    "schur",
-    "unitary_cayley",
-]
+MADE = [*rd.parametrize.NAMED, "householder of 64"]
+KEPT = {  # what keeps U itself orthogonal, without free parameters
+    "riemannian_sgd": rd.training.riemannian_sgd(),
+    "riemannian_adam": rd.training.riemannian_adam(),
+    "riemannian_adam, polar": rd.training.riemannian_adam(retraction="polar"),
+    "projected": rd.training.projected(rd.training.sgd()),
+}
 
 
 def made_of(name: str) -> rd.parametrize.Parametrization:
@@ -63,3 +61,25 @@ class Parametrize:
 
         times = medians({"plain": plain, "with it": with_it}, seconds=5)
         return 100 * (times["with it"] / times["plain"] - 1)
+
+
+class KeepOrthogonal:
+    """An update of a matrix of 512 rows in float32 that ends orthogonal, and the gradient of the soft penalty."""
+
+    params = ([*KEPT, "penalty"],)
+    param_names = ("kept by",)
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self, name: str) -> None:
+        rng = np.random.default_rng(0)
+        self.U = {"U": np.linalg.qr(rng.standard_normal((SIZE[3], SIZE[3])))[0].astype("float32")}
+        self.d_U = {"U": rng.standard_normal(self.U["U"].shape).astype("float32")}
+        if name in KEPT:
+            self.state = KEPT[name].init(self.U)
+
+    def time_update(self, name: str) -> None:
+        if name in KEPT:
+            KEPT[name].update(self.d_U, self.state, self.U, 1e-3)
+        else:
+            rd.parametrize.orthogonality_penalty(self.U["U"])

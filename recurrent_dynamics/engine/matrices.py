@@ -22,15 +22,23 @@ from .cpu.team import share
 
 __all__ = ["INTERPRETED", "above", "antisymmetric", "invert", "multiply"]
 
+# Operations below which one thread does all the work: beside other busy processes a second one may come late by
+# milliseconds, once for each of the many products of which a matrix is made.
+ALONE = 8e6
 STEP = 64  # rows that the inverse eliminates at once
 TILE = 16  # of a transposition: lines that are a power of two apart share few places of the first cache
+
+
+def _threads(rows: int, flops: float) -> int:
+    """How many threads share so many rows, each of so many operations."""
+    return threads_for(rows, flops) if rows * flops > ALONE else 1
 
 
 def multiply(parts: Sequence[tuple[Block, Block, Block]], how: int) -> None:
     """C = A B, C += A B or C -= A B for several (C, A, B), as `recurrent_dynamics.parametrize.products.multiply`."""
     c, a, b = parts[0]
     tasks = np.array([(a.at, b.at, c.at, *a.shape, b.shape[1]) for c, a, b in parts])
-    threads = threads_for(int(tasks[:, 3].max()), 2.0 * int((tasks[:, 4] * tasks[:, 5]).sum()))
+    threads = _threads(int(tasks[:, 3].max()), 2.0 * int((tasks[:, 4] * tasks[:, 5]).sum()))
     with POOL:
         launch(
             threads, _multiply, BUILT, how, tasks, a.flat, a.row, a.column, b.flat, b.row, b.column, c.flat, c.row,
@@ -54,7 +62,7 @@ def invert(a: np.ndarray) -> None:
            [ 0.5,  0.5]])
     """
     n = len(a)
-    threads = threads_for(n, 2.0 * n * n)
+    threads = _threads(n, 2.0 * n * n)
     with POOL:
         launch(threads, _invert, BUILT, a.reshape(-1), n, threads)
 
@@ -62,7 +70,7 @@ def invert(a: np.ndarray) -> None:
 def antisymmetric(v: np.ndarray, n: int, diagonal: float) -> np.ndarray:
     """The matrix (n, n) with v above its diagonal, row by row, -v mirrored below it, and a number on it."""
     a = np.empty((n, n), v.dtype)
-    threads = threads_for(n, 8.0 * n)
+    threads = _threads(n, 8.0 * n)
     with POOL:
         launch(threads, _antisymmetric, BUILT, v, v.dtype.type(diagonal), a.reshape(-1), n, threads)
     return a
@@ -72,7 +80,7 @@ def above(d: np.ndarray, scale: float) -> np.ndarray:
     """The entries of scale (D - D^T) above the diagonal, row by row, of a C-contiguous D."""
     n = len(d)
     v = np.empty(n * (n - 1) // 2, d.dtype)
-    threads = threads_for(n, 8.0 * n)
+    threads = _threads(n, 8.0 * n)
     with POOL:
         launch(threads, _above, BUILT, d.reshape(-1), d.dtype.type(scale), v, n, threads)
     return v

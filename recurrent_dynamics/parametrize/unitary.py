@@ -26,7 +26,8 @@ class UnitaryCayley(Parametrization):
 
     Notes
     -----
-    `initials` of A: "cayley_torus", "henaff" (as `Cayley`), with phases uniform in (-pi, pi); "zero" for both.
+    `initials` of A: "cayley_torus", "henaff" (as `Cayley`), "haar" (U from the Haar measure on unitary matrices), with
+    phases uniform in (-pi, pi); "zero" for both.
 
     Examples
     --------
@@ -37,7 +38,7 @@ class UnitaryCayley(Parametrization):
     ((6, 6), True)
     """
 
-    initials = ("cayley_torus", "henaff", "zero")
+    initials = ("cayley_torus", "henaff", "haar", "zero")
 
     def _map(self, free: dict[str, Array]) -> tuple[Array, Pull]:
         F, theta = named(free, A=2, theta=1)
@@ -65,7 +66,13 @@ class UnitaryCayley(Parametrization):
 
     def _sample(self, rows: int, columns: int, rng: np.random.Generator, initial: str) -> dict[str, Array]:
         n = even(square(rows, columns)) // 2
-        A = np.triu(skew.matrix(skew.draw(rng, n, initial)))
+        if initial == "haar":
+            q, r = np.linalg.qr(rng.standard_normal((n, n)) + 1j * rng.standard_normal((n, n)))
+            W = q * (np.diag(r) / np.abs(np.diag(r)))  # (Mezzadri 2007)
+            of_W = np.linalg.solve(np.eye(n) + W, np.eye(n) - W)
+            A = np.triu(of_W.real, 1) + np.tril(of_W.imag)
+        else:
+            A = np.triu(skew.matrix(skew.draw(rng, n, initial)))
         return {"A": A, "theta": np.zeros(n) if initial == "zero" else rng.uniform(-np.pi, np.pi, n)}
 
     def _check(self, U: Array) -> float:
