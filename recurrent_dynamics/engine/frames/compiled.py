@@ -152,8 +152,9 @@ def _reflect_panel(A, panel, first, size, columns, R, ro, count, scratch, index,
     w = _width()
     factors = size * w
     sums, top = factors + w, panel + first * w
-    _clear(scratch, factors, w)
-    reflect_rows(A, top + w, size - first - 1, ZERO(), ZERO(), scratch, factors, sums)
+    _clear(scratch, factors, 2 * w)
+    if size - first > 1:
+        reflect_rows(A, top + w, size - first - 1, ZERO(), ZERO(), scratch, factors, sums)
     for j in range(columns):
         row = first + j
         pivot, to = top + j * w, ro + row * count + first
@@ -173,7 +174,9 @@ def _reflect_panel(A, panel, first, size, columns, R, ro, count, scratch, index,
         put(A, pivot + j, v)
         if j + 1 < columns:  # the next pivot, whose products are no part of the sums, and the rows below it
             reflect_rows(A, pivot + w, ONE(), j, j + 1, scratch, factors, sums)
-            reflect_rows(A, pivot + 2 * w, size - row - 2, j, j + 1, scratch, factors, sums)
+            _clear(scratch, sums, w)
+            if size - row > 2:
+                reflect_rows(A, pivot + 2 * w, size - row - 2, j, j + 1, scratch, factors, sums)
 
 
 @njit(**OPTIONS)
