@@ -157,7 +157,7 @@ for k, (name, (update, loss)) in enumerate((n, rows.T) for n, rows in table_of_l
 ax.set(
     xlabel="update", ylabel="loss / baseline, mean of 20 updates", ylim=(None, 8), title="delay of 1000 steps"
 )
-ax.legend(frameon=False, loc="center right")
+ax.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.62))
 
 # %%
 # All learn within some hundred updates when to answer, and are at the baseline. There the LSTMs and the unconstrained
