@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu import rows
 
 SCRIPT = pathlib.Path(__file__).with_name("engine_in_a_process.py")
 
@@ -53,3 +55,12 @@ def test_products_are_right_with_narrower_vectors_than_the_host_has(width):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stdout + done.stderr
+
+
+def test_code_that_another_build_compiled_is_not_found(monkeypatch):
+    """A type read back from the index on disk must differ from that of the same cell in a changed library."""
+    cell = rd.cells.lstm()
+    written = pickle.dumps(rows.CellType(cell.name, cell.fingerprint))
+    assert pickle.loads(written) == rows.CellType(cell.name, cell.fingerprint)
+    monkeypatch.setattr(rows, "BUILD", "another")
+    assert pickle.loads(written) != rows.CellType(cell.name, cell.fingerprint)

@@ -41,13 +41,16 @@ BUILD = _build_fingerprint()
 class CellType(types.Type):
     """The Numba type of one set of equations."""
 
+    build = ""  # of a type that was written to the disk before types kept it
+
     def __init__(self, name: str, fingerprint: str) -> None:
-        self.cell_name, self.fingerprint = name, fingerprint
+        # Kept, as a type that is read back from the disk must not pass for one of this build.
+        self.cell_name, self.fingerprint, self.build = name, fingerprint, BUILD
         super().__init__(name=f"Cell({name}, {fingerprint}, {BUILD})")
 
     @property
     def key(self) -> tuple[str, str, str]:
-        return self.cell_name, self.fingerprint, BUILD
+        return self.cell_name, self.fingerprint, self.build
 
 
 register_model(CellType)(models.OpaqueModel)
