@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
 from .memory import OPTIONS, get, put
 from .microkernel import (
@@ -25,6 +26,7 @@ from .microkernel import (
 )
 
 HALF = ROWS // 2
+LINE = 16  # entries, about a line of the cache
 
 
 @njit(**OPTIONS)
@@ -39,9 +41,15 @@ def ZERO():
     return np.int64(0)
 
 
-@njit(**OPTIONS)
 def panel_width(like):
+    """Columns of a panel; a constant of compiled code, which divides by it."""
     return VECTORS * BYTES // like.itemsize
+
+
+@overload(panel_width, jit_options=OPTIONS)
+def _panel_width(like):
+    width = VECTORS * BYTES * 8 // like.dtype.bitwidth
+    return lambda like: np.int64(width)
 
 
 @njit(**OPTIONS)
@@ -52,42 +60,44 @@ def packed_size(K, N, like):
 
 
 @njit(**OPTIONS)
-def _pack_row(source, at, n_step, m, packed, to):
-    """One row of a panel, padded with zeros."""
-    w = panel_width(source)
-    if n_step == 1 and m == w:
-        move_panel(source, at, packed, to)
-        return
-    for n in range(m):
-        put(packed, to + n, get(source, at + n * n_step))
-    for n in range(m, w):
-        put(packed, to + n, source.dtype.type(0))
-
-
-@njit(**OPTIONS)
 def pack(source, at, k_step, n_step, K, N, packed, start):
-    """packed[start:] = panels of the matrix source[at + k k_step + n n_step]."""
+    """packed[start:] = panels of the matrix source[at + k k_step + n n_step], padded with zeros.
+
+    Some k at a time, so that both sides are read and written by the line, whichever of the steps is 1.
+    """
     w = panel_width(source)
     for p in range((N + w - 1) // w):
-        for k in range(K):
-            _pack_row(
-                source,
-                at + k * k_step + p * w * n_step,
-                n_step,
-                min(w, N - p * w),
-                packed,
-                start + (p * K + k) * w,
-            )
+        m, panel, to = min(w, N - p * w), at + p * w * n_step, start + p * K * w
+        if m == w and n_step == 1:
+            for k in range(K):
+                move_panel(source, panel + k * k_step, packed, to + k * w)
+            continue
+        for k0 in range(0, K, LINE):
+            k1 = min(k0 + LINE, K)
+            for n in range(m):
+                column = panel + n * n_step
+                for k in range(k0, k1):
+                    put(packed, to + k * w + n, get(source, column + k * k_step))
+            for k in range(k0, k1):
+                for n in range(m, w):
+                    put(packed, to + k * w + n, source.dtype.type(0))
 
 
 @njit(**OPTIONS)
 def pack_rows(source, at, ld, index, first, K, N, packed, start):
     """packed[start:] = panels of the matrix source[at + index[first + k] ld + n]."""
     w = panel_width(source)
+    whole = N // w
     for k in range(K):
         row = at + get(index, first + k) * ld
-        for p in range((N + w - 1) // w):
-            _pack_row(source, row + p * w, ONE(), min(w, N - p * w), packed, start + (p * K + k) * w)
+        for p in range(whole):
+            move_panel(source, row + p * w, packed, start + (p * K + k) * w)
+        if whole * w < N:
+            to = start + (whole * K + k) * w
+            for n in range(N - whole * w):
+                put(packed, to + n, get(source, row + whole * w + n))
+            for n in range(N - whole * w, w):
+                put(packed, to + n, source.dtype.type(0))
 
 
 @njit(**OPTIONS)
@@ -143,7 +153,7 @@ def gemm(
         return
     w = panel_width(a)
     panels = (N + w - 1) // w
-    p, last = panels * own // parts, panels * (own + 1) // parts
+    p, last = (ZERO(), panels) if parts == 1 else (panels * own // parts, panels * (own + 1) // parts)
     end, tall = p, M
     while p < last:
         if p == end:
