@@ -14,8 +14,6 @@ from ..run import Tape
 from .memory import INTERPRETED
 from .product import HALF
 
-# Numba's portable threading layer must not be entered by two Python threads at once.
-POOL = threading.Lock()
 SPINS = "1000"  # looks of an idle thread for work, some 100 microseconds
 
 # Operations below which one thread does all the work. Beside other busy processes a second one may come late by
@@ -57,16 +55,42 @@ def threads_for(rows: int, flops: float) -> int:
     return max(1, min(_available(rows * flops), rows))
 
 
+class Pool:
+    """Numba's threads, to be entered by one Python thread at a time, as its portable threading layer demands.
+
+    Inside, `launch` runs kernels on fewer threads than there are; their number is set back once, at the end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._available = self._set = 0
+
+    def __enter__(self) -> Pool:
+        self._lock.acquire()
+        self._available = self._set = num_threads()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.use(self._available)
+        finally:
+            self._lock.release()
+
+    def use(self, threads: int) -> None:
+        """Let so many threads run what follows; at most all."""
+        threads = min(threads, self._available)
+        if threads != self._set:
+            set_num_threads(threads)
+            self._set = threads
+
+
+POOL = Pool()
+
+
 def launch(threads: int, kernel: Callable[..., Any], *arguments: Any) -> Any:
     """Run a parallel kernel on so many threads: one that has nothing to do would be waited for all the same."""
-    available = num_threads()
-    if threads >= available:
-        return kernel(*arguments)
-    set_num_threads(threads)
-    try:
-        return kernel(*arguments)
-    finally:
-        set_num_threads(available)
+    POOL.use(threads)
+    return kernel(*arguments)
 
 
 def step_flops(tape: Tape) -> int:
