@@ -7,7 +7,10 @@ import pytest
 from cell_checks import case, gradients, group
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import verbs
+from recurrent_dynamics.engine.cpu import tables, verbs
+from recurrent_dynamics.engine.run import Views
+from recurrent_dynamics.equations import sigmoid
+from recurrent_dynamics.equations.pattern import activations
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 by_name = pytest.mark.parametrize("name", CELLS)
@@ -303,13 +306,43 @@ def test_the_arrays_of_a_run_cannot_be_written(rng):
                 a[...] = 0
 
 
-def test_drives_are_what_the_gates_see(rng):
-    c = case(CELLS["lstm"], rng)
+@pytest.mark.parametrize("options", [{}, {"lengths": True}, {"reset": True}])
+def test_drives_are_what_the_gates_see(options, rng):
+    c = case(CELLS["lstm"], rng, **options)
     run, p = c.run(), group(c.point, "params")
-    h = np.concatenate([run.initial["h"][None], run.output[:-1]])
-    wanted = np.split(c.x @ p["W"].T + h @ p["U"].T + p["b"], 4, axis=-1)
+    h = Views(run.tape.before, run.tape.layout.slots)["h"]
+    wanted = np.split(run.x @ p["W"].T + h @ p["U"].T + p["b"], 4, axis=-1)
+    within = 1.0 if run.within is None else run.within
     for drive, value in zip(("i", "f", "g", "o"), wanted):
-        np.testing.assert_allclose(run.drives[drive], value, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(run.drives[drive], within * value, rtol=1e-12, atol=1e-13)
+
+
+def test_a_drive_gives_its_place_to_the_one_value_that_is_read_of_it(rng):
+    """Not where it is read otherwise too: by a product, for a normalization, in a derivative."""
+    run = case(CELLS["lstm"], rng).run()
+    kept = Views(run.tape.values, run.tape.layout.parts)
+    for gate in "ifo":
+        np.testing.assert_allclose(kept[gate], sigmoid(run.drives[gate]), rtol=1e-13)
+    np.testing.assert_allclose(kept["g"], np.tanh(run.drives["g"]), rtol=1e-13)
+    for make, wanted in {
+        rd.cells.gru: {"z", "r"},  # of n the two sides are kept apart
+        rd.cells.gru_reset_before: {"z", "r", "n"},
+        rd.cells.lstm_peephole: {"g"},
+        rd.cells.linear: set(),
+        lambda: rd.cells.elman("softplus"): set(),
+        lambda: rd.cells.lstm().with_normalization(): set(),
+    }.items():
+        cell = make()
+        assert set(activations(cell.schedule, cell)) == wanted, cell.name
+
+
+def test_drives_of_one_operand_are_one_product():
+    tall = [(rd.cells.lstm, [20]), (rd.cells.gru, [10, 5]), (rd.cells.elman, [5])]
+    for make, rows in tall:
+        table = tables.products(make().layout(3, 5))
+        assert table[:, tables.ROWS_].tolist() == rows
+    parted = rd.cells.lstm().with_structure(rd.cells.heads(5))
+    assert tables.products(parted.layout(3, 5))[:, tables.ROWS_].tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("lengths", [False, True])

@@ -157,7 +157,7 @@ def _leaves(run: Run, perturbed: str = "", by: complex = 0.0) -> Callable[[int, 
     """The numbers of a run for the leaves of its cell's graph; one slot of the state may be perturbed."""
     tape, layout = run.tape, run.tape.layout
     known = {
-        "part": Views(tape.values, layout.parts),
+        "part": Views(run.host(run.values), layout.parts),
         "state": Views(tape.before, layout.slots),
         "signal": Views(tape.values, layout.signals),
         "param": Views(tape.vectors, layout.vectors),

@@ -59,8 +59,9 @@ class Views(Mapping[str, np.ndarray]):
 class Tape:
     """The arrays of a run as engines use them; shapes in terms of T steps, B instances, N inputs.
 
-    values (T, B, e): drives, computed operands, signals. before, after (T, B, k): the state around each step, usually
-    two views of one array. `W` (g, N), `bias` (parts,), `matrices` and `vectors` flat copies of the parameters.
+    values (T, B, e): drives, computed operands, signals; an engine may have overwritten a drive with the one value that
+    is computed of it, sigmoid(drive) (`Run.values` has the drives). before, after (T, B, k): the state around each step,
+    usually two views of one array. `W` (g, N), `bias` (parts,), `matrices` and `vectors` flat copies of the parameters.
     """
 
     cell: Cell
@@ -155,6 +156,17 @@ class Run:
             }
         return replace(self.engine_tape, **moved)
 
+    @cached_property
+    def values(self) -> Any:
+        """The values of the tape with every drive as it is before its nonlinearity, where they were computed."""
+        from .backends import backend
+
+        return backend(self.device).verbs.drives(self.engine_tape)
+
+    def host(self, a: Any) -> np.ndarray:
+        """An array of the engine as one of NumPy."""
+        return a if self._to_host is None else self._to_host(a)
+
     def given(self, a: Any) -> np.ndarray:
         """An array of the engine as the user wants it: NumPy's, if those were what came."""
         with self.reading():
@@ -185,7 +197,7 @@ class Run:
     @cached_property
     def drives(self) -> Views:
         named = tuple(p for p in self.engine_tape.layout.parts if p.name in (p.drive, f"{p.drive}_h"))
-        return Views(self.shaped(self.given(self.engine_tape.values[:])), named)
+        return Views(self.shaped(self.given(self.values)), named)
 
     @cached_property
     def mask(self) -> np.ndarray | None:

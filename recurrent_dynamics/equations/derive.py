@@ -9,9 +9,11 @@ from typing import Any
 import sympy as sp
 
 from .graph import Node
-from .pattern import Target, Variable, leaf_variable, pattern, targets
+from .nonlinearities import NONLINEARITIES
+from .pattern import Target, Variable, activations, leaf_variable, pattern, targets
 from .program import Program, adjoint, tangent
 from .schedule import Schedule
+from .symbolic import symbolic_function
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,27 @@ class Loop:
 
 
 class Derivation:
-    """All programs of a cell; each verb gives the loops of its stages."""
+    """All programs of a cell; each verb gives the loops of its stages.
 
-    def __init__(self, cell: Any) -> None:
+    With `overwrite` the forward program writes sigmoid(drive), where that is all that is read of a drive, in place of
+    the drive (see `activations`), and all others find it there: an LSTM's way back computes one tanh instead of three
+    sigmoids and two tanh.
+    """
+
+    def __init__(self, cell: Any, overwrite: bool = False) -> None:
         self.cell = cell
         self.schedule: Schedule = cell.schedule
         rows = self.schedule.rows(cell)
         self.variables = {kind: [Variable(kind, n, w) for n, w in items] for kind, items in rows.items()}
         self.differentiable = self.variables["values"] + self.variables["state"] + self.variables["vectors"]
         self.variables["diagonals"] = [diagonal(t.variable, v) for t, v in pattern(self.schedule, cell)]
+        found = activations(self.schedule, cell) if overwrite else {}
+        # What is overwritten, with what, and at which stage.
+        self.activated: dict[Variable, tuple[sp.Expr, int]] = {
+            v: (symbolic_function(NONLINEARITIES[found[v.name][0]])(_symbol(v)), found[v.name][1])
+            for v in self.variables["values"]
+            if v.name in found
+        }
 
     def _expressions(self, stage: int) -> list[tuple[Target, sp.Expr]]:
         def leaf(index: int, node: Node) -> sp.Symbol | None:
@@ -89,16 +103,27 @@ class Derivation:
         operands = [v for v in of if v.row != "new"]
         return self._reads((f"{prefix}_", f"{prefix}N", new), (f"{prefix}_", f"{prefix}E", operands))
 
+    def _found(self, program: Program, before: int | None = None) -> Program:
+        """A program that finds what drives were overwritten with (before a stage, or ever) where they were."""
+        given = {
+            value: _symbol(v)
+            for v, (value, stage) in self.activated.items()
+            if before is None or stage < before
+        }
+        return program.given(given)
+
     def _forward(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
-        writes = tuple(Write("N" if v.row == "new" else "E", v, False) for v in of)
-        return Loop(stage, width, self._base(), Program.of(expressions).optimized(), writes)
+        here = {v: value for v, (value, at) in self.activated.items() if at == stage and v.width == width}
+        program = self._found(Program.of([*expressions, *here.values()]), before=stage)
+        writes = tuple(Write("N" if v.row == "new" else "E", v, False) for v in [*of, *here])
+        return Loop(stage, width, self._base(), program.optimized(), writes)
 
     def _tangent(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
         program = tangent(
             Program.of(expressions), {_symbol(v): _symbol(v, "t_") for v in self.differentiable}
         )
         writes = tuple(Write("tN" if v.row == "new" else "tE", v, False) for v in of)
-        return Loop(stage, width, self._base() | self._tangents(), program.optimized(), writes)
+        return Loop(stage, width, self._base() | self._tangents(), self._found(program).optimized(), writes)
 
     def _adjoint(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
         program = self._adjoint_program(width, of, expressions)
@@ -134,14 +159,14 @@ class Derivation:
             accumulate = not (last and v.row == "values")
             if not (accumulate and result == 0):
                 kept.append((Write(array[v.row], v, accumulate), result))
-        program = Program(program.statements, tuple(r for _, r in kept)).optimized()
+        program = self._found(Program(program.statements, tuple(r for _, r in kept))).optimized()
         return Loop(stage, width, reads, program, tuple(w for w, _ in kept))
 
     def _jacobian(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
         """The diagonals d target / d variable, one after the other in the order of `pattern`."""
         expression = dict(zip(of, expressions, strict=True))
         entries = [(t.variable, v) for t, v in pattern(self.schedule, self.cell) if t.variable in expression]
-        program = Program.of([sp.diff(expression[t], _symbol(v)) for t, v in entries]).optimized()
+        program = self._found(Program.of([sp.diff(expression[t], _symbol(v)) for t, v in entries])).optimized()
         writes = tuple(Write("J", diagonal(t, v), False) for t, v in entries)
         return Loop(stage, width, self._base(), program, writes)
 

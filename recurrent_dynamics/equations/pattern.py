@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .nonlinearities import NONLINEARITIES
 from .schedule import HIDDEN, Schedule, operand_name
 
 ROW_OF_LEAF = {
@@ -85,3 +86,47 @@ def pattern(schedule: Schedule, cell: Any) -> list[tuple[Target, Variable]]:
         moving = [v for v in used if v.row == "state" or (v.row == "values" and v.name not in cell.signals)]
         entries += [(target, v) for v in sorted(moving, key=lambda v: v.symbol)]
     return entries
+
+
+def activations(schedule: Schedule, cell: Any) -> dict[str, tuple[str, int]]:
+    """Drives that are read through one nonlinearity only, whose derivative needs nothing but its value.
+
+    Such a drive may be overwritten with that value: part -> (nonlinearity, the stage whose program computes it first).
+    """
+    nodes = schedule.graph.nodes
+    readers: dict[str, set[str]] = {}
+    first: dict[str, int] = {}
+    for p in schedule.products:
+        for i in p.operand:
+            if nodes[i].kind == "part":
+                readers.setdefault(nodes[i].arguments[0], set()).add("a product")
+    for target in targets(schedule, cell):
+        todo, seen = [(target.node, "a slot")], set()
+        while todo:
+            index, reader = todo.pop()
+            if (index, reader) in seen:
+                continue
+            seen.add((index, reader))
+            node = nodes[index]
+            if node.kind == "part":
+                readers.setdefault(node.arguments[0], set()).add(reader)
+                first.setdefault(node.arguments[0], target.stage)
+            elif leaf_variable(schedule, target.stage, index) is None:
+                todo += [(a, node.kind) for a in node.arguments if isinstance(a, int)]
+    of_drives = {part.name for part in schedule.parts if part.drive}
+    return {
+        part: (next(iter(kinds)), first[part])
+        for part, kinds in readers.items()
+        if part in of_drives and len(kinds) == 1 and _differentiable_by_value(next(iter(kinds)))
+    }
+
+
+def _differentiable_by_value(kind: str) -> bool:
+    function = NONLINEARITIES.get(kind)
+    if function is None or function.arity > 1:
+        return False
+    try:
+        function.derivatives((None,), 0.5)  # an argument that cannot be used
+    except TypeError:
+        return False
+    return True

@@ -52,6 +52,16 @@ class Program:
         separated = tuple(separate(r) for r in results)  # may add statements
         return Program(tuple(statements), separated)
 
+    def given(self, known: Mapping[sp.Expr, sp.Symbol]) -> Program:
+        """The program for inputs that are the values of some of its statements, instead of those that give them."""
+        symbols = {symbol: known[e] for symbol, e in self.statements if e in known}
+        if not symbols:
+            return self
+        return Program(
+            tuple((s, e.xreplace(symbols)) for s, e in self.statements if s not in symbols),
+            tuple(r.xreplace(symbols) for r in self.results),
+        )
+
     def optimized(self, prefix: str = "t") -> Program:
         """Subexpressions that statements have in common computed once, what no result needs left out."""
         keys = [s for s, _ in self.statements]

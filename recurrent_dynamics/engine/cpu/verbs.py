@@ -10,6 +10,7 @@ import numpy as np
 
 from ...cells import Cell
 from ...cells.layout import Layout
+from ...equations.pattern import activations
 from ..flatten import Flat, parts_size, zeros
 from ..run import Tape, within_lengths
 from . import copying, hoisted, jacobian, tables, walks
@@ -151,6 +152,35 @@ def forward(tape: Tape) -> bool:
             0 if by_units else parts,
         )  # fmt: skip
     return bool(np.isfinite(sums).all())
+
+
+def drives(tape: Tape) -> np.ndarray:
+    """The values (T, B, e) of a tape with the drives themselves where it has what they were overwritten with.
+
+    They are computed again from the input and the states, once for all steps.
+    """
+    overwritten = activations(tape.cell.schedule, tape.cell)
+    if not overwritten:
+        return tape.values
+    layout, index = tape.layout, _active_rows(tape)
+    n, g, k, e = layout.input_size, layout.input_rows, layout.state_size, layout.values_size
+    again = np.zeros(tape.values.shape, tape.dtype)
+    flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape))
+    with POOL:
+        launch(
+            threads, hoisted.inputs,
+            BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias, flat, index, n, g, parts_size(layout), e, threads,
+        )  # fmt: skip
+        launch(
+            threads, hoisted.add_matrices,
+            BUILT, tables.products(layout), *_packed(tape, tape.matrices, False), tape.before.reshape(-1),
+            tape.values.reshape(-1), flat, index, k, e, threads,
+        )  # fmt: skip
+    for v in layout.values:
+        if v.name not in overwritten:
+            own = slice(v.offset, v.offset + v.width)
+            again[..., own] = tape.values[..., own]
+    return again
 
 
 def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool = False) -> Cotangents:
