@@ -120,5 +120,8 @@ def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
     assert team(c.run().tape) == (False, 3)
     monkeypatch.setattr(pool, "SMALL", 1e9)
     assert team(c.run().tape) == (False, 1)
-    assert pool.launch(1, pool.num_threads) == 1
+    with pool.POOL:
+        assert pool.launch(1, pool.num_threads) == 1
+        assert pool.launch(7, pool.num_threads) == 3
+        assert pool.launch(2, pool.num_threads) == 2
     assert pool.num_threads() == 3
