@@ -29,7 +29,7 @@ def _build_fingerprint() -> str:
     package = pathlib.Path(__file__).parents[2]
     versions = f"{numba.__version__} {np.__version__} {version('sympy')}"  # without importing SymPy
     digest = hashlib.sha256(f"{versions} {CHECKED} {BYTES}".encode())
-    for folder in ("equations", "engine/cpu"):
+    for folder in ("equations", "engine/cpu", "engine/frames"):
         for path in sorted((package / folder).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
