@@ -23,7 +23,9 @@ def streaming(comparison: Comparison) -> None:
     """A stepper into buffers of the caller's, against the cells of PyTorch in inference mode."""
     size = TINY if comparison.quick else SIZE
     labels = ["cell", "ours: `step(x, state, out=...)`", "PyTorch: `LSTMCell`, `GRUCell`, `RNNCell`", "ratio"]
-    title = f"Streaming: microseconds a step from Python, batch 1, {size[2]} inputs, {size[3]} units, one thread"
+    title = (
+        f"Streaming: microseconds a step from Python, batch 1, {size[2]} inputs, {size[3]} units, one thread"
+    )
     comparison.table("streaming", title, labels[:1], labels[1:])
     worst: dict[str, float] = {}
     for name in comparison.cells:

@@ -60,8 +60,9 @@ class Tape:
     """The arrays of a run as engines use them; shapes in terms of T steps, B instances, N inputs.
 
     values (T, B, e): drives, computed operands, signals; an engine may have overwritten a drive with the one value that
-    is computed of it, sigmoid(drive) (`Run.values` has the drives). before, after (T, B, k): the state around each step,
-    usually two views of one array. `W` (g, N), `bias` (parts,), `matrices` and `vectors` flat copies of the parameters.
+    is computed of it, sigmoid(drive) (`Run.values` has the drives). before, after (T, B, k): the state around each
+    step, usually two views of one array. `W` (g, N), `bias` (parts,), `matrices` and `vectors`: flat copies of the
+    parameters.
     """
 
     cell: Cell

@@ -166,7 +166,9 @@ class Derivation:
         """The diagonals d target / d variable, one after the other in the order of `pattern`."""
         expression = dict(zip(of, expressions, strict=True))
         entries = [(t.variable, v) for t, v in pattern(self.schedule, self.cell) if t.variable in expression]
-        program = self._found(Program.of([sp.diff(expression[t], _symbol(v)) for t, v in entries])).optimized()
+        program = self._found(
+            Program.of([sp.diff(expression[t], _symbol(v)) for t, v in entries])
+        ).optimized()
         writes = tuple(Write("J", diagonal(t, v), False) for t, v in entries)
         return Loop(stage, width, self._base(), program, writes)
 

@@ -47,7 +47,7 @@ def jacobian(
     """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
     some_rows_are_zero, together = _state_rows(entries) < k, _together(entries)
     for i in prange(threads):
-        local = np.empty((together, local_size), E.dtype)
+        local = np.zeros((together, local_size), E.dtype)
         D = np.zeros((e, k), E.dtype)
         sizes = units(widths, ZERO(), ONE())
         widest, tallest = 0, 0
@@ -63,16 +63,23 @@ def jacobian(
                 some[...] = 0
             for stage in range(stages + 1):
                 for q in range(some.shape[0]):
-                    row_jacobian(cell, stage, sizes, E, (r + q) * e, S, (r + q) * k, P, C, local[q])
+                    if not _has_ended(lengths, steps, batch, r + q):
+                        row_jacobian(cell, stage, sizes, E, (r + q) * e, S, (r + q) * k, P, C, local[q])
                 _combine(entries, stage, local, D, some)
                 for p in range(products.shape[0]):
                     if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
                         _product(products, p, spans, U, D, packed, edge, index)
             for q in range(some.shape[0]):
-                if lengths.size > 0 and steps[r + q] >= lengths[(r + q) % batch]:
+                if _has_ended(lengths, steps, batch, r + q):
                     some[q] = 0
                     for j in range(k):
                         some[q, j, j] = 1
+
+
+@njit(**OPTIONS)
+def _has_ended(lengths, steps, batch, row):
+    """Whether a row has no values, as its sequence has ended."""
+    return lengths.size > 0 and steps[row] >= lengths[row % batch]
 
 
 @njit(**OPTIONS)
