@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,13 @@ def test_checkpoints_are_refused_when_they_do_not_belong(tmp_path):
         fit(data=streams(201), checkpoint=path, resume=True)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         fit(checkpoint=tmp_path / "none.npz", resume=True)
+    state = training.load_checkpoint(path)
+    assert repr(rd.cells.leaky(0.9)).endswith("alpha=0.9)")
+    training.save_checkpoint(
+        path, replace(state, settings=state.settings | {"cells": repr(rd.cells.leaky(0.9))})
+    )
+    with pytest.raises(ValueError, match=r"cells must be Cell\('leaky'.*alpha=0\.9\), .*; came Cell\('lstm'"):
+        fit(checkpoint=path, resume=True)
 
 
 def test_history_goes_to_csv_and_back(tmp_path):

@@ -321,7 +321,8 @@ class Cell:
 
     def __repr__(self) -> str:
         drives = ", ".join(d.name for d in self.drives)
-        return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}))"
+        constants = "".join(f", {name}={value!r}" for name, value in self.constants.items())
+        return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}){constants})"
 
 
 def _block(draw: initialize.Draw, rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -188,6 +188,7 @@ def fit(
         "batches_per_epoch": source.batches_per_epoch,
         "carry_steps": source.carry_steps,
         "model": repr(model),
+        "cells": ", ".join(map(repr, model.cells)),
     }
     if resume:
         state = _resumed(checkpoint, params, settings, extra)
