@@ -146,16 +146,18 @@ class Run:
 
     @cached_property
     def tape(self) -> Tape:
-        """The arrays of the run as NumPy arrays; `engine_tape` has them where they were computed."""
+        """The arrays of the run as the CPU engine would have left them; `engine_tape` are those that were computed."""
         if self._to_host is None:
             return self.engine_tape
+        from .backends import backend
+
         with self.reading():
             moved: dict[str, Any] = {
                 f.name: self._to_host(value)
                 for f in fields(Tape)
                 if hasattr(value := getattr(self.engine_tape, f.name), "dtype")
             }
-        return replace(self.engine_tape, **moved)
+        return backend("cpu").verbs.from_drives(replace(self.engine_tape, **moved))
 
     @cached_property
     def values(self) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...cells import Cell
 from ...cells.layout import Layout
+from ...equations.nonlinearities import NONLINEARITIES
 from ...equations.pattern import activations
 from ..flatten import Flat, parts_size, zeros
 from ..run import Tape, within_lengths
@@ -181,6 +182,18 @@ def drives(tape: Tape) -> np.ndarray:
             own = slice(v.offset, v.offset + v.width)
             again[..., own] = tape.values[..., own]
     return again
+
+
+def from_drives(tape: Tape) -> Tape:
+    """A tape whose values have the drives themselves as one of this engine."""
+    overwritten = activations(tape.cell.schedule, tape.cell)
+    values = tape.values.copy()
+    for part in tape.layout.parts:
+        if part.name in overwritten:
+            kind, _ = overwritten[part.name]
+            own = values[..., part.offset : part.offset + part.width]
+            own[...] = NONLINEARITIES[kind](own)
+    return replace(tape, values=values)
 
 
 def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool = False) -> Cotangents:
