@@ -99,7 +99,7 @@ class StepDerivatives:
         return np.stack(columns, axis=-1)
 
     def by_parameter(self, name: str, step: int, sequence: int = 0) -> np.ndarray:
-        """d state after one step of one sequence / d a parameter, formed: (S, ...), the rest shaped as the parameter."""
+        """d state after one step of one sequence / d a parameter, formed: (S, ...), the rest shaped as that."""
         one_of("name", name, tuple(self._run.params))
         step = integer("step", step, at_least=0, at_most=self._run.steps - 1)
         sequence = integer("sequence", sequence, at_least=0, at_most=self._run.batch_size - 1)
