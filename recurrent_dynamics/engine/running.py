@@ -98,7 +98,9 @@ def forward(
     where, gpu = placed(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )
-    there = placed(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
+    there = (
+        where == "cuda" and placed(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
+    )
     to = backend(where, gpu, stream)
     with to.active():
         return _forward(
