@@ -130,10 +130,8 @@ class Run:
         active: Callable[[int, Any, Any], AbstractContextManager[Any]] | None = None,
     ) -> None:
         self.engine_tape, self.single, self.device, self.gpu = tape, single, device, gpu
-        self.event, self._active = (
-            event,
-            active,
-        )  # behind what was queued for the run; enters the GPU, and waits
+        self.event = event  # behind what was queued for the run
+        self._active = active  # enters the GPU, and waits for it
         self._to_host, self._as_numpy = to_host, as_numpy
         self.shared_signals = shared_signals  # those with one number for all units
         self.params = {name: read_only(value) for name, value in params.items()}
@@ -164,11 +162,13 @@ class Run:
         """The values of the tape with every drive as it is before its nonlinearity, where they were computed."""
         from .backends import backend
 
-        return backend(self.device).verbs.drives(self.engine_tape)
+        with self.reading():
+            return backend(self.device).verbs.drives(self.engine_tape)
 
     def host(self, a: Any) -> np.ndarray:
         """An array of the engine as one of NumPy."""
-        return a if self._to_host is None else self._to_host(a)
+        with self.reading():
+            return a if self._to_host is None else self._to_host(a)
 
     def given(self, a: Any) -> np.ndarray:
         """An array of the engine as the user wants it: NumPy's, if those were what came."""
