@@ -145,23 +145,8 @@ def _back(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
                     for j in range(tid, widest, threads):
                         u = sizes(widths, j)
                         row(
-                            0,
-                            stage,
-                            u,
-                            E[r * e :],
-                            0,
-                            S[r * k :],
-                            0,
-                            P,
-                            C,
-                            after[r * k :],
-                            0,
-                            dE,
-                            dS,
-                            0,
-                            dP,
-                            0,
-                        )
+                            0, stage, u, E[r * e :], 0, S[r * k :], 0, P, C, after[r * k :], 0, dE, dS, 0, dP, 0
+                        )  # fmt: skip
                     cuda.syncthreads()
 
     return back
