@@ -62,9 +62,13 @@ for name, values in signals.items():
 # unit for each. With 160 units to choose from a part of it is luck: that is why the unit is chosen on the first part,
 # and judged on the second.
 
+share = len(report) / len(text)
 cells = run.runs[0].states["c"][:, 0]
-found = rd.dynamics.tracking(cells, signals, held_out=len(report) / len(text))
+found = rd.dynamics.tracking(cells, signals, held_out=share)
 print(found)
+untrained = model.forward(model.init(rng=0), characters).runs[0].states["c"][:, 0]
+print("\nwith random weights")
+print(rd.dynamics.tracking(untrained, signals, held_out=share))
 
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 rd.plot.axes(ax)
@@ -77,8 +81,8 @@ ax.legend(frameon=False)
 
 # %%
 # Quotes, brackets, the place in the line and the depth of the code each have a unit with a correlation above 0.5 on
-# files that had no part in the choice. Comments have none: what the model keeps is that it reads prose, in the unit of
-# the quotes.
+# files that had no part in the choice. Random weights do not: what comes nearest is the place in the line. Comments
+# have no unit of their own: what the model keeps is that it reads prose, in the unit of the quotes.
 #
 # Seeing them at work
 # -------------------
@@ -145,8 +149,8 @@ scales = rd.dynamics.time_scales(gates, slot="c").steps
 rank = np.argsort(np.argsort(scales))
 print(f"median of all units: {np.median(scales):.1f} steps")
 for name, unit in zip(found.names, found.unit, strict=True):
-    share = rank[unit] / len(scales)
-    print(f"{name:18s} unit {unit:3d}: {scales[unit]:6.1f} steps, slower than {share:.0%} of the units")
+    slower = rank[unit] / len(scales)
+    print(f"{name:18s} unit {unit:3d}: {scales[unit]:6.1f} steps, slower than {slower:.0%} of the units")
 
 # %%
 # What to take with you
