@@ -58,6 +58,9 @@ def test_an_ill_conditioned_frame_is_orthonormal_to_rounding(rng):
     pushed = left * np.logspace(0, -14, 60) @ right
     carried = carry(frames_of(pushed))
     assert_factored(carried, pushed)
+    np.testing.assert_array_equal(
+        carry(frames_of(pushed), triangles=False).frames.panels, carried.frames.panels
+    )
     expected = np.log(np.abs(np.diagonal(np.linalg.qr(pushed)[1], axis1=1, axis2=2)))
     assert np.isfinite(carried.log_diagonal).all()
     np.testing.assert_allclose(carried.log_diagonal[:, :30], expected[:, :30], atol=1e-6)
@@ -94,6 +97,48 @@ def test_a_frame_that_is_not_finite_is_told(bad, rng):
     assert not carry(frames_of(start), jacobians).finite
 
 
+@settings(max_examples=30)
+@given(st.integers(1, 4), st.integers(1, 70), st.data())
+def test_without_triangles_the_frame_and_the_logarithms_are_the_same(batch, size, data):
+    """By Gram-Schmidt, where the triangles come from reflections: Q up to signs, ln |R_ii|, the condition number."""
+    count, steps = data.draw(st.integers(1, size)), data.draw(st.integers(0, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    jacobians = rng.standard_normal((steps, batch, size, size)) / np.sqrt(size)
+    kept = frames_of(rng.standard_normal((batch, size, count)))
+    expected, carried = carry(kept, jacobians), carry(kept, jacobians, triangles=False)
+    rounding = 1e-15 * size * np.exp(expected.log_condition).max()
+    np.testing.assert_allclose(carried.log_diagonal, expected.log_diagonal, atol=10 * rounding)
+    np.testing.assert_allclose(carried.log_condition, expected.log_condition, atol=1e-9 + rounding)
+    signs = np.sign((carried.frames.rows * expected.frames.rows).sum(axis=2, keepdims=True))
+    np.testing.assert_allclose(carried.frames.rows * signs, expected.frames.rows, atol=10 * rounding)
+    assert carried.finite
+    assert carried.triangles.size == 0
+
+
+@pytest.mark.parametrize("smallest", [1e-3, 1e-6, 1e-9, 1e-12, 0.0])
+def test_gram_schmidt_is_left_where_it_would_lose_orthogonality(smallest, rng):
+    """A column comes near to those before it, in the first panel or in the last."""
+    for near in (2, 57):
+        pushed = np.linalg.qr(rng.standard_normal((1, 70, 60)))[0]
+        pushed[:, :, near] = pushed[:, :, 0] + smallest * pushed[:, :, near]
+        expected, carried = carry(frames_of(pushed)), carry(frames_of(pushed), triangles=False)
+        Q = columns(carried.frames)[0]
+        loss = np.abs(Q.T @ Q - np.eye(60)).max()
+        assert loss < (1e-15 / smallest if smallest > 1e-7 else 1e-14)
+        np.testing.assert_allclose(Q @ (Q.T @ pushed[0]), pushed[0], atol=max(1e-14, 2 * loss))
+        told = [np.exp(c.log_diagonal) for c in (carried, expected)]
+        np.testing.assert_allclose(*told, atol=1e-14)
+        assert np.isneginf(carried.log_diagonal).sum() == (smallest == 0)
+
+
+def test_a_frame_of_unlike_columns_needs_no_reflections(rng):
+    """What counts is the angles, not the lengths: columns scaled by powers of two give the same frame bit by bit."""
+    start, scales = rng.standard_normal((1, 40, 30)), 2.0 ** -np.arange(30)
+    even, uneven = (carry(frames_of(a), triangles=False) for a in (start, start * scales))
+    np.testing.assert_array_equal(uneven.frames.panels, even.frames.panels)
+    np.testing.assert_allclose(uneven.log_diagonal - np.log(scales), even.log_diagonal, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman"])
 def test_the_structure_of_a_cell_loses_nothing_of_its_jacobians(name, rng):
     cell = getattr(rd.cells, name)()
@@ -104,6 +149,8 @@ def test_the_structure_of_a_cell_loses_nothing_of_its_jacobians(name, rng):
     for step in J:
         pushed = step @ pushed
     assert_factored(carry(frames_of(start), J, where), pushed, scale=size)
+    each, dense = (carry_each(frames_of(start), J, given) for given in (where, None))
+    np.testing.assert_allclose(each.log_diagonal, dense.log_diagonal, atol=1e-9)
     assert (where.low, where.high) == (0, 11)  # c of an LSTM is read by no product
 
 
@@ -112,11 +159,11 @@ def test_the_numbers_do_not_depend_on_the_number_of_threads(set_threads, rng):
     found = []
     for threads in (1, 2, 7):
         set_threads(threads)
-        carried = carry(frames_of(start), jacobians)
-        found.append((carried.frames.panels, carried.triangles))
-    for panels, triangles in found[1:]:
-        np.testing.assert_array_equal(panels, found[0][0])
-        np.testing.assert_array_equal(triangles, found[0][1])
+        carried, each = carry(frames_of(start), jacobians), carry_each(frames_of(start), jacobians)
+        found.append((carried.frames.panels, carried.triangles, each.frames.panels, each.log_diagonal))
+    for some in found[1:]:
+        for one, first in zip(some, found[0], strict=True):
+            np.testing.assert_array_equal(one, first)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-150])
@@ -129,7 +176,7 @@ def test_steps_carried_at_once_are_those_carried_one_by_one(scale, rng):
     at_once = carry_each(frames, jacobians)
     assert at_once.finite
     for t in range(5):
-        one = carry(frames, jacobians[t : t + 1])
+        one = carry(frames, jacobians[t : t + 1], triangles=False)
         np.testing.assert_array_equal(at_once.log_diagonal[t], one.log_diagonal)
         assert (at_once.log_condition[t] <= one.log_condition).all()
         frames = one.frames

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -288,7 +290,7 @@ class _Sums:
         self, source: Source, marks: np.ndarray, count: int, check: bool, rng: np.random.Generator
     ) -> None:
         windows = len(marks) - 1
-        self.marks, self.source, self.check = marks, source, check
+        self.marks, self.source, self.check = marks.tolist(), source, check
         self.logs = np.zeros((windows, source.batch, count))
         self.log_det, self.tangent, self.nearby = np.zeros((3, windows, source.batch))
         self.full, self.stretches, self.exact = count == source.size, 0, True
@@ -298,8 +300,8 @@ class _Sums:
         self._near = self._vector.copy()
 
     def add(self, stretch: Stretch) -> None:
-        window = int(np.searchsorted(self.marks, stretch.start, side="right")) - 1
-        if not self._unresolved and np.isneginf(stretch.log_diagonal).any():
+        window = bisect_right(self.marks, stretch.start) - 1
+        if not self._unresolved and stretch.log_diagonal.min() == -math.inf:
             self._look_for_lost_exponents(stretch)
         self.logs[window] += stretch.log_diagonal
         self.stretches += 1

@@ -98,6 +98,9 @@ def carry(
 ) -> Carried:
     """Push frames by Jacobians (n, B, S, S), the first one first, and orthonormalize them.
 
+    With triangles the frames are orthonormal to rounding, in whatever condition they were; without, which is quicker,
+    to rounding times their condition number, 1e-7 at worst.
+
     Examples
     --------
     >>> A = np.array([[[3.0, 4.0], [1.0, 0.0]]])
