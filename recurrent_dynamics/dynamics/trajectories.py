@@ -226,11 +226,11 @@ def _joined(slots: Mapping[str, np.ndarray], like: np.ndarray) -> np.ndarray:
 def cut(run: Run, a: int, b: int, repeat: int = 1) -> Run:
     """The steps a to b - 1 of a run as a run of their own, every sequence `repeat` times."""
     tape = run.tape
-    parts: dict[str, Any] = {name: getattr(tape, name)[a:b] for name in ("x", "values", "before", "after")}
+    parts: dict[str, Any] = {name: getattr(tape, name)[a:b] for name in ("input", "values", "before", "after")}
     if repeat > 1:
         parts = {name: np.repeat(part, repeat, axis=1) for name, part in parts.items()}
     tape = replace(tape, steps=b - a, batch=tape.batch * repeat, initial=parts["before"][0].copy(), **parts)
-    return Run(tape, dict(run.params), False, run.x is None, run.shared_signals)
+    return Run(tape, dict(run.params), False, run.x is None, run.shared_signals, run.classes)
 
 
 def unbroken(run: Run) -> None:
@@ -255,7 +255,9 @@ class RunSource:
         if not np.isfinite(tape.after).all():
             raise FloatingPointError("run is not finite: exponents of a diverged trajectory do not exist")
         empty: dict[str, Any] = {"resets": tape.resets[:0], "lengths": tape.lengths[:0]}
-        self._run = Run(replace(tape, **empty), dict(run.params), False, run.x is None, run.shared_signals)
+        self._run = Run(
+            replace(tape, **empty), dict(run.params), False, run.x is None, run.shared_signals, run.classes
+        )
         self.batch, self.size = tape.batch, tape.layout.state_size
 
     def segments(self, steps: int, count: int) -> Iterator[NetworkSegment]:

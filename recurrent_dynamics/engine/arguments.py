@@ -30,7 +30,7 @@ def new_tape(
     rounded: bool = False,
 ) -> Tape:
     """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
-    T, batch, dtype = len(x), x.shape[1], x.dtype
+    T, batch, dtype = len(x), x.shape[1], flat.bias.dtype
     before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
     before[0] = start
     if rounded:
@@ -47,7 +47,7 @@ def new_tape(
 def input_of(
     x: Any, steps: int | None, initial: Arrays | None, dtype: np.dtype, input_size: int, layout: Layout
 ) -> tuple[np.ndarray, bool, bool, int]:
-    """(x as (T, B, N), is it one sequence, is it autonomous, B)."""
+    """(x as (T, B, N) or class indices (T, B), is it one sequence, is it autonomous, B)."""
     if x is None:
         if steps is None:
             raise ValueError(
@@ -64,6 +64,9 @@ def input_of(
         return np.zeros((int(steps), batch, input_size), dtype), single, True, batch
     if steps is not None:
         raise ValueError("steps is for a run without input; the input x says how many steps there are")
+    x = check.array("x", x)
+    if x.dtype.kind in "iu":
+        return _classes(x, layout)
     x = check.real("x", x, dtype)
     if x.ndim not in (2, 3):
         raise ValueError(f"x must have shape (T, B, N), or (T, N) for one sequence; came {x.shape}")
@@ -81,10 +84,38 @@ def input_of(
     return x, single, False, x.shape[1]
 
 
-def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
-    """A finite copy of x (T, B, N), with zeros beyond the lengths."""
+def _classes(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, bool, bool, int]:
+    """`input_of` for class indices."""
+    if x.ndim not in (1, 2):
+        raise ValueError(
+            "x must be real numbers of shape (T, B, N), or class indices (integers) of shape (T, B), or (T,) for one "
+            f"sequence; came {x.dtype} of shape {x.shape}"
+        )
+    if 0 in x.shape:
+        raise ValueError(f"x must have at least one step and one sequence; came {x.shape}")
+    if not layout.input_rows or any(s.name == "x" for s in layout.signals):
+        raise TypeError(
+            "x must be real numbers, as the cell reads its input not by params['W'] alone; came class indices "
+            f"({x.dtype})"
+        )
+    single = x.ndim == 1
+    return x[:, None] if single else x, single, False, 1 if single else x.shape[1]
+
+
+def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool, classes: int) -> np.ndarray:
+    """A copy of x (T, B, N), finite, or of indices (T, B) below `classes`; with zeros beyond the lengths."""
     if ends.size:
-        x = np.where(within_lengths(len(x), ends)[:, :, None], x, x.dtype.type(0))
+        within = within_lengths(len(x), ends)
+        x = np.where(within if x.ndim == 2 else within[:, :, None], x, x.dtype.type(0))
+    if x.ndim == 2:
+        wrong = namespace(x).argwhere((x < 0) | (x >= classes))
+        if len(wrong):
+            t, b = (int(i) for i in wrong[0])
+            raise ValueError(
+                f"x must be class indices in 0..{classes - 1}, as params['W'] has {classes} columns; came "
+                f"{int(x[t, b])} at index {(t,) if single else (t, b)}"
+            )
+        return namespace(x).array(x, np.int64)
     own = namespace(x).empty(x.shape, x.dtype)
     if not engine.place(x, own, 0, fresh=True):
         check.finite("x", x[:, 0] if single else x)

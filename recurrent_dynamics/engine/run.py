@@ -34,6 +34,11 @@ def within_lengths(steps: int, lengths: np.ndarray) -> np.ndarray:
     return namespace(lengths).arange(steps)[:, None] < lengths
 
 
+def one_hot(classes: np.ndarray, n: int, dtype: np.dtype) -> np.ndarray:
+    """(..., n): 1 in the place of each class, else 0."""
+    return (classes[..., None] == namespace(classes).arange(n)).astype(dtype)
+
+
 class Views(Mapping[str, np.ndarray]):
     """Named stretches of the last axis of one array, without copies and read-only."""
 
@@ -74,7 +79,7 @@ class Tape:
     matrices: np.ndarray
     vectors: np.ndarray
     constants: np.ndarray
-    x: np.ndarray  # (T, B, N)
+    input: np.ndarray  # (T, B, N), or class indices (T, B)
     values: np.ndarray
     before: np.ndarray
     after: np.ndarray
@@ -86,6 +91,11 @@ class Tape:
     @property
     def dtype(self) -> np.dtype:
         return self.values.dtype
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """(T, B, N): the input as numbers, one-hot where it is class indices."""
+        return self.input if self.input.ndim == 3 else one_hot(self.input, self.layout.input_size, self.dtype)
 
 
 class Run:
@@ -108,6 +118,7 @@ class Run:
     mask : ndarray (T, B) of booleans
         True within the lengths of the sequences; None where all are whole.
     cell, params, x : the arguments of the forward pass (copies of the arrays); x is None for an autonomous run
+    classes : whether the input is class indices
     steps, batch_size, dtype : its sizes
     device : "cpu" or "cuda", where it was computed and `backward`, `jvp` and `jacobian` will be
     gpu : the number of its GPU, None with "cpu"
@@ -122,6 +133,7 @@ class Run:
         single: bool,
         autonomous: bool,
         shared_signals: tuple[str, ...],
+        classes: bool = False,
         device: str = "cpu",
         to_host: Callable[[Any], np.ndarray] | None = None,
         as_numpy: bool = True,
@@ -136,7 +148,7 @@ class Run:
         self.shared_signals = shared_signals  # those with one number for all units
         self.params = {name: read_only(value) for name, value in params.items()}
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
-        self.autonomous = autonomous
+        self.autonomous, self.classes = autonomous, classes
 
     def reading(self) -> AbstractContextManager[Any]:
         """Entered to read what may have been computed on another stream, or on another GPU than the current one."""
@@ -177,7 +189,14 @@ class Run:
 
     @cached_property
     def x(self) -> np.ndarray | None:
-        return None if self.autonomous else read_only(self.shaped(self.given(self.engine_tape.x)))
+        if self.autonomous:
+            return None
+        x = self.engine_tape.input
+        if self.classes and x.ndim == 3:
+            with self.reading():
+                x = x.argmax(axis=2)
+        x = self.given(x)
+        return read_only(x[:, 0] if self.single else x)
 
     def shaped(self, a: np.ndarray) -> np.ndarray:
         """(T, B, ...) or (B, ...) without its batch axis for one sequence."""
@@ -240,7 +259,7 @@ class Gradients:
     Attributes
     ----------
     params : dict of arrays shaped as the parameters
-    x : ndarray (T, B, N), None for an autonomous run
+    x : ndarray (T, B, N), None for an autonomous run and for class indices
     initial : mapping of ndarray (B, width)
     states : mapping of ndarray (T, B, width): d loss / d state after each step, along every path that starts there
     signals : dict of arrays shaped as the signals

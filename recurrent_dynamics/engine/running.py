@@ -12,7 +12,7 @@ from . import check
 from .arguments import Arrays, input_of, new_tape, own_input, refuse_not_finite, state_row, write_signals
 from .backends import Backend, backend, placed
 from .flatten import flatten
-from .run import Run
+from .run import Run, one_hot
 
 
 def forward(
@@ -39,8 +39,10 @@ def forward(
         The equations.
     params
         The parameters, as `cell.init` makes them.
-    x : ndarray (T, B, N) or (T, N), optional
-        The input, time first; (T, N) is one sequence. Without it the network runs by itself for `steps` steps.
+    x : ndarray (T, B, N) or (T, N), or of integers (T, B) or (T,), optional
+        The input, time first; (T, N) is one sequence. Integers are class indices in 0..N-1: the same as one-hot
+        vectors, which are never formed on the CPU; there is no gradient by them. Without `x` the network runs by
+        itself for `steps` steps.
     steps
         The number of steps of a run without input.
     initial : dict of ndarray (B, width) or (width,), optional
@@ -151,7 +153,10 @@ def _forward(
     to.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
     x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
     signals = to.moved("signals", signals)
-    x = own_input(to.verbs, x, ends, single)
+    x = own_input(to.verbs, x, ends, single, input_size)
+    classes = x.ndim == 2
+    if classes and to.device != "cpu":
+        x = one_hot(x, input_size, dtype)
     start = state_row("initial", initial, layout, batch, dtype, to.xp)
     flat = flatten(layout, own, dtype, to.xp)
     tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
@@ -159,9 +164,9 @@ def _forward(
     if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
         refuse_not_finite(tape)
     if to.device == "cpu":
-        return Run(tape, own, single, autonomous, shared)
+        return Run(tape, own, single, autonomous, shared, classes)
     given = {name: to.verbs.to_host(value) for name, value in own.items()} if as_numpy else own
     return Run(
-        tape, given, single, autonomous, shared, to.device, to.verbs.to_host, as_numpy, to.index, to.verbs.mark(),
+        tape, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, as_numpy, to.index, to.verbs.mark(),
         to.verbs.active,
     )  # fmt: skip

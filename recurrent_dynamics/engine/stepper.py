@@ -11,6 +11,7 @@ import numpy as np
 from ..cells.cell import Cell
 from . import check
 from .flatten import flatten
+from .run import one_hot
 
 
 class State(dict[str, np.ndarray]):
@@ -59,8 +60,8 @@ class Stepper:
 
         Parameters
         ----------
-        x : ndarray (B, N) or (N,)
-            The input; None without input.
+        x : ndarray (B, N) or (N,), or of integers (B,)
+            The input; integers are class indices, as in `forward`; None without input.
         state : mapping of ndarray (B, width) or (width,)
             The state before, by slot. What `zeros` or a step returned is taken as it is; other arrays are copied.
         out : state, optional
@@ -111,11 +112,23 @@ class Stepper:
                 )
             return np.zeros(shape, self.dtype)
         if type(x) is not np.ndarray or x.dtype != self.dtype:
-            x = check.real("x", x, self.dtype)
+            x = self._numbers(check.array("x", x), batch)
         if x.ndim < 2:
             x = np.atleast_2d(x)
         check.shape("x", x, shape)
         return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
+
+    def _numbers(self, x: np.ndarray, batch: int) -> np.ndarray:
+        """Class indices (B,) as one-hot vectors, or numbers as they are."""
+        if x.dtype.kind not in "iu":
+            return check.real("x", x, self.dtype)
+        classes = self._inputs
+        if x.shape != (batch,) or self._raw_input is not None or x.min() < 0 or x.max() >= classes:
+            raise ValueError(
+                f"x must have shape {(batch, classes)}, or be {batch} class indices in 0..{classes - 1} that the cell "
+                f"reads by params['W'] alone; came {x.dtype} of shape {x.shape}"
+            )
+        return one_hot(x, classes, self.dtype)
 
     def _write_signals(self, values: np.ndarray, signals: Mapping[str, Any] | None) -> None:
         """Write the signals into their places among the values (B, e)."""

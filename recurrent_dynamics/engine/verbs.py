@@ -95,7 +95,7 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
             signals[s.name] = d.sum(axis=-1) if s.name in run.shared_signals else d
     return Gradients(
         {name: params[name] for name in run.params},
-        None if run.x is None else run.shaped(x),
+        None if run.autonomous or run.classes else run.shaped(x),
         Views(run.shaped(back.initial), tape.layout.slots),
         Views(run.shaped(back.after), tape.layout.slots),
         signals,
@@ -120,8 +120,9 @@ def _tangents(
         move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)
     x = xp.zeros(tape.x.shape, tape.dtype)
     if d_x is not None:
-        if run.autonomous:
-            raise ValueError("d_x was given, but the run has no input")
+        if run.autonomous or run.classes:
+            why = "no input" if run.autonomous else "class indices as its input"
+            raise ValueError(f"d_x must be None, as the run has {why}; came an array")
         within = None if run.within is None else xp.asarray(run.within)
         shape = run_shape(run, tape.x.shape)
         x[...] = check.floating("d_x", d_x, tape.dtype, shape, within).reshape(tape.x.shape)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..engine.linear import linear, linear_adjoint
 
 
 def embed(table: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:
@@ -34,13 +37,40 @@ def embed(table: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:
     array([[3., 4.],
            [1., 2.]])
     """
+    return table[class_indices(indices, len(table))]
+
+
+def class_indices(indices: NDArray[Any], size: int) -> NDArray[Any]:
+    """The indices, once it is sure that they are integers in 0..size-1."""
     indices = np.asarray(indices)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"inputs must be class indices (integers); came {indices.dtype}")
-    if indices.size and (indices.min() < 0 or indices.max() >= len(table)):
+    if indices.size and (indices.min() < 0 or indices.max() >= size):
         bad = indices.min() if indices.min() < 0 else indices.max()
-        raise ValueError(f"inputs must be class indices in 0..{len(table) - 1}; came {bad}")
-    return table[indices]
+        raise ValueError(f"inputs must be class indices in 0..{size - 1}; came {bad}")
+    return indices
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The table of an embedding (V, E) and the W (g, E) of the layer that reads it, as the W (g, V) of that layer.
+
+    It then reads the class indices themselves, which takes no product of the size of the text. Worth it where there
+    are fewer classes than characters in a window.
+    """
+
+    table: NDArray[Any]
+    W: NDArray[Any]
+
+    def product(self) -> NDArray[Any]:
+        """(g, V): a column for each class."""
+        # By the engine's own product: the threads of BLAS would look for more work while those of the run need the cores.
+        return linear(self.W[None], self.table, np.zeros(len(self.table), self.W.dtype))[0]
+
+    def gradients(self, d_product: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Those by the table and by W."""
+        d_W, d_table, _ = linear_adjoint(d_product[None], self.W[None], self.table)
+        return d_table, d_W[0]
 
 
 def embedding_gradient(indices: NDArray[Any], d_rows: NDArray[Any], size: int) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from ..checks import integer, number, one_of
 from ..engine import backward, check, forward
 from ..engine.linear import linear, linear_adjoint
 from .batch import Batch, as_batch
-from .embedding import embed, embedding_gradient
+from .embedding import Merged, class_indices, embedding_gradient
 from .losses import cross_entropy, mean_squared_error
 from .results import ModelGradients, ModelRun, State
 
@@ -122,6 +122,8 @@ class Model:
             self.layer_inputs.append(width)
             width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
         self.readout_inputs = width
+        first = self.cells[0].layout(self.input_size, self.hidden_size[0])
+        self._reads_classes = bool(first.input_rows) and not any(s.name == "x" for s in first.signals)
         choices: list[Any] = [parametrize] * len(self.cells)
         if isinstance(parametrize, list | tuple):
             choices = list(parametrize)
@@ -222,13 +224,18 @@ class Model:
             shape, its dtype, and the first entry of it that is not finite within the lengths.
         """
         inputs = np.asarray(inputs)
-        indices = None
+        indices = merged = None
         x = inputs
         if self.vocabulary_size is not None:
             if inputs.ndim != 2:
                 raise ValueError(f"inputs must be class indices of shape (T, B); came {inputs.shape}")
-            indices = inputs.copy()
-            x = embed(params["embedding"]["table"], indices)
+            indices = class_indices(inputs, self.vocabulary_size).copy()
+            table = params["embedding"]["table"]
+            if self._reads_classes and self.vocabulary_size <= indices.size:
+                merged = Merged(table.copy(), params["layers"]["0"]["W"].copy())
+                x = indices
+            else:
+                x = table[indices]
         elif inputs.ndim != 3 or inputs.shape[2] != self.input_size:
             raise ValueError(
                 f"inputs must be real numbers of shape (T, B, {self.input_size}); came {inputs.shape}"
@@ -249,13 +256,15 @@ class Model:
             masks.append(mask)
             state = None if initial is None else initial[i]
             weights, pull = self.constraints[i](params["layers"][str(i)])
+            if i == 0 and merged is not None:
+                weights = {**weights, "W": merged.product()}
             own = {name: value for name, value in given.items() if name in cell.signals}
             runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=own))
             pulls.append(pull)
             x = runs[-1].output
         readout = params["readout"]["W"].copy()
         output = linear(x, readout, params["readout"]["b"])
-        return ModelRun(output, runs, [r.final for r in runs], indices, masks, readout, pulls)
+        return ModelRun(output, runs, [r.final for r in runs], indices, masks, merged, readout, pulls)
 
     def run(
         self,
@@ -314,9 +323,15 @@ class Model:
                 d = d * mask
         layers.reverse()
         params: dict[str, Any] = {}
-        if run.indices is not None and self.vocabulary_size is not None:
+        by_layer = [g.params for g in layers]
+        if run.merged is not None:
+            d_table, d_W = run.merged.gradients(by_layer[0]["W"])
+            params["embedding"], by_layer[0] = {"table": d_table}, {**by_layer[0], "W": d_W}
+        elif run.indices is not None and self.vocabulary_size is not None:
             params["embedding"] = {"table": embedding_gradient(run.indices, d, self.vocabulary_size)}
-        pulled = (pull(g.params) for pull, g in zip(run.pulls, layers, strict=True))
+        if run.indices is not None:
+            d = None
+        pulled = (pull(g) for pull, g in zip(run.pulls, by_layer, strict=True))
         params["layers"] = {str(i): grads for i, grads in enumerate(pulled)}
         params["readout"] = {"W": d_weights, "b": d_bias}
         signals: dict[str, NDArray[Any]] = {}

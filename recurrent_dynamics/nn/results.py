@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .embedding import Merged
+
 State = dict[str, NDArray[Any]]
 
 
@@ -24,9 +26,11 @@ class ModelRun:
     final : list of dict
         The state of each layer after the last step.
     indices : ndarray (T, B) or None
-        Class indices that went through the embedding.
+        Class indices that the model reads.
     dropout : list of (ndarray or None)
         The factors that each layer's input was multiplied with.
+    merged : Merged or None
+        The embedding and the W of the first layer, where that layer's run reads class indices by their product.
     readout : ndarray (V, H)
         The weights of the readout.
     pulls : list of callable
@@ -38,6 +42,7 @@ class ModelRun:
     final: list[State]
     indices: NDArray[Any] | None
     dropout: list[NDArray[Any] | None]
+    merged: Merged | None
     readout: NDArray[Any]
     pulls: list[Callable[[Any], dict[str, Any]]]
 
@@ -51,11 +56,12 @@ class ModelGradients:
     params : dict
         Nested as the parameters.
     layers : list
-        The gradients of each layer, as `rd.backward` returns them, with `states` (T, B, H) per slot.
+        The gradients of each layer, as `rd.backward` returns them, with `states` (T, B, H) per slot. Those of a first
+        layer that reads class indices have the W of its run, the product with the embedding.
     initial : list of dict
         Derivative by the initial state of each layer.
-    inputs : ndarray (T, B, N)
-        Derivative by the input of the first layer: the embedded indices, or the real inputs.
+    inputs : ndarray (T, B, N) or None
+        Derivative by real inputs; None for class indices.
     signals : dict of ndarray
         Derivative by each signal, shaped as it came: the sum over the layers that read it.
     """
@@ -63,5 +69,5 @@ class ModelGradients:
     params: dict[str, Any]
     layers: list[Any]
     initial: list[State]
-    inputs: NDArray[Any]
+    inputs: NDArray[Any] | None
     signals: dict[str, NDArray[Any]]

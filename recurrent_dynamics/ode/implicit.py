@@ -128,7 +128,7 @@ class ImplicitRun:
                 on_start[fresh] += carried[fresh]
                 carried[fresh] = 0
         grads = backward(solver.all_at_once(self._stages), d_states=solver.by_slot(on_rates))
-        x = None if solver.x is None or grads.x is None else solver.spread(grads.x)
+        x = None if solver.x is None or solver.classes or grads.x is None else solver.spread(grads.x)
         signals = {name: solver.spread(g) for name, g in grads.signals.items()}
         if solver.single:
             x = None if x is None else x[:, 0]
@@ -144,8 +144,9 @@ class ImplicitRun:
     ) -> Tangent:
         """The directional derivative of the solved steps; arguments and result as of `recurrent_dynamics.jvp`."""
         solver = self._solver
-        if d_x is not None and solver.x is None:
-            raise ValueError("d_x was given, but the run has no input")
+        if d_x is not None and (solver.x is None or solver.classes):
+            why = "class indices as its input" if solver.classes else "no input"
+            raise ValueError(f"d_x must be None, as the run has {why}; came an array")
         given = check.mapping("d_signals", d_signals, tuple(solver.signals))
         moved = jvp(
             solver.all_at_once(self._stages),

@@ -10,8 +10,8 @@ import numpy as np
 from ..cells import Cell
 from ..dynamics.step_map import in_memory
 from ..engine import Run, check, forward, jacobian
-from ..engine.arguments import input_of, state_row
-from ..engine.run import Views, read_only, within_lengths
+from ..engine.arguments import input_of, own_input, state_row
+from ..engine.run import Views, one_hot, read_only, within_lengths
 
 Array = np.ndarray
 Arrays = Mapping[str, Array]
@@ -41,7 +41,7 @@ class Increments:
         self.params = {name: value.astype(np.float64) for name, value in own.items()}
         self.layout = cell.layout(inputs, hidden)
         filled, self.single, autonomous, batch = input_of(x, steps, initial, dtype, inputs, self.layout)
-        self.steps, self.batch = len(filled), batch
+        self.steps, self.batch, self.classes = len(filled), batch, filled.ndim == 2
         ends = check.lengths(lengths, self.steps, batch)
         if ends.size and not ends.any():
             raise ValueError("lengths must have one above 0; came 0 for every sequence")
@@ -56,6 +56,9 @@ class Increments:
             self.resets = resets.reshape(self.steps, batch)
         self.x = None
         if not autonomous:
+            if self.classes:
+                indices = own_input(None, filled, ends, self.single, inputs)
+                filled = one_hot(indices, inputs, np.dtype(np.float64))
             x = np.where(self.within[..., None], filled, 0)
             check.finite("x", x[:, 0] if self.single else x)
             self.x = x.astype(np.float64)

@@ -173,7 +173,7 @@ class ReversibleRun:
             raise ValueError(f"d_output must have shape {shape}, came {np.shape(d_output)}")
         state, cotangent = self.final, dict(d_final or {})
         params: dict[str, np.ndarray] = {}
-        x = None if self.x is None else np.empty_like(self.x)
+        x = None if self.x is None or self.x.dtype.kind in "iu" else np.empty_like(self.x)
         signals = {name: np.empty_like(value) for name, value in self.signals.items()}
         drifts: list[float] = []
         on_start = {name: np.zeros_like(value) for name, value in self.initial.items()}

@@ -87,8 +87,9 @@ def held_characters(
     found: list[list[Held]] = [[] for _ in runs]
     for token, longest in repeated(tokens, CHARACTERS):
         held = np.full((REPEATED[-1] + 1, BEGINNINGS), token)
-        output: np.ndarray | None = params["embedding"]["table"][token]
-        for index, run in enumerate(model.forward(params, held, initial=begin).runs):
+        runs_held = model.forward(params, held, initial=begin).runs
+        output: np.ndarray | None = runs_held[0].tape.x[0, 0]
+        for index, run in enumerate(runs_held):
             layer = _held(run, runs[index], flat[index], flat[index][chosen], token, longest, output)
             found[index].append(layer)
             output = None

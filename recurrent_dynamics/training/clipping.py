@@ -34,9 +34,14 @@ def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree
     """
     number("max_norm", max_norm, above=0)
     norm = global_norm(grads)
+    return scaled_to(grads, norm, max_norm), norm
+
+
+def scaled_to(grads: Mapping[str, Any], norm: float, max_norm: float) -> Tree:
+    """Gradients of a known norm scaled by one factor, so that it is at most `max_norm`."""
     if not norm > max_norm:
-        return dict(grads), norm
-    return map_leaves(lambda g: g * g.dtype.type(max_norm / norm), grads), norm
+        return dict(grads)
+    return map_leaves(lambda g: g * g.dtype.type(max_norm / norm), grads)
 
 
 def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:

@@ -13,7 +13,7 @@ import numpy as np
 from ..checks import integer, number
 from ..nn import Model
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
+from .clipping import clip_by_value, l2_penalty, scaled_to
 from .early_stopping import EarlyStopping
 from .evaluate import carried_state, evaluate
 from .history import History
@@ -277,8 +277,8 @@ class _Updater:
             grads = clip_by_value(grads, self.clip_value)
             clipped_norm = global_norm(grads)
         if self.clip_norm is not None:
-            grads, before = clip_by_global_norm(grads, self.clip_norm)
-            clipped_norm = min(before, self.clip_norm)
+            grads = scaled_to(grads, clipped_norm, self.clip_norm)
+            clipped_norm = min(clipped_norm, self.clip_norm)
         steps, optimizer_state = self.optimizer.update(grads, state.optimizer_state, state.params, rate)
         length = global_norm(steps)
         if not np.isfinite(length):

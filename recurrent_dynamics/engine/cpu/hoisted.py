@@ -13,7 +13,7 @@ from .microkernel import ROWS, move_strip
 from .product import ONE, ZERO, edge_size, gemm, pack, pack_rows, packed_size
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .team import share
-from .walks import ALL_STAGES, multiply
+from .walks import ALL_STAGES, bias_of, multiply
 
 # Rows and columns of dE that an outer product takes at once: a panel of its right factor stays in the first cache (25
 # of 48 kB), all of the left one in the second. 200 rather than 192 or 256 rows, as strips that are a large power of two
@@ -23,8 +23,11 @@ CHUNK = 64
 
 
 @njit(**PARALLEL)
-def inputs(build, X, W, bias, E, index, n, g, parts, e, threads):
-    """E[:, :parts] = bias, unless that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n)."""
+def inputs(build, X, W, bias, classes, E, index, n, g, parts, e, threads):
+    """E[:, :parts] = bias, unless that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n).
+
+    With class indices, n is 0 and there is a bias for each class.
+    """
     packed = np.empty(packed_size(n, g, X), X.dtype)
     pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
     edges, rows = zeros(threads * edge_size(X), X), index.size - ROWS
@@ -36,9 +39,10 @@ def inputs(build, X, W, bias, E, index, n, g, parts, e, threads):
             some = min(6 * ROWS, end - r)
             if bias.size > 0:
                 for q in range(r, r + some):
-                    row = get(index, ROWS + q) * e
+                    row = get(index, ROWS + q)
+                    to, source = row * e, bias_of(classes, row, parts)
                     for j in range(parts):
-                        put(E, row + j, get(bias, j))
+                        put(E, to + j, get(bias, source + j))
             gemm(
                 some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, ROWS + r,
                 edges, np.int64(i) * edge_size(X), ZERO(), ONE(),
@@ -103,11 +107,13 @@ def _panels(products, like):
 
 
 @njit(**PARALLEL)
-def gradients(build, products, dE, X, W, S, E, dX, dW, dU, d_bias, index, n, g, parts, k, e, fresh, threads):
+def gradients(
+    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, classes, index, n, g, parts, k, e, fresh, threads
+):
     """What the cotangents dE of all values give, added up.
 
     dX = or, unless `fresh`, += dE[:, :g] W; dW or dU += dE[target]^T operand for every product with a matrix; d_bias,
-    unless that is empty, += the sum of dE[:, :parts] over all rows. All of it block of rows by block, as dE is larger
+    unless that is empty, += the sum of dE[:, :parts] over all rows, or over those of each class. All of it block of rows by block, as dE is larger
     than the caches.
     """
     right = np.empty(packed_size(g, n, W), W.dtype)
@@ -161,6 +167,7 @@ def gradients(build, products, dE, X, W, S, E, dX, dW, dU, d_bias, index, n, g, 
                             m += tall
                 if d_bias.size > 0:
                     for q in range(some):
-                        row = get(index, first + q) * e
+                        row = get(index, first + q)
+                        to, source = bias_of(classes, row, parts), row * e
                         for j in range(m0, min(m1, parts)):
-                            put(d_bias, j, get(d_bias, j) + get(dE, row + j))
+                            put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))

@@ -47,7 +47,7 @@ def num_threads() -> int:
 
 
 def _available(flops: float) -> int:
-    return num_threads() if flops > SMALL else 1
+    return POOL.available() if flops > SMALL else 1
 
 
 def threads_for(rows: int, flops: float) -> int:
@@ -63,18 +63,25 @@ class Pool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._owner: int | None = None
         self._available = self._set = 0
 
     def __enter__(self) -> Pool:
         self._lock.acquire()
         self._available = self._set = num_threads()
+        self._owner = threading.get_ident()
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
             self.use(self._available)
         finally:
+            self._owner = None
             self._lock.release()
+
+    def available(self) -> int:
+        """How many threads there are; known inside, where asking Numba for them takes longer than a small launch."""
+        return self._available if self._owner == threading.get_ident() else num_threads()
 
     def use(self, threads: int) -> None:
         """Let so many threads run what follows; at most all."""

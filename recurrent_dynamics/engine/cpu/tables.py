@@ -66,10 +66,16 @@ def input_product(columns: int, rows: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
+def matrix_products(layout: Layout) -> np.ndarray:
+    """The products with blocks of U."""
+    own = products(layout)
+    return np.ascontiguousarray(own[own[:, MATRIX] != MEAN])
+
+
+@lru_cache(maxsize=1024)
 def parameter_products(layout: Layout) -> np.ndarray:
     """The products with parameters: that of W, where there is one, and those with blocks of U."""
-    own = products(layout)
-    own = own[own[:, MATRIX] != MEAN]
+    own = matrix_products(layout)
     if layout.input_size and layout.input_rows:
         own = np.concatenate([input_product(layout.input_size, layout.input_rows), own])
     return own

@@ -33,11 +33,23 @@ BYTES_AT_ONCE = 1 << 20
 FLOPS_AT_ONCE = 4e8
 
 
+NO_CLASSES = np.empty(0, np.int64)
+
+
+class Input(NamedTuple):
+    """What the drives take of the input: n numbers a row, times W, and of the bias, or of a bias for each class."""
+
+    x: np.ndarray
+    n: int
+    bias: np.ndarray
+    classes: np.ndarray
+
+
 class Cotangents(NamedTuple):
     """What a walk back leaves: derivatives of the loss by everything on a tape."""
 
     flat: Flat
-    x: np.ndarray  # (T, B, N)
+    x: np.ndarray  # (T, B, N); (T, B, 0) for class indices
     values: np.ndarray  # (T, B, e), or of fewer steps if they were not to be kept
     after: np.ndarray  # (T, B, k), that of the state after each step
     initial: np.ndarray  # (B, k)
@@ -103,6 +115,22 @@ def _active_rows(tape: Tape) -> np.ndarray:
     return np.concatenate([np.arange(ROWS), active])
 
 
+def _input(tape: Tape) -> Input:
+    """With class indices the products with W are rows of W^T, a bias for each class."""
+    if tape.input.ndim == 3:
+        return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
+    biases = np.tile(tape.bias, (tape.layout.input_size, 1))
+    biases[:, : tape.layout.input_rows] += tape.W.T
+    return Input(np.empty(0, tape.dtype), 0, biases.reshape(-1), tape.input.reshape(-1))
+
+
+def _by_parameters(tape: Tape, flat: Flat) -> Flat:
+    """The gradients by W and the bias from those by the bias of each class."""
+    by_class = flat.bias.reshape(tape.layout.input_size, -1)
+    W = np.ascontiguousarray(by_class[:, : tape.layout.input_rows].T)
+    return flat._replace(W=W, bias=by_class.sum(axis=0))
+
+
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
     """Values of all steps; zeros where steps are held, as those are not computed."""
     return (np.zeros if held else np.empty)(shape, dtype)
@@ -123,8 +151,8 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
         if fresh:
             out[...] = 0
         return True
-    threads = threads_for(a.size // width, 16 * row)
     with POOL:
+        threads = threads_for(a.size // width, 16 * row)
         sums = launch(
             threads, copying.place, BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads
         )  # fmt: skip
@@ -136,20 +164,22 @@ def forward(tape: Tape) -> bool:
 
     Returns whether all states are surely finite.
     """
-    layout, (by_units, threads) = tape.layout, team(tape)
-    n, g, parts = layout.input_size, layout.input_rows, parts_size(layout)
+    layout = tape.layout
+    g, parts = layout.input_rows, parts_size(layout)
+    x, n, bias, classes = _input(tape)
     with POOL:
+        by_units, threads = team(tape)
         if by_units:
             index = _active_rows(tape)
             launch(
-                threads, hoisted.inputs, BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias,
+                threads, hoisted.inputs, BUILT, x, tape.W.reshape(-1), bias, classes,
                 tape.values.reshape(-1), index, n, g, parts, layout.values_size, threads,
             )  # fmt: skip
         sums = launch(
             threads, walks.forward,
             *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
             tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
-            tape.x.reshape(-1), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), tape.bias, n, g,
+            x, walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), bias, classes, n, g,
             0 if by_units else parts,
         )  # fmt: skip
     return bool(np.isfinite(sums).all())
@@ -164,13 +194,14 @@ def drives(tape: Tape) -> np.ndarray:
     if not overwritten:
         return tape.values
     layout, index = tape.layout, _active_rows(tape)
-    n, g, k, e = layout.input_size, layout.input_rows, layout.state_size, layout.values_size
+    g, k, e = layout.input_rows, layout.state_size, layout.values_size
+    x, n, bias, classes = _input(tape)
     again = np.zeros(tape.values.shape, tape.dtype)
     flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape))
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, tape.x.reshape(-1), tape.W.reshape(-1), tape.bias, flat, index, n, g, parts_size(layout), e, threads,
+            BUILT, x, tape.W.reshape(-1), bias, classes, flat, index, n, g, parts_size(layout), e, threads,
         )  # fmt: skip
         launch(
             threads, hoisted.add_matrices,
@@ -208,7 +239,12 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     whole = keep_values or tape.layout.signals or tape.resets.size
     together = steps if whole else _steps_at_once(tape)
     values = np.empty((together, batch, e), tape.dtype)
-    flat, x = zeros(tape.layout, tape.dtype), _new_input(tape)
+    flat, has_classes = zeros(tape.layout, tape.dtype), tape.input.ndim == 2
+    if has_classes:
+        x = np.empty((steps, batch, 0), tape.dtype)
+        flat = flat._replace(bias=np.zeros(tape.layout.input_size * tape.bias.size, tape.dtype))
+    else:
+        x = _new_input(tape)
     with POOL:
         packed = _packed_for_adjoint(tape)
         for start in range((steps - 1) // together * together, -1, -together):
@@ -219,19 +255,23 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
                 part, packed, d_values, before[some], after[some], vectors, initial, x[some]
             )
             _collect(
-                part, flat, x[some], d_values, tape.W, part.x, part.before, part.values, DONE if written else WRITE
+                part, flat, x[some], d_values, tape.W, part.input, part.before, part.values,
+                DONE if written or has_classes else WRITE,
             )  # fmt: skip
+    if has_classes:
+        flat = _by_parameters(tape, flat)
     flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
 def _steps_at_once(tape: Tape) -> int:
-    """For `adjoint`: about whole blocks of the large products."""
+    """For `adjoint`: about whole blocks of the large products, and all times about as many."""
     e = max(1, tape.layout.values_size)
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
     rows = max(BYTES_AT_ONCE / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
     blocks = max(1, round(rows / hoisted.BLOCK))
-    return max(1, min(tape.steps, blocks * hoisted.BLOCK // tape.batch))
+    times = max(1, round(tape.steps * tape.batch / (blocks * hoisted.BLOCK)))
+    return -(-tape.steps // times)
 
 
 def _some_steps(tape: Tape, some: slice) -> Tape:
@@ -241,7 +281,7 @@ def _some_steps(tape: Tape, some: slice) -> Tape:
     return replace(
         tape,
         steps=some.stop - some.start,
-        x=tape.x[some],
+        input=tape.input[some],
         values=tape.values[some],
         before=tape.before[some],
         after=tape.after[some],
@@ -268,18 +308,22 @@ def _collect(
 ) -> None:
     """The large products after a walk back: what the cotangents of the values give by x and the parameters.
 
-    What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too.
+    What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too. With
+    class indices as x there is a bias for each class, and nothing is given by x.
     """
     _, _, k, e = _sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
     if input_gradient == DONE:
         g = 0
+    products, classes, numbers = tables.parameter_products(tape.layout), NO_CLASSES, x
+    if x.ndim == 2:
+        products, classes, numbers = tables.matrix_products(tape.layout), x.reshape(-1), np.empty(0, tape.dtype)
     threads = threads_for(index.size, 2 * step_flops(tape))
     launch(
         threads, hoisted.gradients,
-        BUILT, tables.parameter_products(tape.layout), d_values.reshape(-1), x.reshape(-1), W.reshape(-1),
+        BUILT, products, d_values.reshape(-1), numbers.reshape(-1), W.reshape(-1),
         before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
-        flat.bias[:0] if input_gradient == ADD else flat.bias, index, n, g, parts_size(tape.layout), k, e,
+        flat.bias[:0] if input_gradient == ADD else flat.bias, classes, index, n, g, parts_size(tape.layout), k, e,
         input_gradient == WRITE, threads,
     )  # fmt: skip
 
@@ -302,13 +346,13 @@ def tangent(
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, flat, index, n, g, parts_size(tape.layout), e,
+            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g, parts_size(tape.layout), e,
             threads,
         )  # fmt: skip
         if n and g:
             launch(
                 threads, hoisted.inputs,
-                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], flat, index, n, g, 0, e, threads
+                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], NO_CLASSES, flat, index, n, g, 0, e, threads
             )  # fmt: skip
         if tape.matrices.size:
             launch(
@@ -354,7 +398,7 @@ def _packed_for_adjoint(tape: Tape, input_too: bool = True) -> PackedAdjoint:
 def _input_on_the_way(tape: Tape) -> tuple[int, int]:
     """Sizes of the W whose product with the cotangents is taken in the walk back; 0 if it is left to `_collect`."""
     n, g = tape.layout.input_size, tape.layout.input_rows
-    return (n, g) if n and g and not team(tape)[0] else (0, 0)
+    return (n, g) if n and g and tape.input.ndim == 3 and not team(tape)[0] else (0, 0)
 
 
 def _walk_adjoint(
@@ -374,7 +418,7 @@ def _walk_adjoint(
         threads, walks.adjoint,
         *_common(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, by_units, threads, (tape.x if x is None else x).reshape(-1), packed.W, n, g,
+        tape.lengths, tape.resets, by_units, threads, (np.empty(0, tape.dtype) if x is None else x).reshape(-1), packed.W, n, g,
     )  # fmt: skip
     return g > 0
 
@@ -447,7 +491,7 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
     sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, parts_size(layout))
     return (
-        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, matrices, starts,
+        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES, matrices, starts,
         flat.vectors, constants,
     )  # fmt: skip
 
@@ -489,7 +533,7 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
     threads = threads_for(index.size, 2 * g * n)
     with POOL:
-        launch(threads, hoisted.inputs, BUILT, *flat, out.reshape(-1), index, n, g, g, g, threads)
+        launch(threads, hoisted.inputs, BUILT, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g, threads)
     return out
 
 
@@ -510,6 +554,6 @@ def linear_adjoint(
         launch(
             threads, hoisted.gradients,
             BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
-            index, n, g, g, 0, g, True, threads,
+            NO_CLASSES, index, n, g, g, 0, g, True, threads,
         )  # fmt: skip
     return d_x, d_weights, d_bias

@@ -53,12 +53,22 @@ def pack_matrices(build, products, U, transposed):
 
 
 @njit(**OPTIONS)
-def take_input(X, W, bias, E, first, count, n, g, parts, e, index, at, edge, eo):
-    """The drives' part that needs no state: E[:, :parts] = bias and E[:, :g] += X W^T, in rows that `index` lists."""
+def bias_of(classes, row, parts):
+    """Where the bias of a row begins: there is one for all, or, with class indices, one for each class."""
+    return get(classes, row) * parts if classes.size > 0 else ZERO()
+
+
+@njit(**OPTIONS)
+def take_input(X, W, bias, classes, E, first, count, n, g, parts, e, index, at, edge, eo):
+    """The drives' part that needs no state: E[:, :parts] = bias and E[:, :g] += X W^T, in rows that `index` lists.
+
+    With class indices, n is 0 and there is a bias for each class.
+    """
     for q in range(count):
-        row = (first + get(index, at + q)) * e
+        r = first + get(index, at + q)
+        row, source = r * e, bias_of(classes, r, parts)
         for j in range(parts):
-            put(E, row + j, get(bias, j))
+            put(E, row + j, get(bias, source + j))
     gemm(
         count, g, n, X, first * n, n, ONE(), W, ZERO(), E, first * e, e, index, at, edge, eo, ZERO(), ONE()
     )  # fmt: skip
@@ -239,7 +249,7 @@ def _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e):
 @njit(**PARALLEL)
 def forward(
     cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial, lengths, resets,
-    by_units, threads, X, W, bias, n, g, parts_of_drives,
+    by_units, threads, X, W, bias, classes, n, g, parts_of_drives,
 ):  # fmt: skip
     """The walk forth. Sums of the states, one a thread.
 
@@ -262,8 +272,8 @@ def forward(
             if parts_of_drives > 0 and t % together == 0:
                 ahead = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
                 take_input(
-                    X, W, bias, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch, edges, eo
-                )
+                    X, W, bias, classes, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch, edges, eo
+                )  # fmt: skip
             for stage in range(stages + 1):
                 for q in range(count):
                     r = first + get(indices, at + q)
@@ -427,8 +437,8 @@ def pack_inputs(build, W, n, g, transposed):
 
 @njit(**SERIAL)
 def one_step(
-    cell, widths, k, e, n, g, parts, stages, products, W, bias, packed, starts, P, C, X, E, S, N, batch
-):
+    cell, widths, k, e, n, g, parts, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N, batch
+):  # fmt: skip
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
     edge, index, sizes, all_of_it = (
         zeros(edge_size(E), E),
@@ -436,7 +446,7 @@ def one_step(
         units(widths, ZERO(), ONE()),
         ONE(),
     )
-    take_input(X, W, bias, E, ZERO(), batch, n, g, parts, e, index, ROWS, edge, ZERO())
+    take_input(X, W, bias, classes, E, ZERO(), batch, n, g, parts, e, index, ROWS, edge, ZERO())
     for stage in range(stages + 1):
         for b in range(batch):
             row_forward(cell, stage, sizes, E, b * e, S, b * k, P, C, N, b * k)
