@@ -306,7 +306,7 @@ def test_a_row_that_needs_too_many_comparisons_of_pointers_is_seen():
     bare: dict[str, Any] = dict(COMPILED)
     bare["get"] = njit(**OPTIONS)(lambda array, index, stream: get(array, index))
     bare["put"] = njit(**OPTIONS)(lambda array, index, value, stream: put(array, index, value))
-    exec(source(Derivation(cell, overwrite=True), "adjoint").text, bare)
+    exec(source(Derivation(cell, compact=True), "adjoint").text, bare)
     text = assembly(njit(**OPTIONS)(bare["adjoint"]), *row_arguments(cell, "adjoint", "float32"))
     assert any("loops of 0 bytes without a twin" in fault for fault in shortcomings(text, widest(), 1))
 
@@ -325,7 +325,7 @@ DIVIDING = tuple(symbolic_function(f) for f in (sigmoid, tanh))
 
 def wanted(cell: Cell, verb: str) -> tuple[int, int]:
     """The number of loops of a verb, and the divisions in them at least: one in each sigmoid and each tanh."""
-    of_verb = Derivation(cell, overwrite=True).loops(verb)
+    of_verb = Derivation(cell, compact=True).loops(verb)
     programs = [loop.program for loop in of_verb]
     expressions = [e for p in programs for e in (*dict(p.statements).values(), *p.results)]
     return len(of_verb), sum(len(e.atoms(*DIVIDING)) for e in expressions)

@@ -339,10 +339,10 @@ def test_a_drive_gives_its_place_to_the_one_value_that_is_read_of_it(rng):
 def test_drives_of_one_operand_are_one_product():
     tall = [(rd.cells.lstm, [20]), (rd.cells.gru, [10, 5]), (rd.cells.elman, [5])]
     for make, rows in tall:
-        table = tables.products(make().layout(3, 5))
+        table = tables.products(make(), make().layout(3, 5))
         assert table[:, tables.ROWS_].tolist() == rows
     parted = rd.cells.lstm().with_structure(rd.cells.heads(5))
-    assert tables.products(parted.layout(3, 5))[:, tables.ROWS_].tolist() == [1, 1, 1, 1]
+    assert tables.products(parted, parted.layout(3, 5))[:, tables.ROWS_].tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("lengths", [False, True])

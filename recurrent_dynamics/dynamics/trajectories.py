@@ -226,7 +226,9 @@ def _joined(slots: Mapping[str, np.ndarray], like: np.ndarray) -> np.ndarray:
 def cut(run: Run, a: int, b: int, repeat: int = 1) -> Run:
     """The steps a to b - 1 of a run as a run of their own, every sequence `repeat` times."""
     tape = run.tape
-    parts: dict[str, Any] = {name: getattr(tape, name)[a:b] for name in ("input", "values", "before", "after")}
+    parts: dict[str, Any] = {
+        name: getattr(tape, name)[a:b] for name in ("input", "values", "before", "after")
+    }
     if repeat > 1:
         parts = {name: np.repeat(part, repeat, axis=1) for name, part in parts.items()}
     tape = replace(tape, steps=b - a, batch=tape.batch * repeat, initial=parts["before"][0].copy(), **parts)

@@ -10,7 +10,7 @@ import sympy as sp
 
 from .graph import Node
 from .nonlinearities import NONLINEARITIES
-from .pattern import Target, Variable, activations, leaf_variable, pattern, targets
+from .pattern import Target, Variable, activations, leaf_variable, pattern, single_numbers, targets
 from .program import Program, adjoint, tangent
 from .schedule import Schedule
 from .symbolic import symbolic_function
@@ -39,19 +39,23 @@ class Loop:
 class Derivation:
     """All programs of a cell; each verb gives the loops of its stages.
 
-    With `overwrite` the forward program writes sigmoid(drive), where that is all that is read of a drive, in place of
+    With `compact` the forward program writes sigmoid(drive), where that is all that is read of a drive, in place of
     the drive (see `activations`), and all others find it there: an LSTM's way back computes one tanh instead of three
-    sigmoids and two tanh.
+    sigmoids and two tanh. And what is one number for all units stands in the first of its places only (see
+    `single_numbers`): a layer-normalized cell takes a square root a step, not one a unit.
     """
 
-    def __init__(self, cell: Any, overwrite: bool = False) -> None:
+    def __init__(self, cell: Any, compact: bool = False) -> None:
         self.cell = cell
         self.schedule: Schedule = cell.schedule
         rows = self.schedule.rows(cell)
         self.variables = {kind: [Variable(kind, n, w) for n, w in items] for kind, items in rows.items()}
         self.differentiable = self.variables["values"] + self.variables["state"] + self.variables["vectors"]
         self.variables["diagonals"] = [diagonal(t.variable, v) for t, v in pattern(self.schedule, cell)]
-        found = activations(self.schedule, cell) if overwrite else {}
+        found = activations(self.schedule, cell) if compact else {}
+        means, alone = single_numbers(self.schedule, cell) if compact else (frozenset(), frozenset())
+        # By array, what is one number for all units in it.
+        self.single: dict[str, frozenset[str]] = {"E": means, "tE": means, "dE": alone, "uE": alone}
         # What is overwritten, with what, and at which stage.
         self.activated: dict[Variable, tuple[sp.Expr, int]] = {
             v: (symbolic_function(NONLINEARITIES[found[v.name][0]])(_symbol(v)), found[v.name][1])
@@ -157,7 +161,8 @@ class Derivation:
             [v for v in self.differentiable if v.width == width], program.results, strict=True
         ):
             accumulate = not (last and v.row == "values")
-            if not (accumulate and result == 0):
+            written_by_mean = v.row == "values" and v.name in self.single[f"{prefix}E"]
+            if not (result == 0 and (accumulate or written_by_mean)):
                 kept.append((Write(array[v.row], v, accumulate), result))
         program = self._found(Program(program.statements, tuple(r for _, r in kept))).optimized()
         return Loop(stage, width, reads, program, tuple(w for w, _ in kept))

@@ -88,6 +88,27 @@ def pattern(schedule: Schedule, cell: Any) -> list[tuple[Target, Variable]]:
     return entries
 
 
+def single_numbers(schedule: Schedule, cell: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """What is one number for all units: means, by their part; operands that only a mean reads, by their cotangent.
+
+    A mean that is itself an operand of a product is not among them, as products read all units.
+    """
+    of_means = [p for p in schedule.products if p.parameter is None]
+    nodes = schedule.graph.nodes
+    operands = [i for p in schedule.products for i in p.operand]
+    read = {v.name for _, v in pattern(schedule, cell) if v.row == "values"}
+    multiplied = {nodes[i].arguments[0] for i in operands if nodes[i].kind == "part"}
+    means = frozenset(p.target for p in of_means if p.target not in multiplied)
+    alone = frozenset(
+        operand_name(p.operand[0])
+        for p in of_means
+        if p.operand[0] in schedule.stored
+        and operands.count(p.operand[0]) == 1
+        and operand_name(p.operand[0]) not in read
+    )
+    return means, alone
+
+
 def activations(schedule: Schedule, cell: Any) -> dict[str, tuple[str, int]]:
     """Drives that are read through one nonlinearity only, whose derivative needs nothing but its value.
 

@@ -96,6 +96,9 @@ def source(derivation: Derivation, verb: str) -> Source:
 def _loop(
     loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: _Printer, streams: dict[str, int]
 ) -> list[str]:
+    def is_single(array: str, variable: Variable) -> bool:
+        return variable.row == "values" and variable.name in derivation.single.get(array, ())
+
     def place(array: str, variable: Variable) -> tuple[str, int]:
         """(array and index, stream) of a variable."""
         row = derivation.variables["state" if variable.row == "new" else variable.row]
@@ -109,7 +112,8 @@ def _loop(
                 count = before.count(label)
                 if count:
                     terms.append(f"w{i}" if count == 1 else f"{count} * w{i}")
-            terms.append("j")
+            if not is_single(array, variable):
+                terms.append("j")
         stream = streams.setdefault(f"{array}.{variable.name}", len(streams))
         return f"{array}, {' + '.join(terms)}", stream
 
@@ -122,7 +126,7 @@ def _loop(
     for symbol, (array, variable) in loop.reads.items():
         if symbol in needed:
             where, stream = place(array, variable)
-            if array == "C":
+            if array == "C" or is_single(array, variable):
                 before.append(f"        {symbol} = get({where}, {stream})")
             else:
                 inside.append(f"{symbol} = get({where}, {stream})")

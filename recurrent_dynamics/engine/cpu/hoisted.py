@@ -121,7 +121,7 @@ def gradients(
     edges, rows = zeros(threads * edge_size(E), E), index.size - ROWS
     starts = _panels(products, E)
     panels = np.empty(threads * starts[-1], E.dtype)
-    wide = min(CHUNK, max(ROWS, (e + threads * ROWS - 1) // (threads * ROWS) * ROWS))
+    wide = min(CHUNK, max(ROWS, (parts + threads * ROWS - 1) // (threads * ROWS) * ROWS))
     strips = np.empty(threads * BLOCK * wide, E.dtype)
     for i in prange(threads):
         own = np.int64(i)
@@ -146,8 +146,8 @@ def gradients(
                         source = products[p, SOURCE] + head * C
                         pack_rows(x, source, ldx, index, first, some, C, panels, po + done)
                         done += packed_size(BLOCK, C, E)
-            for m0 in range(own * wide, e, threads * wide):
-                m1 = min(m0 + wide, e)
+            for m0 in range(own * wide, parts, threads * wide):
+                m1 = min(m0 + wide, parts)
                 _left_factors(dE, e, index, first, some, m0, m1, strips, so)
                 for p in range(products.shape[0]):
                     R, C = products[p, ROWS_], products[p, COLUMNS]
@@ -169,5 +169,5 @@ def gradients(
                     for q in range(some):
                         row = get(index, first + q)
                         to, source = bias_of(classes, row, parts), row * e
-                        for j in range(m0, min(m1, parts)):
+                        for j in range(m0, m1):
                             put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))

@@ -8,12 +8,14 @@ import numpy as np
 
 from ...cells import Cell
 from ...cells.layout import Layout
-from ...equations.pattern import pattern
+from ...equations.pattern import activations, pattern, single_numbers
 
 # Columns of the table of products, one row a product.
-STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX = range(8)
+STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX, SINGLE_TARGET, SINGLE_SOURCE = range(10)
 VALUES, STATE, INPUT = range(3)  # in column OPERAND: the row in which it lies
 MEAN = -1  # in column MATRIX
+# Of means, the last two: whether the value of the target, and the cotangent of the operand, stand in the first of their
+# places only (see `equations.pattern.single_numbers`).
 
 # Columns of the table of diagonals of the local Jacobian, one row a diagonal.
 D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(9)
@@ -23,25 +25,41 @@ LOW, HIGH = range(2)
 
 
 @lru_cache(maxsize=1024)
+def compacted(cell: Cell) -> tuple[dict[str, tuple[str, int]], frozenset[str]]:
+    """Drives that are overwritten with what, and means that stand in the first of their places only."""
+    return activations(cell.schedule, cell), single_numbers(cell.schedule, cell)[0]
+
+
+@lru_cache(maxsize=1024)
+def drives_size(layout: Layout) -> int:
+    """How many of the first values of a row are drives, with some means between them: what has a bias or a product."""
+    means = {p.target.offset for p in layout.products if p.parameter is None}
+    return max((p.offset + p.width for p in layout.parts if p.offset not in means), default=0)
+
+
+@lru_cache(maxsize=1024)
 def widths(layout: Layout) -> np.ndarray:
     """The width of each label."""
     return np.array(layout.widths, np.int64)
 
 
 @lru_cache(maxsize=1024)
-def products(layout: Layout) -> np.ndarray:
-    """(products, 8): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
+def products(cell: Cell, layout: Layout) -> np.ndarray:
+    """(products, 10): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
+    means, alone = single_numbers(cell.schedule, cell)
+    name = {s.offset: s.name for s in layout.values}
     rows: list[list[int]] = []
     for p in layout.products:
         row = [
             p.stage, STATE if p.from_state else VALUES, p.source.offset, p.columns, p.target.offset, p.rows, p.heads,
             MEAN if p.parameter is None else p.offset,
+            p.target.name in means, p.parameter is None and name[p.source.offset] in alone,
         ]  # fmt: skip
         if rows and _continues(rows[-1], row):
             rows[-1][ROWS_] += row[ROWS_]
         else:
             rows.append(row)
-    return np.array(rows, np.int64).reshape(len(rows), 8)
+    return np.array(rows, np.int64).reshape(len(rows), 10)
 
 
 def _continues(product: list[int], following: list[int]) -> bool:
@@ -62,20 +80,20 @@ def _continues(product: list[int], following: list[int]) -> bool:
 
 def input_product(columns: int, rows: int) -> np.ndarray:
     """The table of one product: that of W with the input."""
-    return np.array([(0, INPUT, 0, columns, 0, rows, 1, 0)], np.int64)
+    return np.array([(0, INPUT, 0, columns, 0, rows, 1, 0, 0, 0)], np.int64)
 
 
 @lru_cache(maxsize=1024)
-def matrix_products(layout: Layout) -> np.ndarray:
+def matrix_products(cell: Cell, layout: Layout) -> np.ndarray:
     """The products with blocks of U."""
-    own = products(layout)
+    own = products(cell, layout)
     return np.ascontiguousarray(own[own[:, MATRIX] != MEAN])
 
 
 @lru_cache(maxsize=1024)
-def parameter_products(layout: Layout) -> np.ndarray:
+def parameter_products(cell: Cell, layout: Layout) -> np.ndarray:
     """The products with parameters: that of W, where there is one, and those with blocks of U."""
-    own = matrix_products(layout)
+    own = matrix_products(cell, layout)
     if layout.input_size and layout.input_rows:
         own = np.concatenate([input_product(layout.input_size, layout.input_rows), own])
     return own

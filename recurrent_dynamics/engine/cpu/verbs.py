@@ -11,13 +11,13 @@ import numpy as np
 from ...cells import Cell
 from ...cells.layout import Layout
 from ...equations.nonlinearities import NONLINEARITIES
-from ...equations.pattern import activations
-from ..flatten import Flat, parts_size, zeros
+from ..flatten import Flat, zeros
 from ..run import Tape, within_lengths
 from . import copying, hoisted, jacobian, tables, walks
 from .microkernel import ROWS
 from .pool import POOL, launch, step_flops, team, threads_for
 from .rows import BUILT, Equations
+from .tables import drives_size
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
 # half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128, 128). Having freed one block just below 32 MB,
@@ -87,12 +87,12 @@ def _sizes(tape: Tape) -> tuple[int, int, int, int]:
 
 def _packed(tape: Tape, matrices: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of U as the walks need them, and where each begins."""
-    return walks.pack_matrices(BUILT, tables.products(tape.layout), matrices, transposed)
+    return walks.pack_matrices(BUILT, tables.products(tape.cell, tape.layout), matrices, transposed)
 
 
 def _common(tape: Tape, packed: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
     """The first arguments of every walk; those that go back need U transposed."""
-    stages, products = tape.cell.schedule.stages, tables.products(tape.layout)
+    stages, products = tape.cell.schedule.stages, tables.products(tape.cell, tape.layout)
     return (equations(tape.cell), tables.widths(tape.layout), *_sizes(tape), stages, products, *packed)
 
 
@@ -119,7 +119,7 @@ def _input(tape: Tape) -> Input:
     """With class indices the products with W are rows of W^T, a bias for each class."""
     if tape.input.ndim == 3:
         return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
-    biases = np.tile(tape.bias, (tape.layout.input_size, 1))
+    biases = np.tile(tape.bias[: drives_size(tape.layout)], (tape.layout.input_size, 1))
     biases[:, : tape.layout.input_rows] += tape.W.T
     return Input(np.empty(0, tape.dtype), 0, biases.reshape(-1), tape.input.reshape(-1))
 
@@ -128,7 +128,9 @@ def _by_parameters(tape: Tape, flat: Flat) -> Flat:
     """The gradients by W and the bias from those by the bias of each class."""
     by_class = flat.bias.reshape(tape.layout.input_size, -1)
     W = np.ascontiguousarray(by_class[:, : tape.layout.input_rows].T)
-    return flat._replace(W=W, bias=by_class.sum(axis=0))
+    bias = np.zeros_like(tape.bias)
+    bias[: by_class.shape[1]] = by_class.sum(axis=0)
+    return flat._replace(W=W, bias=bias)
 
 
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
@@ -165,7 +167,7 @@ def forward(tape: Tape) -> bool:
     Returns whether all states are surely finite.
     """
     layout = tape.layout
-    g, parts = layout.input_rows, parts_size(layout)
+    g, parts = layout.input_rows, drives_size(layout)
     x, n, bias, classes = _input(tape)
     with POOL:
         by_units, threads = team(tape)
@@ -188,11 +190,23 @@ def forward(tape: Tape) -> bool:
 def drives(tape: Tape) -> np.ndarray:
     """The values (T, B, e) of a tape with the drives themselves where it has what they were overwritten with.
 
-    They are computed again from the input and the states, once for all steps.
+    They are computed again from the input and the states, once for all steps. Means stand in all of their places.
     """
-    overwritten = activations(tape.cell.schedule, tape.cell)
-    if not overwritten:
+    overwritten, means = tables.compacted(tape.cell)
+    if not overwritten and not means:
         return tape.values
+    again = _drives_again(tape) if overwritten else tape.values.copy()
+    for v in tape.layout.values:
+        own = slice(v.offset, v.offset + v.width)
+        if v.name in means:
+            again[..., own] = tape.values[..., v.offset, None]
+        elif v.name not in overwritten:
+            again[..., own] = tape.values[..., own]
+    return again
+
+
+def _drives_again(tape: Tape) -> np.ndarray:
+    """Values with the drives, and zeros beside them."""
     layout, index = tape.layout, _active_rows(tape)
     g, k, e = layout.input_rows, layout.state_size, layout.values_size
     x, n, bias, classes = _input(tape)
@@ -201,23 +215,19 @@ def drives(tape: Tape) -> np.ndarray:
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, x, tape.W.reshape(-1), bias, classes, flat, index, n, g, parts_size(layout), e, threads,
+            BUILT, x, tape.W.reshape(-1), bias, classes, flat, index, n, g, drives_size(layout), e, threads,
         )  # fmt: skip
         launch(
             threads, hoisted.add_matrices,
-            BUILT, tables.products(layout), *_packed(tape, tape.matrices, False), tape.before.reshape(-1),
+            BUILT, tables.products(tape.cell, layout), *_packed(tape, tape.matrices, False), tape.before.reshape(-1),
             tape.values.reshape(-1), flat, index, k, e, threads,
         )  # fmt: skip
-    for v in layout.values:
-        if v.name not in overwritten:
-            own = slice(v.offset, v.offset + v.width)
-            again[..., own] = tape.values[..., own]
     return again
 
 
 def from_drives(tape: Tape) -> Tape:
     """A tape whose values have the drives themselves as one of this engine."""
-    overwritten = activations(tape.cell.schedule, tape.cell)
+    overwritten = tables.compacted(tape.cell)[0]
     values = tape.values.copy()
     for part in tape.layout.parts:
         if part.name in overwritten:
@@ -242,7 +252,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     flat, has_classes = zeros(tape.layout, tape.dtype), tape.input.ndim == 2
     if has_classes:
         x = np.empty((steps, batch, 0), tape.dtype)
-        flat = flat._replace(bias=np.zeros(tape.layout.input_size * tape.bias.size, tape.dtype))
+        flat = flat._replace(bias=np.zeros(tape.layout.input_size * drives_size(tape.layout), tape.dtype))
     else:
         x = _new_input(tape)
     with POOL:
@@ -315,15 +325,19 @@ def _collect(
     n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
     if input_gradient == DONE:
         g = 0
-    products, classes, numbers = tables.parameter_products(tape.layout), NO_CLASSES, x
+    products, classes, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, x
     if x.ndim == 2:
-        products, classes, numbers = tables.matrix_products(tape.layout), x.reshape(-1), np.empty(0, tape.dtype)
+        products, classes, numbers = (
+            tables.matrix_products(tape.cell, tape.layout),
+            x.reshape(-1),
+            np.empty(0, tape.dtype),
+        )
     threads = threads_for(index.size, 2 * step_flops(tape))
     launch(
         threads, hoisted.gradients,
         BUILT, products, d_values.reshape(-1), numbers.reshape(-1), W.reshape(-1),
         before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
-        flat.bias[:0] if input_gradient == ADD else flat.bias, classes, index, n, g, parts_size(tape.layout), k, e,
+        flat.bias[:0] if input_gradient == ADD else flat.bias, classes, index, n, g, drives_size(tape.layout), k, e,
         input_gradient == WRITE, threads,
     )  # fmt: skip
 
@@ -346,7 +360,7 @@ def tangent(
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g, parts_size(tape.layout), e,
+            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g, drives_size(tape.layout), e,
             threads,
         )  # fmt: skip
         if n and g:
@@ -357,7 +371,7 @@ def tangent(
         if tape.matrices.size:
             launch(
                 threads, hoisted.add_matrices,
-                BUILT, tables.products(tape.layout), *_packed(tape, move.matrices, False), tape.before.reshape(-1),
+                BUILT, tables.products(tape.cell, tape.layout), *_packed(tape, move.matrices, False), tape.before.reshape(-1),
                 tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
         _walk_tangent(tape, values, before, after, move.vectors, initial)
@@ -485,11 +499,11 @@ def second(
 
 def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     """Parameters packed once for `one_step`."""
-    products = tables.products(layout)
+    products = tables.products(cell, layout)
     constants = np.array(list(cell.constants.values()), flat.bias.dtype)
     W = walks.pack_inputs(BUILT, flat.W.reshape(-1), layout.input_size, layout.input_rows, False)
     matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
-    sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, parts_size(layout))
+    sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, drives_size(layout))
     return (
         equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES, matrices, starts,
         flat.vectors, constants,
@@ -519,7 +533,7 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
         launch(
             threads, jacobian.jacobian,
             equations(tape.cell), tables.widths(tape.layout), len(J), k, e, tape.cell.schedule.stages,
-            tables.products(tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
+            tables.products(tape.cell, tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
             values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
             threads,
         )  # fmt: skip

@@ -20,7 +20,19 @@ from .memory import OPTIONS, PARALLEL, SERIAL, get, put, zeros
 from .microkernel import ROWS
 from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size, total
 from .rows import row_adjoint, row_forward, row_second, row_tangent
-from .tables import COLUMNS, HEADS, MATRIX, OPERAND, ROWS_, SOURCE, STAGE, STATE, TARGET
+from .tables import (
+    COLUMNS,
+    HEADS,
+    MATRIX,
+    OPERAND,
+    ROWS_,
+    SINGLE_SOURCE,
+    SINGLE_TARGET,
+    SOURCE,
+    STAGE,
+    STATE,
+    TARGET,
+)  # fmt: skip
 from .team import assignment, barrier, new_counters, units
 
 ALL_STAGES = -1
@@ -104,7 +116,8 @@ def multiply(
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
                 if means:
-                    _mean(E, first * e + products[p, SOURCE], out, target, e, R, index, at, count, own, parts)
+                    single, source = products[p, SINGLE_TARGET], first * e + products[p, SOURCE]
+                    _mean(E, source, out, target, e, R, single, True, index, at, count, own, parts)
             else:
                 size = (starts[p + 1] - starts[p]) // n
                 v, ld = (S, k) if products[p, OPERAND] == STATE else (E, e)
@@ -127,7 +140,8 @@ def multiply_transposed(
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
                 if means:
-                    _mean(dT, target, dE, first * e + products[p, SOURCE], e, R, index, at, count, own, parts)
+                    single, source = products[p, SINGLE_SOURCE], first * e + products[p, SOURCE]
+                    _mean(dT, target, dE, source, e, R, single, False, index, at, count, own, parts)
             else:
                 size = (starts[p + 1] - starts[p]) // n
                 v, ld = (dS, k) if products[p, OPERAND] == STATE else (dE, e)
@@ -140,12 +154,20 @@ def multiply_transposed(
 
 
 @njit(**OPTIONS)
-def _mean(a, at, c, to, e, width, index, first, count, own, parts):
+def _mean(a, at, c, to, e, width, single, fresh, index, first, count, own, parts):
+    """c = or, unless it is fresh or a single number, += the mean of a stretch of a; of all units of each row."""
     for i in range(count):
         row = get(index, first + i) * e
         m = total(a, at + row, width) / a.dtype.type(width)
-        for j in range(width * own // parts, width * (own + 1) // parts):
-            put(c, to + row + j, get(c, to + row + j) + m)
+        if single:
+            if own == 0:
+                put(c, to + row, m)
+        elif fresh:
+            for j in range(width * own // parts, width * (own + 1) // parts):
+                put(c, to + row + j, m)
+        else:
+            for j in range(width * own // parts, width * (own + 1) // parts):
+                put(c, to + row + j, get(c, to + row + j) + m)
 
 
 @njit(**OPTIONS)
