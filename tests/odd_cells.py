@@ -76,6 +76,11 @@ def _means(drive, state):
     return {"h": tanh(drive.n) + centred / sqrt(mean(centred * centred) + 0.1) * mean(drive.n)}
 
 
+def _mean_multiplied(drive, state):
+    whole = mean(state.h)  # of all units, also where a product reads it
+    return {"h": tanh(drive.n(whole * state.h, whole)) + mean(mean(drive.k) * drive.k)}
+
+
 def _units(drive, state, param):
     rate = 1 / param.tau
     return {
@@ -139,6 +144,7 @@ ODD = {
         Cell("signals", ("h",), ("n",), _signals, signals=("s", "dt")),
         Cell("the input itself", ("h",), (), _raw_input, units=(Unit("a", 0.5),), signals=("x",)),
         Cell("means", ("h",), ("n",), _means),
+        Cell("a mean in a product", ("h",), ("k", Drive("n", operand=None)), _mean_multiplied),
         Cell(
             "constrained units",
             ("h", Slot("k", "2")),

@@ -71,7 +71,11 @@ def test_wrong_cells_and_parameters_are_named(cell, params, kind, words):
     ("x", "kind", "words"),
     [
         (X.astype("f"), TypeError, ["x must have dtype float64", "float32"]),
-        (np.ones((T, B, N), int), TypeError, ["x must have dtype float64", "int64"]),
+        (
+            np.ones((T, B, N), int),
+            TypeError,
+            ["x must be real numbers", "class indices", "int64", "(4, 2, 3)"],
+        ),
         ("text", TypeError, ["x must have dtype float64"]),
         ([[1.0], [1.0, 2.0]], TypeError, ["x must be an array", "list"]),
         (X[0, 0], ValueError, ["x must have shape (T, B, N), or (T, N)", "(3,)"]),
@@ -230,7 +234,7 @@ def test_wrong_arrays_of_a_linear_map_are_named(arrays, kind, words):
 
 def test_an_input_cannot_move_where_there_is_none():
     alone = rd.forward(LSTM, PARAMS, steps=T)
-    with refused(ValueError, "d_x was given", "no input"):
+    with refused(ValueError, "d_x must be None", "no input"):
         rd.jvp(alone, d_x=X[:, 0])
 
 

@@ -41,6 +41,27 @@ def test_gradient_of_a_stack_with_mask_and_initial_state(rng):
     check_gradient(model, params, batch, rng, initial=initial)
 
 
+@pytest.mark.parametrize(
+    "cell", [rd.cells.gru(), rd.cells.gru().with_normalization()], ids=["plain", "normalized"]
+)
+def test_a_window_longer_than_the_vocabulary_merges_the_embedding_with_the_first_layer(cell, rng):
+    model = Model(cell, hidden_size=4, vocabulary_size=6, embedding_size=3)
+    params = model.init(rng=1, dtype="float64")
+    text = character_batch(rng, steps=3, batch=2)  # as many characters as there are classes
+    assert model.run(params, text).merged is not None
+    short = Batch(text.inputs[:2], text.targets[:2])
+    assert model.run(params, short).merged is None
+    check_gradient(model, params, text, rng)
+    check_gradient(model, params, short, rng)
+    # The runs of a text in one window and in two agree, though one is merged and the others are not.
+    whole = model.run(params, text)
+    first = model.run(params, short)
+    last = model.run(params, Batch(text.inputs[2:], text.targets[2:]), first.final)
+    both = np.concatenate([first.output, last.output])
+    np.testing.assert_allclose(both, whole.output, atol=1e-12)
+    assert model.backward(whole, np.ones_like(whole.output)).inputs is None
+
+
 def test_gradient_with_real_inputs_and_squared_error(rng):
     model = real_model()
     batch = Batch(rng.standard_normal((5, 2, 2)), rng.standard_normal((5, 2, 3)))

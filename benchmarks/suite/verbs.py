@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import recurrent_dynamics as rd
 
 from .common import CELLS, LARGE, SIZES, against_limits, flops, lengths_of, problem, problem_of
@@ -28,9 +30,12 @@ class Verbs:
 
 
 class Variants:
-    """Forward and backward of an LSTM in double precision, layer-normalized, and with lengths uniform in 1..T."""
+    """Forward and backward of an LSTM: float64, layer-normalized, with lengths uniform in 1..T, of class indices."""
 
-    params = (["float64", "normalized", "ragged"], ["T100 B32 N128 H128", "T1000 B16 N64 H128"])
+    params = (
+        ["float64", "normalized", "ragged", "class indices"],
+        ["T100 B32 N128 H128", "T1000 B16 N64 H128"],
+    )
     param_names = ("variant", "size")
     timeout = 300
     warmup_time = 0.2
@@ -42,6 +47,8 @@ class Variants:
         dtype = "float64" if variant == "float64" else "float32"
         self.problem = problem_of(cell, SIZES[size], dtype)
         self.lengths = lengths_of(SIZES[size]) if variant == "ragged" else None
+        if variant == "class indices":
+            self.problem = self.problem._replace(x=np.abs(self.problem.x).argmax(axis=2))
         self.time_forward_backward(variant, size)
 
     def time_forward_backward(self, variant: str, size: str) -> None:

@@ -87,13 +87,13 @@ def input_of(
 def _classes(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, bool, bool, int]:
     """`input_of` for class indices."""
     if x.ndim not in (1, 2):
-        raise ValueError(
+        raise TypeError(
             "x must be real numbers of shape (T, B, N), or class indices (integers) of shape (T, B), or (T,) for one "
             f"sequence; came {x.dtype} of shape {x.shape}"
         )
     if 0 in x.shape:
         raise ValueError(f"x must have at least one step and one sequence; came {x.shape}")
-    if not layout.input_rows or any(s.name == "x" for s in layout.signals):
+    if "W" not in layout.shapes or any(s.name == "x" for s in layout.signals):
         raise TypeError(
             "x must be real numbers, as the cell reads its input not by params['W'] alone; came class indices "
             f"({x.dtype})"

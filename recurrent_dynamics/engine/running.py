@@ -167,6 +167,6 @@ def _forward(
         return Run(tape, own, single, autonomous, shared, classes)
     given = {name: to.verbs.to_host(value) for name, value in own.items()} if as_numpy else own
     return Run(
-        tape, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, as_numpy, to.index, to.verbs.mark(),
-        to.verbs.active,
+        tape, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, as_numpy, to.index,
+        to.verbs.mark(), to.verbs.active,
     )  # fmt: skip

@@ -64,7 +64,7 @@ class Merged:
 
     def product(self) -> NDArray[Any]:
         """(g, V): a column for each class."""
-        # By the engine's own product: the threads of BLAS would look for more work while those of the run need the cores.
+        # By the engine's own product: threads of BLAS would look for more work while those of the run need the cores.
         return linear(self.W[None], self.table, np.zeros(len(self.table), self.W.dtype))[0]
 
     def gradients(self, d_product: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -123,7 +123,7 @@ class Model:
             width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
         self.readout_inputs = width
         first = self.cells[0].layout(self.input_size, self.hidden_size[0])
-        self._reads_classes = bool(first.input_rows) and not any(s.name == "x" for s in first.signals)
+        self._reads_classes = "W" in first.shapes and not any(s.name == "x" for s in first.signals)
         choices: list[Any] = [parametrize] * len(self.cells)
         if isinstance(parametrize, list | tuple):
             choices = list(parametrize)
@@ -329,8 +329,6 @@ class Model:
             params["embedding"], by_layer[0] = {"table": d_table}, {**by_layer[0], "W": d_W}
         elif run.indices is not None and self.vocabulary_size is not None:
             params["embedding"] = {"table": embedding_gradient(run.indices, d, self.vocabulary_size)}
-        if run.indices is not None:
-            d = None
         pulled = (pull(g) for pull, g in zip(run.pulls, by_layer, strict=True))
         params["layers"] = {str(i): grads for i, grads in enumerate(pulled)}
         params["readout"] = {"W": d_weights, "b": d_bias}
@@ -338,7 +336,9 @@ class Model:
         for layer in layers:
             for name, value in layer.signals.items():
                 signals[name] = signals[name] + value if name in signals else value
-        return ModelGradients(params, layers, [g.initial for g in layers], d, signals)
+        return ModelGradients(
+            params, layers, [g.initial for g in layers], None if run.indices is not None else d, signals
+        )
 
     def score(self, output: NDArray[Any], batch: Batch | Sequence[Any]) -> tuple[float, NDArray[Any]]:
         """Mean loss of the readout over a batch, and its gradient (T, B, V)."""

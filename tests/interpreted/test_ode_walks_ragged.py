@@ -163,7 +163,26 @@ def test_refuses_directions_of_another_shape(rng: np.random.Generator) -> None:
         run.jvp(d_x=x[..., :1])
     with pytest.raises(ValueError, match="d_signals has the key 'dt'; known are none"):
         run.jvp(d_signals={"dt": x})
-    with pytest.raises(ValueError, match="d_x was given, but the run has no input"):
+    with pytest.raises(ValueError, match="d_x must be None, as the run has no input"):
         implicit_forward(CHAIN, params, steps=2, dt=0.2).jvp(d_x=x)
     with pytest.raises(ValueError, match="lengths must have one above 0; came 0 for every sequence"):
         implicit_forward(CHAIN, params, x, dt=0.2, lengths=[0] * B)
+
+
+@pytest.mark.parametrize("walk", [implicit_forward, reversible_forward])
+def test_class_indices(walk: Any, rng: np.random.Generator) -> None:
+    params, indices = CHAIN.init(3, H, rng, "float64"), rng.integers(0, 3, (T, B))
+    options = {
+        "method": "implicit_midpoint" if walk is implicit_forward else "leapfrog",
+        "dt": 0.2,
+        "lengths": LENGTHS,
+    }
+    run = walk(CHAIN, params, indices, **options)
+    dense = walk(CHAIN, params, np.eye(3)[indices], **options)
+    d_final = {s: rng.standard_normal(v.shape) for s, v in run.final.items()}
+    grads, wanted = run.backward(d_final=d_final), dense.backward(d_final=d_final)
+    assert grads.x is None
+    for key, value in wanted.params.items():
+        np.testing.assert_allclose(grads.params[key], value, atol=1e-10)
+    with pytest.raises(ValueError, match="came 3"):
+        walk(CHAIN, params, indices + (indices == 2), **options)

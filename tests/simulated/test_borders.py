@@ -100,3 +100,18 @@ def test_every_verb_takes_a_stream_and_enters_it(monkeypatch, rng):
     assert entered[0] == "Queue"
     assert (run.device, run.gpu) == ("cuda", 0)
     cell_checks.close("output", run.output, c.reference(c.point)["h"], 1e-12)
+
+
+def test_class_indices(rng):
+    cell = cells.gru()
+    params = cell.init(3, 4, rng=rng, dtype="float64")
+    indices = rng.integers(0, 3, (4, 2))
+    run, host = (rd.forward(cell, params, indices, device=device) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(run.output, host.output, atol=1e-12)
+    np.testing.assert_array_equal(run.x, indices)
+    grads, wanted = (rd.backward(r, np.ones_like(host.output)) for r in (run, host))
+    assert grads.x is None
+    for name, value in wanted.params.items():
+        np.testing.assert_allclose(grads.params[name], value, atol=1e-12)
+    with pytest.raises(ValueError, match="d_x must be None, as the run has class indices"):
+        rd.jvp(run, d_x=np.zeros((4, 2, 3)))

@@ -113,8 +113,8 @@ def gradients(
     """What the cotangents dE of all values give, added up.
 
     dX = or, unless `fresh`, += dE[:, :g] W; dW or dU += dE[target]^T operand for every product with a matrix; d_bias,
-    unless that is empty, += the sum of dE[:, :parts] over all rows, or over those of each class. All of it block of rows by block, as dE is larger
-    than the caches.
+    unless that is empty, += the sum of dE[:, :parts] over all rows, or over those of each class. All of it block of
+    rows by block, as dE is larger than the caches.
     """
     right = np.empty(packed_size(g, n, W), W.dtype)
     pack(W, ZERO(), n, ONE(), g, n, right, ZERO())

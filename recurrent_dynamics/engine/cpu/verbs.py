@@ -360,8 +360,8 @@ def tangent(
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g, drives_size(tape.layout), e,
-            threads,
+            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g,
+            drives_size(tape.layout), e, threads,
         )  # fmt: skip
         if n and g:
             launch(
@@ -371,8 +371,8 @@ def tangent(
         if tape.matrices.size:
             launch(
                 threads, hoisted.add_matrices,
-                BUILT, tables.products(tape.cell, tape.layout), *_packed(tape, move.matrices, False), tape.before.reshape(-1),
-                tape.values.reshape(-1), flat, index, k, e, threads,
+                BUILT, tables.products(tape.cell, tape.layout), *_packed(tape, move.matrices, False),
+                tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
         _walk_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after)
@@ -432,7 +432,8 @@ def _walk_adjoint(
         threads, walks.adjoint,
         *_common(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, by_units, threads, (np.empty(0, tape.dtype) if x is None else x).reshape(-1), packed.W, n, g,
+        tape.lengths, tape.resets, by_units, threads, (np.empty(0, tape.dtype) if x is None else x).reshape(-1),
+        packed.W, n, g,
     )  # fmt: skip
     return g > 0
 
@@ -505,8 +506,8 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
     sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, drives_size(layout))
     return (
-        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES, matrices, starts,
-        flat.vectors, constants,
+        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES,
+        matrices, starts, flat.vectors, constants,
     )  # fmt: skip
 
 
@@ -533,8 +534,8 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
         launch(
             threads, jacobian.jacobian,
             equations(tape.cell), tables.widths(tape.layout), len(J), k, e, tape.cell.schedule.stages,
-            tables.products(tape.cell, tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors, tape.constants,
-            values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
+            tables.products(tape.cell, tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors,
+            tape.constants, values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
             threads,
         )  # fmt: skip
     return J.reshape(len(chosen), batch, k, k)

@@ -101,7 +101,8 @@ def piece(tape: Tape, first: int, last: int, values: Any = None) -> Tape:
     if (first, last) == (0, tape.steps) and not isinstance(tape.values, Rounded):
         return tape
     return replace(
-        tape, steps=last - first, input=tape.input[first:last], values=tape.values[first:last] if values is None else values,
+        tape, steps=last - first, input=tape.input[first:last],
+        values=tape.values[first:last] if values is None else values,
         before=tape.before[first:last], after=tape.after[first:last],
         lengths=(tape.lengths - first).clip(0, last - first),
         resets=tape.resets[first * tape.batch : last * tape.batch],
