@@ -23,13 +23,12 @@ sys.path.insert(0, str(HERE.parent / "benchmarks"))
 
 from peer_tables.comparison import processor  # noqa: E402
 from suite.common import medians  # noqa: E402
-from suite.lyapunov import REST, SIZES, Spectrum, contestant, gaussian  # noqa: E402
+from suite.lyapunov import REST, SIZES, STEPS, Spectrum, contestant, gaussian  # noqa: E402
 
 from recurrent_dynamics.dynamics import lyapunov  # noqa: E402
 
 COMMAND = "python docs/make_lyapunov_table.py"
 LOOPS = {"numpy": "NumPy, formula", "scipy": "SciPy's QR, formula", "torch": "PyTorch, `vmap(jacrev)`"}
-STEPS = 200
 MEAN_FIELD = {1.5: 0.0652172, 2.0: 0.1547242, 3.0: 0.3102493, 5.0: 0.5324279, 10.0: 0.8564352}
 
 
@@ -39,7 +38,6 @@ def spectra() -> list[tuple[object, ...]]:
     for size, (units, batch) in SIZES.items():
         own = Spectrum()
         own.setup(size)
-        own.x = own.x[:STEPS]
         for library, name in LOOPS.items():
             loop = lambda library=library, own=own: contestant(library, own.weights, own.x, own.interval)
             times = medians({"ours": own.spectrum, "theirs": loop}, seconds=0.5, pause=REST)
