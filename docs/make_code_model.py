@@ -62,20 +62,26 @@ def rounded(tree: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="of the checkpoints; made if it is not there")
-    folder = parser.parse_args().folder
+    parser.add_argument(
+        "--seed", type=int, default=SETTINGS.seed, help="of the initial weights (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=MODEL, help="the file to write (default: the one of the gallery)"
+    )
+    options = parser.parse_args()
+    folder, settings, text = options.folder, replace(SETTINGS, seed=options.seed), corpus()
     folder.mkdir(parents=True, exist_ok=True)
-    text = corpus()
     if not (folder / "model.npz").exists():
-        rd.study.train(SETTINGS, text, folder, resume=(folder / "checkpoint.npz").exists())
+        rd.study.train(settings, text, folder, resume=(folder / "checkpoint.npz").exists())
     trained = rd.study.load_model(folder / "model.npz")
-    if trained.settings != SETTINGS:
-        parser.error(f"{folder} must hold a training with the settings of this file; came {trained.settings}")
+    if trained.settings != settings:
+        parser.error(f"{folder} must hold a training with the settings {settings}; came {trained.settings}")
     facts = trained.facts | {"python": platform.python_version(), "digest": text.digest, "command": COMMAND}
-    rd.study.save_model(MODEL, replace(trained, params=rounded(dict(trained.params)), facts=facts))
-    with np.load(MODEL, allow_pickle=False) as file:
+    rd.study.save_model(options.out, replace(trained, params=rounded(dict(trained.params)), facts=facts))
+    with np.load(options.out, allow_pickle=False) as file:
         arrays = dict(file)
-    rd.training.write_atomically(MODEL, lambda file: np.savez_compressed(file, **arrays))
-    print(f"{facts}; {MODEL.stat().st_size / 1e3:.0f} kB")
+    rd.training.write_atomically(options.out, lambda file: np.savez_compressed(file, **arrays))
+    print(f"{facts}; {options.out.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -81,8 +81,9 @@ ax.legend(frameon=False)
 
 # %%
 # Quotes, brackets, the place in the line and the depth of the code each have a unit with a correlation above 0.5 on
-# files that had no part in the choice. Random weights do not: what comes nearest is the place in the line. Comments
-# have no unit of their own: what the model keeps is that it reads prose, in the unit of the quotes.
+# files that had no part in the choice (0.59, 0.69, 0.50 and 0.68, by other units, after a training that began with
+# ``--seed 1``). Random weights do not: what comes nearest is the place in the line. Comments have no unit of their own:
+# what the model keeps is that it reads prose, in the unit of the quotes.
 #
 # Seeing them at work
 # -------------------
