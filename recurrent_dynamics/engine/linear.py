@@ -24,7 +24,7 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     >>> linear(np.ones((1, 1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
     array([[[3.5]]])
     """
-    from .cpu import verbs as cpu
+    from .cpu import linear as cpu
 
     g, n = weights.shape
     return cpu.linear(*_checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,))))
@@ -40,7 +40,7 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     >>> d_x, d_weights, d_bias
     (array([[[1., 2.]]]), array([[3., 3.]]), array([1.]))
     """
-    from .cpu import verbs as cpu
+    from .cpu import linear as cpu
 
     g, n = weights.shape
     return cpu.linear_adjoint(

@@ -18,7 +18,7 @@ class JacobianOperator:
     """
 
     def __init__(self, run: Run) -> None:
-        from .cpu import verbs as cpu
+        from .cpu import operators as cpu
 
         self._cpu = cpu
         self._steps = cpu.single_steps(check.run(run).tape)

@@ -26,7 +26,7 @@ class Stepper:
     """`state = step(x_t, state)`; see `stepper`."""
 
     def __init__(self, cell: Cell, params: Mapping[str, np.ndarray]) -> None:
-        from .cpu import verbs as cpu
+        from .cpu import streaming
 
         own, self.dtype, n, h = check.parameters(cell, params)
         self.cell, self._layout = cell, cell.layout(n, h)
@@ -40,8 +40,8 @@ class Stepper:
             )
         self.spans = tuple((s.name, s.offset, s.offset + s.width) for s in self._layout.slots)
         self._inputs = self._layout.input_size if raw is None else raw.width
-        self._one_step = cpu.one_step
-        self._packed = cpu.pack(cell, self._layout, flatten(self._layout, own, self.dtype))
+        self._one_step = streaming.one_step
+        self._packed = streaming.pack(cell, self._layout, flatten(self._layout, own, self.dtype))
 
     def zeros(self, batch_size: int = 1) -> dict[str, np.ndarray]:
         """The zero state, slot -> (B, width); a buffer for `out` too."""

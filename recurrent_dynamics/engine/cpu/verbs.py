@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ...cells import Cell
-from ...cells.layout import Layout
 from ...equations.nonlinearities import NONLINEARITIES
 from ..flatten import Flat, zeros
-from ..run import Tape, within_lengths
+from ..run import Tape
 from . import copying, hoisted, jacobian, tables, walks
-from .microkernel import ROWS
+from .arguments import (
+    NO_CLASSES,
+    active_rows,
+    equations,
+    first_arguments,
+    input_of,
+    new_values,
+    own_arguments,
+    packed,
+    plain,
+    sizes,
+    some_steps,
+    state_arrays,
+)
 from .pool import POOL, launch, step_flops, team, threads_for
-from .rows import BUILT, Equations
+from .rows import BUILT
 from .tables import drives_size
+
+# `new_values` and `state_arrays` are what `Backend.verbs` asks of a backend, too.
+__all__ = [
+    "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "new_values", "packed_for_adjoint", "place",
+    "second", "state_arrays", "tangent", "walk_adjoint", "walk_tangent",
+]  # fmt: skip
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
 # half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128, 128). Having freed one block just below 32 MB,
@@ -31,18 +47,6 @@ DONE, WRITE, ADD = range(3)  # what `_collect` is to do with the cotangents of t
 # of a millisecond, as each time costs 50 microseconds.
 BYTES_AT_ONCE = 1 << 20
 FLOPS_AT_ONCE = 4e8
-
-
-NO_CLASSES = np.empty(0, np.int64)
-
-
-class Input(NamedTuple):
-    """What the drives take of the input: n numbers a row, times W, and of the bias, or of a bias for each class."""
-
-    x: np.ndarray
-    n: int
-    bias: np.ndarray
-    classes: np.ndarray
 
 
 class Cotangents(NamedTuple):
@@ -65,65 +69,6 @@ class Tangents(NamedTuple):
     after: np.ndarray
 
 
-@lru_cache(maxsize=1024)
-def equations(cell: Cell) -> Equations:
-    """The compiled form's handle of a cell."""
-    return Equations(cell)
-
-
-def state_arrays(
-    steps: int, batch: int, k: int, dtype: np.dtype, separate: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """(before, after): two views of one array one step apart, or with resets two arrays."""
-    if separate:
-        return np.empty((steps, batch, k), dtype), np.empty((steps, batch, k), dtype)
-    both = np.empty((steps + 1, batch, k), dtype)
-    return both[:-1], both[1:]
-
-
-def _sizes(tape: Tape) -> tuple[int, int, int, int]:
-    return tape.steps, tape.batch, tape.layout.state_size, tape.layout.values_size
-
-
-def _packed(tape: Tape, matrices: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks of U as the walks need them, and where each begins."""
-    return walks.pack_matrices(BUILT, tables.products(tape.cell, tape.layout), matrices, transposed)
-
-
-def _common(tape: Tape, packed: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
-    """The first arguments of every walk; those that go back need U transposed."""
-    stages, products = tape.cell.schedule.stages, tables.products(tape.cell, tape.layout)
-    return (equations(tape.cell), tables.widths(tape.layout), *_sizes(tape), stages, products, *packed)
-
-
-def _own(tape: Tape, transposed: bool) -> tuple[Any, ...]:
-    """`_common` with the tape's own U."""
-    return _common(tape, _packed(tape, tape.matrices, transposed))
-
-
-@lru_cache(maxsize=8)
-def every_row(rows: int) -> np.ndarray:
-    """The index that lists all rows; see `product.new_index`."""
-    return np.concatenate([np.arange(ROWS), np.arange(rows)])
-
-
-def _active_rows(tape: Tape) -> np.ndarray:
-    """The index of the rows (step, instance) within the lengths of the sequences."""
-    if not tape.lengths.size:
-        return every_row(tape.steps * tape.batch)
-    active = np.flatnonzero(within_lengths(tape.steps, tape.lengths))
-    return np.concatenate([np.arange(ROWS), active])
-
-
-def _input(tape: Tape) -> Input:
-    """With class indices the products with W are rows of W^T, a bias for each class."""
-    if tape.input.ndim == 3:
-        return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
-    biases = np.tile(tape.bias[: drives_size(tape.layout)], (tape.layout.input_size, 1))
-    biases[:, : tape.layout.input_rows] += tape.W.T
-    return Input(np.empty(0, tape.dtype), 0, biases.reshape(-1), tape.input.reshape(-1))
-
-
 def _by_parameters(tape: Tape, flat: Flat) -> Flat:
     """The gradients by W and the bias from those by the bias of each class."""
     by_class = flat.bias.reshape(tape.layout.input_size, -1)
@@ -131,16 +76,6 @@ def _by_parameters(tape: Tape, flat: Flat) -> Flat:
     bias = np.zeros_like(tape.bias)
     bias[: by_class.shape[1]] = by_class.sum(axis=0)
     return flat._replace(W=W, bias=bias)
-
-
-def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
-    """Values of all steps; zeros where steps are held, as those are not computed."""
-    return (np.zeros if held else np.empty)(shape, dtype)
-
-
-def plain(a: np.ndarray) -> np.ndarray:
-    """C-contiguous and writeable: any other array would be another type to the compiler, and a second compilation."""
-    return a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C")
 
 
 def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
@@ -168,18 +103,18 @@ def forward(tape: Tape) -> bool:
     """
     layout = tape.layout
     g, parts = layout.input_rows, drives_size(layout)
-    x, n, bias, classes = _input(tape)
+    x, n, bias, classes = input_of(tape)
     with POOL:
         by_units, threads = team(tape)
         if by_units:
-            index = _active_rows(tape)
+            index = active_rows(tape)
             launch(
                 threads, hoisted.inputs, BUILT, x, tape.W.reshape(-1), bias, classes,
                 tape.values.reshape(-1), index, n, g, parts, layout.values_size, threads,
             )  # fmt: skip
         sums = launch(
             threads, walks.forward,
-            *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+            *own_arguments(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
             tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
             x, walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), bias, classes, n, g,
             0 if by_units else parts,
@@ -207,9 +142,9 @@ def drives(tape: Tape) -> np.ndarray:
 
 def _drives_again(tape: Tape) -> np.ndarray:
     """Values with the drives, and zeros beside them."""
-    layout, index = tape.layout, _active_rows(tape)
+    layout, index = tape.layout, active_rows(tape)
     g, k, e = layout.input_rows, layout.state_size, layout.values_size
-    x, n, bias, classes = _input(tape)
+    x, n, bias, classes = input_of(tape)
     again = np.zeros(tape.values.shape, tape.dtype)
     flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape))
     with POOL:
@@ -219,7 +154,7 @@ def _drives_again(tape: Tape) -> np.ndarray:
         )  # fmt: skip
         launch(
             threads, hoisted.add_matrices,
-            BUILT, tables.products(tape.cell, layout), *_packed(tape, tape.matrices, False), tape.before.reshape(-1),
+            BUILT, tables.products(tape.cell, layout), *packed(tape, tape.matrices, False), tape.before.reshape(-1),
             tape.values.reshape(-1), flat, index, k, e, threads,
         )  # fmt: skip
     return again
@@ -243,7 +178,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     Some steps at a time, each time followed by the large products, which find the cotangents of the values in cache;
     these are then overwritten, unless they are to be kept, as where they are gradients by signals too.
     """
-    steps, batch, k, e = _sizes(tape)
+    steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch, k), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     whole = keep_values or tape.layout.signals or tape.resets.size
@@ -256,12 +191,12 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     else:
         x = _new_input(tape)
     with POOL:
-        packed = _packed_for_adjoint(tape)
+        packed = packed_for_adjoint(tape)
         for start in range((steps - 1) // together * together, -1, -together):
             some = slice(start, min(start + together, steps))
-            part = _some_steps(tape, some)
+            part = some_steps(tape, some)
             d_values = values[: part.steps]
-            written = _walk_adjoint(
+            written = walk_adjoint(
                 part, packed, d_values, before[some], after[some], vectors, initial, x[some]
             )
             _collect(
@@ -282,21 +217,6 @@ def _steps_at_once(tape: Tape) -> int:
     blocks = max(1, round(rows / hoisted.BLOCK))
     times = max(1, round(tape.steps * tape.batch / (blocks * hoisted.BLOCK)))
     return -(-tape.steps // times)
-
-
-def _some_steps(tape: Tape, some: slice) -> Tape:
-    """These steps of a tape, as a tape of its own."""
-    if some == slice(0, tape.steps):
-        return tape
-    return replace(
-        tape,
-        steps=some.stop - some.start,
-        input=tape.input[some],
-        values=tape.values[some],
-        before=tape.before[some],
-        after=tape.after[some],
-        lengths=np.maximum(tape.lengths - some.start, 0),
-    )
 
 
 def _new_input(tape: Tape) -> np.ndarray:
@@ -321,8 +241,8 @@ def _collect(
     What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too. With
     class indices as x there is a bias for each class, and nothing is given by x.
     """
-    _, _, k, e = _sizes(tape)
-    n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
+    _, _, k, e = sizes(tape)
+    n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
     if input_gradient == DONE:
         g = 0
     products, classes, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, x
@@ -346,8 +266,8 @@ def tangent(
     tape: Tape, move: Flat, x: np.ndarray, initial: np.ndarray, signals: np.ndarray | None
 ) -> Tangents:
     """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
-    steps, batch, k, e = _sizes(tape)
-    n, g, index = tape.layout.input_size, tape.layout.input_rows, _active_rows(tape)
+    steps, batch, k, e = sizes(tape)
+    n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
     threads = threads_for(index.size, step_flops(tape))
     before, after = state_arrays(steps, batch, k, tape.dtype, tape.resets.size > 0)
     before[0] = initial
@@ -371,14 +291,14 @@ def tangent(
         if tape.matrices.size:
             launch(
                 threads, hoisted.add_matrices,
-                BUILT, tables.products(tape.cell, tape.layout), *_packed(tape, move.matrices, False),
+                BUILT, tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False),
                 tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
-        _walk_tangent(tape, values, before, after, move.vectors, initial)
+        walk_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after)
 
 
-def _walk_tangent(
+def walk_tangent(
     tape: Tape,
     values: np.ndarray,
     before: np.ndarray,
@@ -389,7 +309,7 @@ def _walk_tangent(
     by_units, threads = team(tape)
     launch(
         threads, walks.tangent,
-        *_own(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
+        *own_arguments(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
         values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
         tape.resets, by_units, threads,
     )  # fmt: skip
@@ -402,10 +322,10 @@ class PackedAdjoint(NamedTuple):
     W: np.ndarray
 
 
-def _packed_for_adjoint(tape: Tape, input_too: bool = True) -> PackedAdjoint:
+def packed_for_adjoint(tape: Tape, input_too: bool = True) -> PackedAdjoint:
     n, g = _input_on_the_way(tape) if input_too else (0, 0)
     return PackedAdjoint(
-        _packed(tape, tape.matrices, True), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, True)
+        packed(tape, tape.matrices, True), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, True)
     )
 
 
@@ -415,7 +335,7 @@ def _input_on_the_way(tape: Tape) -> tuple[int, int]:
     return (n, g) if n and g and tape.input.ndim == 3 and not team(tape)[0] else (0, 0)
 
 
-def _walk_adjoint(
+def walk_adjoint(
     tape: Tape,
     packed: PackedAdjoint,
     values: np.ndarray,
@@ -430,54 +350,19 @@ def _walk_adjoint(
     by_units, threads = team(tape)
     launch(
         threads, walks.adjoint,
-        *_common(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
-        values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-        tape.lengths, tape.resets, by_units, threads, (np.empty(0, tape.dtype) if x is None else x).reshape(-1),
-        packed.W, n, g,
+        *first_arguments(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1),
+        tape.before.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1),
+        initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
+        (np.empty(0, tape.dtype) if x is None else x).reshape(-1), packed.W, n, g,
     )  # fmt: skip
     return g > 0
-
-
-def single_steps(tape: Tape) -> Tape:
-    """The steps of a tape as independent instances of one step each."""
-    rows = tape.steps * tape.batch
-    active = within_lengths(tape.steps, tape.lengths) if tape.lengths.size else np.empty(0)
-    return replace(
-        tape,
-        steps=1,
-        batch=rows,
-        values=tape.values.reshape(1, rows, -1),
-        before=tape.before.reshape(1, rows, -1),
-        after=tape.after.reshape(1, rows, -1),
-        initial=tape.before.reshape(rows, -1),
-        lengths=active.astype(np.int64).ravel(),
-        resets=np.empty(0, np.bool_),
-    )
-
-
-def apply_jacobian(steps: Tape, v: np.ndarray) -> np.ndarray:
-    """J v for every instance of `single_steps`: (rows, k) -> (rows, k)."""
-    values = np.zeros(steps.values.shape, steps.dtype)
-    after = np.empty(v.shape, steps.dtype)
-    with POOL:
-        _walk_tangent(steps, values, v, after, np.zeros_like(steps.vectors), v)
-    return after
-
-
-def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
-    """J^T v for every instance of `single_steps`."""
-    before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
-    vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
-    with POOL:
-        _walk_adjoint(steps, _packed_for_adjoint(steps, input_too=False), values, before, v, vectors, before)
-    return before
 
 
 def second(
     tape: Tape, moved: Tangents, back: Cotangents, before: np.ndarray, after: np.ndarray
 ) -> Cotangents:
     """The tangent of `adjoint` in the direction of `moved`; `after` arrives with the tangents of its cotangents."""
-    steps, batch, k, e = _sizes(tape)
+    steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch, k), tape.dtype)
     values = np.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
@@ -485,7 +370,7 @@ def second(
     with POOL:
         launch(
             threads, walks.second,
-            *_own(tape, True), _packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
+            *own_arguments(tape, True), packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
             tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
             moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
             after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
@@ -498,34 +383,9 @@ def second(
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
-def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
-    """Parameters packed once for `one_step`."""
-    products = tables.products(cell, layout)
-    constants = np.array(list(cell.constants.values()), flat.bias.dtype)
-    W = walks.pack_inputs(BUILT, flat.W.reshape(-1), layout.input_size, layout.input_rows, False)
-    matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
-    sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, drives_size(layout))
-    return (
-        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES,
-        matrices, starts, flat.vectors, constants,
-    )  # fmt: skip
-
-
-def one_step(
-    packed: tuple[Any, ...],
-    x: np.ndarray,
-    values: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    batch: int,
-) -> float:
-    """One step on one thread, all arrays flat: x (B, N), values (B, e), before and after (B, k). Sum of x and after."""
-    return walks.one_step(*packed, x, values, before, after, batch)
-
-
 def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     """d state after / d state before of the chosen steps: (chosen, B, k, k)."""
-    _, batch, k, e = _sizes(tape)
+    _, batch, k, e = sizes(tape)
     entries, spans, local = tables.diagonals(tape.cell, tape.layout)
     values, before = tape.values[chosen], tape.before[chosen]
     J = np.empty((len(chosen) * batch, k, k), tape.dtype)
@@ -539,36 +399,3 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
             threads,
         )  # fmt: skip
     return J.reshape(len(chosen), batch, k, k)
-
-
-def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """x W^T + b for x (T, B, n)."""
-    g, n = weights.shape
-    out, index = np.empty((*x.shape[:2], g), x.dtype), every_row(x.shape[0] * x.shape[1])
-    flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
-    threads = threads_for(index.size, 2 * g * n)
-    with POOL:
-        launch(threads, hoisted.inputs, BUILT, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g, threads)
-    return out
-
-
-def linear_adjoint(
-    d_out: np.ndarray, x: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Derivatives by x, the weights and the bias."""
-    g, n = weights.shape
-    d_x, d_weights, d_bias = (
-        np.empty(x.shape, x.dtype),
-        np.zeros(weights.shape, x.dtype),
-        np.zeros(g, x.dtype),
-    )
-    index, none = every_row(x.shape[0] * x.shape[1]), np.empty(0, x.dtype)
-    flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
-    threads = threads_for(index.size, 4 * g * n)
-    with POOL:
-        launch(
-            threads, hoisted.gradients,
-            BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
-            NO_CLASSES, index, n, g, g, 0, g, True, threads,
-        )  # fmt: skip
-    return d_x, d_weights, d_bias

@@ -1,0 +1,111 @@
+"""What the kernels take of a tape: its sizes, its equations, matrices packed, the input, the rows that are active."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...cells import Cell
+from ..run import Tape, within_lengths
+from . import tables, walks
+from .microkernel import ROWS
+from .rows import BUILT, Equations
+from .tables import drives_size
+
+NO_CLASSES = np.empty(0, np.int64)
+
+
+class Input(NamedTuple):
+    """What the drives take of the input: n numbers a row, times W, and of the bias, or of a bias for each class."""
+
+    x: np.ndarray
+    n: int
+    bias: np.ndarray
+    classes: np.ndarray
+
+
+@lru_cache(maxsize=1024)
+def equations(cell: Cell) -> Equations:
+    """The compiled form's handle of a cell."""
+    return Equations(cell)
+
+
+def state_arrays(
+    steps: int, batch: int, k: int, dtype: np.dtype, separate: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(before, after): two views of one array one step apart, or with resets two arrays."""
+    if separate:
+        return np.empty((steps, batch, k), dtype), np.empty((steps, batch, k), dtype)
+    both = np.empty((steps + 1, batch, k), dtype)
+    return both[:-1], both[1:]
+
+
+def sizes(tape: Tape) -> tuple[int, int, int, int]:
+    return tape.steps, tape.batch, tape.layout.state_size, tape.layout.values_size
+
+
+def packed(tape: Tape, matrices: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of U as the walks need them, and where each begins."""
+    return walks.pack_matrices(BUILT, tables.products(tape.cell, tape.layout), matrices, transposed)
+
+
+def first_arguments(tape: Tape, packed: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
+    """The first arguments of every walk; those that go back need U transposed."""
+    stages, products = tape.cell.schedule.stages, tables.products(tape.cell, tape.layout)
+    return (equations(tape.cell), tables.widths(tape.layout), *sizes(tape), stages, products, *packed)
+
+
+def own_arguments(tape: Tape, transposed: bool) -> tuple[Any, ...]:
+    """`first_arguments` with the tape's own U."""
+    return first_arguments(tape, packed(tape, tape.matrices, transposed))
+
+
+@lru_cache(maxsize=8)
+def every_row(rows: int) -> np.ndarray:
+    """The index that lists all rows; see `product.new_index`."""
+    return np.concatenate([np.arange(ROWS), np.arange(rows)])
+
+
+def active_rows(tape: Tape) -> np.ndarray:
+    """The index of the rows (step, instance) within the lengths of the sequences."""
+    if not tape.lengths.size:
+        return every_row(tape.steps * tape.batch)
+    active = np.flatnonzero(within_lengths(tape.steps, tape.lengths))
+    return np.concatenate([np.arange(ROWS), active])
+
+
+def input_of(tape: Tape) -> Input:
+    """With class indices the products with W are rows of W^T, a bias for each class."""
+    if tape.input.ndim == 3:
+        return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
+    biases = np.tile(tape.bias[: drives_size(tape.layout)], (tape.layout.input_size, 1))
+    biases[:, : tape.layout.input_rows] += tape.W.T
+    return Input(np.empty(0, tape.dtype), 0, biases.reshape(-1), tape.input.reshape(-1))
+
+
+def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
+    """Values of all steps; zeros where steps are held, as those are not computed."""
+    return (np.zeros if held else np.empty)(shape, dtype)
+
+
+def plain(a: np.ndarray) -> np.ndarray:
+    """C-contiguous and writeable: any other array would be another type to the compiler, and a second compilation."""
+    return a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C")
+
+
+def some_steps(tape: Tape, some: slice) -> Tape:
+    """These steps of a tape, as a tape of its own."""
+    if some == slice(0, tape.steps):
+        return tape
+    return replace(
+        tape,
+        steps=some.stop - some.start,
+        input=tape.input[some],
+        values=tape.values[some],
+        before=tape.before[some],
+        after=tape.after[some],
+        lengths=np.maximum(tape.lengths - some.start, 0),
+    )

@@ -1,0 +1,46 @@
+"""The steps of a run as independent instances, and what their Jacobians do to vectors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..run import Tape, within_lengths
+from .pool import POOL
+from .verbs import packed_for_adjoint, walk_adjoint, walk_tangent
+
+
+def single_steps(tape: Tape) -> Tape:
+    """The steps of a tape as independent instances of one step each."""
+    rows = tape.steps * tape.batch
+    active = within_lengths(tape.steps, tape.lengths) if tape.lengths.size else np.empty(0)
+    return replace(
+        tape,
+        steps=1,
+        batch=rows,
+        values=tape.values.reshape(1, rows, -1),
+        before=tape.before.reshape(1, rows, -1),
+        after=tape.after.reshape(1, rows, -1),
+        initial=tape.before.reshape(rows, -1),
+        lengths=active.astype(np.int64).ravel(),
+        resets=np.empty(0, np.bool_),
+    )
+
+
+def apply_jacobian(steps: Tape, v: np.ndarray) -> np.ndarray:
+    """J v for every instance of `single_steps`: (rows, k) -> (rows, k)."""
+    values = np.zeros(steps.values.shape, steps.dtype)
+    after = np.empty(v.shape, steps.dtype)
+    with POOL:
+        walk_tangent(steps, values, v, after, np.zeros_like(steps.vectors), v)
+    return after
+
+
+def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
+    """J^T v for every instance of `single_steps`."""
+    before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
+    vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
+    with POOL:
+        walk_adjoint(steps, packed_for_adjoint(steps, input_too=False), values, before, v, vectors, before)
+    return before
