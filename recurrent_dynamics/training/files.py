@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -83,8 +84,15 @@ def write_described(
         When it cannot be written; an older file under the path then still stands.
     """
     described = np.array(json.dumps({**description, "format": version}))
-    # An open file, because NumPy would append .npz to another name.
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **{**arrays, kind: described}))
+    write_atomically(path, lambda file: _write_arrays(file, {**arrays, kind: described}))
+
+
+def _write_arrays(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """As `np.savez`, whose argument `allow_pickle` came with NumPy 2.1: before, it was one more array of the file."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, a in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(a), allow_pickle=False)
 
 
 def read_described(
