@@ -65,7 +65,7 @@ def jacobian(
                 for q in range(some.shape[0]):
                     if not _has_ended(lengths, steps, batch, r + q):
                         row_jacobian(cell, stage, sizes, E, (r + q) * e, S, (r + q) * k, P, C, local[q])
-                _combine(entries, stage, local, D, some)
+                _combine(entries, stage, local.reshape(-1), local_size, D.reshape(-1), k, some)
                 for p in range(products.shape[0]):
                     if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
                         _product(products, p, spans, U, D, packed, edge, index)
@@ -103,46 +103,89 @@ def _place(products, p, U, D):
 
 
 @njit(**OPTIONS)
-def _combine(entries, stage, local, D, J):
+def _combine(entries, stage, local, local_size, D, k, J):
     """The targets of a stage: sum over what they depend on of diagonal times derivative.
 
     Row by row, so that each is written to memory once, and for all instances, so that U is read once for them: both are
     larger than the caches.
     """
-    first = 0
+    first, rows, flat = 0, J.shape[0], J.reshape(-1)
     while first < entries.shape[0]:
         end = first + 1
         while end < entries.shape[0] and (entries[end, : D_OUT + 1] == entries[first, : D_OUT + 1]).all():
             end += 1
         if entries[first, D_STAGE] == stage:
             for j in range(entries[first, D_WIDTH]):
-                out = entries[first, D_OUT] + j
-                for q in range(J.shape[0]):
-                    _row(entries, first, end, j, local[q], D, J[q, out] if entries[first, D_NEW] else D[out])
+                out = (entries[first, D_OUT] + j) * k
+                for q in range(rows):
+                    if entries[first, D_NEW]:
+                        _row(entries, first, end, j, local, q * local_size, D, k, flat, q * k * k + out)
+                    else:
+                        _row(entries, first, end, j, local, q * local_size, D, k, D, out)
         first = end
 
 
 @njit(**OPTIONS)
-def _row(entries, first, end, j, local, D, row):
-    """One row of a target."""
-    low, high, lead = row.size, row.size, end
+def _row(entries, first, end, j, local, lo, D, k, target, to):
+    """One row of a target, at `to`."""
+    low, high, lead = k, k, end
     for m in range(end - 1, first - 1, -1):
         if not entries[m, D_FROM_STATE]:
             low, high, lead = entries[m, D_LOW], entries[m, D_HIGH], m
-    row[:low] = 0
-    row[high:] = 0
-    for m in range(lead, end):
-        if not entries[m, D_FROM_STATE]:
-            x, source = get(local, entries[m, D_AT] + j), D[entries[m, D_IN] + j]
-            if m == lead:
-                for c in range(low, high):
-                    put(row, c, x * get(source, c))
-            else:
-                for c in range(entries[m, D_LOW], entries[m, D_HIGH]):
-                    put(row, c, get(row, c) + x * get(source, c))
+    for c in range(low):
+        put(target, to + c, D.dtype.type(0))
+    for c in range(high, k):
+        put(target, to + c, D.dtype.type(0))
+    m, fresh = lead, True
+    while m < end and not entries[m, D_FROM_STATE]:
+        # As many at once as have their columns in common: each time the row is read and written.
+        together = 1
+        while together < 4 and m + together < end and _same_columns(entries, m, m + together):
+            together += 1
+        low, high = entries[m, D_LOW], entries[m, D_HIGH]
+        x0, s0 = _term(entries, m, j, local, lo, k)
+        x1, s1 = _term(entries, min(m + 1, end - 1), j, local, lo, k)
+        x2, s2 = _term(entries, min(m + 2, end - 1), j, local, lo, k)
+        x3, s3 = _term(entries, min(m + 3, end - 1), j, local, lo, k)
+        if fresh and together == 4:
+            for c in range(low, high):
+                total = x0 * get(D, s0 + c) + x1 * get(D, s1 + c)
+                put(target, to + c, total + x2 * get(D, s2 + c) + x3 * get(D, s3 + c))
+        elif fresh and together == 3:
+            for c in range(low, high):
+                put(target, to + c, x0 * get(D, s0 + c) + x1 * get(D, s1 + c) + x2 * get(D, s2 + c))
+        elif fresh and together == 2:
+            for c in range(low, high):
+                put(target, to + c, x0 * get(D, s0 + c) + x1 * get(D, s1 + c))
+        elif fresh:
+            together = 1
+            for c in range(low, high):
+                put(target, to + c, x0 * get(D, s0 + c))
+        elif together > 1:
+            together = 2
+            for c in range(low, high):
+                put(target, to + c, get(target, to + c) + x0 * get(D, s0 + c) + x1 * get(D, s1 + c))
+        else:
+            for c in range(low, high):
+                put(target, to + c, get(target, to + c) + x0 * get(D, s0 + c))
+        m, fresh = m + together, False
     for m in range(first, end):
         if entries[m, D_FROM_STATE]:
-            row[entries[m, D_IN] + j] += get(local, entries[m, D_AT] + j)
+            at = to + entries[m, D_IN] + j
+            put(target, at, get(target, at) + get(local, lo + entries[m, D_AT] + j))
+
+
+@njit(**OPTIONS)
+def _same_columns(entries, m, n):
+    """Whether two diagonals have derivatives with the same columns."""
+    same = not entries[n, D_FROM_STATE]
+    return same and entries[m, D_LOW] == entries[n, D_LOW] and entries[m, D_HIGH] == entries[n, D_HIGH]
+
+
+@njit(**OPTIONS)
+def _term(entries, m, j, local, lo, k):
+    """The number and the place of the row that it multiplies."""
+    return get(local, lo + entries[m, D_AT] + j), (entries[m, D_IN] + j) * k
 
 
 @njit(**OPTIONS)
