@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before Numba is imported
+if __name__ == "__main__":
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before Numba is imported
 
 import numpy as np
 
