@@ -7,6 +7,7 @@ import pytest
 from cell_checks import case, gradients, group
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine import operator
 from recurrent_dynamics.engine.cpu import tables, verbs
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
@@ -81,6 +82,7 @@ def test_one_sequence_gives_through_every_verb_what_a_batch_of_one_gives(name, r
     same(rd.jacobian(one), J[:, 0])
     same(rd.jacobian(one, 2), J[2, 0])
     A, B = rd.jacobian_operator(one), rd.jacobian_operator(batch)
+    same(A.block("h", "h"), B.block("h", "h")[:, 0])
     v = rng.standard_normal(B.shape)
     same(A.matvec(v[:, 0]), B.matvec(v)[:, 0])
     same(A.rmatvec(v[:, 0]), B.rmatvec(v)[:, 0])
@@ -256,6 +258,23 @@ def test_any_layout_of_the_arguments_in_memory_gives_the_same_results(change, rn
     v = rng.standard_normal(A.shape)
     same(A.matvec(other(v)), A.matvec(v))
     same(A.rmatvec(other(v)), A.rmatvec(v))
+
+
+@by_name
+def test_blocks_of_the_jacobians_are_those_of_the_dense_ones(name, rng, monkeypatch):
+    run = case(CELLS[name], rng, steps=7).run()
+    J, A = rd.jacobian(run), rd.jacobian_operator(run)
+    monkeypatch.setattr(operator, "FORMED", 2 * J[0].nbytes)  # two steps at a time
+    at = {s.name: slice(s.offset, s.offset + s.width) for s in run.tape.layout.slots}
+    for after, rows in at.items():
+        for before, columns in at.items():
+            same(A.block(after, before), J[..., rows, columns])
+            same(A.block(after, before, slice(1, 6, 2)), J[1:6:2, :, rows, columns])
+            same(A.block(after, before, -1), J[-1][..., rows, columns])
+    with pytest.raises(ValueError, match=r"before must be a slot of the cell, .*; came 'q'"):
+        A.block(next(iter(at)), "q")
+    with pytest.raises(ValueError, match="steps must select some of the 7 steps"):
+        A.block(*[next(iter(at))] * 2, [9])
 
 
 @by_name

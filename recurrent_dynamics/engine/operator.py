@@ -1,15 +1,19 @@
-"""Jacobians of all steps as an operator: applied to vectors, never formed."""
+"""Jacobians of all steps as an operator: applied to vectors, and formed no more than is asked for."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from . import check
 from .run import Run, run_shape
 
+FORMED = 1 << 25  # bytes of whole Jacobians that are there at a time, while their blocks are taken
+
 
 class JacobianOperator:
-    """J_t v and J_t^T v for every step t of a run, at the cost of one tangent or adjoint step each.
+    """J_t v and J_t^T v for every step t of a run, at the cost of one tangent or adjoint step each, and blocks of J_t.
 
     Attributes
     ----------
@@ -19,9 +23,11 @@ class JacobianOperator:
 
     def __init__(self, run: Run) -> None:
         from .cpu import operators as cpu
+        from .cpu.verbs import dense_jacobian
 
-        self._cpu = cpu
-        self._steps = cpu.single_steps(check.run(run).tape)
+        self._cpu, self._dense_jacobian = cpu, dense_jacobian
+        self._tape, self._single = check.run(run).tape, run.single
+        self._steps = cpu.single_steps(self._tape)
         self.shape = run_shape(run, (run.steps, run.batch_size, run.tape.layout.state_size))
         self.dtype = run.dtype
 
@@ -32,6 +38,57 @@ class JacobianOperator:
     def rmatvec(self, v: np.ndarray) -> np.ndarray:
         """J_t^T v_t for all steps; v has the shape of the operator."""
         return self._cpu.apply_transposed(self._steps, self._rows(v)).reshape(self.shape)
+
+    def block(
+        self, after: str, before: str, steps: slice | Sequence[int] | np.ndarray | int | None = None
+    ) -> np.ndarray:
+        """The block of J_t that is the derivative of one slot by another: the memory path of an LSTM is that of c by c.
+
+        Parameters
+        ----------
+        after, before
+            Slots of the cell, the one after the step by the one before it.
+        steps
+            Which steps, as in `recurrent_dynamics.jacobian`; all by default.
+
+        Returns
+        -------
+        ndarray (steps, B, width, width)
+            Without the axis of steps for one index, without that of the batch for a run of one sequence. Whole
+            Jacobians are formed for a few steps at a time.
+
+        Raises
+        ------
+        ValueError
+            When the cell has no such slot or the run no such step.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import recurrent_dynamics as rd
+        >>> cell = rd.cells.lstm()
+        >>> run = rd.forward(cell, cell.init(1, 3, dtype="float64"), np.ones((4, 2, 1)))
+        >>> forget = 1 / (1 + np.exp(-run.drives["f"]))
+        >>> memory = rd.jacobian_operator(run).block("c", "c")
+        >>> memory.shape, bool(np.allclose(memory, forget[..., None] * np.eye(3)))
+        ((4, 2, 3, 3), True)
+        """
+        tape = self._tape
+        slots = {s.name: s for s in tape.layout.slots}
+        for name, slot in (("after", after), ("before", before)):
+            if slot not in slots:
+                raise ValueError(f"{name} must be a slot of the cell, {', '.join(slots)}; came {slot!r}")
+        rows, columns = (slice(s.offset, s.offset + s.width) for s in (slots[after], slots[before]))
+        chosen = check.steps(steps, tape.steps)
+        each = np.atleast_1d(chosen)
+        together = max(1, FORMED // (tape.batch * tape.layout.state_size**2 * self.dtype.itemsize))
+        parts = [
+            self._dense_jacobian(tape, each[i : i + together])[..., rows, columns].copy()
+            for i in range(0, len(each), together)
+        ]
+        J = np.concatenate(parts)
+        J = J[:, 0] if self._single else J
+        return J[0] if np.ndim(chosen) == 0 else J
 
     def _rows(self, v: np.ndarray) -> np.ndarray:
         # A copy: compiled functions take arrays that are writeable and aligned, and would be compiled anew for others.
