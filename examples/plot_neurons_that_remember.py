@@ -154,12 +154,33 @@ for name, unit in zip(found.names, found.unit, strict=True):
     print(f"{name:18s} unit {unit:3d}: {scales[unit]:6.1f} steps, slower than {slower:.0%} of the units")
 
 # %%
+# Gates are not everything
+# ------------------------
+#
+# What a gate implies is what the unit would do alone. How long units really hold something shows in the autocorrelation
+# of their states: nearly all of them longer than their gates say, as they are written again by units that remember,
+# and by a text that repeats itself. On the right, what is left after k steps of forget gates alone: each unit forgets
+# about exponentially, but the mean over fast and slow ones does not.
+
+on_report = rd.forward(model.cells[0], dict(run.runs[0].params), run.runs[0].x[-20_000:])
+factors, states = rd.dynamics.direct_factors(on_report)["c"], on_report.states["c"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.8), layout="constrained")
+implied, measured = rd.dynamics.time_scales(factors), rd.dynamics.measured_time_scales(states)
+rd.plot.compared_time_scales(implied, measured, ax=left)
+rd.dynamics.direct_products(factors, slot="c", steps=2 ** np.arange(11)).plot(ax=right)
+for name, values in (("implied", implied.steps), ("measured", measured.steps)):
+    print(
+        f"{name:9s} median {np.median(values):.1f}, slowest tenth above {np.quantile(values, 0.9):.1f} steps"
+    )
+
+# %%
 # What to take with you
 # ---------------------
 #
 # * A correlation with a signal that one can name finds readable units without looking at any.
 # * Choosing the best of many flatters: judge on text that had no part in the choice.
 # * A unit that correlates with quotes may follow something near to them: name that too, and change the text.
+# * A unit can hold something for longer than its gate implies, as others write it again.
 # * Most units cannot be read. A signal may be carried by many units at once, and a unit may carry several.
 #
 # .. rubric:: References

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from recurrent_dynamics import plot
-from recurrent_dynamics.dynamics import gradient_flow, jacobian_products, path_norms, saturation, time_scales
+from recurrent_dynamics.dynamics import (
+    TimeScales,
+    direct_products,
+    gradient_flow,
+    jacobian_products,
+    path_norms,
+    saturation,
+    time_scales,
+)
 
 
 @pytest.fixture
@@ -21,6 +29,7 @@ def results(rng):
     return {
         "gradient_flow": gradient_flow(rng.standard_normal((8, 4, 3))),
         "jacobian_products": jacobian_products(jacobians),
+        "direct_products": direct_products(rng.uniform(0, 1, (8, 2, 3)), slot="c"),
         "path_norms": path_norms(jacobians, rng.uniform(0, 1, (8, 2, 3)), slot="c"),
         "saturation": saturation(values, (-0.9, 0.9), name="o"),
         "time_scales": time_scales(rng.uniform(0.1, 1, (8, 2, 3)), slot="c"),
@@ -37,7 +46,8 @@ def draw_history(ax=None):
 
 
 @pytest.mark.parametrize(
-    "name", ["gradient_flow", "jacobian_products", "path_norms", "saturation", "time_scales"]
+    "name",
+    ["direct_products", "gradient_flow", "jacobian_products", "path_norms", "saturation", "time_scales"],
 )
 def test_every_result_plots_itself_with_labelled_axes(results, name):
     ax = results[name].plot()
@@ -83,6 +93,26 @@ def test_a_result_has_the_colour_that_it_is_given(results):
 def test_medians_of_time_scales_are_named(results):
     ax = plot.time_scales([results["time_scales"]], labels=["LSTM"])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["LSTM", "median"]
+
+
+def test_time_scales_are_compared_unit_by_unit():
+    implied, measured = (
+        TimeScales(np.array(v), "c") for v in ([2.0, 5.0, 9.0, 1.0], [2.0, np.inf, 3.0, np.nan])
+    )
+    ax = plot.compared_time_scales(implied, measured, longest=100.0)
+    _, points, cut = ax.get_lines()
+    assert points.get_xydata().tolist() == [[2, 2], [9, 3]]
+    assert cut.get_xydata().tolist() == [[5, 100]]
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    with pytest.raises(ValueError, match="measured must be of as many units as implied, 4; came 1"):
+        plot.compared_time_scales(implied, TimeScales(np.ones(1), "c"))
+    still = TimeScales(np.full(4, np.nan), "c")
+    with pytest.raises(ValueError, match="came nan for all"):
+        plot.compared_time_scales(implied, still)
+    with pytest.raises(ValueError, match="came a result of nan alone"):
+        plot.time_scales(still)
+    plot.svg(plot.time_scales([implied, measured]).figure)
 
 
 def test_the_same_figure_is_the_same_svg(results):

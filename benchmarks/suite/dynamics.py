@@ -15,7 +15,17 @@ from .common import problem_of
 class AlongARun:
     """An LSTM of 64 units in double precision over 100 steps of 16 sequences."""
 
-    params = (["jacobian_products", "omega", "lag_gradients", "gradient_growth", "log_determinants"],)
+    params = (
+        [
+            "jacobian_products",
+            "omega",
+            "lag_gradients",
+            "gradient_growth",
+            "log_determinants",
+            "measured_time_scales",
+            "direct_products",
+        ],
+    )
     param_names = ("analysis",)
     timeout = 600
 
@@ -31,6 +41,8 @@ class AlongARun:
             "lag_gradients": lambda: dynamics.lag_gradients(self.run, self.d_output, longest=20),
             "gradient_growth": lambda: dynamics.gradient_growth(self.d_states["h"], skip=10),
             "log_determinants": lambda: dynamics.log_determinants(self.run),
+            "measured_time_scales": lambda: dynamics.measured_time_scales(self.run.states["c"]),
+            "direct_products": lambda: dynamics.direct_products(dynamics.direct_factors(self.run)["c"]),
         }[analysis]
         self.analyse()
 

@@ -30,9 +30,10 @@ from .omega import Omega, omega
 from .points import FixedPoints, SlowPoints, Unfinished
 from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
 from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
-from .saturation import Saturation, TimeScales, saturation, time_scales
+from .saturation import Saturation, saturation
 from .step_derivatives import Pulled, StepDerivatives
 from .systems import Flow, Map
+from .time_scales import DirectProducts, TimeScales, direct_products, measured_time_scales, time_scales
 from .tracking import Tracking, tracking
 from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
 
@@ -42,6 +43,7 @@ __all__ = [
     "Certificate",
     "CovariantVectors",
     "Diagnosis",
+    "DirectProducts",
     "FixedPoints",
     "Flow",
     "Gate",
@@ -73,6 +75,7 @@ __all__ = [
     "departure_from_normality",
     "diagnose",
     "direct_factors",
+    "direct_products",
     "eigenvector_condition",
     "finite_time_exponents",
     "fixed_points",
@@ -86,6 +89,7 @@ __all__ = [
     "log_determinants",
     "logarithmic_norm",
     "lyapunov",
+    "measured_time_scales",
     "numerical_abscissa",
     "numerical_radius",
     "numerical_range",

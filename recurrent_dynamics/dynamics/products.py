@@ -120,7 +120,7 @@ def jacobian_products(
         jacobians = _checked(jacobians)
         total, batch, size = jacobians.shape[:3]
     start = integer("start", start, at_least=0, at_most=total - 1)
-    lengths = _lengths(steps, total - start)
+    lengths = product_lengths(steps, total - start)
     logs = np.empty((len(lengths), batch, size))
     with one_thread(size**2):  # NumPy's and SciPy's BLAS by turns: their threads would fight
         factors = _each(jacobians, start, start + lengths[-1])
@@ -253,7 +253,7 @@ def path_norms(
             f"direct must have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with "
             f"H <= {jacobians.shape[2] - offset}, came {direct.shape}"
         )
-    lengths = _lengths(steps, len(jacobians))
+    lengths = product_lengths(steps, len(jacobians))
     block = slice(offset, offset + direct.shape[2])
     shape = (len(lengths), jacobians.shape[1])
     norms = {"direct": np.empty(shape), "rest": np.empty(shape)}
@@ -282,7 +282,8 @@ def _checked(jacobians: np.ndarray) -> np.ndarray:
     return jacobians
 
 
-def _lengths(steps: Sequence[int] | None, longest: int) -> np.ndarray:
+def product_lengths(steps: Sequence[int] | None, longest: int) -> np.ndarray:
+    """The chosen lengths of products, checked; powers of two by default."""
     lengths = np.asarray(powers_of_two(longest) if steps is None else steps)
     if lengths.ndim != 1 or not lengths.size or lengths.dtype.kind not in "iu":
         raise ValueError(f"steps must be a sequence of integers, came {steps!r}")

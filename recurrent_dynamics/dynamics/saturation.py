@@ -1,4 +1,4 @@
-"""Saturated and dead units of gates and states, and the time scales that gates set."""
+"""Saturated and dead units of gates and states."""
 
 from __future__ import annotations
 
@@ -101,62 +101,3 @@ def saturation(
         thresholds=thresholds,
         dead=deviation <= dead_below * extent,
     )
-
-
-@dataclass(frozen=True)
-class TimeScales:
-    """Time scales of the units of a slot of the state.
-
-    Attributes
-    ----------
-    steps
-        tau in steps for every unit, shape (H,); inf for a unit that forgets nothing.
-    slot
-        Name of the slot.
-    """
-
-    steps: np.ndarray
-    slot: str
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw their distribution; see `recurrent_dynamics.plot.time_scales`."""
-        from ..plot import time_scales
-
-        return time_scales(self, ax=ax, **options)
-
-
-def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
-    """The time scale tau = -1 / ln f of every unit, f the geometric mean over time of its forget gate.
-
-    Along the direct path a unit's state shrinks by the factor f a step on average, so to 1/e within tau
-    steps.
-
-    Parameters
-    ----------
-    factors
-        The direct factor of a slot at every step (a forget gate, an update gate, an alpha), shape (T, B, H),
-        in [0, 1]; see `direct_factors`.
-    slot
-        Name of the slot, kept for labels.
-
-    Returns
-    -------
-    TimeScales
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> factors = np.exp(-1 / np.array([2.0, 50.0])) * np.ones((10, 1, 2))
-    >>> np.round(time_scales(factors).steps, 6).tolist()
-    [2.0, 50.0]
-    """
-    factors = np.asarray(factors, dtype=np.float64)
-    if factors.ndim != 3 or not factors.size:
-        raise ValueError(f"factors must have shape (T, B, H), came {factors.shape}")
-    if not ((factors >= 0) & (factors <= 1)).all():
-        raise ValueError(
-            f"factors must lie in [0, 1] for a time scale, came {factors.min():.3g} to {factors.max():.3g}"
-        )
-    with np.errstate(divide="ignore"):
-        decay = np.abs(np.log(factors).mean(axis=(0, 1)))  # of factors that are all 1 it is +0, not -0
-        return TimeScales(1 / decay, slot)

@@ -2,7 +2,7 @@
 
 from .diagnosis import diagnosis
 from .fixed_points import branch, fixed_points, held_inputs
-from .flow import gradient_flow, path_norms, singular_values
+from .flow import direct_products, gradient_flow, path_norms, singular_values
 from .lags import lag_gradients
 from .matrices import numerical_range, pseudospectra, transient_growth
 from .spectrum import lyapunov
@@ -10,7 +10,7 @@ from .stability import stability_region
 from .style import axes, colour, panels, svg
 from .text import coloured_text
 from .training import clipping, learning_curve, smooth, step_lengths
-from .units import saturation, time_scales
+from .units import compared_time_scales, saturation, time_scales
 
 __all__ = [
     "axes",
@@ -18,7 +18,9 @@ __all__ = [
     "clipping",
     "colour",
     "coloured_text",
+    "compared_time_scales",
     "diagnosis",
+    "direct_products",
     "fixed_points",
     "gradient_flow",
     "held_inputs",

@@ -11,7 +11,7 @@ from .style import GREY, INK, axes, colour
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..dynamics import GradientFlow, JacobianProducts, PathNorms
+    from ..dynamics import DirectProducts, GradientFlow, JacobianProducts, PathNorms
 
 WINDOW = "training window"  # in the legend, the last of all
 
@@ -118,6 +118,37 @@ def path_norms(paths: PathNorms, *, floor: float = 1e-12, ax: Axes | None = None
     name = paths.slot or "s"
     ax.set_ylabel(rf"root mean square of $\partial {name}_{{t+k}} / \partial {name}_t$")
     ax.legend(frameon=False, loc="lower left")
+    return ax
+
+
+def direct_products(products: DirectProducts, *, floor: float = 1e-6, ax: Axes | None = None) -> Axes:
+    """Draw how the direct factors of a slow, a median and a fast unit multiply, and the mean over units.
+
+    Parameters
+    ----------
+    products
+        What to draw.
+    floor
+        Smaller values are not shown.
+    ax
+        Where to draw; a new figure if None.
+    """
+    ax = axes(ax)
+    last = products.units[-1]
+    order = np.lexsort((products.units[0], last))  # slow is who has most left in the end
+    for share, label, style in (
+        (0.95, "slow unit (95 %)", "^-"),
+        (0.5, "median", "s-"),
+        (0.05, "fast (5 %)", "v-"),
+    ):
+        unit = products.units[:, order[round(share * (len(order) - 1))]]
+        ax.plot(products.steps, np.where(unit > floor, unit, np.nan), style, markersize=4, label=label)
+    mean = np.where(products.mean > floor, products.mean, np.nan)
+    ax.plot(products.steps, mean, "o--", color=INK, markersize=4, label="mean over units")
+    _logarithmic(ax, products.steps)
+    ax.set_ylim(bottom=floor)
+    ax.set_ylabel(f"product of $k$ direct factors{' of ' + products.slot if products.slot else ''}")
+    ax.legend(frameon=False, loc="upper right", fontsize="small")
     return ax
 
 

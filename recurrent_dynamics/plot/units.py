@@ -82,7 +82,10 @@ def time_scales(
     """
     ax = axes(ax)
     several = [scales] if hasattr(scales, "steps") else list(scales)
-    values = [np.clip(s.steps, 1e-2, longest) for s in several]
+    # Of units that never change, nothing is known.
+    values = [np.clip(s.steps[~np.isnan(s.steps)], 1e-2, longest) for s in several]
+    if not all(v.size for v in values):
+        raise ValueError("scales must have a unit that changes; came a result of nan alone")
     low = min(0.3, min(v.min() for v in values))
     high = max(30.0, 1.001 * max(v.max() for v in values))
     edges = np.geomspace(low, high, 30).tolist()
@@ -96,4 +99,47 @@ def time_scales(
     ax.set_ylabel("units")
     ax.plot([], [], color=GREY, linestyle="--", linewidth=1, label="median")
     ax.legend(frameon=False)
+    return ax
+
+
+def compared_time_scales(
+    implied: TimeScales, measured: TimeScales, *, longest: float = 1e4, ax: Axes | None = None
+) -> Axes:
+    """Draw the measured time scale of every unit against that which its gate implies.
+
+    On the line a unit is its gate's alone. Above it lives longer than its gate says, by way of other units or of a slow
+    input; below it is overwritten before its gate would have it forget.
+
+    Parameters
+    ----------
+    implied, measured
+        What `time_scales` and `measured_time_scales` found for the same slot. Units without one are left out.
+    longest
+        Longer time scales are drawn there, as triangles.
+    ax
+        Where to draw; a new figure if None.
+
+    Raises
+    ------
+    ValueError
+        When the two are of different numbers of units, or no unit has both.
+    """
+    if implied.steps.shape != measured.steps.shape:
+        raise ValueError(
+            f"measured must be of as many units as implied, {implied.steps.size}; came {measured.steps.size}"
+        )
+    known = ~(np.isnan(implied.steps) | np.isnan(measured.steps))
+    if not known.any():
+        raise ValueError("measured must have a unit that changes; came nan for all")
+    ax = axes(ax, (3.6, 3.4))
+    x, y = (np.clip(s.steps[known], 1e-2, longest) for s in (implied, measured))
+    low, high = min(x.min(), y.min()) / 1.3, max(x.max(), y.max()) * 1.3
+    ax.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=":", label="equal")
+    cut = (implied.steps[known] > longest) | (measured.steps[known] > longest)
+    for chosen, marker in ((~cut, "o"), (cut, "^")):
+        ax.plot(x[chosen], y[chosen], marker, color=colour(0), alpha=0.5, markersize=4)
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    ax.set_xlabel("time scale that the gate implies (steps)")
+    ax.set_ylabel("time scale of the autocorrelation (steps)")
+    ax.legend(frameon=False, loc="lower right")
     return ax
