@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine import check
 from .products import product_lengths
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
     >>> np.round(time_scales(factors).steps, 6).tolist()
     [2.0, 50.0]
     """
-    factors = np.asarray(factors, dtype=np.float64)
-    if factors.ndim != 3 or not factors.size:
-        raise ValueError(f"factors must have shape (T, B, H), came {factors.shape}")
+    factors = _factors(factors)
     if not ((factors >= 0) & (factors <= 1)).all():
         raise ValueError(
             f"factors must lie in [0, 1] for a time scale, came {factors.min():.3g} to {factors.max():.3g}"
@@ -72,6 +71,13 @@ def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
     with np.errstate(divide="ignore"):
         decay = np.abs(np.log(factors).mean(axis=(0, 1)))  # of factors that are all 1 it is +0, not -0
         return TimeScales(1 / decay, slot)
+
+
+def _factors(factors: np.ndarray) -> np.ndarray:
+    values = np.asarray(factors, dtype=np.float64)
+    if values.ndim != 3 or not values.size:
+        raise ValueError(f"factors must have shape (T, B, H), came {values.shape}")
+    return values
 
 
 def measured_time_scales(states: np.ndarray, *, slot: str = "") -> TimeScales:
@@ -117,9 +123,7 @@ def measured_time_scales(states: np.ndarray, *, slot: str = "") -> TimeScales:
     values = np.asarray(states, dtype=np.float64)
     if values.ndim != 3 or len(values) < 4 or not values.size:
         raise ValueError(f"states must have shape (T, B, H) with T of at least 4, came {values.shape}")
-    if not np.isfinite(values).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise ValueError(f"states must be finite; came {values[where]} at index {where}")
+    check.finite("states", values)
     T = len(values)
     changing = np.ptp(values, axis=(0, 1)) > 0
     values = values - values.mean(axis=(0, 1))
@@ -207,12 +211,7 @@ def direct_products(
     >>> found.steps.tolist(), np.round(found.units[2], 4).tolist(), round(float(found.mean[2]), 4)
     ([1, 2, 4, 8], [0.0625, 0.6561], 0.3593)
     """
-    values = np.asarray(factors, dtype=np.float64)
-    if values.ndim != 3 or not values.size:
-        raise ValueError(f"factors must have shape (T, B, H), came {values.shape}")
-    if not np.isfinite(values).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise ValueError(f"factors must be finite; came {values[where]} at index {where}")
+    values = check.finite("factors", _factors(factors))
     chosen = product_lengths(steps, len(values))
     units = np.array([_products(values, int(k)).mean(axis=(0, 1)) for k in chosen])
     return DirectProducts(chosen, units, slot)

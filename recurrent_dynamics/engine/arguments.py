@@ -102,20 +102,24 @@ def _classes(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, bool, bool, int
     return x[:, None] if single else x, single, False, 1 if single else x.shape[1]
 
 
-def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool, classes: int) -> np.ndarray:
-    """A copy of x (T, B, N), finite, or of indices (T, B) below `classes`; with zeros beyond the lengths."""
+def own_classes(x: np.ndarray, ends: np.ndarray, single: bool, count: int) -> np.ndarray:
+    """A copy of class indices (T, B), all below `count`, with zeros beyond the lengths."""
     if ends.size:
-        within = within_lengths(len(x), ends)
-        x = np.where(within if x.ndim == 2 else within[:, :, None], x, x.dtype.type(0))
-    if x.ndim == 2:
-        wrong = namespace(x).argwhere((x < 0) | (x >= classes))
-        if len(wrong):
-            t, b = (int(i) for i in wrong[0])
-            raise ValueError(
-                f"x must be class indices in 0..{classes - 1}, as params['W'] has {classes} columns; came "
-                f"{int(x[t, b])} at index {(t,) if single else (t, b)}"
-            )
-        return namespace(x).array(x, np.int64)
+        x = np.where(within_lengths(len(x), ends), x, x.dtype.type(0))
+    wrong = namespace(x).argwhere((x < 0) | (x >= count))
+    if len(wrong):
+        t, b = (int(i) for i in wrong[0])
+        raise ValueError(
+            f"x must be class indices in 0..{count - 1}, as params['W'] has {count} columns; came "
+            f"{int(x[t, b])} at index {(t,) if single else (t, b)}"
+        )
+    return namespace(x).array(x, np.int64)
+
+
+def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
+    """A finite copy of x (T, B, N), with zeros beyond the lengths."""
+    if ends.size:
+        x = np.where(within_lengths(len(x), ends)[:, :, None], x, x.dtype.type(0))
     own = namespace(x).empty(x.shape, x.dtype)
     if not engine.place(x, own, 0, fresh=True):
         check.finite("x", x[:, 0] if single else x)

@@ -26,8 +26,8 @@ class JacobianOperator:
         from .cpu.verbs import dense_jacobian
 
         self._cpu, self._dense_jacobian = cpu, dense_jacobian
-        self._tape, self._single = check.run(run).tape, run.single
-        self._steps = cpu.single_steps(self._tape)
+        self._run = check.run(run)
+        self._steps = cpu.single_steps(run.tape)
         self.shape = run_shape(run, (run.steps, run.batch_size, run.tape.layout.state_size))
         self.dtype = run.dtype
 
@@ -73,7 +73,7 @@ class JacobianOperator:
         >>> memory.shape, bool(np.allclose(memory, forget[..., None] * np.eye(3)))
         ((4, 2, 3, 3), True)
         """
-        tape = self._tape
+        tape = self._run.tape
         slots = {s.name: s for s in tape.layout.slots}
         for name, slot in (("after", after), ("before", before)):
             if slot not in slots:
@@ -86,8 +86,7 @@ class JacobianOperator:
             self._dense_jacobian(tape, each[i : i + together])[..., rows, columns].copy()
             for i in range(0, len(each), together)
         ]
-        J = np.concatenate(parts)
-        J = J[:, 0] if self._single else J
+        J = self._run.shaped(np.concatenate(parts))
         return J[0] if np.ndim(chosen) == 0 else J
 
     def _rows(self, v: np.ndarray) -> np.ndarray:

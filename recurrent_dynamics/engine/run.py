@@ -92,10 +92,14 @@ class Tape:
     def dtype(self) -> np.dtype:
         return self.values.dtype
 
+    @property
+    def has_classes(self) -> bool:
+        return self.input.ndim == 2
+
     @cached_property
     def x(self) -> np.ndarray:
         """(T, B, N): the input as numbers, one-hot where it is class indices."""
-        return self.input if self.input.ndim == 3 else one_hot(self.input, self.layout.input_size, self.dtype)
+        return one_hot(self.input, self.layout.input_size, self.dtype) if self.has_classes else self.input
 
 
 class Run:

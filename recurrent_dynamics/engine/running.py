@@ -9,7 +9,16 @@ import numpy as np
 
 from ..cells.cell import Cell
 from . import check
-from .arguments import Arrays, input_of, new_tape, own_input, refuse_not_finite, state_row, write_signals
+from .arguments import (
+    Arrays,
+    input_of,
+    new_tape,
+    own_classes,
+    own_input,
+    refuse_not_finite,
+    state_row,
+    write_signals,
+)
 from .backends import Backend, backend, placed
 from .flatten import flatten
 from .run import Run, one_hot
@@ -153,10 +162,12 @@ def _forward(
     to.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
     x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
     signals = to.moved("signals", signals)
-    x = own_input(to.verbs, x, ends, single, input_size)
     classes = x.ndim == 2
-    if classes and to.device != "cpu":
-        x = one_hot(x, input_size, dtype)
+    if classes:
+        x = own_classes(x, ends, single, input_size)
+        x = x if to.device == "cpu" else one_hot(x, input_size, dtype)
+    else:
+        x = own_input(to.verbs, x, ends, single)
     start = state_row("initial", initial, layout, batch, dtype, to.xp)
     flat = flatten(layout, own, dtype, to.xp)
     tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)

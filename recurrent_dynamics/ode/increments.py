@@ -10,7 +10,7 @@ import numpy as np
 from ..cells import Cell
 from ..dynamics.step_map import in_memory
 from ..engine import Run, check, forward, jacobian
-from ..engine.arguments import input_of, own_input, state_row
+from ..engine.arguments import input_of, own_classes, state_row
 from ..engine.run import Views, one_hot, read_only, within_lengths
 
 Array = np.ndarray
@@ -57,7 +57,7 @@ class Increments:
         self.x = None
         if not autonomous:
             if self.classes:
-                indices = own_input(None, filled, ends, self.single, inputs)
+                indices = own_classes(filled, ends, self.single, inputs)
                 filled = one_hot(indices, inputs, np.dtype(np.float64))
             x = np.where(self.within[..., None], filled, 0)
             check.finite("x", x[:, 0] if self.single else x)

@@ -77,9 +77,9 @@ def active_rows(tape: Tape) -> np.ndarray:
     return np.concatenate([np.arange(ROWS), active])
 
 
-def input_of(tape: Tape) -> Input:
+def drive_input(tape: Tape) -> Input:
     """With class indices the products with W are rows of W^T, a bias for each class."""
-    if tape.input.ndim == 3:
+    if not tape.has_classes:
         return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
     biases = np.tile(tape.bias[: drives_size(tape.layout)], (tape.layout.input_size, 1))
     biases[:, : tape.layout.input_rows] += tape.W.T

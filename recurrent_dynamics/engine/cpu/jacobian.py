@@ -158,7 +158,6 @@ def _row(entries, first, end, j, local, lo, D, k, target, to):
             for c in range(low, high):
                 put(target, to + c, x0 * get(D, s0 + c) + x1 * get(D, s1 + c))
         elif fresh:
-            together = 1
             for c in range(low, high):
                 put(target, to + c, x0 * get(D, s0 + c))
         elif together > 1:

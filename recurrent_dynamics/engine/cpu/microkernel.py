@@ -40,7 +40,7 @@ ROWS = 8 if BYTES == 64 else 4
 WIDE = 4 if BYTES == 64 else 2
 
 
-def _not_unrolled(module: ir.Module) -> Any:
+def not_unrolled(module: ir.Module) -> Any:
     """Unrolled twice, the pointers of the rows would no longer fit the registers (213 against 290 GFLOP/s)."""
     disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop = module.add_metadata([disable])
@@ -105,7 +105,7 @@ def _tile(rows: int, panels: int = 1) -> Any:
             for x, y in zip(sums, new, strict=True):
                 x.add_incoming(y, loop)
             again = b.cbranch(b.icmp_signed("<", following, k), loop, done)
-            again.set_metadata("llvm.loop", _not_unrolled(b.module))
+            again.set_metadata("llvm.loop", not_unrolled(b.module))
             b.position_at_end(done)
             final = [b.phi(vector) for _ in start]
             for f, s, y in zip(final, start, new, strict=True):

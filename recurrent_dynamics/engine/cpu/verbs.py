@@ -14,9 +14,9 @@ from . import copying, hoisted, jacobian, tables, walks
 from .arguments import (
     NO_CLASSES,
     active_rows,
+    drive_input,
     equations,
     first_arguments,
-    input_of,
     new_values,
     own_arguments,
     packed,
@@ -103,7 +103,7 @@ def forward(tape: Tape) -> bool:
     """
     layout = tape.layout
     g, parts = layout.input_rows, drives_size(layout)
-    x, n, bias, classes = input_of(tape)
+    x, n, bias, classes = drive_input(tape)
     with POOL:
         by_units, threads = team(tape)
         if by_units:
@@ -144,7 +144,7 @@ def _drives_again(tape: Tape) -> np.ndarray:
     """Values with the drives, and zeros beside them."""
     layout, index = tape.layout, active_rows(tape)
     g, k, e = layout.input_rows, layout.state_size, layout.values_size
-    x, n, bias, classes = input_of(tape)
+    x, n, bias, classes = drive_input(tape)
     again = np.zeros(tape.values.shape, tape.dtype)
     flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape))
     with POOL:
@@ -184,8 +184,8 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     whole = keep_values or tape.layout.signals or tape.resets.size
     together = steps if whole else _steps_at_once(tape)
     values = np.empty((together, batch, e), tape.dtype)
-    flat, has_classes = zeros(tape.layout, tape.dtype), tape.input.ndim == 2
-    if has_classes:
+    flat = zeros(tape.layout, tape.dtype)
+    if tape.has_classes:
         x = np.empty((steps, batch, 0), tape.dtype)
         flat = flat._replace(bias=np.zeros(tape.layout.input_size * drives_size(tape.layout), tape.dtype))
     else:
@@ -201,9 +201,9 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
             )
             _collect(
                 part, flat, x[some], d_values, tape.W, part.input, part.before, part.values,
-                DONE if written or has_classes else WRITE,
+                DONE if written or tape.has_classes else WRITE,
             )  # fmt: skip
-    if has_classes:
+    if tape.has_classes:
         flat = _by_parameters(tape, flat)
     flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
@@ -332,7 +332,7 @@ def packed_for_adjoint(tape: Tape, input_too: bool = True) -> PackedAdjoint:
 def _input_on_the_way(tape: Tape) -> tuple[int, int]:
     """Sizes of the W whose product with the cotangents is taken in the walk back; 0 if it is left to `_collect`."""
     n, g = tape.layout.input_size, tape.layout.input_rows
-    return (n, g) if n and g and tape.input.ndim == 3 and not team(tape)[0] else (0, 0)
+    return (n, g) if n and g and not tape.has_classes and not team(tape)[0] else (0, 0)
 
 
 def walk_adjoint(

@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..cpu.memory import INTERPRETED, element_pointer
-from ..cpu.microkernel import BYTES, ROWS, VECTORS, _not_unrolled
+from ..cpu.microkernel import BYTES, ROWS, VECTORS, not_unrolled
 
 LANES = BYTES // 8
 WIDTH = VECTORS * LANES  # columns of a panel, in double precision
@@ -80,7 +80,7 @@ class _Rows:
         for x, y in zip([row, *old], [following, *new], strict=True):
             x.add_incoming(y, inside)
         again = b.cbranch(b.icmp_signed("<", following, end), inside, done)
-        again.set_metadata("llvm.loop", _not_unrolled(b.module))
+        again.set_metadata("llvm.loop", not_unrolled(b.module))
         b.position_at_end(done)
         after, found = b.phi(i64), [b.phi(self.vector) for _ in held]
         for x, y, z in zip([after, *found], [first, *held], [following, *new], strict=True):
