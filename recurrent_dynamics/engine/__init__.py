@@ -1,5 +1,6 @@
 """The recurrence on arrays."""
 
+from .blocks import release_memory
 from .cuda.plan import Plan, plan
 from .cuda.walks import Device, Walk
 from .operator import JacobianOperator, jacobian_operator
@@ -11,5 +12,6 @@ from .verbs import backward, hvp, jacobian, jvp
 
 __all__ = [
     "Device", "Gradients", "JacobianOperator", "Plan", "Run", "Stepper", "Tangent", "Walk",
-    "backward", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel", "stepper",
+    "backward", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel", "release_memory",
+    "stepper",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...cells import Cell
+from .. import blocks
 from ..run import Tape, within_lengths
 from . import tables, walks
 from .microkernel import ROWS
@@ -38,8 +39,8 @@ def state_arrays(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(before, after): two views of one array one step apart, or with resets two arrays."""
     if separate:
-        return np.empty((steps, batch, k), dtype), np.empty((steps, batch, k), dtype)
-    both = np.empty((steps + 1, batch, k), dtype)
+        return blocks.empty((steps, batch, k), dtype), blocks.empty((steps, batch, k), dtype)
+    both = blocks.empty((steps + 1, batch, k), dtype)
     return both[:-1], both[1:]
 
 
@@ -88,7 +89,7 @@ def drive_input(tape: Tape) -> Input:
 
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
     """Values of all steps; zeros where steps are held, as those are not computed."""
-    return (np.zeros if held else np.empty)(shape, dtype)
+    return (blocks.zeros if held else blocks.empty)(shape, dtype)
 
 
 def plain(a: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...equations.nonlinearities import NONLINEARITIES
+from .. import blocks
 from ..flatten import Flat, zeros
 from ..run import Tape
 from . import copying, hoisted, jacobian, tables, walks
@@ -183,7 +184,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     whole = keep_values or tape.layout.signals or tape.resets.size
     together = steps if whole else _steps_at_once(tape)
-    values = np.empty((together, batch, e), tape.dtype)
+    values = blocks.empty((together, batch, e), tape.dtype)
     flat = zeros(tape.layout, tape.dtype)
     if tape.has_classes:
         x = np.empty((steps, batch, 0), tape.dtype)
@@ -222,7 +223,7 @@ def _steps_at_once(tape: Tape) -> int:
 def _new_input(tape: Tape) -> np.ndarray:
     """Memory for d_x, of which the rows within the lengths are written, where the cell has a W."""
     written = tape.layout.input_size and tape.layout.input_rows and not tape.lengths.size
-    return (np.empty if written else np.zeros)(tape.x.shape, tape.dtype)
+    return (blocks.empty if written else blocks.zeros)(tape.x.shape, tape.dtype)
 
 
 def _collect(
@@ -364,7 +365,7 @@ def second(
     """The tangent of `adjoint` in the direction of `moved`; `after` arrives with the tangents of its cotangents."""
     steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch, k), tape.dtype)
-    values = np.empty((steps, batch, e), tape.dtype)
+    values = blocks.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     by_units, threads = team(tape)
     with POOL:
@@ -388,7 +389,7 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     _, batch, k, e = sizes(tape)
     entries, spans, local = tables.diagonals(tape.cell, tape.layout)
     values, before = tape.values[chosen], tape.before[chosen]
-    J = np.empty((len(chosen) * batch, k, k), tape.dtype)
+    J = blocks.empty((len(chosen) * batch, k, k), tape.dtype)
     threads = threads_for(len(J), 2 * e * k + 4 * k * k)
     with POOL:
         launch(

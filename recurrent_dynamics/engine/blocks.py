@@ -1,0 +1,164 @@
+"""Large blocks of memory, kept for the next call.
+
+The C library gives a large array back to the system as soon as it is freed. The next call gets other pages, each of
+which the system fills with zeros when it is first touched: a seventh of the forward and backward pass of a float64 LSTM
+at (T, B, N, H) = (50, 64, 512, 512), and up to a third of what all Jacobians of a run take. So the memory of an array
+of at least `SMALLEST` bytes is kept when the last view of it is gone, for the next array of about that size.
+
+What is in use and what is kept are together never more than what was in use at once before, and at most 512 MB are
+kept, or as many as the environment variable RECURRENT_DYNAMICS_KEEP_MB says (0: none). `release_memory` lets them go.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+SMALLEST = 16 << 20  # what is smaller the C library keeps by itself; see `cpu.verbs`
+LOOSE = 1.25  # a kept block is taken for an array that needs at least 1 / LOOSE of it
+DEFAULT_LIMIT = "512"  # MB
+
+
+def _limit() -> int:
+    """How many bytes may be kept."""
+    given = os.environ.get("RECURRENT_DYNAMICS_KEEP_MB", DEFAULT_LIMIT)
+    try:
+        megabytes = float(given)
+        if not 0 <= megabytes < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"RECURRENT_DYNAMICS_KEEP_MB must be a number of megabytes, at least 0; came {given!r}"
+        ) from None
+    return int(megabytes * 1e6)
+
+
+class Block:
+    """Memory that goes back to its store when the last array in it is gone."""
+
+    def __init__(self, store: Store, memory: np.ndarray) -> None:
+        self._store, self._memory = store, memory
+        self.__array_interface__ = memory.__array_interface__  # an array made of this keeps this alive
+
+    def __del__(self) -> None:
+        self._store.take_back(self._memory)
+
+
+class Store:
+    """Arrays whose memory is used again: kept are at most `limit` bytes, the latest; for any number of threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = self._most_used = 0  # bytes
+        self._kept: list[np.ndarray] = []  # the latest last
+        self._returned: deque[np.ndarray] = deque()  # what came back, and is still counted as used
+        self._lock = threading.Lock()
+
+    @property
+    def kept(self) -> int:
+        """How many bytes are kept."""
+        return sum(memory.nbytes for memory in self._kept)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """As ``numpy.empty``."""
+        return self._array(np.empty, shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """As ``numpy.zeros``."""
+        return self._array(np.zeros, shape, dtype)
+
+    def _array(self, new: Callable[..., np.ndarray], shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        dtype = np.dtype(dtype)
+        size = prod(shape) * dtype.itemsize
+        if size < SMALLEST or not self._limit:
+            return new(shape, dtype)
+        memory, is_new = self._take(new, size)
+        block: Any = Block(self, memory)
+        array = np.asarray(block)[:size].view(dtype).reshape(shape)
+        if new is np.zeros and not is_new:
+            array[...] = 0
+        return array
+
+    def release(self) -> None:
+        """Let all go that is kept."""
+        with self._lock:
+            self._put_away_inside()
+            self._keep_only(0)
+
+    def take_back(self, memory: np.ndarray) -> None:
+        """Keep what no array lies in any more.
+
+        Destructors call this, at any moment of any thread, even of one that is inside the lock: it waits for nobody.
+        """
+        self._returned.append(memory)
+        self._put_away()
+
+    def _take(self, new: Callable[..., np.ndarray], size: int) -> tuple[np.ndarray, bool]:
+        """(memory, whether it is new)."""
+        with self._lock:
+            self._put_away_inside()
+            fitting = [memory for memory in self._kept if size <= memory.nbytes <= LOOSE * size]
+            if fitting:
+                memory = min(fitting, key=lambda m: m.nbytes)
+                self._kept = [m for m in self._kept if m is not memory]
+            else:
+                self._keep_only(max(0, self._most_used - self._used - size))
+                memory = new(size, np.uint8)
+            self._used += memory.nbytes
+            self._most_used = max(self._most_used, self._used)
+        self._put_away()
+        return memory, not fitting
+
+    def _put_away(self) -> None:
+        """Keep what came back, unless another one is inside the lock, who will."""
+        while self._returned and self._lock.acquire(blocking=False):
+            try:
+                self._put_away_inside()
+            finally:
+                self._lock.release()
+
+    def _put_away_inside(self) -> None:
+        while self._returned:
+            memory = self._returned.popleft()
+            self._used -= memory.nbytes
+            self._kept.append(memory)
+        self._keep_only(self._limit)
+
+    def _keep_only(self, size: int) -> None:
+        """Let the oldest go, down to so many bytes."""
+        kept = self.kept
+        while kept > size:
+            kept -= self._kept.pop(0).nbytes
+
+    def after_fork(self) -> None:
+        """In a new process: the thread that may have been inside the lock is not there, and pages are the parent's."""
+        self._lock = threading.Lock()
+        self._kept = []
+
+
+STORE = Store(_limit())
+empty, zeros = STORE.empty, STORE.zeros
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=STORE.after_fork)
+
+
+def release_memory() -> None:
+    """Give the memory that is kept for later calls back to the system.
+
+    The CPU engine keeps blocks of 16 MB and more when the runs, gradients and Jacobians that lay in them are gone, at
+    most 512 MB, and never more than what was in use at once before. The environment variable
+    ``RECURRENT_DYNAMICS_KEEP_MB``, set before the import, is another limit; 0 keeps nothing.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> rd.engine.release_memory()
+    """
+    STORE.release()
