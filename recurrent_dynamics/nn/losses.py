@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,28 +54,16 @@ def cross_entropy(
     if targets.shape != logits.shape[:-1]:
         raise ValueError(f"targets must have shape {logits.shape[:-1]}, as the logits; came {targets.shape}")
     classes = logits.shape[-1]
-    weights = _normalized_weights(mask, targets.shape)
-    index = targets.reshape(-1) if mask is None else np.where(weights > 0, targets.reshape(-1), 0)
-    if index.min() < 0 or index.max() >= classes:
-        bad = index.min() if index.min() < 0 else index.max()
-        raise ValueError(f"targets must be class indices in 0..{classes - 1}; came {bad}")
+    from .softmax import log_likelihood
 
-    # The largest logit is subtracted: exp cannot overflow, and the largest term of the sum is exactly 1.
-    flat = logits.reshape(-1, classes)
-    scale = weights.astype(logits.dtype)
-    rows = np.arange(len(flat))
-    with np.errstate(invalid="ignore", over="ignore"):
-        d_logits = flat - flat.max(axis=1, keepdims=True)
-        picked = d_logits[rows, index]
-        np.exp(d_logits, out=d_logits)
-        sums = d_logits @ np.ones(classes, logits.dtype)
-        losses = np.log(sums) - picked
-        d_logits *= (scale / sums)[:, None]
-        d_logits[rows, index] -= scale
-        if mask is not None:
-            losses[weights == 0] = 0  # a masked loss may be infinite or NaN
-            d_logits[weights == 0] = 0
-    return float(losses.astype(np.float64) @ weights), d_logits.reshape(logits.shape)
+    weights = _normalized_weights(mask, targets.shape)
+    found = log_likelihood(logits.reshape(-1, classes), targets.reshape(-1), weights)
+    if found is None:
+        counted = targets.reshape(-1)[weights > 0]
+        bad = counted.min() if counted.min() < 0 else counted.max()
+        raise ValueError(f"targets must be class indices in 0..{classes - 1}; came {bad}")
+    loss, d_logits = found
+    return loss, d_logits.reshape(logits.shape)
 
 
 def mean_squared_error(
@@ -123,7 +112,7 @@ def mean_squared_error(
 def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Weight of each loss in the mean, flat; they sum to 1."""
     if mask is None:
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         if count == 0:
             raise ValueError(f"targets must hold at least one; came shape {shape}")
         return np.full(count, 1 / count)
