@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import check
@@ -28,6 +29,27 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
 
     g, n = weights.shape
     return cpu.linear(*_checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,))))
+
+
+def contiguous(x: Array) -> Array:
+    """x (T, B, n) itself if it is contiguous, or a copy that is, by all threads if its rows are equally far apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> contiguous(np.arange(4.0).reshape(1, 2, 2)[..., 1:])
+    array([[[1.],
+            [3.]]])
+    """
+    if x.flags.c_contiguous:
+        return x
+    from .cpu.memory import INTERPRETED
+    from .strided import rows_of
+
+    if INTERPRETED or x.dtype not in check.DTYPES or not x.size:
+        return np.ascontiguousarray(x)
+    equal = x.strides[0] == x.shape[1] * x.strides[1] and x.strides[2] == x.itemsize
+    return rows_of(x).reshape(x.shape) if equal else np.ascontiguousarray(x)
 
 
 def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array, Array]:

@@ -12,7 +12,7 @@ from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..checks import integer, number, one_of
 from ..engine import backward, check, forward
-from ..engine.linear import linear, linear_adjoint
+from ..engine.linear import contiguous, linear, linear_adjoint
 from .batch import Batch, as_batch
 from .embedding import Merged, class_indices, embedding_gradient
 from .losses import cross_entropy, mean_squared_error
@@ -261,10 +261,10 @@ class Model:
             own = {name: value for name, value in given.items() if name in cell.signals}
             runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=own))
             pulls.append(pull)
-            x = runs[-1].output
+            x = contiguous(runs[-1].output)
         readout = params["readout"]["W"].copy()
         output = linear(x, readout, params["readout"]["b"])
-        return ModelRun(output, runs, [r.final for r in runs], indices, masks, merged, readout, pulls)
+        return ModelRun(output, runs, [r.final for r in runs], indices, masks, merged, x, readout, pulls)
 
     def run(
         self,
@@ -308,7 +308,7 @@ class Model:
             raise ValueError(
                 f"d_final must hold an entry for each of {len(self.cells)} layers; came {len(d_final)}"
             )
-        d, d_weights, d_bias = linear_adjoint(d_output, run.runs[-1].output, run.readout)
+        d, d_weights, d_bias = linear_adjoint(d_output, run.features, run.readout)
         layers: list[Any] = []
         for i in reversed(range(len(self.cells))):
             try:

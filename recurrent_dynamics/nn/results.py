@@ -31,6 +31,8 @@ class ModelRun:
         The factors that each layer's input was multiplied with.
     merged : Merged or None
         The embedding and the W of the first layer, where that layer's run reads class indices by their product.
+    features : ndarray (T, B, H)
+        What the readout reads: the output of the last layer.
     readout : ndarray (V, H)
         The weights of the readout.
     pulls : list of callable
@@ -43,6 +45,7 @@ class ModelRun:
     indices: NDArray[Any] | None
     dropout: list[NDArray[Any] | None]
     merged: Merged | None
+    features: NDArray[Any]
     readout: NDArray[Any]
     pulls: list[Callable[[Any], dict[str, Any]]]
 
