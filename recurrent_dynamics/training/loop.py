@@ -13,11 +13,11 @@ import numpy as np
 from ..checks import integer, number
 from ..nn import Model
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .clipping import clip_by_value, l2_penalty, scaled_to
+from .clipping import clip_by_value, l2_penalty
 from .early_stopping import EarlyStopping
 from .evaluate import carried_state, evaluate
 from .history import History
-from .optimizers import Optimizer, apply_updates
+from .optimizers import Optimizer, advance
 from .progress import ProgressBar
 from .schedules import Schedule, as_schedule
 from .source import BatchSource, as_source
@@ -270,24 +270,24 @@ class _Updater:
             grads = map_leaves(np.add, grads, l2_penalty(state.params, self.l2)[1])
         if self.penalty is not None:
             grads = map_leaves(np.add, grads, self.penalty(state.params)[1])
-        norm = clipped_norm = global_norm(grads)
+        unclipped = None
+        if self.clip_value is not None:
+            unclipped = global_norm(grads)
+            grads = clip_by_value(grads, self.clip_value)
+        limit = np.inf if self.clip_norm is None else self.clip_norm
+        after = advance(self.optimizer, grads, state.optimizer_state, state.params, rate, limit)
+        norm = after.norm if unclipped is None else unclipped
         if not np.isfinite(norm):
             raise self._divergence(f"the norm of the gradient became {norm}", number, rate, state.history)
-        if self.clip_value is not None:
-            grads = clip_by_value(grads, self.clip_value)
-            clipped_norm = global_norm(grads)
-        if self.clip_norm is not None:
-            grads = scaled_to(grads, clipped_norm, self.clip_norm)
-            clipped_norm = min(clipped_norm, self.clip_norm)
-        steps, optimizer_state = self.optimizer.update(grads, state.optimizer_state, state.params, rate)
-        length = global_norm(steps)
-        if not np.isfinite(length):
-            raise self._divergence(f"the step in the weights became {length}", number, rate, state.history)
+        if not np.isfinite(after.length):
+            raise self._divergence(
+                f"the step in the weights became {after.length}", number, rate, state.history
+            )
         new = replace(
             state,
             update=number + 1,
-            params=apply_updates(state.params, steps),
-            optimizer_state=optimizer_state,
+            params=after.params,
+            optimizer_state=after.state,
             carry=carried_state(run, self.source.carry_steps),
             rng_state=dict(self.rng.bit_generator.state),
         )
@@ -296,8 +296,8 @@ class _Updater:
             "epoch": (number + 1) / per_epoch if per_epoch else float("nan"),
             "loss": loss,
             "grad_norm": norm,
-            "clipped_norm": clipped_norm,
-            "update_norm": length,
+            "clipped_norm": min(after.norm, limit),
+            "update_norm": after.length,
             "learning_rate": rate,
         }
         return new, row, batch.weight()

@@ -10,15 +10,16 @@ Formulas and defaults are those of PyTorch; moments are kept in the dtype of the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..checks import number
-from .tree import Select, Tree, map_leaves, map_named
-
-Array = NDArray[Any]
+from . import passes
+from .clipping import scaled_to
+from .rules import Adam, Descent, Momentum, Nesterov, RMSprop, RMSpropMomentum, Rule, averages_of
+from .tree import Select, Tree, aligned, global_norm, map_leaves, named_leaves, with_leaves
 
 
 class Optimizer(NamedTuple):
@@ -34,6 +35,99 @@ class Optimizer(NamedTuple):
 
     init: Callable[[Mapping[str, Any]], Tree]
     update: Callable[[Mapping[str, Any], Tree, Mapping[str, Any], float], tuple[Tree, Tree]]
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """The `update` of an optimizer that treats every entry alike, by a rule.
+
+    Attributes
+    ----------
+    kind : type of Rule
+    numbers : callable
+        From the number of updates, this one included, and the learning rate to the numbers of the rule.
+    averages : tuple of str
+        What the state holds for every parameter.
+    counted : bool
+        Whether the state holds the number of updates.
+    weight_decay : float
+        Decoupled: this share of a parameter, times the learning rate, is subtracted.
+    only : callable, optional
+        ``only(path, array)`` says which parameters decay.
+    """
+
+    kind: type[Rule]
+    numbers: Callable[[int, float], tuple[float, ...]]
+    averages: tuple[str, ...]
+    counted: bool = False
+    weight_decay: float = 0.0
+    only: Select | None = None
+
+    def init(self, params: Mapping[str, Any]) -> Tree:
+        count = {"count": np.zeros((), np.int64)} if self.counted else {}
+        return {**count, **{name: map_leaves(np.zeros_like, params) for name in self.averages}}
+
+    def __call__(
+        self, grads: Mapping[str, Any], state: Tree, params: Mapping[str, Any], learning_rate: float
+    ) -> tuple[Tree, Tree]:
+        # Weights that nothing needs are not looked at.
+        weights = params if self.weight_decay else grads
+        advanced = self.advance(grads, state, weights, learning_rate, added=False)
+        return advanced.params, advanced.state
+
+    def advance(
+        self,
+        grads: Mapping[str, Any],
+        state: Tree,
+        params: Mapping[str, Any],
+        learning_rate: float,
+        added: bool = True,
+        max_norm: float | None = None,
+    ) -> Advanced:
+        """The parameters after an update or, unless `added`, what is to be added to them; see `advance`."""
+        count = int(state["count"]) + 1 if self.counted else 0
+        rule = self.kind(*self.numbers(count, learning_rate))
+        leaves = list(aligned(grads, params, *(state[name] for name in self.averages)))
+        decays = [learning_rate * self.weight_decay] * len(leaves)
+        if self.only is not None and self.weight_decay:
+            chosen = {path: self.only(path, array) for path, array in named_leaves(params)}
+            decays = [d * chosen[path] for d, (path, _) in zip(decays, named_leaves(grads), strict=True)]
+        new, norm, length = passes.advance(rule, decays, leaves, len(self.averages), added, max_norm)
+        if new is None:
+            return Advanced(dict(params), state, norm, length)
+        moved, *averages = (with_leaves(grads, iter(arrays)) for arrays in new)
+        after: Tree = {"count": np.array(count)} if self.counted else {}
+        return Advanced(moved, after | dict(zip(self.averages, averages, strict=True)), norm, length)
+
+
+class Advanced(NamedTuple):
+    """What an update leaves: the parameters, the state, the norm of the gradient and of the step."""
+
+    params: Tree
+    state: Tree
+    norm: float
+    length: float
+
+
+def advance(
+    optimizer: Optimizer,
+    grads: Mapping[str, Any],
+    state: Tree,
+    params: Mapping[str, Any],
+    learning_rate: float,
+    max_norm: float = np.inf,
+) -> Advanced:
+    """Clip by the global norm, update, and apply; as few passes over the memory as the optimizer allows.
+
+    Nothing is done where the norm of the gradient is not finite.
+    """
+    if isinstance(optimizer.update, Elementwise):
+        return optimizer.update.advance(grads, state, params, learning_rate, max_norm=max_norm)
+    norm = global_norm(grads)
+    if not np.isfinite(norm):
+        return Advanced(dict(params), state, norm, norm)
+    steps, state = optimizer.update(scaled_to(grads, norm, max_norm), state, params, learning_rate)
+    return Advanced(apply_updates(params, steps), state, norm, global_norm(steps))
 
 
 def apply_updates(params: Mapping[str, Any], updates: Mapping[str, Any]) -> Tree:
@@ -63,19 +157,9 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
     if nesterov and not momentum:
         raise ValueError(f"momentum must be above 0 with nesterov; came {momentum}")
 
-    def init(params: Mapping[str, Any]) -> Tree:
-        return {"velocity": map_leaves(np.zeros_like, params)} if momentum else {}
-
-    def update(
-        grads: Mapping[str, Any], state: Tree, params: Mapping[str, Any], learning_rate: float
-    ) -> tuple[Tree, Tree]:
-        if not momentum:
-            return map_leaves(lambda g: g * _as(g, -learning_rate), grads), state
-        velocity = map_leaves(lambda g, v: _decayed(v, momentum, g), grads, state["velocity"])
-        steps = map_leaves(lambda g, v: _decayed(v, momentum, g), grads, velocity) if nesterov else velocity
-        return map_leaves(lambda v: v * _as(v, -learning_rate), steps), {"velocity": velocity}
-
-    return Optimizer(init, update)
+    if not momentum:
+        return _elementwise(Descent, lambda count, rate: (rate,))
+    return _elementwise(Nesterov if nesterov else Momentum, lambda count, rate: (momentum, rate))
 
 
 def rmsprop(decay: float = 0.99, eps: float = 1e-8, momentum: float = 0.0) -> Optimizer:
@@ -91,24 +175,9 @@ def rmsprop(decay: float = 0.99, eps: float = 1e-8, momentum: float = 0.0) -> Op
     number("momentum", momentum, at_least=0, below=1)
     number("eps", eps, above=0)
 
-    def init(params: Mapping[str, Any]) -> Tree:
-        state = {"square": map_leaves(np.zeros_like, params)}
-        return state | {"velocity": map_leaves(np.zeros_like, params)} if momentum else state
-
-    def update(
-        grads: Mapping[str, Any], state: Tree, params: Mapping[str, Any], learning_rate: float
-    ) -> tuple[Tree, Tree]:
-        square = map_leaves(lambda g, s: _averaged_square(s, decay, g), grads, state["square"])
-        steps = map_leaves(
-            lambda g, s: _scaled(g, s, 1.0, eps, 1.0 if momentum else -learning_rate), grads, square
-        )
-        if not momentum:
-            return steps, {"square": square}
-        velocity = map_leaves(lambda g, v: _decayed(v, momentum, g), steps, state["velocity"])
-        updates = map_leaves(lambda v: v * _as(v, -learning_rate), velocity)
-        return updates, {"square": square, "velocity": velocity}
-
-    return Optimizer(init, update)
+    if not momentum:
+        return _elementwise(RMSprop, lambda count, rate: (decay, 1 - decay, eps, rate))
+    return _elementwise(RMSpropMomentum, lambda count, rate: (decay, 1 - decay, eps, momentum, rate))
 
 
 def adam(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
@@ -125,25 +194,11 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimiz
     number("beta2", beta2, at_least=0, below=1)
     number("eps", eps, above=0)
 
-    def init(params: Mapping[str, Any]) -> Tree:
-        return {
-            "count": np.zeros((), np.int64),
-            "mean": map_leaves(np.zeros_like, params),
-            "square": map_leaves(np.zeros_like, params),
-        }
-
-    def update(
-        grads: Mapping[str, Any], state: Tree, params: Mapping[str, Any], learning_rate: float
-    ) -> tuple[Tree, Tree]:
-        count = int(state["count"]) + 1
-        mean = map_leaves(lambda g, m: _averaged(m, beta1, g), grads, state["mean"])
-        square = map_leaves(lambda g, s: _averaged_square(s, beta2, g), grads, state["square"])
+    def numbers(count: int, rate: float) -> tuple[float, ...]:
         root = 1 / np.sqrt(1 - beta2**count)
-        rate = -learning_rate / (1 - beta1**count)
-        updates = map_leaves(lambda m, s: _scaled(m, s, root, eps, rate), mean, square)
-        return updates, {"count": np.array(count), "mean": mean, "square": square}
+        return beta1, 1 - beta1, beta2, 1 - beta2, root, eps, rate / (1 - beta1**count)
 
-    return Optimizer(init, update)
+    return _elementwise(Adam, numbers, counted=True)
 
 
 def adamw(
@@ -163,22 +218,11 @@ def adamw(
     only : callable, optional
         ``only(path, array)`` says which parameters decay, with paths such as "layers/0/W"; all by default.
     """
-    inner = adam(beta1, beta2, eps)
+    inner = adam(beta1, beta2, eps).update
     number("weight_decay", weight_decay, at_least=0)
-
-    def update(
-        grads: Mapping[str, Any], state: Tree, params: Mapping[str, Any], learning_rate: float
-    ) -> tuple[Tree, Tree]:
-        updates, state = inner.update(grads, state, params, learning_rate)
-
-        def decay(path: str, step: Array, weights: Array) -> Array:
-            if only is None or only(path, weights):
-                step -= weights * _as(weights, learning_rate * weight_decay)
-            return step
-
-        return map_named(decay, updates, params), state
-
-    return Optimizer(inner.init, update)
+    assert isinstance(inner, Elementwise)
+    decaying = replace(inner, weight_decay=weight_decay, only=only)
+    return Optimizer(decaying.init, decaying)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -189,39 +233,8 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
-def _as(array: Array, number: float) -> Any:
-    return array.dtype.type(number)
-
-
-def _decayed(average: Array, decay: float, values: Array) -> Array:
-    """decay * average + values."""
-    out = average * _as(average, decay)
-    out += values
-    return out
-
-
-def _averaged(average: Array, decay: float, values: Array) -> Array:
-    """decay * average + (1 - decay) * values."""
-    out = values * _as(values, 1 - decay)
-    out += average * _as(average, decay)
-    return out
-
-
-def _averaged_square(average: Array, decay: float, values: Array) -> Array:
-    """decay * average + (1 - decay) * values^2."""
-    out = values * values
-    out *= _as(values, 1 - decay)
-    out += average * _as(average, decay)
-    return out
-
-
-def _scaled(numerator: Array, square: Array, root_factor: float, eps: float, factor: float) -> Array:
-    """factor * numerator / (root_factor * sqrt(square) + eps)."""
-    out = np.sqrt(square)
-    if root_factor != 1:
-        out *= _as(square, root_factor)
-    out += _as(square, eps)
-    np.divide(numerator, out, out=out)
-    if factor != 1:
-        out *= _as(square, factor)
-    return out
+def _elementwise(
+    kind: type[Rule], numbers: Callable[[int, float], tuple[float, ...]], counted: bool = False
+) -> Optimizer:
+    update = Elementwise(kind, numbers, averages_of(kind), counted)
+    return Optimizer(update.init, update)

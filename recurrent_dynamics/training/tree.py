@@ -8,19 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .passes import squares
+
 Tree = dict[str, Any]
 Select = Callable[[str, NDArray[Any]], bool]
 
 
 def map_leaves(function: Callable[..., Any], tree: Mapping[str, Any], *others: Mapping[str, Any]) -> Tree:
     """Apply a function to the arrays that stand at the same place of nested dicts."""
+    return with_leaves(tree, (function(*leaves) for leaves in aligned(tree, *others)))
+
+
+def aligned(tree: Mapping[str, Any], *others: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """What stands at the same place of nested dicts, in the order of the first."""
     for other in others:
         if other.keys() != tree.keys():
             raise ValueError(f"nested dicts must have the same keys; came {sorted(tree)} and {sorted(other)}")
+    for key, value in tree.items():
+        if isinstance(value, dict) or isinstance(value, Mapping):  # which takes longer to find out
+            yield from aligned(value, *(o[key] for o in others))
+        else:
+            yield value, *(o[key] for o in others)
+
+
+def with_leaves(tree: Mapping[str, Any], leaves: Iterator[Any]) -> Tree:
+    """A nested dict of the same keys with these leaves, taken in their order."""
     return {
-        key: map_leaves(function, value, *(o[key] for o in others))
-        if isinstance(value, Mapping)
-        else function(value, *(o[key] for o in others))
+        key: with_leaves(value, leaves) if isinstance(value, dict | Mapping) else next(leaves)
         for key, value in tree.items()
     }
 
@@ -55,11 +69,6 @@ def nest(named: Mapping[str, NDArray[Any]]) -> Tree:
 
 
 def global_norm(tree: Mapping[str, Any]) -> float:
-    """Euclidean norm of all entries together; squares that overflow float32 are taken in float64."""
-    arrays = [a for _, a in named_leaves(tree)]
+    """Euclidean norm of all entries together; their squares are taken in float64."""
     # Not the BLAS product: its threads would change the order of the sum, and fight with the engine's.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = sum(float(np.square(a).sum()) for a in arrays)
-        if not np.isfinite(total):
-            total = sum(float(np.square(a.astype(np.float64)).sum()) for a in arrays)
-    return float(np.sqrt(total))
+    return float(np.sqrt(squares([a for _, a in named_leaves(tree)])))
