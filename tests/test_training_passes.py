@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from recurrent_dynamics import training
+from recurrent_dynamics.engine import linear
 from recurrent_dynamics.engine.cpu import pool
-from recurrent_dynamics.engine.linear import contiguous
 from recurrent_dynamics.nn import cross_entropy
 from recurrent_dynamics.training import passes
 from recurrent_dynamics.training.optimizers import advance
@@ -137,6 +137,7 @@ def test_dtypes_of_their_own(rng, monkeypatch):
 def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads):
     monkeypatch.setattr(pool, "SMALL", 0)
     monkeypatch.setattr(passes, "SMALL", ALWAYS)
+    monkeypatch.setattr(linear, "LARGE", 0)
     logits = rng.standard_normal((7, 19, 65)).astype("float32")
     targets, mask = rng.integers(0, 65, (7, 19)), rng.random((7, 19)) > 0.2
     optimizer, params, grads = OPTIMIZERS["adamw"], tree(rng, "float32"), tree(rng, "float32")
@@ -147,7 +148,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads
         loss, gradient = cross_entropy(logits, targets, mask)
         after = advance(optimizer, grads, state, params, 0.01, max_norm=1.0)
         arrays = [a for t in (after.params, after.state) for _, a in named_leaves(t)]
-        arrays += [contiguous(logits[..., 3:20])]
+        arrays += [linear.contiguous(logits[..., 3:20])]
         came.append((loss, after.norm, after.length, *(a.tobytes() for a in (gradient, *arrays))))
     assert all(results == came[0] for results in came)
 
@@ -155,12 +156,13 @@ def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads
 @pytest.mark.parametrize(
     "cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]]
 )
-def test_contiguous_copies(cut, rng):
+def test_contiguous_copies(cut, rng, monkeypatch):
+    monkeypatch.setattr(linear, "LARGE", 0)
     x = rng.standard_normal((6, 4, 5)).astype("float32")[cut]
-    copy = contiguous(x)
+    copy = linear.contiguous(x)
     assert copy.flags.c_contiguous
     np.testing.assert_array_equal(copy, x)
-    assert contiguous(copy) is copy
+    assert linear.contiguous(copy) is copy
 
 
 TRAIN = """

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from . import check
 
 Array = NDArray[Any]
+LARGE = 1 << 14  # entries; fewer are not worth a compilation
 
 
 def linear(x: Array, weights: Array, bias: Array) -> Array:
@@ -43,13 +44,12 @@ def contiguous(x: Array) -> Array:
     """
     if x.flags.c_contiguous:
         return x
-    from .cpu.memory import INTERPRETED
-    from .strided import rows_of
-
-    if INTERPRETED or x.dtype not in check.DTYPES or not x.size:
-        return np.ascontiguousarray(x)
     equal = x.strides[0] == x.shape[1] * x.strides[1] and x.strides[2] == x.itemsize
-    return rows_of(x).reshape(x.shape) if equal else np.ascontiguousarray(x)
+    if not equal or x.size < LARGE or x.dtype not in check.DTYPES:
+        return np.ascontiguousarray(x)
+    from .strided import contiguous_rows
+
+    return contiguous_rows(x)
 
 
 def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array, Array]:

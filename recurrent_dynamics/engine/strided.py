@@ -7,7 +7,7 @@ import numpy as np
 from numba import carray, njit, prange, types
 from numba.extending import intrinsic
 
-from .cpu.memory import OPTIONS, PARALLEL, get, put
+from .cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put
 from .cpu.pool import POOL, launch, threads_for
 from .cpu.rows import BUILT
 from .cpu.team import share
@@ -15,19 +15,17 @@ from .cpu.team import share
 OPERATIONS = 16  # that an entry counts as; what takes the time is its memory
 
 
-def rows_of(x: np.ndarray) -> np.ndarray:
-    """A copy (rows, width) of an array (T, B, width) whose rows are equally far apart."""
-    width = x.shape[2]
-    out = np.empty((x.shape[0] * x.shape[1], width), x.dtype)
-    threads = threads_for(len(out), OPERATIONS * width)
+def contiguous_rows(x: np.ndarray) -> np.ndarray:
+    """A contiguous copy of an array (T, B, width) whose rows are equally far apart."""
+    if INTERPRETED:
+        return np.ascontiguousarray(x)
+    out, width = np.empty(x.shape, x.dtype), x.shape[2]
+    threads = threads_for(x.shape[0] * x.shape[1], OPERATIONS * width)
     with POOL:
-        launch(threads, _rows, BUILT, address(x), x.strides[1], width, out.reshape(-1), threads)
+        launch(
+            threads, _rows, BUILT, x.__array_interface__["data"][0], x.strides[1], width, out.reshape(-1), threads
+        )  # fmt: skip
     return out
-
-
-def address(a: np.ndarray) -> int:
-    """Where an array lies; whoever uses it keeps the array."""
-    return int(a.__array_interface__["data"][0])
 
 
 @intrinsic

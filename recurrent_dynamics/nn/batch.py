@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class Batch(NamedTuple):
         """Sum of the weights: how many losses the mean is taken over."""
         weights = self.weights()
         return (
-            float(np.prod(self.targets.shape[:2]))
+            float(math.prod(self.targets.shape[:2]))
             if weights is None
             else float(weights.sum(dtype=np.float64))
         )

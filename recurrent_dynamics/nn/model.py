@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -362,7 +363,7 @@ class Model:
         batch = as_batch(batch)
         run = self.run(params, batch, initial, dropout_rng)
         loss, d_output = self.score(run.output, batch)
-        if not np.isfinite(loss):
+        if not math.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss}")
         return loss, run, self.backward(run, d_output)
 

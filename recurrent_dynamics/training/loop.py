@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -274,12 +275,12 @@ class _Updater:
         if self.clip_value is not None:
             unclipped = global_norm(grads)
             grads = clip_by_value(grads, self.clip_value)
-        limit = np.inf if self.clip_norm is None else self.clip_norm
+        limit = math.inf if self.clip_norm is None else self.clip_norm
         after = advance(self.optimizer, grads, state.optimizer_state, state.params, rate, limit)
         norm = after.norm if unclipped is None else unclipped
-        if not np.isfinite(norm):
+        if not math.isfinite(norm):
             raise self._divergence(f"the norm of the gradient became {norm}", number, rate, state.history)
-        if not np.isfinite(after.length):
+        if not math.isfinite(after.length):
             raise self._divergence(
                 f"the step in the weights became {after.length}", number, rate, state.history
             )

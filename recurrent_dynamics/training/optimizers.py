@@ -9,6 +9,7 @@ Formulas and defaults are those of PyTorch; moments are kept in the dtype of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ def advance(
     state: Tree,
     params: Mapping[str, Any],
     learning_rate: float,
-    max_norm: float = np.inf,
+    max_norm: float = math.inf,
 ) -> Advanced:
     """Clip by the global norm, update, and apply; as few passes over the memory as the optimizer allows.
 
@@ -124,7 +125,7 @@ def advance(
     if isinstance(optimizer.update, Elementwise):
         return optimizer.update.advance(grads, state, params, learning_rate, max_norm=max_norm)
     norm = global_norm(grads)
-    if not np.isfinite(norm):
+    if not math.isfinite(norm):
         return Advanced(dict(params), state, norm, norm)
     steps, state = optimizer.update(scaled_to(grads, norm, max_norm), state, params, learning_rate)
     return Advanced(apply_updates(params, steps), state, norm, global_norm(steps))
@@ -195,7 +196,7 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimiz
     number("eps", eps, above=0)
 
     def numbers(count: int, rate: float) -> tuple[float, ...]:
-        root = 1 / np.sqrt(1 - beta2**count)
+        root = 1 / math.sqrt(1 - beta2**count)
         return beta1, 1 - beta1, beta2, 1 - beta2, root, eps, rate / (1 - beta1**count)
 
     return _elementwise(Adam, numbers, counted=True)

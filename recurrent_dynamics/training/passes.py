@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -69,8 +70,8 @@ def advance(
     parts = _parts(leaves)
     norm, scale = float("nan"), 1.0
     if max_norm is not None:
-        norm = float(np.sqrt(sum(part.squares() for _, part in parts)))
-        if not np.isfinite(norm):
+        norm = math.sqrt(sum(part.squares() for _, part in parts))
+        if not math.isfinite(norm):
             return None, norm, norm
         scale = min(1.0, max_norm / norm) if norm else 1.0
     new: New = [[None] * len(leaves) for _ in range(1 + averages)]
@@ -81,7 +82,7 @@ def advance(
         for kept, result in zip(new, results, strict=True):
             for i, array in zip(own, result, strict=True):
                 kept[i] = array
-    return new, norm, float(np.sqrt(total))
+    return new, norm, math.sqrt(total)
 
 
 def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], Part]]:
@@ -89,8 +90,10 @@ def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], Part]]:
     together: dict[Any, list[int]] = {}
     for i, leaf in enumerate(leaves):
         dtype, shape = leaf[0].dtype, leaf[0].shape
-        alike = all(type(a) is np.ndarray and a.dtype == dtype and a.shape == shape for a in leaf)
-        together.setdefault(dtype if alike and dtype in DTYPES else None, []).append(i)
+        alike = dtype in DTYPES
+        for a in leaf:
+            alike = alike and type(a) is np.ndarray and a.dtype == dtype and a.shape == shape
+        together.setdefault(dtype if alike else None, []).append(i)
     return [(own, _part(dtype, [leaves[i] for i in own])) for dtype, own in together.items()]
 
 

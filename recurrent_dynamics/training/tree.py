@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -71,4 +72,4 @@ def nest(named: Mapping[str, NDArray[Any]]) -> Tree:
 def global_norm(tree: Mapping[str, Any]) -> float:
     """Euclidean norm of all entries together; their squares are taken in float64."""
     # Not the BLAS product: its threads would change the order of the sum, and fight with the engine's.
-    return float(np.sqrt(squares([a for _, a in named_leaves(tree)])))
+    return math.sqrt(squares([a for _, a in named_leaves(tree)]))
