@@ -4,7 +4,8 @@
     updates, state = optimizer.update(grads, state, params, learning_rate)
     params = apply_updates(params, updates)
 
-Formulas and defaults are those of PyTorch; moments are kept in the dtype of the parameters.
+Formulas and defaults are those of PyTorch; moments are kept in the dtype of the parameters. What treats every entry
+alike is a rule of `rules.py`; `fit` then clips, updates and adds in one pass over the memory.
 """
 
 from __future__ import annotations
