@@ -119,11 +119,15 @@ class Emitter:
         return self.call("llvm.fma", a, self.like(a, b), self.like(a, c))
 
     def polynomial(self, x: Value, coefficients: Sequence[float]) -> Value:
-        """Evaluate by Horner's rule; the constant coefficient comes first."""
-        value = self.like(x, coefficients[-1])
-        for c in coefficients[-2::-1]:
-            value = self.fma(value, x, c)
-        return value
+        """Evaluate by Estrin's scheme, which waits half as long as Horner's; the constant coefficient comes first."""
+        values: list[Any] = list(coefficients)
+        while len(values) > 1:
+            pairs = [self.fma(self.like(x, b), x, a) for a, b in zip(values[::2], values[1::2], strict=False)]
+            x = x * x
+            if len(values) % 2:
+                pairs[-1] = self.fma(self.like(x, values[-1]), x, pairs[-1])
+            values = pairs
+        return values[0]
 
     def to_bits(self, x: Value) -> Value:
         """Return the bits of a real as an integer."""
