@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit, prange
 
 from ..parametrize.products import SET, SUBTRACT, Block
-from .cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
+from .cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put
 from .cpu.microkernel import ROWS
 from .cpu.pool import POOL, launch, threads_for
-from .cpu.product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size, panel_width
+from .cpu.product import ONE, ZERO, gemm, new_index, pack, packed_size, panel_width
 from .cpu.rows import BUILT
 from .cpu.team import share
 
@@ -105,7 +105,7 @@ def _multiply(build, how, tasks, a, a_row, a_column, b, b_row, b_column, c, ldc,
     for q in range(count):
         starts[q + 1] = starts[q] + packed_size(tasks[q, 4], tasks[q, 5], c)
         tallest = max(tallest, tasks[q, 3])
-    packed, index, edges = np.empty(starts[-1], c.dtype), new_index(tallest), zeros(threads * edge_size(c), c)
+    packed, index = np.empty(starts[-1], c.dtype), new_index(tallest)
     for i in prange(threads):
         for q in range(count):
             K, N = tasks[q, 4], tasks[q, 5]
@@ -124,7 +124,7 @@ def _multiply(build, how, tasks, a, a_row, a_column, b, b_row, b_column, c, ldc,
                     _clear(c, tasks[q, 2] + r * ldc, N)
             gemm(
                 r1 - r0, N, K, a, tasks[q, 0], a_row, a_column, packed, starts[q], c, tasks[q, 2], ldc,
-                index, ROWS + r0, edges, np.int64(i) * edge_size(c), ZERO(), ONE(),
+                index, ROWS + r0, ZERO(), ONE(),
             )  # fmt: skip
 
 
@@ -165,7 +165,6 @@ def _invert(build, a, n, threads):
     w, s = panel_width(a), np.int64(STEP)
     panels = (n + w - 1) // w
     index, first = new_index(n), new_index(s)
-    edges = zeros(threads * edge_size(a), a)
     packed, left = np.empty(packed_size(s, n, a), a.dtype), np.empty((n + s) * s, a.dtype)
     row = np.empty(s, a.dtype)
     for k in range(0, n, STEP):
@@ -201,7 +200,7 @@ def _invert(build, a, n, threads):
                     rows, columns, lo, po, co, at = r1 - r0, n, ZERO(), ZERO(), ZERO(), ROWS + r0
                 gemm(
                     rows, columns, m, left, lo, s, ONE(), packed, po, a, co, n, index if phase else first, at,
-                    edges, own * edge_size(a), ZERO(), ONE(),
+                    ZERO(), ONE(),
                 )  # fmt: skip
                 if phase == 0:
                     pack(a, co, n, ONE(), m, columns, packed, po)

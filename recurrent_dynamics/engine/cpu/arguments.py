@@ -13,10 +13,12 @@ from .. import blocks
 from ..run import Tape, within_lengths
 from . import tables, walks
 from .microkernel import ROWS
+from .pool import POOL, launch
 from .rows import BUILT, Equations
 from .tables import drives_size
 
 NO_CLASSES = np.empty(0, np.int64)
+LARGE = 1 << 16  # entries of matrices that all threads pack: half the time from 128 units on
 
 
 class Input(NamedTuple):
@@ -48,15 +50,29 @@ def sizes(tape: Tape) -> tuple[int, int, int, int]:
     return tape.steps, tape.batch, tape.layout.state_size, tape.layout.values_size
 
 
-def packed(tape: Tape, matrices: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks of U as the walks need them, and where each begins."""
-    return walks.pack_matrices(BUILT, tables.products(tape.cell, tape.layout), matrices, transposed)
+class Factors(NamedTuple):
+    """Matrices as the products need them: blocks of U, where each begins, and W."""
+
+    U: np.ndarray
+    starts: np.ndarray
+    W: np.ndarray
 
 
-def first_arguments(tape: Tape, packed: tuple[np.ndarray, np.ndarray]) -> tuple[Any, ...]:
+def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
+    """Blocks of U and, unless n or g is 0, W; inside of `POOL`."""
+    products, W = tables.products(tape.cell, tape.layout), tape.W.reshape(-1)
+    threads = POOL.available() if matrices.size + n * g > LARGE else 1
+    return Factors(
+        *launch(threads, walks.pack_factors, BUILT, products, matrices, W, n, g, transposed, threads)
+    )
+
+
+def first_arguments(tape: Tape, factors: Factors) -> tuple[Any, ...]:
     """The first arguments of every walk; those that go back need U transposed."""
     stages, products = tape.cell.schedule.stages, tables.products(tape.cell, tape.layout)
-    return (equations(tape.cell), tables.widths(tape.layout), *sizes(tape), stages, products, *packed)
+    return (
+        equations(tape.cell), tables.widths(tape.layout), *sizes(tape), stages, products, factors.U, factors.starts
+    )  # fmt: skip
 
 
 def own_arguments(tape: Tape, transposed: bool) -> tuple[Any, ...]:

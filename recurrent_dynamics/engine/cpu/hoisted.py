@@ -8,18 +8,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import OPTIONS, PARALLEL, get, put, zeros
+from .memory import OPTIONS, PARALLEL, get, put
 from .microkernel import ROWS, move_strip
-from .product import ONE, ZERO, edge_size, gemm, pack, pack_rows, packed_size
+from .product import ONE, ZERO, gemm, pack, pack_rows, packed_size
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .team import share
 from .walks import ALL_STAGES, bias_of, multiply
 
-# Rows and columns of dE that an outer product takes at once: a panel of its right factor stays in the first cache (25
-# of 48 kB), all of the left one in the second. 200 rather than 192 or 256 rows, as strips that are a large power of two
-# apart would share few lines of the cache.
+# Rows, about, and columns of dE that an outer product takes at once: a panel of its right factor stays in the first
+# cache (25 of 48 kB), all of the left one in the second. 200 rather than 192 or 256 rows, as strips that are a large
+# power of two apart would share few lines of the cache.
 BLOCK = 200
 CHUNK = 64
+BLOCKS = 8  # blocks whose operands are packed at once
 
 
 @njit(**PARALLEL)
@@ -30,7 +31,7 @@ def inputs(build, X, W, bias, classes, E, index, n, g, parts, e, threads):
     """
     packed = np.empty(packed_size(n, g, X), X.dtype)
     pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
-    edges, rows = zeros(threads * edge_size(X), X), index.size - ROWS
+    rows = index.size - ROWS
     for i in prange(threads):
         end = share(rows, threads, np.int64(i) + 1)
         for r in range(
@@ -45,19 +46,19 @@ def inputs(build, X, W, bias, classes, E, index, n, g, parts, e, threads):
                         put(E, to + j, get(bias, source + j))
             gemm(
                 some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, ROWS + r,
-                edges, np.int64(i) * edge_size(X), ZERO(), ONE(),
+                ZERO(), ONE(),
             )  # fmt: skip
 
 
 @njit(**PARALLEL)
 def add_matrices(build, products, packed, starts, S, E, out, index, k, e, threads):
     """out[target] += M operand with the operands of S and E and no mean: the part of a tangent that moves U."""
-    edges, rows = zeros(threads * edge_size(E), E), index.size - ROWS
+    rows = index.size - ROWS
     for i in prange(threads):
         r0, r1 = share(rows, threads, np.int64(i)), share(rows, threads, np.int64(i) + 1)
         multiply(
             products, ALL_STAGES, packed, starts, False, S, E, out, ZERO(), r1 - r0, k, e, index, ROWS + r0,
-            edges, np.int64(i) * edge_size(E), ZERO(), ONE(),
+            ZERO(), ONE(),
         )  # fmt: skip
 
 
@@ -89,8 +90,8 @@ def _left_factors(a, lda, index, first, rows, m0, m1, strips, so):
 
 
 @njit(**OPTIONS)
-def _panels(products, like):
-    """Where the operand of each product is kept as panels of BLOCK rows; the same place for the same operand."""
+def _panels(products, block, like):
+    """Where the operand of each product is kept as panels of a block of rows; the same place for the same operand."""
     starts, end = np.zeros(products.shape[0] + 1, np.int64), 0
     for p in range(products.shape[0]):
         starts[p] = end
@@ -101,9 +102,24 @@ def _panels(products, like):
             if same:
                 starts[p] = starts[q]
         if starts[p] == end:
-            end += products[p, HEADS] * packed_size(BLOCK, products[p, COLUMNS], like)
+            end += products[p, HEADS] * packed_size(block, products[p, COLUMNS], like)
     starts[-1] = end
     return starts
+
+
+@njit(**OPTIONS)
+def _right_factors(products, starts, block, X, n, S, k, E, e, index, first, some, panels, po, own, threads):
+    """The share of one thread of the rows of all operands, as panels from po on."""
+    done, q0, q1 = ZERO(), share(some, threads, own), share(some, threads, own + 1)
+    for p in range(products.shape[0]):
+        if starts[p] == done:
+            x, ldx = _operand(products, p, X, n, S, k, E, e)
+            C = products[p, COLUMNS]
+            for head in range(products[p, HEADS]):
+                pack_rows(
+                    x, products[p, SOURCE] + head * C, ldx, index, first, q0, q1, some, C, panels, po + done
+                )
+                done += packed_size(block, C, E)
 
 
 @njit(**PARALLEL)
@@ -114,60 +130,62 @@ def gradients(
 
     dX = or, unless `fresh`, += dE[:, :g] W; dW or dU += dE[target]^T operand for every product with a matrix; d_bias,
     unless that is empty, += the sum of dE[:, :parts] over all rows, or over those of each class. All of it block of
-    rows by block, as dE is larger than the caches.
+    rows by block, as dE is larger than the caches; for some blocks at a time the threads first pack the operands, which
+    all of them read.
     """
     right = np.empty(packed_size(g, n, W), W.dtype)
     pack(W, ZERO(), n, ONE(), g, n, right, ZERO())
-    edges, rows = zeros(threads * edge_size(E), E), index.size - ROWS
-    starts = _panels(products, E)
-    panels = np.empty(threads * starts[-1], E.dtype)
+    rows = index.size - ROWS
+    blocks = max(1, (rows + BLOCK // 2) // BLOCK)
+    block = max(1, (rows + blocks - 1) // blocks)
+    starts, together = _panels(products, block, E), min(blocks, BLOCKS)
+    panels = np.empty(together * starts[-1], E.dtype)
     wide = min(CHUNK, max(ROWS, (parts + threads * ROWS - 1) // (threads * ROWS) * ROWS))
-    strips = np.empty(threads * BLOCK * wide, E.dtype)
-    for i in prange(threads):
-        own = np.int64(i)
-        eo, po, so = own * edge_size(E), own * starts[-1], own * BLOCK * wide
-        for r in range(0, rows, BLOCK):
-            some, first = min(BLOCK, rows - r), ROWS + r
-            q0, q1 = share(some, threads, own), share(some, threads, own + 1)
-            if fresh:
-                for q in range(q0, q1):
-                    row = get(index, first + q) * n
-                    dX[row : row + n] = 0
-            gemm(
-                q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0, edges, eo,
-                ZERO(), ONE(),
-            )  # fmt: skip
-            done = ZERO()
-            for p in range(products.shape[0]):
-                if starts[p] == done:
-                    x, ldx = _operand(products, p, X, n, S, k, E, e)
-                    C = products[p, COLUMNS]
-                    for head in range(products[p, HEADS]):
-                        source = products[p, SOURCE] + head * C
-                        pack_rows(x, source, ldx, index, first, some, C, panels, po + done)
-                        done += packed_size(BLOCK, C, E)
-            for m0 in range(own * wide, parts, threads * wide):
-                m1 = min(m0 + wide, parts)
-                _left_factors(dE, e, index, first, some, m0, m1, strips, so)
-                for p in range(products.shape[0]):
-                    R, C = products[p, ROWS_], products[p, COLUMNS]
-                    out = dW if products[p, OPERAND] == INPUT else dU
-                    for head in range(products[p, HEADS]):
-                        target = products[p, TARGET] + head * R
-                        m, end = max(m0, target), min(m1, target + R)
-                        while m < end:
-                            strip = (m - m0) // ROWS * ROWS
-                            tall = min(m0 + strip + ROWS, end) - m
-                            gemm(
-                                tall, C, some, strips, so + strip * some + m - m0 - strip, ONE(), np.int64(ROWS),
-                                panels, po + starts[p] + head * packed_size(BLOCK, C, E),
-                                out, products[p, MATRIX] + (head * R + m - target) * C, C,
-                                index, ZERO(), edges, eo, ZERO(), ONE(),
-                            )  # fmt: skip
-                            m += tall
-                if d_bias.size > 0:
-                    for q in range(some):
-                        row = get(index, first + q)
-                        to, source = bias_of(classes, row, parts), row * e
-                        for j in range(m0, m1):
-                            put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))
+    strips = np.empty(threads * block * wide, E.dtype)
+    for group in range(0, rows, together * block):
+        last = min(rows, group + together * block)
+        for i in prange(threads):
+            for r in range(group, last, block):
+                _right_factors(
+                    products, starts, block, X, n, S, k, E, e, index, ROWS + r, min(block, rows - r),
+                    panels, (r - group) // block * starts[-1], np.int64(i), threads,
+                )  # fmt: skip
+        for i in prange(threads):
+            own = np.int64(i)
+            so = own * block * wide
+            for r in range(group, last, block):
+                some, first, po = min(block, rows - r), ROWS + r, (r - group) // block * starts[-1]
+                q0, q1 = share(some, threads, own), share(some, threads, own + 1)
+                if fresh:
+                    for q in range(q0, q1):
+                        row = get(index, first + q) * n
+                        dX[row : row + n] = 0
+                gemm(
+                    q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0,
+                    ZERO(), ONE(),
+                )  # fmt: skip
+                for m0 in range(own * wide, parts, threads * wide):
+                    m1 = min(m0 + wide, parts)
+                    _left_factors(dE, e, index, first, some, m0, m1, strips, so)
+                    for p in range(products.shape[0]):
+                        R, C = products[p, ROWS_], products[p, COLUMNS]
+                        out = dW if products[p, OPERAND] == INPUT else dU
+                        for head in range(products[p, HEADS]):
+                            target = products[p, TARGET] + head * R
+                            m, end = max(m0, target), min(m1, target + R)
+                            while m < end:
+                                strip = (m - m0) // ROWS * ROWS
+                                tall = min(m0 + strip + ROWS, end) - m
+                                gemm(
+                                    tall, C, some, strips, so + strip * some + m - m0 - strip, ONE(), np.int64(ROWS),
+                                    panels, po + starts[p] + head * packed_size(block, C, E),
+                                    out, products[p, MATRIX] + (head * R + m - target) * C, C,
+                                    index, ZERO(), ZERO(), ONE(),
+                                )  # fmt: skip
+                                m += tall
+                    if d_bias.size > 0:
+                        for q in range(some):
+                            row = get(index, first + q)
+                            to, source = bias_of(classes, row, parts), row * e
+                            for j in range(m0, m1):
+                                put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))

@@ -12,7 +12,7 @@ from numba import njit, prange
 
 from .memory import OPTIONS, PARALLEL, get, put
 from .microkernel import ROWS
-from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size
+from .product import ONE, ZERO, gemm, new_index, pack, packed_size
 from .rows import row_jacobian
 from .tables import (
     COLUMNS,
@@ -55,7 +55,7 @@ def jacobian(
             widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS_])
             if products[p, OPERAND] == STATE:
                 _place(products, p, U, D)
-        packed, edge = np.empty(packed_size(widest, k, E), E.dtype), np.zeros(edge_size(E), E.dtype)
+        packed = np.empty(packed_size(widest, k, E), E.dtype)
         index, end = new_index(tallest), rows * (i + 1) // threads
         for r in range(rows * i // threads, end, together):
             some = J[r : min(r + together, end)]
@@ -68,7 +68,7 @@ def jacobian(
                 _combine(entries, stage, local.reshape(-1), local_size, D.reshape(-1), k, some)
                 for p in range(products.shape[0]):
                     if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
-                        _product(products, p, spans, U, D, packed, edge, index)
+                        _product(products, p, spans, U, D, packed, index)
             for q in range(some.shape[0]):
                 if _has_ended(lengths, steps, batch, r + q):
                     some[q] = 0
@@ -198,7 +198,7 @@ def _state_rows(entries):
 
 
 @njit(**OPTIONS)
-def _product(products, p, spans, U, D, packed, edge, index):
+def _product(products, p, spans, U, D, packed, index):
     """D[target] = M D[operand]."""
     R, C, k = products[p, ROWS_], products[p, COLUMNS], D.shape[1]
     target, source = products[p, TARGET], products[p, SOURCE]
@@ -219,6 +219,6 @@ def _product(products, p, spans, U, D, packed, edge, index):
         pack(flat, (source + head * C) * k, k, 1, C, k, packed, 0)
         at = products[p, MATRIX] + head * R * C
         gemm(
-            R, k, C, U, at, C, ONE(), packed, ZERO(), flat, (target + head * R) * k, k, index, ROWS, edge, ZERO(),
+            R, k, C, U, at, C, ONE(), packed, ZERO(), flat, (target + head * R) * k, k, index, ROWS,
             ZERO(), ONE(),
         )  # fmt: skip

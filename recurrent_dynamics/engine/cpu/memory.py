@@ -113,7 +113,25 @@ if INTERPRETED:
     def put(array: np.ndarray, index: Any, value: Any) -> None:
         array[index] = value
 
+    def prefetch(array: np.ndarray, index: Any) -> None:
+        return None
+
 else:
+
+    @intrinsic
+    def prefetch(typingctx, array, index):
+        """Bring the line of array[index] into the second cache; any index will do."""
+
+        def codegen(context, builder, signature, arguments):
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+            builder.call(function, [address, i32(0), i32(2), i32(1)])  # to read, of some locality, data
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp), codegen
 
     @intrinsic
     def get(typingctx, array, index):

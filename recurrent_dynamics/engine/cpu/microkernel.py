@@ -1,9 +1,10 @@
-"""The register tile of the matrix product as an LLVM intrinsic: C[rows, 2 vectors] += A[rows, k] packed[k, 2 vectors].
+"""The register tile of the matrix product as an LLVM intrinsic: C[rows] = start[rows] + A[rows, k] packed[k].
 
-Rows of A and C are those of an index: a ragged batch computes its active ones. The accumulators are SSA values of the
-loop over k, so LLVM keeps them in registers. Eight rows by two vectors load ten times for sixteen multiply-adds, fit
-the 32 registers of AVX-512 and reach the peak of its two multiply-adds a cycle (EPYC, Zen 5); with 16 registers, four
-rows by two vectors. LLVM makes of 16 bytes what the host has: NEON, SSE, or scalars.
+Rows are those of an index: a ragged batch computes its active ones. The columns are those of two vectors, of which the
+first `width` are read and written. The accumulators are SSA values of the loop over k, so LLVM keeps them in registers;
+`start` is added to their sums, so that no tile waits for it before it begins. Eight rows by two vectors load ten times
+for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach the peak of its two multiply-adds a cycle (EPYC,
+Zen 5); with 16 registers, four rows by two vectors. LLVM makes of 16 bytes what the host has: NEON, SSE, or scalars.
 """
 
 from __future__ import annotations
@@ -50,51 +51,50 @@ def not_unrolled(module: ir.Module) -> Any:
 
 def _tile(rows: int, panels: int = 1) -> Any:
     @intrinsic
-    def tile(typingctx, a, ao, row_step, k_step, packed, po, k, c, co, ldc, index, ai, ci):
+    def tile(typingctx, a, ao, row_step, k_step, packed, po, k, start, so, lds, c, co, ldc, width, index, at):
         i = types.intp
-        signature = types.void(a, i, i, i, packed, i, i, c, i, i, index, i, i)
+        signature = types.void(a, i, i, i, packed, i, i, start, i, i, c, i, i, i, index, i)
 
         def codegen(context, b, sig, args):
             scalar, i64, i32 = context.get_value_type(sig.args[0].dtype), ir.IntType(64), ir.IntType(32)
-            width = BYTES // (sig.args[0].dtype.bitwidth // 8)
-            vector = ir.VectorType(scalar, width)
-            a, ao, row_step, k_step, packed, po, k, c, co, ldc, index, ai, ci = args
+            size = sig.args[0].dtype.bitwidth // 8
+            lanes = BYTES // size
+            vector = ir.VectorType(scalar, lanes)
+            a, ao, row_step, k_step, packed, po, k, start, so, lds, c, co, ldc, width, index, at = args
             a = element_pointer(context, b, sig.args[0], a, ao)
             packed = element_pointer(context, b, sig.args[4], packed, po)
-            c = element_pointer(context, b, sig.args[7], c, co)
-            left, out = (element_pointer(context, b, sig.args[10], index, at) for at in (ai, ci))
-            name = f"llvm.fmuladd.v{width}f{sig.args[0].dtype.bitwidth}"  # fused wherever the host can
-            multiply_add = cgutils.get_or_insert_function(
-                b.module, ir.FunctionType(vector, [vector] * 3), name
+            start = element_pointer(context, b, sig.args[7], start, so)
+            c = element_pointer(context, b, sig.args[10], c, co)
+            index = element_pointer(context, b, sig.args[14], index, at)
+            multiply_add = cgutils.get_or_insert_function(  # fused wherever the host can
+                b.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}f{8 * size}"
             )
 
             def load(pointer):
                 value = b.load(b.bitcast(pointer, vector.as_pointer()))
-                value.align = sig.args[0].dtype.bitwidth // 8
+                value.align = size
                 return value
 
-            def row_of(array, index, r, step):
+            def row_of(array, r, step):
                 return b.gep(array, [b.mul(step, b.load(b.gep(index, [i64(r)])))])
 
             columns = range(VECTORS * panels)
-            into = [row_of(c, out, r, ldc) for r in range(rows)]
-            at = [b.gep(into[r], [i64(v * width)]) for r in range(rows) for v in columns]
-            start = [load(x) for x in at]
-            row = [row_of(a, left, r, row_step) for r in range(rows)]
-            panel_size = b.mul(k, i64(VECTORS * width))
+            row = [row_of(a, r, row_step) for r in range(rows)]
+            panel_size = b.mul(k, i64(VECTORS * lanes))
             panel = [b.gep(packed, [b.mul(panel_size, i64(p))]) for p in range(panels)]
+            zero = ir.Constant(vector, [0.0] * lanes)
             before, loop, done = b.block, b.append_basic_block(), b.append_basic_block()
             b.cbranch(b.icmp_signed(">", k, i64(0)), loop, done)
             b.position_at_end(loop)
             n = b.phi(i64)
             n.add_incoming(i64(0), before)
-            sums = [b.phi(vector) for _ in start]
-            for x, s in zip(sums, start, strict=True):
-                x.add_incoming(s, before)
-            base, column = b.mul(n, i64(VECTORS * width)), b.mul(n, k_step)
-            right = [load(b.gep(p, [b.add(base, i64(v * width))])) for p in panel for v in range(VECTORS)]
+            sums = [b.phi(vector) for _ in range(rows * len(columns))]
+            for x in sums:
+                x.add_incoming(zero, before)
+            base, column = b.mul(n, i64(VECTORS * lanes)), b.mul(n, k_step)
+            right = [load(b.gep(p, [b.add(base, i64(v * lanes))])) for p in panel for v in range(VECTORS)]
             undefined = ir.Constant(vector, ir.Undefined)
-            broadcast = ir.Constant(ir.VectorType(i32, width), [0] * width)
+            broadcast = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
             new = []
             for r in range(rows):
                 x = b.load(b.gep(row[r], [column]))
@@ -107,12 +107,23 @@ def _tile(rows: int, panels: int = 1) -> Any:
             again = b.cbranch(b.icmp_signed("<", following, k), loop, done)
             again.set_metadata("llvm.loop", not_unrolled(b.module))
             b.position_at_end(done)
-            final = [b.phi(vector) for _ in start]
-            for f, s, y in zip(final, start, new, strict=True):
-                f.add_incoming(s, before)
+            final = [b.phi(vector) for _ in sums]
+            for f, y in zip(final, new, strict=True):
+                f.add_incoming(zero, before)
                 f.add_incoming(y, loop)
-            for f, pointer in zip(final, at, strict=True):
-                b.store(f, b.bitcast(pointer, vector.as_pointer())).align = sig.args[0].dtype.bitwidth // 8
+            with b.if_else(b.icmp_signed("<", width, i64(len(columns) * lanes))) as (narrow, whole):
+                for branch, partly in ((narrow, True), (whole, False)):
+                    with branch:
+                        read, write = _access(b, vector, size, width if partly else None)
+                        for r in range(rows):
+                            source, into = row_of(start, r, lds), row_of(c, r, ldc)
+                            for v in columns:
+                                first = read(b.gep(source, [i64(v * lanes)]), v)
+                                write(
+                                    b.fadd(first, final[r * len(columns) + v]),
+                                    b.gep(into, [i64(v * lanes)]),
+                                    v,
+                                )
             return context.get_dummy_value()
 
         return signature, codegen
@@ -120,17 +131,55 @@ def _tile(rows: int, panels: int = 1) -> Any:
     return tile
 
 
+def _access(
+    b: ir.IRBuilder, vector: Any, size: int, width: Any
+) -> tuple[Callable[..., Any], Callable[..., None]]:
+    """How vector v of a row is read and written: whole, or of the first `width` columns the lanes that it has."""
+    i1, i32, i64, lanes = ir.IntType(1), ir.IntType(32), ir.IntType(64), vector.count
+    pointer, void = vector.as_pointer(), ir.VoidType()
+
+    def mask(v):
+        numbers = ir.VectorType(i64, lanes)
+        one = b.insert_element(ir.Constant(numbers, ir.Undefined), b.sub(width, i64(v * lanes)), i32(0))
+        same = b.shuffle_vector(one, one, ir.Constant(ir.VectorType(i32, lanes), [0] * lanes))
+        return b.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), same)
+
+    def intrinsic_of(name, result, *arguments):
+        full = f"llvm.masked.{name}.v{lanes}f{8 * size}.p0"
+        return cgutils.get_or_insert_function(b.module, ir.FunctionType(result, arguments), full)
+
+    def read(at, v):
+        if width is None:
+            value = b.load(b.bitcast(at, pointer))
+            value.align = size
+            return value
+        masked = intrinsic_of("load", vector, pointer, i32, ir.VectorType(i1, lanes), vector)
+        return b.call(
+            masked, [b.bitcast(at, pointer), i32(size), mask(v), ir.Constant(vector, [0.0] * lanes)]
+        )
+
+    def write(value, at, v):
+        if width is None:
+            b.store(value, b.bitcast(at, pointer)).align = size
+            return
+        masked = intrinsic_of("store", void, vector, pointer, i32, ir.VectorType(i1, lanes))
+        b.call(masked, [value, b.bitcast(at, pointer), i32(size), mask(v)])
+
+    return read, write
+
+
 def _interpreted_tile(rows: int, panels: int = 1) -> Any:
     """The same on NumPy arrays."""
 
-    def tile(a, ao, row_step, k_step, packed, po, k, c, co, ldc, index, ai, ci):
+    def tile(a, ao, row_step, k_step, packed, po, k, start, so, lds, c, co, ldc, width, index, at):
         w = VECTORS * BYTES // a.itemsize
         for p in range(panels):
             panel = packed[po + p * k * w : po + (p + 1) * k * w].reshape(k, w)
+            n = min(w, width - p * w)
             for r in range(rows):
-                factors = a[ao + index[ai + r] * row_step + k_step * np.arange(k)]
-                to = co + index[ci + r] * ldc + p * w
-                c[to : to + w] += factors @ panel
+                factors = a[ao + index[at + r] * row_step + k_step * np.arange(k)]
+                source, to = so + index[at + r] * lds + p * w, co + index[at + r] * ldc + p * w
+                c[to : to + n] = start[source : source + n] + (factors @ panel)[:n]
 
     return tile
 

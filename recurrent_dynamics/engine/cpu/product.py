@@ -1,7 +1,8 @@
 """Matrix products on flat arrays with offsets and strides, from one register tile; every remainder, both dtypes.
 
-C[M, N] += A[M, K] B[K, N]. The right factor is packed once into panels of two vectors' width; each row of the result is
-summed over k in one fixed order, whatever the tile that computes it, so results do not depend on how rows are cut.
+C[M, N] = start + A[M, K] B[K, N]; usually C is its own start. The right factor is packed once into panels of two
+vectors' width; each row of the result is summed over k in one fixed order, whatever the tile that computes it, so
+results do not depend on how rows are cut.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ def packed_size(K, N, like):
 
 
 @njit(**OPTIONS)
+def _transpose(source, at, k_step, n_step, K, N, packed, to, w):
+    """packed[to + k w + n] = source[at + k k_step + n n_step]; for a constant K and N by shuffles in registers."""
+    for k in range(K):
+        for n in range(N):
+            put(packed, to + k * w + n, get(source, at + n * n_step + k * k_step))
+
+
+@njit(**OPTIONS)
 def pack(source, at, k_step, n_step, K, N, packed, start):
     """packed[start:] = panels of the matrix source[at + k k_step + n n_step], padded with zeros.
 
@@ -72,23 +81,25 @@ def pack(source, at, k_step, n_step, K, N, packed, start):
             for k in range(K):
                 move_panel(source, panel + k * k_step, packed, to + k * w)
             continue
-        for k0 in range(0, K, LINE):
-            k1 = min(k0 + LINE, K)
-            for n in range(m):
-                column = panel + n * n_step
-                for k in range(k0, k1):
-                    put(packed, to + k * w + n, get(source, column + k * k_step))
-            for k in range(k0, k1):
+        for k in range(0, K, LINE):
+            whole = min(LINE, K - k)
+            for n in range(0, m, LINE):
+                block, corner = panel + n * n_step + k * k_step, to + k * w + n
+                if whole == LINE and m - n >= LINE:
+                    _transpose(source, block, k_step, n_step, LINE, LINE, packed, corner, w)
+                else:
+                    _transpose(source, block, k_step, n_step, whole, min(LINE, m - n), packed, corner, w)
+            for q in range(k, k + whole):
                 for n in range(m, w):
-                    put(packed, to + k * w + n, source.dtype.type(0))
+                    put(packed, to + q * w + n, source.dtype.type(0))
 
 
 @njit(**OPTIONS)
-def pack_rows(source, at, ld, index, first, K, N, packed, start):
-    """packed[start:] = panels of the matrix source[at + index[first + k] ld + n]."""
+def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
+    """packed[start:] = panels of the matrix source[at + index[first + k] ld + n], rows k0 to k1 of K."""
     w = panel_width(source)
     whole = N // w
-    for k in range(K):
+    for k in range(k0, k1):
         row = at + get(index, first + k) * ld
         for p in range(whole):
             move_panel(source, row + p * w, packed, start + (p * K + k) * w)
@@ -101,31 +112,35 @@ def pack_rows(source, at, ld, index, first, K, N, packed, start):
 
 
 @njit(**OPTIONS)
-def _tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, ai, ci):
+def _tiles(M, K, a, ao, row_step, k_step, packed, po, start, so, lds, c, co, ldc, width, index, at):
     """At most ROWS rows of one panel: a full tile, or the remainder in halves."""
     i = 0
     if M == ROWS:
-        tile_full(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai, ci)
+        tile_full(a, ao, row_step, k_step, packed, po, K, start, so, lds, c, co, ldc, width, index, at)
         i = ROWS
     if i + HALF <= M:
-        tile_half(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai, ci)
+        tile_half(a, ao, row_step, k_step, packed, po, K, start, so, lds, c, co, ldc, width, index, at)
         i = HALF
     while i + 2 <= M:
-        tile_pair(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai + i, ci + i)
+        tile_pair(a, ao, row_step, k_step, packed, po, K, start, so, lds, c, co, ldc, width, index, at + i)
         i += 2
     if i < M:
-        tile_one(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, ai + i, ci + i)
+        tile_one(a, ao, row_step, k_step, packed, po, K, start, so, lds, c, co, ldc, width, index, at + i)
 
 
 @njit(**OPTIONS)
-def _wide_tiles(M, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at):
+def _wide_tiles(M, K, a, ao, row_step, k_step, packed, po, start, so, lds, c, co, ldc, width, index, at):
     """Few rows of WIDE panels."""
     i = 0
     while i + 2 <= M:
-        tile_pair_wide(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, at + i, at + i)
+        tile_pair_wide(
+            a, ao, row_step, k_step, packed, po, K, start, so, lds, c, co, ldc, width, index, at + i
+        )
         i += 2
     if i < M:
-        tile_one_wide(a, ao, row_step, k_step, packed, po, K, c, co, ldc, index, at + i, at + i)
+        tile_one_wide(
+            a, ao, row_step, k_step, packed, po, K, start, so, lds, c, co, ldc, width, index, at + i
+        )
 
 
 @njit(**OPTIONS)
@@ -140,14 +155,18 @@ def new_index(n):
 
 
 @njit(**OPTIONS)
-def gemm(
-    M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at, edge, eo, own, parts
-):  # fmt: skip
-    """C += A B with B packed at po: M rows, those that `index` lists from `at` on, and the columns of one of the parts.
+def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at, own, parts):
+    """C += A B, see `gemm_from`."""
+    gemm_from(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, c, co, ldc, index, at, own, parts)
 
-    Rows beyond half tiles take WIDE panels at once, where there are as many. `edge` from eo on is scratch of ROWS
-    panels' rows for the last, narrower panel. One call of the tiles serves whole and narrow panels: what it inlines is
-    most of the compile time.
+
+@njit(**OPTIONS)
+def gemm_from(
+    M, N, K, a, ao, row_step, k_step, packed, po, start, so, lds, c, co, ldc, index, at, own, parts
+):
+    """C = start + A B with B packed at po: M rows, those that `index` lists from `at` on, and one part of the columns.
+
+    Nothing is written where K is 0. Rows beyond half tiles take WIDE panels at once, where there are as many.
     """
     if K == 0:
         return
@@ -159,33 +178,18 @@ def gemm(
         if p == end:
             group = p + WIDE <= last and (p + WIDE) * w <= N
             end, tall = (p + WIDE, M // HALF * HALF) if group else (p + 1, M)
-        m = min(w, N - p * w)
         for i in range(0, tall, ROWS):
-            rows = min(ROWS, tall - i)
-            if m < w:
-                for q in range(rows):
-                    for n in range(m):
-                        put(edge, eo + q * w + n, get(c, co + get(index, at + i + q) * ldc + p * w + n))
-            to, start, ld, ci = (c, co + p * w, ldc, at + i) if m == w else (edge, eo, w, ZERO())
             _tiles(
-                rows, K, a, ao, row_step, k_step, packed, po + p * K * w, to, start, ld, index, at + i, ci
+                min(ROWS, tall - i), K, a, ao, row_step, k_step, packed, po + p * K * w, start, so + p * w, lds,
+                c, co + p * w, ldc, N - p * w, index, at + i,
             )  # fmt: skip
-            if m < w:
-                for q in range(rows):
-                    for n in range(m):
-                        put(c, co + get(index, at + i + q) * ldc + p * w + n, get(edge, eo + q * w + n))
         p += 1
         if p == end and tall < M:
             q = p - WIDE
             _wide_tiles(
-                M - tall, K, a, ao, row_step, k_step, packed, po + q * K * w, c, co + q * w, ldc, index, at + tall
+                M - tall, K, a, ao, row_step, k_step, packed, po + q * K * w, start, so + q * w, lds,
+                c, co + q * w, ldc, N - q * w, index, at + tall,
             )  # fmt: skip
-
-
-@njit(**OPTIONS)
-def edge_size(like):
-    """Entries of the scratch of `gemm`; it starts as zeros, as lanes that are never read are computed too."""
-    return ROWS * panel_width(like)
 
 
 @njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True)

@@ -11,6 +11,7 @@ from ...cells.layout import Layout
 from ..flatten import Flat
 from . import tables, walks
 from .arguments import NO_CLASSES, equations
+from .pool import POOL, launch
 from .rows import BUILT
 from .tables import drives_size
 
@@ -19,9 +20,12 @@ def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     """Parameters packed once for `one_step`."""
     products = tables.products(cell, layout)
     constants = np.array(list(cell.constants.values()), flat.bias.dtype)
-    W = walks.pack_inputs(BUILT, flat.W.reshape(-1), layout.input_size, layout.input_rows, False)
-    matrices, starts = walks.pack_matrices(BUILT, products, flat.matrices, False)
-    sizes = (layout.state_size, layout.values_size, layout.input_size, layout.input_rows, drives_size(layout))
+    n, g = layout.input_size, layout.input_rows
+    with POOL:
+        matrices, starts, W = launch(
+            1, walks.pack_factors, BUILT, products, flat.matrices, flat.W.reshape(-1), n, g, False, 1
+        )
+    sizes = (layout.state_size, layout.values_size, n, g, drives_size(layout))
     return (
         equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES,
         matrices, starts, flat.vectors, constants,

@@ -14,6 +14,7 @@ from ..run import Tape
 from . import copying, hoisted, jacobian, tables, walks
 from .arguments import (
     NO_CLASSES,
+    Factors,
     active_rows,
     drive_input,
     equations,
@@ -113,12 +114,12 @@ def forward(tape: Tape) -> bool:
                 threads, hoisted.inputs, BUILT, x, tape.W.reshape(-1), bias, classes,
                 tape.values.reshape(-1), index, n, g, parts, layout.values_size, threads,
             )  # fmt: skip
+        factors = packed(tape, tape.matrices, False, n, g)
         sums = launch(
             threads, walks.forward,
-            *own_arguments(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
-            tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
-            x, walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, False), bias, classes, n, g,
-            0 if by_units else parts,
+            *first_arguments(tape, factors), tape.vectors, tape.constants, tape.values.reshape(-1),
+            tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
+            by_units, threads, x, factors.W, bias, classes, n, g, 0 if by_units else parts,
         )  # fmt: skip
     return bool(np.isfinite(sums).all())
 
@@ -155,7 +156,7 @@ def _drives_again(tape: Tape) -> np.ndarray:
         )  # fmt: skip
         launch(
             threads, hoisted.add_matrices,
-            BUILT, tables.products(tape.cell, layout), *packed(tape, tape.matrices, False), tape.before.reshape(-1),
+            BUILT, tables.products(tape.cell, layout), *packed(tape, tape.matrices, False)[:2], tape.before.reshape(-1),
             tape.values.reshape(-1), flat, index, k, e, threads,
         )  # fmt: skip
     return again
@@ -192,13 +193,13 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     else:
         x = _new_input(tape)
     with POOL:
-        packed = packed_for_adjoint(tape)
+        factors = packed_for_adjoint(tape)
         for start in range((steps - 1) // together * together, -1, -together):
             some = slice(start, min(start + together, steps))
             part = some_steps(tape, some)
             d_values = values[: part.steps]
             written = walk_adjoint(
-                part, packed, d_values, before[some], after[some], vectors, initial, x[some]
+                part, factors, d_values, before[some], after[some], vectors, initial, x[some]
             )
             _collect(
                 part, flat, x[some], d_values, tape.W, part.input, part.before, part.values,
@@ -292,7 +293,7 @@ def tangent(
         if tape.matrices.size:
             launch(
                 threads, hoisted.add_matrices,
-                BUILT, tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False),
+                BUILT, tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
                 tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e, threads,
             )  # fmt: skip
         walk_tangent(tape, values, before, after, move.vectors, initial)
@@ -316,18 +317,9 @@ def walk_tangent(
     )  # fmt: skip
 
 
-class PackedAdjoint(NamedTuple):
-    """Matrices as a walk back needs them."""
-
-    U: tuple[np.ndarray, np.ndarray]
-    W: np.ndarray
-
-
-def packed_for_adjoint(tape: Tape, input_too: bool = True) -> PackedAdjoint:
-    n, g = _input_on_the_way(tape) if input_too else (0, 0)
-    return PackedAdjoint(
-        packed(tape, tape.matrices, True), walks.pack_inputs(BUILT, tape.W.reshape(-1), n, g, True)
-    )
+def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
+    """Matrices as a walk back needs them; inside of `POOL`."""
+    return packed(tape, tape.matrices, True, *(_input_on_the_way(tape) if input_too else (0, 0)))
 
 
 def _input_on_the_way(tape: Tape) -> tuple[int, int]:
@@ -338,7 +330,7 @@ def _input_on_the_way(tape: Tape) -> tuple[int, int]:
 
 def walk_adjoint(
     tape: Tape,
-    packed: PackedAdjoint,
+    factors: Factors,
     values: np.ndarray,
     before: np.ndarray,
     after: np.ndarray,
@@ -351,10 +343,10 @@ def walk_adjoint(
     by_units, threads = team(tape)
     launch(
         threads, walks.adjoint,
-        *first_arguments(tape, packed.U), tape.vectors, tape.constants, tape.values.reshape(-1),
+        *first_arguments(tape, factors), tape.vectors, tape.constants, tape.values.reshape(-1),
         tape.before.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1),
         initial.reshape(-1), tape.lengths, tape.resets, by_units, threads,
-        (np.empty(0, tape.dtype) if x is None else x).reshape(-1), packed.W, n, g,
+        (np.empty(0, tape.dtype) if x is None else x).reshape(-1), factors.W, n, g,
     )  # fmt: skip
     return g > 0
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import OPTIONS, PARALLEL, SERIAL, get, put, zeros
+from .memory import OPTIONS, PARALLEL, SERIAL, get, prefetch, put, zeros
 from .microkernel import ROWS
-from .product import ONE, ZERO, edge_size, gemm, new_index, pack, packed_size, total
+from .product import LINE, ONE, ZERO, gemm, gemm_from, new_index, pack, packed_size, panel_width, total
 from .rows import row_adjoint, row_forward, row_second, row_tangent
 from .tables import (
     COLUMNS,
@@ -33,17 +33,31 @@ from .tables import (
     STATE,
     TARGET,
 )  # fmt: skip
-from .team import assignment, barrier, new_counters, units
+from .team import assignment, barrier, new_counters, share, units
 
 ALL_STAGES = -1
 TOGETHER = 96  # rows of as many steps for which W is read at once
 
+# Entries of a step that a walk back has the processor fetch while it still works on the step after: rows of each array
+# are too short for it to see by itself that they go on. More of them would only drive the matrices out of the cache.
+AHEAD = 1 << 16
 
-@njit(**SERIAL)
-def pack_matrices(build, products, U, transposed):
-    """Blocks of U packed as right factors of `v U^T`, or transposed of `d U`; where each begins.
 
-    Apart from the walks, because what they inline is compiled again for every cell.
+@njit(**OPTIONS)
+def _pack_part(M, at, rows, columns, transposed, packed, start, own, parts):
+    """One part of the panels of a matrix (rows, columns) as right factor of `v M^T`, or transposed of `d M`."""
+    K, N, k_step, n_step = (rows, columns, columns, ONE()) if transposed else (columns, rows, ONE(), columns)
+    w = panel_width(M)
+    panels = (N + w - 1) // w
+    first, end = share(panels, parts, own) * w, min(N, share(panels, parts, own + 1) * w)
+    pack(M, at + first * n_step, k_step, n_step, K, end - first, packed, start + first * K)
+
+
+@njit(**PARALLEL)
+def pack_factors(build, products, U, W, n, g, transposed, threads):
+    """The blocks of U and W (g, n) as right factors of `v U^T` and `x W^T`, or transposed of `d U` and `d W`.
+
+    (blocks of U, where each begins, W). Apart from the walks, because what they inline is compiled for every cell.
     """
     starts = np.zeros(products.shape[0] + 1, np.int64)
     for p in range(products.shape[0]):
@@ -51,17 +65,20 @@ def pack_matrices(build, products, U, transposed):
         size = packed_size(R, C, U) if transposed else packed_size(C, R, U)
         starts[p + 1] = starts[p] + (products[p, HEADS] * size if products[p, MATRIX] >= 0 else 0)
     packed = np.empty(starts[-1], U.dtype)
-    for p in range(products.shape[0]):
-        if products[p, MATRIX] >= 0:
-            R, C, n = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
-            size = (starts[p + 1] - starts[p]) // n
-            for head in range(n):
-                at = products[p, MATRIX] + head * R * C
-                if transposed:
-                    pack(U, at, C, ONE(), R, C, packed, starts[p] + head * size)
-                else:
-                    pack(U, at, ONE(), C, C, R, packed, starts[p] + head * size)
-    return packed, starts
+    of_input = np.empty(packed_size(g, n, W) if transposed else packed_size(n, g, W), W.dtype)
+    for i in prange(threads):
+        own = np.int64(i)
+        for p in range(products.shape[0] + 1):
+            if p == products.shape[0]:
+                _pack_part(W, ZERO(), g, n, transposed, of_input, ZERO(), own, threads)
+            elif products[p, MATRIX] >= 0:
+                R, C, heads = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
+                for head in range(heads):
+                    start = starts[p] + (starts[p + 1] - starts[p]) // heads * head
+                    _pack_part(
+                        U, products[p, MATRIX] + head * R * C, R, C, transposed, packed, start, own, threads
+                    )
+    return packed, starts, of_input
 
 
 @njit(**OPTIONS)
@@ -71,29 +88,28 @@ def bias_of(classes, row, parts):
 
 
 @njit(**OPTIONS)
-def take_input(X, W, bias, classes, E, first, count, n, g, parts, e, index, at, edge, eo):
-    """The drives' part that needs no state: E[:, :parts] = bias and E[:, :g] += X W^T, in rows that `index` lists.
+def take_input(X, W, bias, classes, E, first, count, n, g, parts, e, index, at):
+    """The drives' part that needs no state, in rows that `index` lists: E[:, :parts] = bias, and E[:, :g] += X W^T.
 
     With class indices, n is 0 and there is a bias for each class.
     """
+    multiplied = g if n > 0 else ZERO()
     for q in range(count):
         r = first + get(index, at + q)
         row, source = r * e, bias_of(classes, r, parts)
-        for j in range(parts):
+        for j in range(multiplied, parts):
             put(E, row + j, get(bias, source + j))
-    gemm(
-        count, g, n, X, first * n, n, ONE(), W, ZERO(), E, first * e, e, index, at, edge, eo, ZERO(), ONE()
+    gemm_from(
+        count, g, n, X, first * n, n, ONE(), W, ZERO(), bias, ZERO(), ZERO(), E, first * e, e, index, at, ZERO(), ONE()
     )  # fmt: skip
 
 
 @njit(**OPTIONS)
-def give_input(dX, W, dE, first, count, n, g, e, index, at, edge, eo):
-    """The adjoint of `take_input` by X."""
-    for q in range(count):
-        row = (first + get(index, at + q)) * n
-        dX[row : row + n] = 0
-    gemm(
-        count, n, g, dE, first * e, e, ONE(), W, ZERO(), dX, first * n, n, index, at, edge, eo, ZERO(), ONE()
+def give_input(dX, W, dE, nothing, first, count, n, g, e, index, at):
+    """The adjoint of `take_input` by X: dX = dE[:, :g] W; `nothing` is n zeros."""
+    gemm_from(
+        count, n, g, dE, first * e, e, ONE(), W, ZERO(), nothing, ZERO(), ZERO(), dX, first * n, n, index, at,
+        ZERO(), ONE(),
     )  # fmt: skip
 
 
@@ -107,7 +123,7 @@ def has_products(products, stage):
 
 @njit(**OPTIONS)
 def multiply(
-    products, stage, packed, starts, means, S, E, out, first, count, k, e, index, at, edge, eo, own, parts
+    products, stage, packed, starts, means, S, E, out, first, count, k, e, index, at, own, parts
 ):  # fmt: skip
     """out[target] += M operand for the products of a stage; operands in S and E, in `count` rows that `index` lists."""
     for p in range(products.shape[0]):
@@ -125,13 +141,13 @@ def multiply(
                 for head in range(n):
                     gemm(
                         count, R, C, v, source + head * C, ld, ONE(), packed, starts[p] + head * size,
-                        out, target + head * R, e, index, at, edge, eo, own, parts,
+                        out, target + head * R, e, index, at, own, parts,
                     )  # fmt: skip
 
 
 @njit(**OPTIONS)
 def multiply_transposed(
-    products, stage, packed, starts, means, dT, dS, dE, first, count, k, e, index, at, edge, eo, own, parts
+    products, stage, packed, starts, means, dT, dS, dE, first, count, k, e, index, at, own, parts
 ):  # fmt: skip
     """operand's cotangent += M^T dT[target]: in dS where the operand is the state, else in dE."""
     for p in range(products.shape[0] - 1, -1, -1):
@@ -149,7 +165,7 @@ def multiply_transposed(
                 for head in range(n):
                     gemm(
                         count, C, R, dT, target + head * R, e, ONE(), packed, starts[p] + head * size,
-                        v, source + head * C, ld, index, at, edge, eo, own, parts,
+                        v, source + head * C, ld, index, at, own, parts,
                     )  # fmt: skip
 
 
@@ -277,14 +293,10 @@ def forward(
 
     The input is taken for a few steps ahead, so that E is in cache; E arrives with it where `parts_of_drives` is 0.
     """
-    edges, indices, counters = (
-        zeros(threads * edge_size(E), E),
-        new_index(threads * (2 * batch + TOGETHER)),
-        new_counters(),
-    )
+    indices, counters = new_index(threads * (2 * batch + TOGETHER)), new_counters()
     sums = zeros(threads, E)
     for i in prange(threads):
-        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
+        at, turn = ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
         sizes, together = units(widths, own, parts), _steps_together(b0, b1)
         seen = E.dtype.type(0)
@@ -294,7 +306,7 @@ def forward(
             if parts_of_drives > 0 and t % together == 0:
                 ahead = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
                 take_input(
-                    X, W, bias, classes, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch, edges, eo
+                    X, W, bias, classes, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch
                 )  # fmt: skip
             for stage in range(stages + 1):
                 for q in range(count):
@@ -303,7 +315,7 @@ def forward(
                 if has_products(products, stage):
                     turn = barrier(counters, parts, turn)
                     multiply(
-                        products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at, edges, eo,
+                        products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at,
                         own, parts,
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
@@ -318,6 +330,15 @@ def forward(
     return sums
 
 
+@njit(**OPTIONS)
+def _fetch(a, width, first, count, index, at):
+    """Bring rows that `index` lists into the second cache."""
+    for q in range(count):
+        row = (first + get(index, at + q)) * width
+        for j in range(0, width, LINE):
+            prefetch(a, row + j)
+
+
 @njit(**PARALLEL)
 def adjoint(
     cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP, d_initial,
@@ -327,25 +348,25 @@ def adjoint(
 
     dX is written for a few steps at once too, unless g is 0.
     """
-    edges, indices, counters = (
-        zeros(threads * edge_size(E), E),
-        new_index(threads * (2 * batch + TOGETHER)),
-        new_counters(),
-    )
-    v = P.size
+    indices, counters = new_index(threads * (2 * batch + TOGETHER)), new_counters()
+    v, nothing = P.size, zeros(n, dE)
     for i in prange(threads):
-        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
+        at, turn = ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
         sizes, together = units(widths, own, parts), _steps_together(b0, b1)
         if parts > 1 and own == 0:
             _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e)
         for t in range(steps - 1, -1, -1):
             first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
+            if t > 0 and count * (e + 2 * k) < AHEAD:
+                _fetch(E, e, first - batch, count, indices, at)
+                _fetch(S, k, first - batch, count, indices, at)
+                _fetch(dN, k, first - batch, count, indices, at)
             for stage in range(stages, -1, -1):
                 if has_products(products, stage):
                     turn = barrier(counters, parts, turn)
                     multiply_transposed(
-                        products, stage, packed, starts, True, dE, dS, dE, first, count, k, e, indices, at, edges, eo,
+                        products, stage, packed, starts, True, dE, dS, dE, first, count, k, e, indices, at,
                         own, parts,
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
@@ -359,7 +380,7 @@ def adjoint(
                 behind = _active_rows(
                     lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch
                 )
-                give_input(dX, W, dE, first, behind, n, g, e, indices, at + batch, edges, eo)
+                give_input(dX, W, dE, nothing, first, behind, n, g, e, indices, at + batch)
             if parts == 1:
                 _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
             _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
@@ -371,13 +392,9 @@ def tangent(
     lengths, resets, by_units, threads,
 ):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
-    edges, indices, counters = (
-        zeros(threads * edge_size(E), E),
-        new_index(threads * batch),
-        new_counters(),
-    )
+    indices, counters = new_index(threads * batch), new_counters()
     for i in prange(threads):
-        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        at, turn = ROWS + np.int64(i) * batch, ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
         sizes = units(widths, own, parts)
         for t in range(steps):
@@ -390,7 +407,7 @@ def tangent(
                 if has_products(products, stage):
                     turn = barrier(counters, parts, turn)
                     multiply(
-                        products, stage, packed, starts, True, tS, tE, tE, first, count, k, e, indices, at, edges, eo,
+                        products, stage, packed, starts, True, tS, tE, tE, first, count, k, e, indices, at,
                         own, parts,
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
@@ -407,14 +424,10 @@ def second(
     uE, uS, uN, uP, u_initial, lengths, resets, by_units, threads,
 ):  # fmt: skip
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
-    edges, indices, counters = (
-        zeros(threads * edge_size(E), E),
-        new_index(threads * batch),
-        new_counters(),
-    )
+    indices, counters = new_index(threads * batch), new_counters()
     v = P.size
     for i in prange(threads):
-        eo, at, turn = np.int64(i) * edge_size(E), ROWS + np.int64(i) * batch, ZERO()
+        at, turn = ROWS + np.int64(i) * batch, ZERO()
         b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
         sizes = units(widths, own, parts)
         if parts > 1 and own == 0:
@@ -425,11 +438,11 @@ def second(
                 if has_products(products, stage):
                     turn = barrier(counters, parts, turn)
                     multiply_transposed(
-                        products, stage, packed, starts, True, uE, uS, uE, first, count, k, e, indices, at, edges, eo,
+                        products, stage, packed, starts, True, uE, uS, uE, first, count, k, e, indices, at,
                         own, parts,
                     )  # fmt: skip
                     multiply_transposed(
-                        products, stage, moved, starts, False, dE, uS, uE, first, count, k, e, indices, at, edges, eo,
+                        products, stage, moved, starts, False, dE, uS, uE, first, count, k, e, indices, at,
                         own, parts,
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
@@ -446,34 +459,16 @@ def second(
 
 
 @njit(**SERIAL)
-def pack_inputs(build, W, n, g, transposed):
-    """W (g, n) packed as the right factor of `x W^T`, or transposed of `d W`."""
-    if transposed:
-        packed = np.empty(packed_size(g, n, W), W.dtype)
-        pack(W, ZERO(), n, ONE(), g, n, packed, ZERO())
-    else:
-        packed = np.empty(packed_size(n, g, W), W.dtype)
-        pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
-    return packed
-
-
-@njit(**SERIAL)
 def one_step(
     cell, widths, k, e, n, g, parts, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N, batch
 ):  # fmt: skip
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
-    edge, index, sizes, all_of_it = (
-        zeros(edge_size(E), E),
-        new_index(batch),
-        units(widths, ZERO(), ONE()),
-        ONE(),
-    )
-    take_input(X, W, bias, classes, E, ZERO(), batch, n, g, parts, e, index, ROWS, edge, ZERO())
+    index, sizes = new_index(batch), units(widths, ZERO(), ONE())
+    take_input(X, W, bias, classes, E, ZERO(), batch, n, g, parts, e, index, ROWS)
     for stage in range(stages + 1):
         for b in range(batch):
             row_forward(cell, stage, sizes, E, b * e, S, b * k, P, C, N, b * k)
         multiply(
-            products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, index, ROWS, edge, ZERO(), ZERO(),
-            all_of_it,
+            products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, index, ROWS, ZERO(), ONE(),
         )  # fmt: skip
     return total(X, ZERO(), batch * n) + total(N, ZERO(), batch * k)

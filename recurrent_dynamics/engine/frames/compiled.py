@@ -64,19 +64,18 @@ def _carry(build, J, steps, low, high, diagonals, frames, moved, R, logs, condit
         own = np.empty(3 * panels * width() * size, frames.dtype)
         kept = np.empty(0 if R.size > 0 else count * count, frames.dtype)
         scratch = zeros((size + 2 + (2 + panels) * width()) * width(), frames)
-        index, none, two = new_index(max(size, width())), zeros(1, frames), zeros(2 * count + 2, frames)
+        index, two = new_index(max(size, width())), zeros(2 * count + 2, frames)
         for b in range(share(batch, threads, np.int64(i)), share(batch, threads, np.int64(i) + 1)):
             r, ro = (R, b * count * count) if R.size > 0 else (kept, ZERO())
             _one(
                 J, steps, low, high, diagonals, frames, moved, r, ro, R.size > 0, logs, conditions, b, size, own,
-                scratch, two, index, none,
+                scratch, two, index,
             )  # fmt: skip
 
 
 @njit(**OPTIONS)
 def _one(
     J, steps, low, high, diagonals, frames, moved, R, ro, keep, logs, conditions, b, size, own, scratch, two, index,
-    none,
 ):  # fmt: skip
     """One trajectory."""
     times, batch, count = logs.shape
@@ -93,7 +92,7 @@ def _one(
                 source, so = (frames, b * whole) if here < 0 else (own, here * whole)
                 here = _other(here, at)
                 first = ((time * steps + t) * batch + b) * size * size
-                push(J, first, low, high, diagonals, source, so, own, here * whole, size, whole, index, none)
+                push(J, first, low, high, diagonals, source, so, own, here * whole, size, whole, index)
             if steps == 0:
                 here = ZERO()
                 for j in range(whole):
@@ -108,10 +107,10 @@ def _one(
             if known:
                 if keep:
                     clear(R, ro, count * count)
-                factor(own, A, R, ro, size, count, scratch, triangles, index, none)
+                factor(own, A, R, ro, size, count, scratch, triangles, index)
                 here = _other(here, at)
                 clear(own, here * whole, whole)
-                form(own, A, own, here * whole, size, count, scratch, triangles, index, none)
+                form(own, A, own, here * whole, size, count, scratch, triangles, index)
         at = here
         if not known:
             conditions[time, b] = np.nan

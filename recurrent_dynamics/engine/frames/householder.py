@@ -25,7 +25,7 @@ NOTHING = 1e-280  # the squared norm of a column below which it counts as zero
 
 
 @njit(**OPTIONS)
-def _reflect_panel(A, panel, first, size, columns, R, ro, count, scratch, index, none):
+def _reflect_panel(A, panel, first, size, columns, R, ro, count, scratch, index):
     """Householder vectors of a panel, from its row `first` on, in place of its columns, zeros above them; R beside."""
     w = width()
     factors = size * w
@@ -58,18 +58,18 @@ def _reflect_panel(A, panel, first, size, columns, R, ro, count, scratch, index,
 
 
 @njit(**OPTIONS)
-def _triangle(A, panel, first, size, scratch, T, index, none):
+def _triangle(A, panel, first, size, scratch, T, index):
     """scratch[T:] = -T of a panel, from the sums of products in a square before it."""
     w = width()
     G, V = (size + 2) * w, panel + first * w
     clear(scratch, G, w * w)
     clear(scratch, T, w * w)
-    multiply(w, size - first, A, V, ONE(), w, A, V, scratch, G, index, none)
+    multiply(w, size - first, A, V, ONE(), w, A, V, scratch, G, index)
     for i in range(w - 1, -1, -1):  # T^-1 T = 1, row by row from the last
         row, d = T + i * w, get(scratch, G + i * w + i) / 2
         if d > 0.0:  # else there was nothing to reflect
             multiply(
-                ONE(), w - 1 - i, scratch, G + i * w + i + 1, ZERO(), ONE(), scratch, row + w, scratch, row, index, none
+                ONE(), w - 1 - i, scratch, G + i * w + i + 1, ZERO(), ONE(), scratch, row + w, scratch, row, index
             )  # fmt: skip
             put(scratch, row + i, 1.0)
             for c in range(w):
@@ -77,26 +77,26 @@ def _triangle(A, panel, first, size, scratch, T, index, none):
 
 
 @njit(**OPTIONS)
-def factor(A, at, R, ro, size, count, scratch, triangles, index, none):
+def factor(A, at, R, ro, size, count, scratch, triangles, index):
     """R of a frame, in A the Householder vectors, behind scratch[triangles:] a triangle -T for each panel."""
     w = width()
     Z, panels = triangles - w * w, (count + w - 1) // w
     for p in range(panels):
         first, panel, T = p * w, at + p * size * w, triangles + p * w * w
-        _reflect_panel(A, panel, first, size, min(w, count - first), R, ro, count, scratch, index, none)
-        _triangle(A, panel, first, size, scratch, T, index, none)
+        _reflect_panel(A, panel, first, size, min(w, count - first), R, ro, count, scratch, index)
+        _triangle(A, panel, first, size, scratch, T, index)
         if p + 1 < panels:
             V, rows = panel + first * w, size - first
             for i in range(w):
                 for j in range(w):
                     put(scratch, Z + j * w + i, get(scratch, T + i * w + j))
             clear(scratch, first * w, rows * w)  # - V T^T
-            multiply(rows, w, A, V, w, ONE(), scratch, Z, scratch, first * w, index, none)
+            multiply(rows, w, A, V, w, ONE(), scratch, Z, scratch, first * w, index)
         for q in range(p + 1, panels):
             right = at + (q * size + first) * w
             clear(scratch, Z, w * w)
-            multiply(w, rows, A, V, ONE(), w, A, right, scratch, Z, index, none)
-            multiply(rows, w, scratch, first * w, w, ONE(), scratch, Z, A, right, index, none)
+            multiply(w, rows, A, V, ONE(), w, A, right, scratch, Z, index)
+            multiply(rows, w, scratch, first * w, w, ONE(), scratch, Z, A, right, index)
             columns = min(w, count - q * w)
             for i in range(w):
                 for c in range(columns):
@@ -104,7 +104,7 @@ def factor(A, at, R, ro, size, count, scratch, triangles, index, none):
 
 
 @njit(**OPTIONS)
-def form(A, at, Q, qo, size, count, scratch, triangles, index, none):
+def form(A, at, Q, qo, size, count, scratch, triangles, index):
     """The first columns of the product of all reflections, into Q, which is zero before."""
     w = width()
     Z, panels = triangles - w * w, (count + w - 1) // w
@@ -112,12 +112,12 @@ def form(A, at, Q, qo, size, count, scratch, triangles, index, none):
         first = p * w
         V, rows = at + (p * size + first) * w, size - first
         clear(scratch, first * w, rows * w)  # - V T
-        multiply(rows, w, A, V, w, ONE(), scratch, triangles + p * w * w, scratch, first * w, index, none)
+        multiply(rows, w, A, V, w, ONE(), scratch, triangles + p * w * w, scratch, first * w, index)
         for q in range(p, panels):
             right = qo + (q * size + first) * w
             if q > p:
                 clear(scratch, Z, w * w)
-                multiply(w, rows, A, V, ONE(), w, Q, right, scratch, Z, index, none)
+                multiply(w, rows, A, V, ONE(), w, Q, right, scratch, Z, index)
             else:  # V^T of columns of the identity
                 columns = min(w, count - first)
                 for c in range(columns):
@@ -125,4 +125,4 @@ def form(A, at, Q, qo, size, count, scratch, triangles, index, none):
                 for i in range(w):
                     for c in range(w):
                         put(scratch, Z + i * w + c, get(A, V + c * w + i) if c < columns else 0.0)
-            multiply(rows, w, scratch, first * w, w, ONE(), scratch, Z, Q, right, index, none)
+            multiply(rows, w, scratch, first * w, w, ONE(), scratch, Z, Q, right, index)

@@ -23,10 +23,10 @@ def width():
 
 
 @njit(**OPTIONS)
-def multiply(M, K, a, ao, row_step, k_step, b, bo, c, co, index, none):
+def multiply(M, K, a, ao, row_step, k_step, b, bo, c, co, index):
     """C += A B of one panel: C (M, WIDTH) from co on, B (K, WIDTH) from bo on."""
     gemm(
-        M, width(), K, a, ao, row_step, k_step, b, bo, c, co, width(), index, ROWS, none, ZERO(), ZERO(), ONE()
+        M, width(), K, a, ao, row_step, k_step, b, bo, c, co, width(), index, ROWS, ZERO(), ONE()
     )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def dot(a, at, b, to, n):
 
 
 @njit(**OPTIONS)
-def push(J, at, low, high, diagonals, source, so, target, to, size, whole, index, none):
+def push(J, at, low, high, diagonals, source, so, target, to, size, whole, index):
     """The frame at target[to:] = J times that at source[so:], J dense in some columns, on diagonals in the others."""
     w = width()
     for panel in range(0, whole, size * w):
@@ -59,8 +59,6 @@ def push(J, at, low, high, diagonals, source, so, target, to, size, whole, index
                 if column < low or column >= high:
                     tile_one(
                         J, at + row * size + column, ZERO(), ZERO(), source, right + column * w, ONE(), target,
-                        left + row * w, ZERO(), index, ZERO(), ZERO(),
+                        left + row * w, ZERO(), target, left + row * w, ZERO(), w, index, ZERO(),
                     )  # fmt: skip
-        multiply(
-            size, high - low, J, at + low, size, ONE(), source, right + low * w, target, left, index, none
-        )
+        multiply(size, high - low, J, at + low, size, ONE(), source, right + low * w, target, left, index)
