@@ -85,8 +85,22 @@ def test_at_most_the_limit_is_kept_and_the_oldest_go():
     store.release()
     assert store.kept == 0
     nothing = blocks.Store(0)
-    assert nothing.empty((N,), "float64").flags.owndata
-    assert nothing.zeros((N,), "float64").flags.owndata
+    for new in (nothing.empty, nothing.zeros):
+        new((N,), "float64")
+        assert nothing.kept == 0
+
+
+@pytest.mark.parametrize("smallest", [1, 1 << 30])
+def test_arrays_begin_with_a_line_of_the_cache(smallest, monkeypatch):
+    monkeypatch.setattr(blocks, "SMALLEST", smallest)
+    store = blocks.Store(1 << 30)
+    kept = [
+        new((n, 3), dtype)
+        for n in (N, N + 1, 9 * N + 5)
+        for dtype in "fd"
+        for new in (store.empty, store.zeros)
+    ]
+    assert {address(a) % blocks.LINE for a in kept} == {0}
 
 
 def test_what_comes_back_inside_the_lock_is_put_away_later():

@@ -1,4 +1,4 @@
-"""Large blocks of memory, kept for the next call.
+"""Memory for arrays: from the beginning of a line of the cache on, and in large blocks kept for the next call.
 
 The C library gives a large array back to the system as soon as it is freed. The next call gets other pages, each of
 which the system fills with zeros when it is first touched: a seventh of the forward and backward pass of a float64 LSTM
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 SMALLEST = 16 << 20  # what is smaller the C library keeps by itself; see `cpu.verbs`
+LINE = 64  # bytes of the cache's lines
+PAGE = 1 << 12  # bytes; smaller arrays begin anywhere
 LOOSE = 1.25  # a kept block is taken for an array that needs at least 1 / LOOSE of it
 DEFAULT_LIMIT = "512"  # MB
 
@@ -38,6 +40,13 @@ def _limit() -> int:
             f"RECURRENT_DYNAMICS_KEEP_MB must be a number of megabytes, at least 0; came {given!r}"
         ) from None
     return int(megabytes * 1e6)
+
+
+def _bytes(new: Callable[..., np.ndarray], size: int) -> np.ndarray:
+    """So many, from the beginning of a line of the cache on: a vector that crosses lines is two accesses."""
+    memory = new(size + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return memory[start : start + size]
 
 
 class Block:
@@ -77,8 +86,10 @@ class Store:
     def _array(self, new: Callable[..., np.ndarray], shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         dtype = np.dtype(dtype)
         size = prod(shape) * dtype.itemsize
-        if size < SMALLEST or not self._limit:
+        if size < PAGE:
             return new(shape, dtype)
+        if size < SMALLEST or not self._limit:
+            return _bytes(new, size).view(dtype).reshape(shape)
         memory, is_new = self._take(new, size)
         block: Any = Block(self, memory)
         array = np.asarray(block)[:size].view(dtype).reshape(shape)
@@ -110,7 +121,7 @@ class Store:
                 self._kept = [m for m in self._kept if m is not memory]
             else:
                 self._keep_only(max(0, self._most_used - self._used - size))
-                memory = new(size, np.uint8)
+                memory = _bytes(new, size)
             self._used += memory.nbytes
             self._most_used = max(self._most_used, self._used)
         self._put_away()
