@@ -8,7 +8,7 @@ from cell_checks import case, gradients, group
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import operator
-from recurrent_dynamics.engine.cpu import tables, verbs
+from recurrent_dynamics.engine.cpu import copying, tables, verbs
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
 from recurrent_dynamics.equations.pattern import activations
@@ -221,8 +221,10 @@ def test_initial_state_of_one_slot_leaves_the_others_at_zero_and_is_shared_by_a_
     same(run.initial["c"], np.tile(c0, (3, 1)))
 
 
+@pytest.mark.parametrize("few", [1, copying.FEW], ids=["kernel", "numpy"])
 @pytest.mark.parametrize("change", ["fortran", "strided", "reversed", "read_only", "unaligned", "list"])
-def test_any_layout_of_the_arguments_in_memory_gives_the_same_results(change, rng):
+def test_any_layout_of_the_arguments_in_memory_gives_the_same_results(change, few, rng, monkeypatch):
+    monkeypatch.setattr(copying, "FEW", few)  # entries from which a kernel copies
     c = case(CELLS["lstm"], rng)
 
     def other(a):

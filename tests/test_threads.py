@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -125,3 +126,23 @@ def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
         assert pool.launch(7, pool.num_threads) == 3
         assert pool.launch(2, pool.num_threads) == 2
     assert pool.num_threads() == 3
+
+
+def test_who_is_inside_the_pool_may_enter_again_and_others_wait(set_threads):
+    set_threads(3)
+    entered = threading.Event()
+
+    def other():
+        with pool.POOL:
+            entered.set()
+
+    waiting = threading.Thread(target=other)
+    with pool.POOL:
+        with pool.POOL:
+            assert pool.launch(1, pool.num_threads) == 1
+        assert pool.num_threads() == 1, "the number is set back at the end of all"
+        waiting.start()
+        assert not entered.wait(0.05)
+    assert pool.num_threads() == 3
+    waiting.join()
+    assert entered.is_set()

@@ -11,7 +11,7 @@ from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from . import check
 from .backends import Backend
-from .flatten import Flat
+from .flatten import Flat, complete, empty, views
 from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
@@ -42,6 +42,20 @@ def new_tape(
         cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
         start, ends, resets, tf32,
     )  # fmt: skip
+
+
+def own_parameters(
+    engine: Any, layout: Layout, given: Arrays, dtype: np.dtype, xp: Any = np
+) -> tuple[Flat, dict[str, np.ndarray]]:
+    """(finite copies of the parameters in flat arrays, and by name, mostly views of those)."""
+    flat = empty(layout, dtype, xp)
+    copies = views(layout, flat)
+    own = {name: copies[name] for name in given}
+    for name, a in given.items():
+        if not engine.place(a, own[name], 0, fresh=True):
+            check.finite(f"params[{name!r}]", a)
+    complete(layout, flat, own)
+    return flat, own
 
 
 def input_of(
@@ -131,6 +145,8 @@ def state_row(
 ) -> np.ndarray:
     """(B, k) from a dict of slots; 0 where not given."""
     out = xp.zeros((batch, layout.state_size), dtype)
+    if given is None:
+        return out
     slots = {s.name: s for s in layout.slots}
     for slot, value in check.mapping(name, given, tuple(slots)).items():
         s = slots[slot]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,12 @@ class Backend:
     index: int = 0
     stream: Any = None
 
+    def active(self, after: Any = None) -> AbstractContextManager[Any]:
+        """While entered, the threads are this call's, or the GPU and the stream the current ones, after an event."""
+        return self.verbs.POOL if self.device == "cpu" else self._on_device(after)
+
     @contextmanager
-    def active(self, after: Any = None) -> Iterator[None]:
-        """While entered, the GPU and the stream are the current ones; first waits for an event."""
-        if self.device == "cpu":
-            yield
-            return
+    def _on_device(self, after: Any) -> Iterator[None]:
         token = check.ON_DEVICE.set(True)
         try:
             with self.verbs.active(self.index, self.stream, after):
@@ -56,6 +57,8 @@ class Backend:
 
     def require_for(self, tape: Tape, verb: str, steps: int | None = None) -> None:
         """The same for a verb of a run, or of some of its steps."""
+        if self.device == "cpu":
+            return
         rounded = not hasattr(tape.values, "reshape")  # no array, see `cuda.rounded`
         self.require(
             verb,
@@ -99,15 +102,20 @@ def backend(device: str, index: int | None = None, stream: Any = None) -> Backen
     if device == "cpu":
         if stream is not None:
             raise ValueError("stream is for device='cuda', this run is computed on 'cpu'")
-        from .cpu import verbs as cpu
-
-        return Backend("cpu", cpu, np)
+        return _cpu()
     if device != "cuda":
         raise ValueError(f"device must be 'cpu' or 'cuda', came {device!r}")
     from .cuda import verbs as cuda
 
     xp = cuda.arrays()
     return Backend("cuda", cuda, xp, cuda.current_index() if index is None else index, cuda.stream_of(stream))
+
+
+@lru_cache(maxsize=1)
+def _cpu() -> Backend:
+    from .cpu import verbs as cpu
+
+    return Backend("cpu", cpu, np)
 
 
 def backend_of(run: Run, stream: Any = None) -> Backend:
@@ -117,7 +125,9 @@ def backend_of(run: Run, stream: Any = None) -> Backend:
 
 def placed(device: str | None, **given: Any) -> tuple[str, int | None]:
     """The device that was asked for, or else where the arrays lie: ("cuda", which GPU) if any of them lies there."""
-    there = {name: a for name, a in _arrays(given) if check.is_on_device(a)}
+    there = _on_devices(given)
+    if not there:
+        return "cpu" if device is None else device, None
     if device == "cpu" and there:
         raise TypeError(
             "device is 'cpu', but an array came that lies on a GPU: copy it, or leave device out; came "
@@ -130,7 +140,7 @@ def placed(device: str | None, **given: Any) -> tuple[str, int | None]:
         raise ValueError(
             f"arrays must lie on one GPU; came {first} on GPU {found[first]}, {other} on GPU {found[other]}"
         )
-    return device if device is not None else "cuda" if found else "cpu", next(iter(found.values()), None)
+    return "cuda" if device is None else device, next(iter(found.values()))
 
 
 def _gpu(a: Any) -> int:
@@ -142,9 +152,12 @@ def _gpu(a: Any) -> int:
     return driver.gpu_of(a)
 
 
-def _arrays(given: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        (f"{name}[{key!r}]", value) if key is not None else (name, value)
-        for name, a in given.items()
-        for key, value in (a.items() if isinstance(a, Mapping) else [(None, a)])
-    ]
+def _on_devices(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the arrays lies on a GPU, by name."""
+    there: dict[str, Any] = {}
+    for name, a in given.items():
+        if isinstance(a, Mapping):
+            there |= {f"{name}[{key!r}]": value for key, value in a.items() if check.is_on_device(value)}
+        elif a is not None and check.is_on_device(a):
+            there[name] = a
+    return there

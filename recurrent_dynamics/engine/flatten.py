@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cells.layout import Layout
+from ..cells.layout import Layout, Span
 
 
 class Flat(NamedTuple):
@@ -19,6 +20,48 @@ class Flat(NamedTuple):
     vectors: np.ndarray
 
 
+W, BIAS, MATRICES, VECTORS = range(4)  # the fields of `Flat`
+
+
+class Place(NamedTuple):
+    """Where a parameter stands: stretches of one of the flat arrays."""
+
+    field: int  # W, BIAS, ...
+    stretches: tuple[slice, ...]  # several if parts of a vector stand apart
+    shape: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def places(layout: Layout) -> dict[str, Place]:
+    """The places of all parameters, in the order of `layout.shapes`."""
+    found, start = {}, 0
+    if "W" in layout.shapes:
+        found["W"] = Place(W, (slice(None),), layout.shapes["W"])
+    for name, blocks in layout.matrices.items():
+        size = sum(r * c for r, c in blocks)
+        found[name] = Place(MATRICES, (slice(start, start + size),), layout.shapes[name])
+        start += size
+    rows: tuple[tuple[int, Mapping[str, Sequence[Span]]], ...] = (
+        (BIAS, layout.biases),
+        (VECTORS, layout.vector_parameters),
+    )
+    for field, stacks in rows:
+        for name, spans in stacks.items():
+            found[name] = Place(field, _joined(spans), layout.shapes[name])
+    return found
+
+
+def _joined(spans: Sequence[Span]) -> tuple[slice, ...]:
+    stretches: list[slice] = []
+    for s in spans:
+        if stretches and stretches[-1].stop == s.offset:
+            stretches[-1] = slice(stretches[-1].start, s.offset + s.width)
+        else:
+            stretches.append(slice(s.offset, s.offset + s.width))
+    return tuple(stretches)
+
+
+@lru_cache(maxsize=1024)
 def parts_size(layout: Layout) -> int:
     """Entries of all parts of a row of values."""
     return sum(p.width for p in layout.parts)
@@ -34,27 +77,48 @@ def zeros(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
     )
 
 
-def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype, xp: Any = np) -> Flat:
-    """The flat arrays of parameters; those that are absent count as zero."""
-    flat = zeros(layout, dtype, xp)
-    if "W" in params:
-        flat.W[...] = params["W"]
-    start = 0
-    for name, blocks in layout.matrices.items():
-        size = sum(r * c for r, c in blocks)
-        if name in params:
-            flat.matrices[start : start + size] = params[name].ravel()
-        start += size
-    for row, stacks in ((flat.bias, layout.biases), (flat.vectors, layout.vector_parameters)):
-        for name, spans in stacks.items():
-            if name in params:
-                first = 0
-                for s in spans:
-                    row[s.offset : s.offset + s.width] = params[name][first : first + s.width]
-                    first += s.width
+def empty(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
+    """Flat arrays to be filled with all parameters; biases, which not every part has, are zero."""
+    return Flat(
+        xp.empty((layout.input_rows, layout.input_size), dtype),
+        xp.zeros(parts_size(layout), dtype),
+        xp.empty(layout.matrices_size, dtype),
+        xp.empty(layout.vectors_size, dtype),
+    )
+
+
+def views(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
+    """The parameters in flat arrays, in the order of `layout.shapes`: views, but copies of what stands apart."""
+    params = {}
+    for name, (field, stretches, shape) in places(layout).items():
+        if len(stretches) == 1:
+            params[name] = flat[field][stretches[0]].reshape(shape)
+        else:
+            params[name] = np.concatenate([flat[field][s] for s in stretches])
+    return params
+
+
+def complete(layout: Layout, flat: Flat, params: Mapping[str, np.ndarray]) -> None:
+    """Once the `views` of flat arrays are written: write what stands apart, and the copies for tied drives."""
+    for name, (field, stretches, _) in places(layout).items():
+        if len(stretches) > 1:
+            first, whole = 0, flat[field]
+            for s in stretches:
+                last = first + s.stop - s.start
+                whole[s] = params[name][first:last]
+                first = last
     for whole, copies in ((flat.matrices, layout.tied_matrices), (flat.vectors, layout.tied_vectors)):
         for to, source, size in copies:
             whole[to : to + size] = whole[source : source + size]
+
+
+def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype, xp: Any = np) -> Flat:
+    """The flat arrays of parameters; those that are absent count as zero."""
+    flat = empty(layout, dtype, xp)
+    written = views(layout, flat)
+    for name, place in written.items():
+        place[...] = params.get(name, 0)
+    complete(layout, flat, written)
     return flat
 
 
@@ -63,22 +127,12 @@ def unflatten(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
 
     What tied drives share gets the sum over them.
     """
-    params = {}
-    flat = flat._replace(
-        matrices=_summed(flat.matrices, layout.tied_matrices),
-        vectors=_summed(flat.vectors, layout.tied_vectors),
-    )
-    if "W" in layout.shapes:
-        params["W"] = flat.W
-    start = 0
-    for name, blocks in layout.matrices.items():
-        size = sum(r * c for r, c in blocks)
-        params[name] = flat.matrices[start : start + size].reshape(layout.shapes[name])
-        start += size
-    for row, stacks in ((flat.bias, layout.biases), (flat.vectors, layout.vector_parameters)):
-        for name, spans in stacks.items():
-            params[name] = np.concatenate([row[s.offset : s.offset + s.width] for s in spans])
-    return params
+    if layout.tied_matrices or layout.tied_vectors:
+        flat = flat._replace(
+            matrices=_summed(flat.matrices, layout.tied_matrices),
+            vectors=_summed(flat.vectors, layout.tied_vectors),
+        )
+    return views(layout, flat)
 
 
 def _summed(whole: np.ndarray, copies: tuple[tuple[int, int, int], ...]) -> np.ndarray:

@@ -20,7 +20,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         return array
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
@@ -60,7 +60,7 @@ class Views(Mapping[str, np.ndarray]):
         return f"{{{', '.join(f'{k!r}: array of shape {v.shape}' for k, v in self.items())}}}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen: that would make a new one take eight times as long
 class Tape:
     """The arrays of a run as engines use them; shapes in terms of T steps, B instances, N inputs.
 
@@ -183,13 +183,17 @@ class Run:
 
     def host(self, a: Any) -> np.ndarray:
         """An array of the engine as one of NumPy."""
+        if self._to_host is None:
+            return a
         with self.reading():
-            return a if self._to_host is None else self._to_host(a)
+            return self._to_host(a)
 
     def given(self, a: Any) -> np.ndarray:
         """An array of the engine as the user wants it: NumPy's, if those were what came."""
+        if self._to_host is None or not self._as_numpy:
+            return a
         with self.reading():
-            return self._to_host(a) if self._to_host is not None and self._as_numpy else a
+            return self._to_host(a)
 
     @cached_property
     def x(self) -> np.ndarray | None:

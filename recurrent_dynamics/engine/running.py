@@ -15,12 +15,12 @@ from .arguments import (
     new_tape,
     own_classes,
     own_input,
+    own_parameters,
     refuse_not_finite,
     state_row,
     write_signals,
 )
-from .backends import Backend, backend, placed
-from .flatten import flatten
+from .backends import backend, placed
 from .run import Run, one_hot
 
 
@@ -114,70 +114,39 @@ def forward(
     )
     to = backend(where, gpu, stream)
     with to.active():
-        return _forward(
-            to,
-            cell,
-            params,
-            x,
-            steps,
-            initial,
-            lengths,
-            reset,
-            signals,
-            check_finite,
-            tf32,
-            tape_dtype,
-            not there,
-        )
-
-
-def _forward(
-    to: Backend,
-    cell: Cell,
-    params: Arrays,
-    x: Any,
-    steps: int | None,
-    initial: Arrays | None,
-    lengths: Any,
-    reset: Any,
-    signals: Arrays | None,
-    check_finite: bool,
-    tf32: bool,
-    tape_dtype: str | None,
-    as_numpy: bool,
-) -> Run:
-    params, initial = to.moved("params", params), to.moved("initial", initial)
-    lengths, reset = to.on_host("lengths", lengths), to.on_host("reset", reset)
-    own, dtype, input_size, hidden = check.parameters(cell, params)
-    to.check_tf32(tf32, dtype)
-    rounded = to.check_tape_dtype(tape_dtype, dtype)
-    x = to.moved("x", x) if check.is_on_device(x) else x
-    layout = cell.layout(input_size, hidden)
-    x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
-    T = len(x)
-    ends = check.lengths(lengths, T, batch)
-    if single and reset is not None and np.ndim(reset) == 1:
-        reset = np.asarray(reset)[:, None]
-    resets = check.resets(reset, T, batch, ends)
-    to.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
-    x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
-    signals = to.moved("signals", signals)
-    classes = x.ndim == 2
-    if classes:
-        x = own_classes(x, ends, single, input_size)
-        x = x if to.device == "cpu" else one_hot(x, input_size, dtype)
-    else:
-        x = own_input(to.verbs, x, ends, single)
-    start = state_row("initial", initial, layout, batch, dtype, to.xp)
-    flat = flatten(layout, own, dtype, to.xp)
-    tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
-    shared = write_signals(cell, layout, tape.values, signals, x if not autonomous else None, ends, single)
-    if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
-        refuse_not_finite(tape)
-    if to.device == "cpu":
-        return Run(tape, own, single, autonomous, shared, classes)
-    given = {name: to.verbs.to_host(value) for name, value in own.items()} if as_numpy else own
-    return Run(
-        tape, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, as_numpy, to.index,
-        to.verbs.mark(), to.verbs.active,
-    )  # fmt: skip
+        params, initial = to.moved("params", params), to.moved("initial", initial)
+        lengths, reset = to.on_host("lengths", lengths), to.on_host("reset", reset)
+        arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
+        layout = cell.layout(input_size, hidden)
+        flat, own = own_parameters(to.verbs, layout, arrays, dtype, to.xp)
+        to.check_tf32(tf32, dtype)
+        rounded = to.check_tape_dtype(tape_dtype, dtype)
+        x = to.moved("x", x) if check.is_on_device(x) else x
+        x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
+        T = len(x)
+        ends = check.lengths(lengths, T, batch)
+        if single and reset is not None and np.ndim(reset) == 1:
+            reset = np.asarray(reset)[:, None]
+        resets = check.resets(reset, T, batch, ends)
+        to.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
+        x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
+        signals = to.moved("signals", signals)
+        classes = x.ndim == 2
+        if classes:
+            x = own_classes(x, ends, single, input_size)
+            x = x if to.device == "cpu" else one_hot(x, input_size, dtype)
+        else:
+            x = own_input(to.verbs, x, ends, single)
+        start = state_row("initial", initial, layout, batch, dtype, to.xp)
+        tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
+        shared = write_signals(cell, layout, tape.values, signals, None if autonomous else x, ends, single)
+        if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
+            refuse_not_finite(tape)
+        if to.device == "cpu":
+            return Run(tape, own, single, autonomous, shared, classes)
+        # No view of an array of CuPy is read-only: the run has its own copies.
+        given = {name: a.copy() if there else to.verbs.to_host(a) for name, a in own.items()}
+        return Run(
+            tape, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, not there, to.index,
+            to.verbs.mark(), to.verbs.active,
+        )  # fmt: skip

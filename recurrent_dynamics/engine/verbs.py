@@ -75,9 +75,11 @@ def backward(
         d_output, d_states = to.moved("d_output", d_output), to.moved("d_states", d_states)
         given = cotangent(to, run, "d_", d_output, d_states, to.moved("d_final", d_final))
         back = to.verbs.adjoint(run.engine_tape, *given)
-        wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
-        given_back = {name: run.given(getattr(back, name)) for name in wanted}
-        return _gradients(run, back._replace(flat=Flat(*map(run.given, back.flat)), **given_back))
+        if run.device != "cpu":
+            wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
+            moved = {name: run.given(getattr(back, name)) for name in wanted}
+            back = back._replace(flat=Flat(*map(run.given, back.flat)), **moved)
+        return _gradients(run, back)
 
 
 def _gradients(run: Run, back: Cotangents) -> Gradients:

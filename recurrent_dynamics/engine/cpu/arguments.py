@@ -109,8 +109,8 @@ def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.n
 
 
 def plain(a: np.ndarray) -> np.ndarray:
-    """C-contiguous and writeable: any other array would be another type to the compiler, and a second compilation."""
-    return a if a.flags.c_contiguous and a.flags.writeable else np.array(a, order="C")
+    """C-contiguous, aligned, writeable: any other array would be another type to the compiler, compiled for anew."""
+    return a if a.flags.carray else np.array(a, order="C")
 
 
 def some_steps(tape: Tape, some: slice) -> Tape:

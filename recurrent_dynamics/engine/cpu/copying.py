@@ -6,15 +6,51 @@ NumPy took for the copies, zeros and checks around an Elman network of 128 units
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 from numba import njit, prange
 
+from ..check import is_finite
+from .arguments import plain
 from .memory import PARALLEL, get, put, zeros
+from .pool import POOL, launch, threads_for
 from .product import total
+from .rows import BUILT
+
+FEW = 1 << 14  # entries that NumPy copies and looks at in less time than a kernel takes to start
+
+
+def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
+    """Add (rows, width) to columns of (rows, row); `fresh`: write it, and zeros in the other columns.
+
+    Returns whether the array is surely finite.
+    """
+    width, row = a.shape[-1], out.shape[-1]
+    if a.size < FEW:
+        columns = out[..., offset : offset + width]
+        if fresh:
+            if width < row:
+                out[...] = 0
+            columns[...] = a.reshape(columns.shape)
+        else:
+            columns += a.reshape(columns.shape)
+        return is_finite(a)
+    with POOL:
+        threads = threads_for(a.size // width, 16 * row)
+        sums = launch(
+            threads, place_rows, BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads
+        )  # fmt: skip
+    return are_finite(sums)
+
+
+def are_finite(sums: np.ndarray) -> bool:
+    """For the sums of the threads: these are few, and NumPy would take ten times as long."""
+    return all(map(isfinite, sums.tolist()))
 
 
 @njit(**PARALLEL)
-def place(build, a, width, out, row, offset, fresh, threads):
+def place_rows(build, a, width, out, row, offset, fresh, threads):
     """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a."""
     rows = a.size // width
     sums = zeros(threads, a)

@@ -58,21 +58,27 @@ def threads_for(rows: int, flops: float) -> int:
 class Pool:
     """Numba's threads, to be entered by one Python thread at a time, as its portable threading layer demands.
 
-    Inside, `launch` runs kernels on fewer threads than there are; their number is set back once, at the end.
+    Inside, `launch` runs kernels on fewer threads than there are; their number is set back once, at the end. Who is
+    inside may enter again.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner: int | None = None
-        self._available = self._set = 0
+        self._depth = self._available = self._set = 0
 
     def __enter__(self) -> Pool:
-        self._lock.acquire()
-        self._available = self._set = num_threads()
-        self._owner = threading.get_ident()
+        if self._owner != threading.get_ident():
+            self._lock.acquire()
+            self._available = self._set = num_threads()
+            self._owner = threading.get_ident()
+        self._depth += 1
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         try:
             self.use(self._available)
         finally:

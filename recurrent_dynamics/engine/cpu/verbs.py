@@ -11,7 +11,7 @@ from ...equations.nonlinearities import NONLINEARITIES
 from .. import blocks
 from ..flatten import Flat, zeros
 from ..run import Tape
-from . import copying, hoisted, jacobian, tables, walks
+from . import hoisted, jacobian, tables, walks
 from .arguments import (
     NO_CLASSES,
     Factors,
@@ -22,11 +22,11 @@ from .arguments import (
     new_values,
     own_arguments,
     packed,
-    plain,
     sizes,
     some_steps,
     state_arrays,
 )
+from .copying import are_finite, place
 from .pool import POOL, launch, step_flops, team, threads_for
 from .rows import BUILT
 from .tables import drives_size
@@ -80,24 +80,6 @@ def _by_parameters(tape: Tape, flat: Flat) -> Flat:
     return flat._replace(W=W, bias=bias)
 
 
-def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
-    """Add (rows, width) to columns of (rows, row); `fresh`: write it, and zeros in the other columns.
-
-    Returns whether the array is surely finite.
-    """
-    width, row = a.shape[-1], out.shape[-1]
-    if not a.size:
-        if fresh:
-            out[...] = 0
-        return True
-    with POOL:
-        threads = threads_for(a.size // width, 16 * row)
-        sums = launch(
-            threads, copying.place, BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads
-        )  # fmt: skip
-    return bool(np.isfinite(sums).all())
-
-
 def forward(tape: Tape) -> bool:
     """Fill `values`, `before` and `after` of a tape; before[0] (or `initial`, with resets) holds the initial state.
 
@@ -121,7 +103,7 @@ def forward(tape: Tape) -> bool:
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
             by_units, threads, x, factors.W, bias, classes, n, g, 0 if by_units else parts,
         )  # fmt: skip
-    return bool(np.isfinite(sums).all())
+    return are_finite(sums)
 
 
 def drives(tape: Tape) -> np.ndarray:
@@ -207,7 +189,8 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
             )  # fmt: skip
     if tape.has_classes:
         flat = _by_parameters(tape, flat)
-    flat = flat._replace(vectors=vectors.sum(axis=0))
+    if vectors.size:
+        flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
@@ -319,13 +302,14 @@ def walk_tangent(
 
 def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
     """Matrices as a walk back needs them; inside of `POOL`."""
-    return packed(tape, tape.matrices, True, *(_input_on_the_way(tape) if input_too else (0, 0)))
+    n, g = _input_on_the_way(tape, team(tape)[0]) if input_too else (0, 0)
+    return packed(tape, tape.matrices, True, n, g)
 
 
-def _input_on_the_way(tape: Tape) -> tuple[int, int]:
+def _input_on_the_way(tape: Tape, by_units: bool) -> tuple[int, int]:
     """Sizes of the W whose product with the cotangents is taken in the walk back; 0 if it is left to `_collect`."""
     n, g = tape.layout.input_size, tape.layout.input_rows
-    return (n, g) if n and g and not tape.has_classes and not team(tape)[0] else (0, 0)
+    return (n, g) if n and g and not tape.has_classes and not by_units else (0, 0)
 
 
 def walk_adjoint(
@@ -339,8 +323,8 @@ def walk_adjoint(
     x: np.ndarray | None = None,
 ) -> bool:
     """Walk back; whether the cotangents of the input were written to x, if given, on the way."""
-    n, g = (0, 0) if x is None else _input_on_the_way(tape)
     by_units, threads = team(tape)
+    n, g = (0, 0) if x is None else _input_on_the_way(tape, by_units)
     launch(
         threads, walks.adjoint,
         *first_arguments(tape, factors), tape.vectors, tape.constants, tape.values.reshape(-1),

@@ -1,0 +1,95 @@
+"""What a run keeps of what it was given: finite copies, of the parameters in the places where the engine reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.engine import arguments, flatten
+from recurrent_dynamics.engine.cpu import copying, verbs
+
+same = np.testing.assert_array_equal
+by_few = pytest.mark.parametrize("few", [1, 1 << 14], ids=["kernel", "numpy"])
+
+
+@by_few
+def test_kernel_and_numpy_place_the_same(few, rng, monkeypatch):
+    monkeypatch.setattr(copying, "FEW", few)
+    a, out = rng.standard_normal((5, 3, 4)), np.full((5, 3, 9), np.nan)
+    assert verbs.place(a, out, 2, fresh=True)
+    same(out[..., 2:6], a)
+    assert not out[..., :2].any()
+    assert not out[..., 6:].any()
+    b = rng.standard_normal((15, 9))
+    assert verbs.place(b[:, ::-1], out, 0, fresh=False)
+    wanted = b[:, ::-1].reshape(5, 3, 9).copy()
+    wanted[..., 2:6] += a
+    same(out, wanted)
+    a[4, 2, 3] = np.nan
+    assert not verbs.place(a, out, 0, fresh=False)
+
+
+@by_few
+@pytest.mark.parametrize("single", [False, True])
+def test_what_is_not_finite_is_located(few, single, rng, monkeypatch):
+    monkeypatch.setattr(copying, "FEW", few)
+    cell = rd.cells.lstm()
+    params, x = cell.init(3, 4, rng, "float64"), rng.standard_normal((5, 3) if single else (5, 2, 3))
+    run = rd.forward(cell, params, x)
+
+    def refused(name, a, index, call):
+        where = ", ".join(map(str, index))
+        a[index] = np.inf
+        with pytest.raises(ValueError, match=rf"^{name} must be finite; came inf at index \({where},?\)$"):
+            call()
+
+    for name in params:
+        bad = {key: value.copy() for key, value in params.items()}
+        index = (1, 2)[: bad[name].ndim]
+        refused(rf"params\['{name}'\]", bad[name], index, lambda bad=bad: rd.forward(cell, bad, x))
+    bad_x, d = x.copy(), rng.standard_normal(run.output.shape)
+    refused("x", bad_x, (4, 1)[: x.ndim] if single else (4, 1, 0), lambda: rd.forward(cell, params, bad_x))
+    refused("d_output", d, (3, 1) if single else (3, 1, 0), lambda: rd.backward(run, d))
+
+
+@by_few
+@pytest.mark.parametrize("make", [rd.cells.lstm, rd.cells.gru, rd.cells.mut2, rd.cells.linear])
+def test_parameters_are_copied_once_into_their_places(few, make, rng, monkeypatch):
+    monkeypatch.setattr(copying, "FEW", few)
+    cell = make()
+    params = {name: rng.standard_normal(a.shape) for name, a in cell.init(3, 5, rng, "float64").items()}
+    given = {name: a.copy() for name, a in reversed(params.items())}
+    layout = cell.layout(3, 5)
+    flat, own = arguments.own_parameters(verbs, layout, given, np.dtype(np.float64))
+    for came, wanted in zip(flat, flatten.flatten(layout, params, np.dtype(np.float64)), strict=True):
+        same(came, wanted)
+    assert list(own) == list(given)
+    back = flatten.unflatten(layout, flat)
+    assert list(back) == list(layout.shapes)
+    for name, a in params.items():
+        given[name][...] = np.nan
+        same(own[name], a)
+        same(back[name], a)
+    assert all(own[name].base is not None for name in layout.matrices), "views, no further copies"
+
+
+def test_parts_that_stand_apart_are_put_together():
+    layout = rd.cells.mut2().layout(3, 5)
+    assert len(flatten.places(layout)["b"].stretches) > 1
+    params = {name: 1.0 + np.arange(np.prod(shape)).reshape(shape) for name, shape in layout.shapes.items()}
+    flat = flatten.flatten(layout, params, np.dtype(np.float64))
+    for part in layout.parts:
+        if part.bias:
+            assert flat.bias[part.offset : part.offset + part.width].all()
+        else:
+            assert not flat.bias[part.offset : part.offset + part.width].any()
+    same(flatten.unflatten(layout, flat)["b"], params["b"])
+
+
+def test_absent_parameters_count_as_zero():
+    layout = rd.cells.gru().layout(2, 3)
+    flat = flatten.flatten(layout, {"b": np.ones(9)}, np.dtype(np.float64))
+    assert not flat.W.any()
+    assert not flat.matrices.any()
+    assert flat.bias.sum() == 9.0
