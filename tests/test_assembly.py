@@ -347,7 +347,7 @@ def test_sums_are_vectors(dtype):
 
 TILES = {
     "tile_full": (ROWS, 1), "tile_half": (ROWS // 2, 1), "tile_pair": (2, 1), "tile_one": (1, 1),
-    "tile_pair_wide": (2, WIDE), "tile_one_wide": (1, WIDE),
+    "tile_pair_wide": (2, WIDE), "tile_one_wide": (1, WIDE), "tile_tall": (ROWS + 1, 1), "tile_tallest": (ROWS + 2, 1),
 }  # fmt: skip
 
 

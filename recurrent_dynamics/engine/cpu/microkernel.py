@@ -223,6 +223,7 @@ def _strip(itemsize: int) -> int:
 
 _make = _interpreted_tile if INTERPRETED else _tile
 tile_full, tile_half, tile_pair, tile_one = _make(ROWS), _make(ROWS // 2), _make(2), _make(1)
+tile_tall, tile_tallest = _make(ROWS + 1), _make(ROWS + 2)
 tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 
 # target[to:] = source[at:], a panel's width or ROWS entries at once, in registers.
