@@ -181,8 +181,11 @@ for function in (compiled._advance, compiled._squares, softmax._cross_entropy):
 """
 
 
-def test_a_second_process_finds_the_passes_on_disk(clean_environment):
+def test_a_second_process_finds_the_passes_on_disk(clean_environment, tmp_path):
+    """Not from the folder of the source, which would be imported instead of the installed package."""
     exec(TRAIN, {})
     command = [sys.executable, "-c", TRAIN + FOUND]
-    done = subprocess.run(command, env=clean_environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=clean_environment, capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
