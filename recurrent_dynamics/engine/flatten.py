@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -69,21 +69,20 @@ def parts_size(layout: Layout) -> int:
 
 def zeros(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
     """Flat arrays of zeros, to be filled or added to; of the array module `xp`."""
-    return Flat(
-        xp.zeros((layout.input_rows, layout.input_size), dtype),
-        xp.zeros(parts_size(layout), dtype),
-        xp.zeros(layout.matrices_size, dtype),
-        xp.zeros(layout.vectors_size, dtype),
-    )
+    return _new(layout, dtype, xp, xp.zeros)
 
 
 def empty(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
     """Flat arrays to be filled with all parameters; biases, which not every part has, are zero."""
+    return _new(layout, dtype, xp, xp.empty)
+
+
+def _new(layout: Layout, dtype: np.dtype, xp: Any, array: Callable[..., Any]) -> Flat:
     return Flat(
-        xp.empty((layout.input_rows, layout.input_size), dtype),
+        array((layout.input_rows, layout.input_size), dtype),
         xp.zeros(parts_size(layout), dtype),
-        xp.empty(layout.matrices_size, dtype),
-        xp.empty(layout.vectors_size, dtype),
+        array(layout.matrices_size, dtype),
+        array(layout.vectors_size, dtype),
     )
 
 
