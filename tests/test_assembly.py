@@ -353,8 +353,9 @@ TILES = {
 
 def faults_of_a_tile(tile: Any, rows: int, panels: int, dtype: str) -> list[str]:
     """What its one loop does beyond loads and a multiply-add for each accumulator."""
-    array, i = REAL[dtype][::1], types.int64
-    text = assembly(tile, array, i, i, i, array, i, i, array, i, i, array, i, i, i, types.int64[::1], i)
+    i = types.int64
+    real, index = types.CPointer(REAL[dtype]), types.CPointer(i)
+    text = assembly(tile, real, i, i, real, i, real, i, real, i, i, index)
     inner = list(loops(text))
     found = [f"refers to {symbol}" for symbol in foreign(text)] + [f"{len(inner)} loops"] * (len(inner) != 1)
     for loop in inner:

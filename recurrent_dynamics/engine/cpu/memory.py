@@ -116,7 +116,31 @@ if INTERPRETED:
     def prefetch(array: np.ndarray, index: Any) -> None:
         return None
 
+    def pointer(array: np.ndarray, index: Any) -> np.ndarray:
+        return array[index:]
+
+    def moved(start: np.ndarray, n: Any) -> np.ndarray:
+        return start[n:]
+
 else:
+
+    @intrinsic
+    def pointer(typingctx, array, index):
+        """Where array[index] lies: one word of a call, where an array takes seven. The array must outlive it."""
+
+        def codegen(context, builder, signature, arguments):
+            return element_pointer(context, builder, signature.args[0], *arguments)
+
+        return types.CPointer(array.dtype)(array, types.intp), codegen
+
+    @intrinsic
+    def moved(typingctx, start, n):
+        """A pointer n entries further on."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.gep(arguments[0], [arguments[1]])
+
+        return start(start, types.intp), codegen
 
     @intrinsic
     def prefetch(typingctx, array, index):

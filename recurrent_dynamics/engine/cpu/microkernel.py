@@ -1,6 +1,6 @@
 """The register tile of the matrix product as an LLVM intrinsic: C[rows] = start[rows] + A[rows, k] packed[k].
 
-Rows are those of an index: a ragged batch computes its active ones. The columns are those of two vectors, of which the
+All matrices are pointers. Rows are those of an index: a ragged batch computes its active ones. The columns are those of two vectors, of which the
 first `width` are read and written. The accumulators are SSA values of the loop over k, so LLVM keeps them in registers;
 `start` is added to their sums, so that no tile waits for it before it begins. Eight rows by two vectors load ten times
 for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach the peak of its two multiply-adds a cycle (EPYC,
@@ -51,21 +51,16 @@ def not_unrolled(module: ir.Module) -> Any:
 
 def _tile(rows: int, panels: int = 1) -> Any:
     @intrinsic
-    def tile(typingctx, a, ao, row_step, k_step, packed, po, k, start, so, lds, c, co, ldc, width, index, at):
+    def tile(typingctx, a, row_step, k_step, packed, k, start, lds, c, ldc, width, index):
         i = types.intp
-        signature = types.void(a, i, i, i, packed, i, i, start, i, i, c, i, i, i, index, i)
+        signature = types.void(a, i, i, packed, i, start, i, c, i, i, index)
 
         def codegen(context, b, sig, args):
             scalar, i64, i32 = context.get_value_type(sig.args[0].dtype), ir.IntType(64), ir.IntType(32)
             size = sig.args[0].dtype.bitwidth // 8
             lanes = BYTES // size
             vector = ir.VectorType(scalar, lanes)
-            a, ao, row_step, k_step, packed, po, k, start, so, lds, c, co, ldc, width, index, at = args
-            a = element_pointer(context, b, sig.args[0], a, ao)
-            packed = element_pointer(context, b, sig.args[4], packed, po)
-            start = element_pointer(context, b, sig.args[7], start, so)
-            c = element_pointer(context, b, sig.args[10], c, co)
-            index = element_pointer(context, b, sig.args[14], index, at)
+            a, row_step, k_step, packed, k, start, lds, c, ldc, width, index = args
             multiply_add = cgutils.get_or_insert_function(  # fused wherever the host can
                 b.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}f{8 * size}"
             )
@@ -171,14 +166,14 @@ def _access(
 def _interpreted_tile(rows: int, panels: int = 1) -> Any:
     """The same on NumPy arrays."""
 
-    def tile(a, ao, row_step, k_step, packed, po, k, start, so, lds, c, co, ldc, width, index, at):
+    def tile(a, row_step, k_step, packed, k, start, lds, c, ldc, width, index):
         w = VECTORS * BYTES // a.itemsize
         for p in range(panels):
-            panel = packed[po + p * k * w : po + (p + 1) * k * w].reshape(k, w)
+            panel = packed[p * k * w : (p + 1) * k * w].reshape(k, w)
             n = min(w, width - p * w)
             for r in range(rows):
-                factors = a[ao + index[at + r] * row_step + k_step * np.arange(k)]
-                source, to = so + index[at + r] * lds + p * w, co + index[at + r] * ldc + p * w
+                factors = a[index[r] * row_step + k_step * np.arange(k)]
+                source, to = index[r] * lds + p * w, index[r] * ldc + p * w
                 c[to : to + n] = start[source : source + n] + (factors @ panel)[:n]
 
     return tile

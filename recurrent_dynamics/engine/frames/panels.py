@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..cpu.memory import OPTIONS, get, put
+from ..cpu.memory import OPTIONS, get, pointer, put
 from ..cpu.microkernel import ROWS, tile_one
 from ..cpu.product import ONE, ZERO, gemm
 from .rows import WIDTH
@@ -57,8 +57,9 @@ def push(J, at, low, high, diagonals, source, so, target, to, size, whole, index
             for j in range(diagonals[m, 2]):
                 row, column = diagonals[m, 0] + j, diagonals[m, 1] + j
                 if column < low or column >= high:
+                    into = pointer(target, left + row * w)
                     tile_one(
-                        J, at + row * size + column, ZERO(), ZERO(), source, right + column * w, ONE(), target,
-                        left + row * w, ZERO(), target, left + row * w, ZERO(), w, index, ZERO(),
+                        pointer(J, at + row * size + column), ZERO(), ZERO(), pointer(source, right + column * w),
+                        ONE(), into, ZERO(), into, ZERO(), w, pointer(index, ZERO()),
                     )  # fmt: skip
         multiply(size, high - low, J, at + low, size, ONE(), source, right + low * w, target, left, index)
