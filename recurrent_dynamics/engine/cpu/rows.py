@@ -132,7 +132,7 @@ def _declare(verb: str) -> Callable[..., None]:
         scope,
     )
     if not INTERPRETED:
-        overload(scope["stub"], jit_options=OPTIONS)(scope["resolve"])
+        overload(scope["stub"], jit_options={**OPTIONS, "forceinline": True})(scope["resolve"])
     return scope["stub"]
 
 
