@@ -31,6 +31,20 @@ def test_kernel_and_numpy_place_the_same(few, rng, monkeypatch):
 
 
 @by_few
+@pytest.mark.parametrize("cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]])
+@pytest.mark.parametrize("writeable", [True, False])
+def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
+    monkeypatch.setattr(copying, "FEW", few)
+    a = rng.standard_normal((6, 4, 5))[cut]
+    a.setflags(write=writeable)
+    out = np.full((*a.shape[:2], 7), np.nan)
+    assert verbs.place(a, out, 1, fresh=True)
+    same(out[..., 1 : 1 + a.shape[2]], a)
+    assert copying.row_step(rng.standard_normal((6, 4, 5))[:, :, 1:4]) == 5
+    assert not copying.row_step(rng.standard_normal((6, 4))[::-1])
+
+
+@by_few
 @pytest.mark.parametrize("single", [False, True])
 def test_what_is_not_finite_is_located(few, single, rng, monkeypatch):
     monkeypatch.setattr(copying, "FEW", few)

@@ -10,7 +10,7 @@ import pytest
 
 from recurrent_dynamics import training
 from recurrent_dynamics.engine import linear
-from recurrent_dynamics.engine.cpu import pool
+from recurrent_dynamics.engine.cpu import copying, pool
 from recurrent_dynamics.nn import cross_entropy
 from recurrent_dynamics.training import passes
 from recurrent_dynamics.training.optimizers import advance
@@ -137,7 +137,7 @@ def test_dtypes_of_their_own(rng, monkeypatch):
 def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads):
     monkeypatch.setattr(pool, "SMALL", 0)
     monkeypatch.setattr(passes, "SMALL", ALWAYS)
-    monkeypatch.setattr(linear, "LARGE", 0)
+    monkeypatch.setattr(copying, "FEW", 1)
     logits = rng.standard_normal((7, 19, 65)).astype("float32")
     targets, mask = rng.integers(0, 65, (7, 19)), rng.random((7, 19)) > 0.2
     optimizer, params, grads = OPTIMIZERS["adamw"], tree(rng, "float32"), tree(rng, "float32")
@@ -157,7 +157,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads
     "cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]]
 )
 def test_contiguous_copies(cut, rng, monkeypatch):
-    monkeypatch.setattr(linear, "LARGE", 0)
+    monkeypatch.setattr(copying, "FEW", 1)
     x = rng.standard_normal((6, 4, 5)).astype("float32")[cut]
     copy = linear.contiguous(x)
     assert copy.flags.c_contiguous

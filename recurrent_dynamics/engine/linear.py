@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from . import check
 
 Array = NDArray[Any]
-LARGE = 1 << 14  # entries; fewer are not worth a compilation
 
 
 def linear(x: Array, weights: Array, bias: Array) -> Array:
@@ -33,7 +32,7 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
 
 
 def contiguous(x: Array) -> Array:
-    """x (T, B, n) itself if it is contiguous, or a copy that is, by all threads if its rows are equally far apart.
+    """x (..., n) itself if it is contiguous, or a copy that is, by all threads if it is large.
 
     Examples
     --------
@@ -42,12 +41,9 @@ def contiguous(x: Array) -> Array:
     array([[[1.],
             [3.]]])
     """
-    if x.flags.c_contiguous:
-        return x
-    equal = x.strides[0] == x.shape[1] * x.strides[1] and x.strides[2] == x.itemsize
-    if not equal or x.size < LARGE or x.dtype not in check.DTYPES:
+    if x.flags.c_contiguous or x.dtype not in check.DTYPES:
         return np.ascontiguousarray(x)
-    from .strided import contiguous_rows
+    from .cpu.copying import contiguous_rows
 
     return contiguous_rows(x)
 

@@ -262,8 +262,8 @@ class Model:
             own = {name: value for name, value in given.items() if name in cell.signals}
             runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=own))
             pulls.append(pull)
-            x = contiguous(runs[-1].output)
-        readout = params["readout"]["W"].copy()
+            x = runs[-1].output
+        x, readout = contiguous(x), params["readout"]["W"].copy()
         output = linear(x, readout, params["readout"]["b"])
         return ModelRun(output, runs, [r.final for r in runs], indices, masks, merged, x, readout, pulls)
 

@@ -16,11 +16,11 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import overload
 
+from ..engine.cpu.copying import OPERATIONS, array_at
 from ..engine.cpu.memory import OPTIONS, PARALLEL, SERIAL, get, put, stream_access, zeros
 from ..engine.cpu.pool import POOL, launch, threads_for
 from ..engine.cpu.rows import BUILT, Build, CellType
 from ..engine.cpu.team import share
-from ..engine.strided import OPERATIONS, array_at
 from . import rules
 
 BLOCK = 2048  # entries: the steps of a block stay in the first cache

@@ -11,7 +11,7 @@ import numpy as np
 from ...cells import Cell
 from .. import blocks
 from ..run import Tape, within_lengths
-from . import tables, walks
+from . import classes, tables, walks
 from .microkernel import ROWS
 from .pool import POOL, launch
 from .rows import BUILT, Equations
@@ -98,9 +98,8 @@ def drive_input(tape: Tape) -> Input:
     """With class indices the products with W are rows of W^T, a bias for each class."""
     if not tape.has_classes:
         return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
-    biases = np.tile(tape.bias[: drives_size(tape.layout)], (tape.layout.input_size, 1))
-    biases[:, : tape.layout.input_rows] += tape.W.T
-    return Input(np.empty(0, tape.dtype), 0, biases.reshape(-1), tape.input.reshape(-1))
+    biases = classes.biases(tape.W, tape.bias[: drives_size(tape.layout)])
+    return Input(np.empty(0, tape.dtype), 0, biases, tape.input.reshape(-1))
 
 
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:

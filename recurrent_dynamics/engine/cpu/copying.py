@@ -9,16 +9,18 @@ from __future__ import annotations
 from math import isfinite
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange, types
+from numba.extending import intrinsic
 
 from ..check import is_finite
 from .arguments import plain
-from .memory import PARALLEL, get, put, zeros
+from .memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
 from .pool import POOL, launch, threads_for
 from .product import total
 from .rows import BUILT
 
 FEW = 1 << 14  # entries that NumPy copies and looks at in less time than a kernel takes to start
+OPERATIONS = 16  # that an entry counts as; what takes the time is its memory
 
 
 def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
@@ -27,7 +29,7 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
     Returns whether the array is surely finite.
     """
     width, row = a.shape[-1], out.shape[-1]
-    if a.size < FEW:
+    if a.size < FEW or INTERPRETED:
         columns = out[..., offset : offset + width]
         if fresh:
             if width < row:
@@ -36,12 +38,35 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
         else:
             columns += a.reshape(columns.shape)
         return is_finite(a)
+    step = row_step(a)
+    if not step:
+        a, step = plain(a), width
     with POOL:
-        threads = threads_for(a.size // width, 16 * row)
+        threads = threads_for(a.size // width, OPERATIONS * row)
         sums = launch(
-            threads, place_rows, BUILT, plain(a).reshape(-1), width, out.reshape(-1), row, offset, fresh, threads
+            threads, place_rows,
+            BUILT, a.__array_interface__["data"][0], step, width, out.reshape(-1), row, offset, fresh, threads,
         )  # fmt: skip
     return are_finite(sums)
+
+
+def row_step(a: np.ndarray) -> int:
+    """How many entries the rows of an array (..., width) are apart; 0 unless all of them equally, forwards."""
+    size, strides = a.itemsize, a.strides
+    if a.flags.c_contiguous:
+        return a.shape[-1] if a.flags.aligned else 0
+    inside = all(outer == n * inner for outer, inner, n in zip(strides[:-2], strides[1:-1], a.shape[1:-1]))
+    whole = a.ndim > 1 and strides[-1] == size and strides[-2] % size == 0 and a.flags.aligned
+    return max(0, strides[-2] // size) if whole and inside else 0
+
+
+def contiguous_rows(a: np.ndarray) -> np.ndarray:
+    """The array itself if it is contiguous, or a copy that is."""
+    if a.flags.c_contiguous:
+        return a
+    out = np.empty(a.shape, a.dtype)
+    place(a, out, 0, fresh=True)
+    return out
 
 
 def are_finite(sums: np.ndarray) -> bool:
@@ -49,25 +74,42 @@ def are_finite(sums: np.ndarray) -> bool:
     return all(map(isfinite, sums.tolist()))
 
 
+@intrinsic
+def _pointer(typingctx, address):
+    def codegen(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), codegen
+
+
+@njit(**OPTIONS)
+def array_at(address, n, like):
+    """n entries that lie at an address."""
+    return carray(_pointer(address), (n,), like.dtype)
+
+
 @njit(**PARALLEL)
-def place_rows(build, a, width, out, row, offset, fresh, threads):
-    """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a."""
-    rows = a.size // width
-    sums = zeros(threads, a)
+def place_rows(build, start, step, width, out, row, offset, fresh, threads):
+    """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a.
+
+    Row r of a lies r times `step` entries behind the address `start`.
+    """
+    rows = out.size // row
+    sums = zeros(threads, out)
     for i in prange(threads):
-        own, seen = np.int64(i), a.dtype.type(0)
+        own, seen = np.int64(i), out.dtype.type(0)
         for r in range(rows * own // threads, rows * (own + 1) // threads):
-            at, to = r * width, r * row + offset
+            a, to = array_at(start + r * step * out.itemsize, width, out), r * row + offset
             if fresh:
                 for j in range(r * row, to):
                     put(out, j, out.dtype.type(0))
                 for j in range(width):
-                    put(out, to + j, get(a, at + j))
+                    put(out, to + j, get(a, j))
                 for j in range(to + width, (r + 1) * row):
                     put(out, j, out.dtype.type(0))
             else:
                 for j in range(width):
-                    put(out, to + j, get(out, to + j) + get(a, at + j))
-            seen += total(a, at, width)
+                    put(out, to + j, get(out, to + j) + get(a, j))
+            seen += total(a, np.int64(0), width)
         sums[i] = seen
     return sums

@@ -8,46 +8,43 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .memory import OPTIONS, PARALLEL, get, put
+from .memory import OPTIONS, PARALLEL, get, put, zeros
 from .microkernel import ROWS, move_strip
-from .product import ONE, ZERO, gemm, pack, pack_rows, packed_size
+from .product import ONE, ZERO, gemm, pack_rows, packed_size
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .team import share
-from .walks import ALL_STAGES, bias_of, multiply
+from .walks import ALL_STAGES, bias_of, give_input, multiply, pack_part, take_input
 
 # Rows, about, and columns of dE that an outer product takes at once: a panel of its right factor stays in the first
 # cache (25 of 48 kB), all of the left one in the second. 200 rather than 192 or 256 rows, as strips that are a large
 # power of two apart would share few lines of the cache.
 BLOCK = 200
 CHUNK = 64
+SUMMED = 4  # rows of dE whose sum is added to the bias at once
 BLOCKS = 8  # blocks whose operands are packed at once
+TOGETHER = 6 * ROWS  # rows of the input that stay in cache while all panels of W are read
 
 
 @njit(**PARALLEL)
 def inputs(build, X, W, bias, classes, E, index, n, g, parts, e, threads):
-    """E[:, :parts] = bias, unless that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n).
+    """E[:, :parts] = bias, or what it was if that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n).
 
     With class indices, n is 0 and there is a bias for each class.
     """
     packed = np.empty(packed_size(n, g, X), X.dtype)
-    pack(W, ZERO(), ONE(), n, n, g, packed, ZERO())
+    for i in prange(threads):
+        pack_part(W, ZERO(), g, n, False, packed, ZERO(), np.int64(i), threads)
     rows = index.size - ROWS
     for i in prange(threads):
         end = share(rows, threads, np.int64(i) + 1)
-        for r in range(
-            share(rows, threads, np.int64(i)), end, 6 * ROWS
-        ):  # so that E stays in cache in between
-            some = min(6 * ROWS, end - r)
+        for r in range(share(rows, threads, np.int64(i)), end, TOGETHER):
+            some, at = min(TOGETHER, end - r), ROWS + r
             if bias.size > 0:
-                for q in range(r, r + some):
-                    row = get(index, ROWS + q)
-                    to, source = row * e, bias_of(classes, row, parts)
-                    for j in range(parts):
-                        put(E, to + j, get(bias, source + j))
-            gemm(
-                some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, ROWS + r,
-                ZERO(), ONE(),
-            )  # fmt: skip
+                take_input(X, packed, bias, classes, E, ZERO(), some, n, g, parts, e, index, at)
+            else:
+                gemm(
+                    some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, at, ZERO(), ONE()
+                )  # fmt: skip
 
 
 @njit(**PARALLEL)
@@ -122,19 +119,44 @@ def _right_factors(products, starts, block, X, n, S, k, E, e, index, first, some
                 done += packed_size(block, C, E)
 
 
+@njit(**OPTIONS)
+def _clear(a, own, threads):
+    """The share of one thread of an array of zeros."""
+    a[share(a.size, threads, own) : share(a.size, threads, own + 1)] = 0
+
+
+@njit(**OPTIONS)
+def _add_rows(dE, e, index, first, some, m0, m1, d_bias, classes, parts):
+    """d_bias += the sum of columns m0 to m1 of some rows; several rows at once where they have the same bias."""
+    q = ZERO()
+    if classes.size == 0:
+        while q + SUMMED <= some:
+            a, b = get(index, first + q) * e, get(index, first + q + 1) * e
+            c, d = get(index, first + q + 2) * e, get(index, first + q + 3) * e
+            for j in range(m0, m1):
+                s = (get(dE, a + j) + get(dE, b + j)) + (get(dE, c + j) + get(dE, d + j))
+                put(d_bias, j, get(d_bias, j) + s)
+            q += SUMMED
+    while q < some:
+        row = get(index, first + q)
+        to, source = bias_of(classes, row, parts), row * e
+        for j in range(m0, m1):
+            put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))
+        q += 1
+
+
 @njit(**PARALLEL)
 def gradients(
-    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, classes, index, n, g, parts, k, e, fresh, threads
-):
+    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, classes, index, n, g, parts, k, e, fresh, first_time, threads
+):  # fmt: skip
     """What the cotangents dE of all values give, added up.
 
     dX = or, unless `fresh`, += dE[:, :g] W; dW or dU += dE[target]^T operand for every product with a matrix; d_bias,
-    unless that is empty, += the sum of dE[:, :parts] over all rows, or over those of each class. All of it block of
-    rows by block, as dE is larger than the caches; for some blocks at a time the threads first pack the operands, which
-    all of them read.
+    unless that is empty, += the sum of dE[:, :parts] over all rows, or over those of each class. The `first_time` the
+    sums begin at zero, whatever is there. All of it block of rows by block, as dE is larger than the caches; for some
+    blocks at a time the threads first pack the operands, which all of them read.
     """
-    right = np.empty(packed_size(g, n, W), W.dtype)
-    pack(W, ZERO(), n, ONE(), g, n, right, ZERO())
+    right, nothing = np.empty(packed_size(g, n, W), W.dtype), zeros(n, W)
     rows = index.size - ROWS
     blocks = max(1, (rows + BLOCK // 2) // BLOCK)
     block = max(1, (rows + blocks - 1) // blocks)
@@ -142,6 +164,12 @@ def gradients(
     panels = np.empty(together * starts[-1], E.dtype)
     wide = min(CHUNK, max(ROWS, (parts + threads * ROWS - 1) // (threads * ROWS) * ROWS))
     strips = np.empty(threads * block * wide, E.dtype)
+    for i in prange(threads):
+        pack_part(W, ZERO(), g, n, True, right, ZERO(), np.int64(i), threads)
+        if first_time:
+            _clear(dW, np.int64(i), threads)
+            _clear(dU, np.int64(i), threads)
+            _clear(d_bias, np.int64(i), threads)
     for group in range(0, rows, together * block):
         last = min(rows, group + together * block)
         for i in prange(threads):
@@ -157,13 +185,12 @@ def gradients(
                 some, first, po = min(block, rows - r), ROWS + r, (r - group) // block * starts[-1]
                 q0, q1 = share(some, threads, own), share(some, threads, own + 1)
                 if fresh:
-                    for q in range(q0, q1):
-                        row = get(index, first + q) * n
-                        dX[row : row + n] = 0
-                gemm(
-                    q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0,
-                    ZERO(), ONE(),
-                )  # fmt: skip
+                    give_input(dX, right, dE, nothing, ZERO(), q1 - q0, n, g, e, index, first + q0)
+                else:
+                    gemm(
+                        q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0,
+                        ZERO(), ONE(),
+                    )  # fmt: skip
                 for m0 in range(own * wide, parts, threads * wide):
                     m1 = min(m0 + wide, parts)
                     _left_factors(dE, e, index, first, some, m0, m1, strips, so)
@@ -184,8 +211,4 @@ def gradients(
                                 )  # fmt: skip
                                 m += tall
                     if d_bias.size > 0:
-                        for q in range(some):
-                            row = get(index, first + q)
-                            to, source = bias_of(classes, row, parts), row * e
-                            for j in range(m0, m1):
-                                put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))
+                        _add_rows(dE, e, index, first, some, m0, m1, d_bias, classes, parts)

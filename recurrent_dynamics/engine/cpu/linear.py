@@ -26,11 +26,7 @@ def linear_adjoint(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Derivatives by x, the weights and the bias."""
     g, n = weights.shape
-    d_x, d_weights, d_bias = (
-        np.empty(x.shape, x.dtype),
-        np.zeros(weights.shape, x.dtype),
-        np.zeros(g, x.dtype),
-    )
+    d_x, d_weights, d_bias = (np.empty(shape, x.dtype) for shape in (x.shape, weights.shape, g))
     index, none = every_row(x.shape[0] * x.shape[1]), np.empty(0, x.dtype)
     flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
     threads = threads_for(index.size, 4 * g * n)
@@ -38,6 +34,6 @@ def linear_adjoint(
         launch(
             threads, hoisted.gradients,
             BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
-            NO_CLASSES, index, n, g, g, 0, g, True, threads,
+            NO_CLASSES, index, n, g, g, 0, g, True, True, threads,
         )  # fmt: skip
     return d_x, d_weights, d_bias

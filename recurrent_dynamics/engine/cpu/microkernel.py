@@ -1,10 +1,11 @@
 """The register tile of the matrix product as an LLVM intrinsic: C[rows] = start[rows] + A[rows, k] packed[k].
 
-All matrices are pointers. Rows are those of an index: a ragged batch computes its active ones. The columns are those of two vectors, of which the
-first `width` are read and written. The accumulators are SSA values of the loop over k, so LLVM keeps them in registers;
-`start` is added to their sums, so that no tile waits for it before it begins. Eight rows by two vectors load ten times
-for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach the peak of its two multiply-adds a cycle (EPYC,
-Zen 5); with 16 registers, four rows by two vectors. LLVM makes of 16 bytes what the host has: NEON, SSE, or scalars.
+All matrices are pointers. Rows are those of an index: a ragged batch computes its active ones. The columns are those of
+two vectors, of which the first `width` are read and written. The accumulators are SSA values of the loop over k, so
+LLVM keeps them in registers; `start` is added to their sums, so that no tile waits for it before it begins. Eight rows
+by two vectors load ten times for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach the peak of its two
+multiply-adds a cycle (EPYC, Zen 5); with 16 registers, four rows by two vectors. LLVM makes of 16 bytes what the host
+has: NEON, SSE, or scalars.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import numpy as np
 
 from ...equations.nonlinearities import NONLINEARITIES
 from .. import blocks
-from ..flatten import Flat, zeros
+from ..flatten import Flat, empty, zeros
 from ..run import Tape
-from . import hoisted, jacobian, tables, walks
+from . import classes, hoisted, jacobian, tables, walks
 from .arguments import (
     NO_CLASSES,
     Factors,
@@ -73,10 +73,9 @@ class Tangents(NamedTuple):
 
 def _by_parameters(tape: Tape, flat: Flat) -> Flat:
     """The gradients by W and the bias from those by the bias of each class."""
-    by_class = flat.bias.reshape(tape.layout.input_size, -1)
-    W = np.ascontiguousarray(by_class[:, : tape.layout.input_rows].T)
+    W, d_bias = classes.gradients(flat.bias, tape.layout.input_rows, tape.layout.input_size)
     bias = np.zeros_like(tape.bias)
-    bias[: by_class.shape[1]] = by_class.sum(axis=0)
+    bias[: d_bias.size] = d_bias
     return flat._replace(W=W, bias=bias)
 
 
@@ -87,13 +86,13 @@ def forward(tape: Tape) -> bool:
     """
     layout = tape.layout
     g, parts = layout.input_rows, drives_size(layout)
-    x, n, bias, classes = drive_input(tape)
+    x, n, bias, indices = drive_input(tape)
     with POOL:
         by_units, threads = team(tape)
         if by_units:
             index = active_rows(tape)
             launch(
-                threads, hoisted.inputs, BUILT, x, tape.W.reshape(-1), bias, classes,
+                threads, hoisted.inputs, BUILT, x, tape.W.reshape(-1), bias, indices,
                 tape.values.reshape(-1), index, n, g, parts, layout.values_size, threads,
             )  # fmt: skip
         factors = packed(tape, tape.matrices, False, n, g)
@@ -101,7 +100,7 @@ def forward(tape: Tape) -> bool:
             threads, walks.forward,
             *first_arguments(tape, factors), tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            by_units, threads, x, factors.W, bias, classes, n, g, 0 if by_units else parts,
+            by_units, threads, x, factors.W, bias, indices, n, g, 0 if by_units else parts,
         )  # fmt: skip
     return are_finite(sums)
 
@@ -128,13 +127,13 @@ def _drives_again(tape: Tape) -> np.ndarray:
     """Values with the drives, and zeros beside them."""
     layout, index = tape.layout, active_rows(tape)
     g, k, e = layout.input_rows, layout.state_size, layout.values_size
-    x, n, bias, classes = drive_input(tape)
+    x, n, bias, indices = drive_input(tape)
     again = np.zeros(tape.values.shape, tape.dtype)
     flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape))
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, x, tape.W.reshape(-1), bias, classes, flat, index, n, g, drives_size(layout), e, threads,
+            BUILT, x, tape.W.reshape(-1), bias, indices, flat, index, n, g, drives_size(layout), e, threads,
         )  # fmt: skip
         launch(
             threads, hoisted.add_matrices,
@@ -168,10 +167,12 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     whole = keep_values or tape.layout.signals or tape.resets.size
     together = steps if whole else _steps_at_once(tape)
     values = blocks.empty((together, batch, e), tape.dtype)
-    flat = zeros(tape.layout, tape.dtype)
+    flat = empty(tape.layout, tape.dtype)
     if tape.has_classes:
         x = np.empty((steps, batch, 0), tape.dtype)
-        flat = flat._replace(bias=np.zeros(tape.layout.input_size * drives_size(tape.layout), tape.dtype))
+        flat = flat._replace(
+            W=flat.W[:0], bias=np.empty(tape.layout.input_size * drives_size(tape.layout), tape.dtype)
+        )
     else:
         x = _new_input(tape)
     with POOL:
@@ -185,7 +186,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
             )
             _collect(
                 part, flat, x[some], d_values, tape.W, part.input, part.before, part.values,
-                DONE if written or tape.has_classes else WRITE,
+                DONE if written or tape.has_classes else WRITE, first_time=some.stop == steps,
             )  # fmt: skip
     if tape.has_classes:
         flat = _by_parameters(tape, flat)
@@ -220,19 +221,20 @@ def _collect(
     before: np.ndarray,
     values: np.ndarray,
     input_gradient: int,
+    first_time: bool = False,
 ) -> None:
     """The large products after a walk back: what the cotangents of the values give by x and the parameters.
 
     What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too. With
-    class indices as x there is a bias for each class, and nothing is given by x.
+    class indices as x there is a bias for each class, and nothing is given by x. The `first_time` nothing is in `flat`.
     """
     _, _, k, e = sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
     if input_gradient == DONE:
         g = 0
-    products, classes, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, x
+    products, indices, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, x
     if x.ndim == 2:
-        products, classes, numbers = (
+        products, indices, numbers = (
             tables.matrix_products(tape.cell, tape.layout),
             x.reshape(-1),
             np.empty(0, tape.dtype),
@@ -242,8 +244,8 @@ def _collect(
         threads, hoisted.gradients,
         BUILT, products, d_values.reshape(-1), numbers.reshape(-1), W.reshape(-1),
         before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
-        flat.bias[:0] if input_gradient == ADD else flat.bias, classes, index, n, g, drives_size(tape.layout), k, e,
-        input_gradient == WRITE, threads,
+        flat.bias[:0] if input_gradient == ADD else flat.bias, indices, index, n, g, drives_size(tape.layout), k, e,
+        input_gradient == WRITE, first_time, threads,
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ AHEAD = 1 << 16
 
 
 @njit(**OPTIONS)
-def _pack_part(M, at, rows, columns, transposed, packed, start, own, parts):
+def pack_part(M, at, rows, columns, transposed, packed, start, own, parts):
     """One part of the panels of a matrix (rows, columns) as right factor of `v M^T`, or transposed of `d M`."""
     K, N, k_step, n_step = (rows, columns, columns, ONE()) if transposed else (columns, rows, ONE(), columns)
     w = panel_width(M)
@@ -70,12 +70,12 @@ def pack_factors(build, products, U, W, n, g, transposed, threads):
         own = np.int64(i)
         for p in range(products.shape[0] + 1):
             if p == products.shape[0]:
-                _pack_part(W, ZERO(), g, n, transposed, of_input, ZERO(), own, threads)
+                pack_part(W, ZERO(), g, n, transposed, of_input, ZERO(), own, threads)
             elif products[p, MATRIX] >= 0:
                 R, C, heads = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
                 for head in range(heads):
                     start = starts[p] + (starts[p + 1] - starts[p]) // heads * head
-                    _pack_part(
+                    pack_part(
                         U, products[p, MATRIX] + head * R * C, R, C, transposed, packed, start, own, threads
                     )
     return packed, starts, of_input
