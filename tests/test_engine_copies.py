@@ -31,7 +31,9 @@ def test_kernel_and_numpy_place_the_same(few, rng, monkeypatch):
 
 
 @by_few
-@pytest.mark.parametrize("cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]])
+@pytest.mark.parametrize(
+    "cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]]
+)
 @pytest.mark.parametrize("writeable", [True, False])
 def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
     monkeypatch.setattr(copying, "FEW", few)

@@ -10,9 +10,8 @@ import numpy as np
 
 from ...cells import Cell
 from .. import blocks
-from ..run import Tape, within_lengths
+from ..run import Tape
 from . import classes, tables, walks
-from .microkernel import ROWS
 from .pool import POOL, launch
 from .rows import BUILT, Equations
 from .tables import drives_size
@@ -78,20 +77,6 @@ def first_arguments(tape: Tape, factors: Factors) -> tuple[Any, ...]:
 def own_arguments(tape: Tape, transposed: bool) -> tuple[Any, ...]:
     """`first_arguments` with the tape's own U."""
     return first_arguments(tape, packed(tape, tape.matrices, transposed))
-
-
-@lru_cache(maxsize=8)
-def every_row(rows: int) -> np.ndarray:
-    """The index that lists all rows; see `product.new_index`."""
-    return np.concatenate([np.arange(ROWS), np.arange(rows)])
-
-
-def active_rows(tape: Tape) -> np.ndarray:
-    """The index of the rows (step, instance) within the lengths of the sequences."""
-    if not tape.lengths.size:
-        return every_row(tape.steps * tape.batch)
-    active = np.flatnonzero(within_lengths(tape.steps, tape.lengths))
-    return np.concatenate([np.arange(ROWS), active])
 
 
 def drive_input(tape: Tape) -> Input:

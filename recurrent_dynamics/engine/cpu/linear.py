@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import hoisted, tables
-from .arguments import NO_CLASSES, every_row, plain
+from . import hoisted, outer, tables
+from .arguments import NO_CLASSES, plain
+from .groups import every_row, one_group
 from .pool import POOL, launch, threads_for
 from .rows import BUILT
 
@@ -32,8 +33,8 @@ def linear_adjoint(
     threads = threads_for(index.size, 4 * g * n)
     with POOL:
         launch(
-            threads, hoisted.gradients,
+            threads, outer.gradients,
             BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
-            NO_CLASSES, index, n, g, g, 0, g, True, True, threads,
+            NO_CLASSES, index, one_group(index), n, g, g, 0, g, True, True, threads,
         )  # fmt: skip
     return d_x, d_weights, d_bias

@@ -11,11 +11,10 @@ from ...equations.nonlinearities import NONLINEARITIES
 from .. import blocks
 from ..flatten import Flat, empty, zeros
 from ..run import Tape
-from . import classes, hoisted, jacobian, tables, walks
+from . import classes, hoisted, jacobian, outer, tables, walks
 from .arguments import (
     NO_CLASSES,
     Factors,
-    active_rows,
     drive_input,
     equations,
     first_arguments,
@@ -26,7 +25,8 @@ from .arguments import (
     some_steps,
     state_arrays,
 )
-from .copying import are_finite, place
+from .copying import OPERATIONS, are_finite, place
+from .groups import active_rows, group_count, grouped_rows
 from .pool import POOL, launch, step_flops, team, threads_for
 from .rows import BUILT
 from .tables import drives_size
@@ -175,6 +175,8 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
         )
     else:
         x = _new_input(tape)
+    groups = group_count(tape)
+    sums = flat if groups == 1 else Flat(*(np.empty(groups * a.size, tape.dtype) for a in flat))
     with POOL:
         factors = packed_for_adjoint(tape)
         for start in range((steps - 1) // together * together, -1, -together):
@@ -185,9 +187,11 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
                 part, factors, d_values, before[some], after[some], vectors, initial, x[some]
             )
             _collect(
-                part, flat, x[some], d_values, tape.W, part.input, part.before, part.values,
-                DONE if written or tape.has_classes else WRITE, first_time=some.stop == steps,
+                part, sums, x[some], d_values, tape.W, part.input, part.before, part.values,
+                DONE if written or tape.has_classes else WRITE, groups, first_time=some.stop == steps,
             )  # fmt: skip
+        if groups > 1:
+            _add_groups(sums, flat, groups)
     if tape.has_classes:
         flat = _by_parameters(tape, flat)
     if vectors.size:
@@ -195,13 +199,23 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
+def _add_groups(sums: Flat, flat: Flat, groups: int) -> None:
+    """The sums of all groups."""
+    size = flat.W.size + flat.matrices.size
+    threads = threads_for(size, OPERATIONS)
+    launch(
+        threads, outer.add_groups,
+        BUILT, sums.W, sums.matrices, sums.bias, flat.W.reshape(-1), flat.matrices, flat.bias, groups, threads,
+    )  # fmt: skip
+
+
 def _steps_at_once(tape: Tape) -> int:
     """For `adjoint`: about whole blocks of the large products, and all times about as many."""
     e = max(1, tape.layout.values_size)
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
     rows = max(BYTES_AT_ONCE / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
-    blocks = max(1, round(rows / hoisted.BLOCK))
-    times = max(1, round(tape.steps * tape.batch / (blocks * hoisted.BLOCK)))
+    blocks = max(1, round(rows / outer.BLOCK))
+    times = max(1, round(tape.steps * tape.batch / (blocks * outer.BLOCK)))
     return -(-tape.steps // times)
 
 
@@ -221,17 +235,18 @@ def _collect(
     before: np.ndarray,
     values: np.ndarray,
     input_gradient: int,
+    groups: int = 1,
     first_time: bool = False,
 ) -> None:
     """The large products after a walk back: what the cotangents of the values give by x and the parameters.
 
     What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too. With
-    class indices as x there is a bias for each class, and nothing is given by x. The `first_time` nothing is in `flat`.
+    class indices as x there is a bias for each class, and nothing is given by x. `flat` has arrays for each of
+    the groups, one after the other; the `first_time` nothing is in them.
     """
     _, _, k, e = sizes(tape)
-    n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
-    if input_gradient == DONE:
-        g = 0
+    n, g = tape.layout.input_size, 0 if input_gradient == DONE else tape.layout.input_rows
+    index, ends = grouped_rows(tape, groups)
     products, indices, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, x
     if x.ndim == 2:
         products, indices, numbers = (
@@ -241,11 +256,11 @@ def _collect(
         )
     threads = threads_for(index.size, 2 * step_flops(tape))
     launch(
-        threads, hoisted.gradients,
+        threads, outer.gradients,
         BUILT, products, d_values.reshape(-1), numbers.reshape(-1), W.reshape(-1),
         before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
-        flat.bias[:0] if input_gradient == ADD else flat.bias, indices, index, n, g, drives_size(tape.layout), k, e,
-        input_gradient == WRITE, first_time, threads,
+        flat.bias[:0] if input_gradient == ADD else flat.bias, indices, index, ends, n, g, drives_size(tape.layout),
+        k, e, input_gradient == WRITE, first_time, threads,
     )  # fmt: skip
 
 

@@ -1,0 +1,71 @@
+"""Which rows (step, instance) the kernels take: indices for `product`, of all rows, of active ones, group by group."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..run import Tape, within_lengths
+from .microkernel import ROWS
+from .product import HALF
+
+# Groups of instances whose gradients are summed apart, and the bytes of gradients of a group up to which that pays:
+# beyond them they no longer stay in the second cache beside the rows that are added to them.
+GROUPS = 2
+SMALL_GRADIENTS = 1 << 22
+
+
+@lru_cache(maxsize=8)
+def every_row(rows: int) -> np.ndarray:
+    """The index that lists all rows; see `product.new_index`."""
+    return np.concatenate([np.arange(ROWS), np.arange(rows)])
+
+
+def active_rows(tape: Tape) -> np.ndarray:
+    """The index of the rows within the lengths of the sequences."""
+    if not tape.lengths.size:
+        return every_row(tape.steps * tape.batch)
+    active = np.flatnonzero(within_lengths(tape.steps, tape.lengths))
+    return np.concatenate([np.arange(ROWS), active])
+
+
+def one_group(index: np.ndarray) -> np.ndarray:
+    """Where the rows of an index begin, and where they end, if all of them are one group."""
+    return np.array([0, index.size - ROWS], np.int64)
+
+
+def group_count(tape: Tape) -> int:
+    """How many groups the instances of a tape are parted into.
+
+    With two, each of two threads reads only the cotangents that it has written itself in the walk back. The number of
+    threads does not decide it, as then the order of the sums would depend on it.
+    """
+    size = tape.matrices.nbytes + (0 if tape.has_classes else tape.W.nbytes)
+    return GROUPS if size <= SMALL_GRADIENTS and tape.batch >= GROUPS * HALF else 1
+
+
+def grouped_rows(tape: Tape, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """(index of the active rows, group after group; where each group begins, and the end).
+
+    The instances are parted as so many threads part them in a walk, see `team`.
+    """
+    if groups == 1:
+        index = active_rows(tape)
+        return index, one_group(index)
+    if not tape.lengths.size:
+        return _every_row_grouped(tape.steps, tape.batch, groups)
+    before = np.cumsum(tape.lengths) - tape.lengths
+    cuts = np.searchsorted(before * groups, tape.lengths.sum() * np.arange(1, groups))
+    return _grouped(within_lengths(tape.steps, tape.lengths), cuts)
+
+
+@lru_cache(maxsize=8)
+def _every_row_grouped(steps: int, batch: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    return _grouped(np.ones((steps, batch), bool), batch * np.arange(1, groups) // groups)
+
+
+def _grouped(active: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(active.size).reshape(active.shape)
+    parts = [r[a] for r, a in zip(np.split(rows, cuts, axis=1), np.split(active, cuts, axis=1))]
+    return np.concatenate([np.arange(ROWS), *parts]), np.cumsum([0] + [len(part) for part in parts])

@@ -1,0 +1,214 @@
+"""Outer products for all steps at once, after a walk back: the gradients by W, U and the bias, and by the input.
+
+Compiled once for all cells. Every sum has one order: rows of a group one after the other, then group after group.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from .memory import OPTIONS, PARALLEL, get, put, zeros
+from .microkernel import ROWS, move_strip
+from .product import ONE, ZERO, gemm, pack_rows, packed_size
+from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
+from .team import share
+from .walks import bias_of, give_input, pack_part
+
+# Rows, about, and columns of dE that an outer product takes at once: a panel of its right factor stays in the first
+# cache (25 of 48 kB), all of the left one in the second. 200 rather than 192 or 256 rows, as strips that are a large
+# power of two apart would share few lines of the cache.
+BLOCK = 200
+CHUNK = 64
+SUMMED = 4  # rows of dE whose sum is added to the bias at once
+BLOCKS = 8  # blocks whose operands are packed at once
+
+
+@njit(**OPTIONS)
+def _operand(products, p, X, n, S, k, E, e):
+    """The array in which the operand of a product lies, and the length of its rows."""
+    if products[p, OPERAND] == INPUT:
+        return X, n
+    if products[p, OPERAND] == STATE:
+        return S, k
+    return E, e
+
+
+@njit(**OPTIONS)
+def _left_factors(a, lda, index, first, rows, m0, m1, strips, so):
+    """Columns m0..m1 of a as left factors of tiles: strips of ROWS columns, one after the other.
+
+    Some rows at a time, so that both sides are read and written by the line.
+    """
+    for q0 in range(0, rows, ROWS):
+        for m in range(m0, m1, ROWS):
+            for q in range(q0, min(q0 + ROWS, rows)):
+                source, to = get(index, first + q) * lda + m, so + (m - m0) * rows + q * ROWS
+                if m + ROWS <= m1:
+                    move_strip(a, source, strips, to)
+                else:
+                    for s in range(m1 - m):
+                        put(strips, to + s, get(a, source + s))
+
+
+@njit(**OPTIONS)
+def _panels(products, block, like):
+    """Where the operand of each product is kept as panels of a block of rows; the same place for the same operand."""
+    starts, end = np.zeros(products.shape[0] + 1, np.int64), 0
+    for p in range(products.shape[0]):
+        starts[p] = end
+        for q in range(p):
+            same = True
+            for column in (OPERAND, SOURCE, COLUMNS, HEADS):
+                same = same and products[q, column] == products[p, column]
+            if same:
+                starts[p] = starts[q]
+        if starts[p] == end:
+            end += products[p, HEADS] * packed_size(block, products[p, COLUMNS], like)
+    starts[-1] = end
+    return starts
+
+
+@njit(**OPTIONS)
+def _right_factors(products, starts, block, X, n, S, k, E, e, index, first, some, panels, po, own, threads):
+    """The share of one thread of the rows of all operands, as panels from po on."""
+    done, q0, q1 = ZERO(), share(some, threads, own), share(some, threads, own + 1)
+    for p in range(products.shape[0]):
+        if starts[p] == done:
+            x, ldx = _operand(products, p, X, n, S, k, E, e)
+            C = products[p, COLUMNS]
+            for head in range(products[p, HEADS]):
+                pack_rows(
+                    x, products[p, SOURCE] + head * C, ldx, index, first, q0, q1, some, C, panels, po + done
+                )
+                done += packed_size(block, C, E)
+
+
+@njit(**OPTIONS)
+def _clear(a, own, threads):
+    """The share of one thread of an array of zeros."""
+    a[share(a.size, threads, own) : share(a.size, threads, own + 1)] = 0
+
+
+@njit(**OPTIONS)
+def _add_rows(dE, e, index, first, some, m0, m1, d_bias, at, classes, parts):
+    """d_bias[at:] += the sum of columns m0 to m1 of some rows; several rows at once where they have the same bias."""
+    q = ZERO()
+    if classes.size == 0:
+        while q + SUMMED <= some:
+            a, b = get(index, first + q) * e, get(index, first + q + 1) * e
+            c, d = get(index, first + q + 2) * e, get(index, first + q + 3) * e
+            for j in range(m0, m1):
+                s = (get(dE, a + j) + get(dE, b + j)) + (get(dE, c + j) + get(dE, d + j))
+                put(d_bias, at + j, get(d_bias, at + j) + s)
+            q += SUMMED
+    while q < some:
+        row = get(index, first + q)
+        to, source = at + bias_of(classes, row, parts), row * e
+        for j in range(m0, m1):
+            put(d_bias, to + j, get(d_bias, to + j) + get(dE, source + j))
+        q += 1
+
+
+@njit(**OPTIONS)
+def _work(groups, threads, i):
+    """Of thread i: the first and the end of its groups, and which of how many parts of them it does."""
+    i = np.int64(i)  # the index of a parallel loop is unsigned
+    if groups % threads == 0:
+        return share(groups, threads, i), share(groups, threads, i + 1), ZERO(), ONE()
+    if threads % groups == 0:
+        members = threads // groups
+        return i // members, i // members + 1, i % members, members
+    return ZERO(), groups, i, threads
+
+
+@njit(**PARALLEL)
+def gradients(
+    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, classes, index, ends, n, g, parts, k, e, fresh, first_time,
+    threads,
+):  # fmt: skip
+    """What the cotangents dE of all values give, added up for each group of rows: dW, dU, d_bias one after the other.
+
+    Group q is what `index` lists from ends[q] to ends[q + 1]. dX = or, unless `fresh`, += dE[:, :g] W; dW or dU +=
+    dE[target]^T operand for every product with a matrix; d_bias, unless that is empty, += the sum of dE[:, :parts] over
+    all rows, or over those of each class. The `first_time` the sums begin at zero, whatever is there. All of it block
+    of rows by block, as dE is larger than the caches; for some blocks at a time the threads of a group first pack the
+    operands, which all of them read.
+    """
+    right, nothing = np.empty(packed_size(g, n, W), W.dtype), zeros(n, W)
+    groups, longest = ends.size - 1, ZERO()
+    for q in range(groups):
+        longest = max(longest, ends[q + 1] - ends[q])
+    blocks = max(1, (longest + BLOCK // 2) // BLOCK)
+    block = max(1, (longest + blocks - 1) // blocks)
+    starts, together = _panels(products, block, E), min(blocks, max(1, BLOCKS // groups))
+    panels = np.empty(groups * together * starts[-1], E.dtype)
+    members = _work(groups, threads, ZERO())[3]
+    wide = min(CHUNK, max(ROWS, (parts + members * ROWS - 1) // (members * ROWS) * ROWS))
+    strips = np.empty(threads * block * wide, E.dtype)
+    for i in prange(threads):
+        pack_part(W, ZERO(), g, n, True, right, ZERO(), np.int64(i), threads)
+        if first_time:
+            _clear(dW, np.int64(i), threads)
+            _clear(dU, np.int64(i), threads)
+            _clear(d_bias, np.int64(i), threads)
+    for chunk in range(0, longest, together * block):
+        for i in prange(threads):
+            begin, end, own, shared = _work(groups, threads, i)
+            for q in range(begin, end):
+                rows = ends[q + 1] - ends[q]
+                for r in range(chunk, min(rows, chunk + together * block), block):
+                    _right_factors(
+                        products, starts, block, X, n, S, k, E, e, index, ROWS + ends[q] + r, min(block, rows - r),
+                        panels, (q * together + (r - chunk) // block) * starts[-1], own, shared,
+                    )  # fmt: skip
+        for i in prange(threads):
+            begin, end, own, shared = _work(groups, threads, i)
+            so = np.int64(i) * block * wide
+            for q in range(begin, end):
+                rows = ends[q + 1] - ends[q]
+                for r in range(chunk, min(rows, chunk + together * block), block):
+                    some, first = min(block, rows - r), ROWS + ends[q] + r
+                    po = (q * together + (r - chunk) // block) * starts[-1]
+                    q0, q1 = share(some, shared, own), share(some, shared, own + 1)
+                    if fresh:
+                        give_input(dX, right, dE, nothing, ZERO(), q1 - q0, n, g, e, index, first + q0)
+                    else:
+                        gemm(
+                            q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0,
+                            ZERO(), ONE(),
+                        )  # fmt: skip
+                    for m0 in range(own * wide, parts, shared * wide):
+                        m1 = min(m0 + wide, parts)
+                        _left_factors(dE, e, index, first, some, m0, m1, strips, so)
+                        for p in range(products.shape[0]):
+                            R, C = products[p, ROWS_], products[p, COLUMNS]
+                            out = dW if products[p, OPERAND] == INPUT else dU
+                            for head in range(products[p, HEADS]):
+                                target = products[p, TARGET] + head * R
+                                m, last = max(m0, target), min(m1, target + R)
+                                while m < last:
+                                    strip = (m - m0) // ROWS * ROWS
+                                    tall = min(m0 + strip + ROWS, last) - m
+                                    to = q * (out.size // groups) + products[p, MATRIX]
+                                    gemm(
+                                        tall, C, some, strips, so + strip * some + m - m0 - strip, ONE(),
+                                        np.int64(ROWS), panels, po + starts[p] + head * packed_size(block, C, E),
+                                        out, to + (head * R + m - target) * C, C, index, ZERO(), ZERO(), ONE(),
+                                    )  # fmt: skip
+                                    m += tall
+                        if d_bias.size > 0:
+                            to = q * (d_bias.size // groups)
+                            _add_rows(dE, e, index, first, some, m0, m1, d_bias, to, classes, parts)
+
+
+@njit(**PARALLEL)
+def add_groups(build, dW, dU, d_bias, W, U, bias, groups, threads):
+    """W, U, bias = the sums over the groups."""
+    for i in prange(threads):
+        for of_groups, whole in ((dW, W), (dU, U), (d_bias, bias)):
+            for j in range(share(whole.size, threads, np.int64(i)), share(whole.size, threads, np.int64(i) + 1)):
+                s = get(of_groups, j)
+                for q in range(1, groups):
+                    s += get(of_groups, q * whole.size + j)
+                put(whole, j, s)

@@ -1,0 +1,92 @@
+"""Gradients summed in groups of instances: the rows of each, and that any grouping gives the same gradients."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from cell_checks import case
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu import groups, pool, verbs
+from recurrent_dynamics.engine.cpu.microkernel import ROWS
+from recurrent_dynamics.engine.cpu.product import HALF
+
+same = np.testing.assert_array_equal
+
+
+def tape_of(rng, batch, lengths=None, steps=6, classes=False):
+    cell = rd.cells.lstm()
+    x = rng.integers(0, 5, (steps, batch)) if classes else rng.standard_normal((steps, batch, 5))
+    run = rd.forward(cell, cell.init(5, 7, rng, "float64"), x, lengths=lengths)
+    return run, rng.standard_normal(run.output.shape)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_groups_part_the_active_rows_by_instances_in_equal_shares(count, ragged, rng):
+    batch = 11
+    lengths = np.array([6, 0, 5, 1, 1, 6, 2, 2, 3, 6, 6]) if ragged else None
+    tape = tape_of(rng, batch, lengths)[0].engine_tape
+    index, ends = groups.grouped_rows(tape, count)
+    same(index[:ROWS], np.arange(ROWS))
+    same(np.sort(index[ROWS:]), groups.active_rows(tape)[ROWS:])
+    assert len(ends) == count + 1
+    assert ends[0] == 0
+    assert ends[-1] == len(index) - ROWS
+    parts = [index[ROWS:][a:b] for a, b in pairwise(ends)]
+    assert all((np.diff(part) > 0).all() for part in parts), "in the order of time"
+    largest = [part % batch for part in parts if len(part)]
+    assert all(a.max() < b.min() for a, b in pairwise(largest))
+    longest = batch if lengths is None else max(lengths)
+    assert max(map(len, parts)) <= len(index[ROWS:]) / count + longest
+
+
+@pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "empty", "resets"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_of_threads(
+    how, count, rng, monkeypatch, set_threads
+):
+    monkeypatch.setattr(pool, "SMALL", 0)
+    lengths = {"lengths": rng.integers(1, 7, 9), "empty": np.array([0, 0, 0, 0, 0, 0, 0, 6, 2])}.get(how)
+    run, d = tape_of(rng, 9, lengths, classes=how == "classes")
+    if how == "resets":
+        c = case(rd.cells.gru(), rng, steps=6, batch=9, inputs=3, hidden=5, reset=True)
+        run = c.run()
+        d = rng.standard_normal(run.output.shape)
+
+    def gradients(of):
+        monkeypatch.setattr(verbs, "group_count", lambda tape: of)
+        grads = rd.backward(run, d)
+        return [*grads.params.values()] + ([] if grads.x is None else [grads.x])
+
+    one = gradients(1)
+    came = []
+    for threads in (1, 2, 3, 4, 7):
+        set_threads(threads)
+        several = gradients(count)
+        for a, b in zip(several, one, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(1, np.abs(b).max()))
+        came.append([a.tobytes() for a in several])
+    assert all(results == came[0] for results in came)
+
+
+def test_several_pieces_of_a_walk_add_up_in_every_group(rng, monkeypatch):
+    monkeypatch.setattr(verbs, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(verbs, "FLOPS_AT_ONCE", 1)
+    run, d = tape_of(rng, 9, steps=100)
+    assert verbs._steps_at_once(run.engine_tape) < 100
+    came = []
+    for count in (1, 2):
+        monkeypatch.setattr(verbs, "group_count", lambda tape, count=count: count)
+        came.append(rd.backward(run, d).params)
+    for name, a in came[0].items():
+        np.testing.assert_allclose(came[1][name], a, rtol=0, atol=1e-12 * np.abs(a).max())
+
+
+def test_small_gradients_of_enough_instances_are_grouped(rng, monkeypatch):
+    count = lambda batch: groups.group_count(tape_of(rng, batch)[0].engine_tape)
+    assert [count(groups.GROUPS * HALF - 1), count(groups.GROUPS * HALF)] == [1, groups.GROUPS]
+    monkeypatch.setattr(groups, "SMALL_GRADIENTS", 8 * 28 * (5 + 7) - 1)
+    assert count(groups.GROUPS * HALF) == 1
