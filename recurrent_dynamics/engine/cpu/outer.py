@@ -207,7 +207,9 @@ def add_groups(build, dW, dU, d_bias, W, U, bias, groups, threads):
     """W, U, bias = the sums over the groups."""
     for i in prange(threads):
         for of_groups, whole in ((dW, W), (dU, U), (d_bias, bias)):
-            for j in range(share(whole.size, threads, np.int64(i)), share(whole.size, threads, np.int64(i) + 1)):
+            for j in range(
+                share(whole.size, threads, np.int64(i)), share(whole.size, threads, np.int64(i) + 1)
+            ):
                 s = get(of_groups, j)
                 for q in range(1, groups):
                     s += get(of_groups, q * whole.size + j)
