@@ -18,6 +18,7 @@ from .memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
 from .pool import POOL, launch, threads_for
 from .product import total
 from .rows import BUILT
+from .team import share
 
 FEW = 1 << 14  # entries that NumPy copies and looks at in less time than a kernel takes to start
 OPERATIONS = 16  # that an entry counts as; what takes the time is its memory
@@ -38,14 +39,14 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
         else:
             columns += a.reshape(columns.shape)
         return is_finite(a)
-    step = row_step(a)
+    step, batch = row_step(a), a.shape[-2] if a.ndim > 1 else 1
     if not step:
         a, step = plain(a), width
     with POOL:
-        threads = threads_for(a.size // width, OPERATIONS * row)
+        threads = min(threads_for(a.size // width, OPERATIONS * row), batch)
         sums = launch(
             threads, place_rows,
-            BUILT, a.__array_interface__["data"][0], step, width, out.reshape(-1), row, offset, fresh, threads,
+            BUILT, a.__array_interface__["data"][0], step, width, batch, out.reshape(-1), row, offset, fresh, threads,
         )  # fmt: skip
     return are_finite(sums)
 
@@ -89,27 +90,28 @@ def array_at(address, n, like):
 
 
 @njit(**PARALLEL)
-def place_rows(build, start, step, width, out, row, offset, fresh, threads):
+def place_rows(build, start, step, width, batch, out, row, offset, fresh, threads):
     """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a.
 
-    Row r of a lies r times `step` entries behind the address `start`.
+    Row r of a lies r times `step` entries behind the address `start`. Threads have slices of the batch, as in a walk:
+    what a core has written it reads again.
     """
-    rows = out.size // row
-    sums = zeros(threads, out)
+    steps, sums = out.size // (row * batch), zeros(threads, out)
     for i in prange(threads):
-        own, seen = np.int64(i), out.dtype.type(0)
-        for r in range(rows * own // threads, rows * (own + 1) // threads):
-            a, to = array_at(start + r * step * out.itemsize, width, out), r * row + offset
-            if fresh:
-                for j in range(r * row, to):
-                    put(out, j, out.dtype.type(0))
-                for j in range(width):
-                    put(out, to + j, get(a, j))
-                for j in range(to + width, (r + 1) * row):
-                    put(out, j, out.dtype.type(0))
-            else:
-                for j in range(width):
-                    put(out, to + j, get(out, to + j) + get(a, j))
-            seen += total(a, np.int64(0), width)
+        b0, b1, seen = share(batch, threads, i), share(batch, threads, i + 1), out.dtype.type(0)
+        for t in range(steps):
+            for r in range(t * batch + b0, t * batch + b1):
+                a, to = array_at(start + r * step * out.itemsize, width, out), r * row + offset
+                if fresh:
+                    for j in range(r * row, to):
+                        put(out, j, out.dtype.type(0))
+                    for j in range(width):
+                        put(out, to + j, get(a, j))
+                    for j in range(to + width, (r + 1) * row):
+                        put(out, j, out.dtype.type(0))
+                else:
+                    for j in range(width):
+                        put(out, to + j, get(out, to + j) + get(a, j))
+                seen += total(a, np.int64(0), width)
         sums[i] = seen
     return sums

@@ -41,8 +41,12 @@ def group_count(tape: Tape) -> int:
     With two, each of two threads reads only the cotangents that it has written itself in the walk back. The number of
     threads does not decide it, as then the order of the sums would depend on it.
     """
-    size = tape.matrices.nbytes + (0 if tape.has_classes else tape.W.nbytes)
-    return GROUPS if size <= SMALL_GRADIENTS and tape.batch >= GROUPS * HALF else 1
+    return enough_groups(tape.matrices.nbytes + (0 if tape.has_classes else tape.W.nbytes), tape.batch)
+
+
+def enough_groups(size: int, batch: int) -> int:
+    """`group_count` for gradients of so many bytes."""
+    return GROUPS if size <= SMALL_GRADIENTS and batch >= GROUPS * HALF else 1
 
 
 def grouped_rows(tape: Tape, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,14 +58,15 @@ def grouped_rows(tape: Tape, groups: int) -> tuple[np.ndarray, np.ndarray]:
         index = active_rows(tape)
         return index, one_group(index)
     if not tape.lengths.size:
-        return _every_row_grouped(tape.steps, tape.batch, groups)
+        return every_row_grouped(tape.steps, tape.batch, groups)
     before = np.cumsum(tape.lengths) - tape.lengths
     cuts = np.searchsorted(before * groups, tape.lengths.sum() * np.arange(1, groups))
     return _grouped(within_lengths(tape.steps, tape.lengths), cuts)
 
 
 @lru_cache(maxsize=8)
-def _every_row_grouped(steps: int, batch: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
+def every_row_grouped(steps: int, batch: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """`grouped_rows` of all rows."""
     return _grouped(np.ones((steps, batch), bool), batch * np.arange(1, groups) // groups)
 
 

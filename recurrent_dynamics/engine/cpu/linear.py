@@ -6,7 +6,7 @@ import numpy as np
 
 from . import hoisted, outer, tables
 from .arguments import NO_CLASSES, plain
-from .groups import every_row, one_group
+from .groups import enough_groups, every_row_grouped
 from .pool import POOL, launch, threads_for
 from .rows import BUILT
 
@@ -14,7 +14,7 @@ from .rows import BUILT
 def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """x W^T + b for x (T, B, n)."""
     g, n = weights.shape
-    out, index = np.empty((*x.shape[:2], g), x.dtype), every_row(x.shape[0] * x.shape[1])
+    out, (index, _) = np.empty((*x.shape[:2], g), x.dtype), _rows(x, weights)
     flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
     threads = threads_for(index.size, 2 * g * n)
     with POOL:
@@ -28,13 +28,22 @@ def linear_adjoint(
     """Derivatives by x, the weights and the bias."""
     g, n = weights.shape
     d_x, d_weights, d_bias = (np.empty(shape, x.dtype) for shape in (x.shape, weights.shape, g))
-    index, none = every_row(x.shape[0] * x.shape[1]), np.empty(0, x.dtype)
+    (index, ends), none = _rows(x, weights), np.empty(0, x.dtype)
     flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
     threads = threads_for(index.size, 4 * g * n)
+    groups, wholes = len(ends) - 1, (d_weights, none, d_bias)
+    sums = outer.for_groups(groups, wholes)
     with POOL:
         launch(
             threads, outer.gradients,
-            BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), d_weights.reshape(-1), none, d_bias,
-            NO_CLASSES, index, one_group(index), n, g, g, 0, g, True, True, threads,
+            BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), *sums, NO_CLASSES, index, ends, n, g,
+            g, 0, g, True, True, threads,
         )  # fmt: skip
+        outer.add_groups(groups, sums, wholes)
     return d_x, d_weights, d_bias
+
+
+def _rows(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All rows, in the groups in which the threads of a walk write and read them."""
+    steps, batch, _ = x.shape
+    return every_row_grouped(steps, batch, enough_groups(weights.nbytes, batch))

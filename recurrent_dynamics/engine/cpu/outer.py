@@ -5,12 +5,17 @@ Compiled once for all cells. Every sum has one order: rows of a group one after 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit, prange
 
+from .copying import OPERATIONS
 from .memory import OPTIONS, PARALLEL, get, put, zeros
 from .microkernel import ROWS, move_strip
+from .pool import launch, threads_for
 from .product import ONE, ZERO, gemm, pack_rows, packed_size
+from .rows import BUILT
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .team import share
 from .walks import bias_of, give_input, pack_part
@@ -202,9 +207,20 @@ def gradients(
                             _add_rows(dE, e, index, first, some, m0, m1, d_bias, to, classes, parts)
 
 
+def for_groups(groups: int, wholes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Arrays in which `gradients` sums for each group what goes into those of the whole: the same for one group."""
+    return [a.reshape(-1) if groups == 1 else np.empty(groups * a.size, a.dtype) for a in wholes]
+
+
+def add_groups(groups: int, sums: Sequence[np.ndarray], wholes: Sequence[np.ndarray]) -> None:
+    """Write the sums over the groups into the arrays of the whole: three of each; inside of `POOL`."""
+    if groups > 1:
+        threads = threads_for(sum(a.size for a in wholes), OPERATIONS)
+        launch(threads, _add_groups, BUILT, *sums, *(a.reshape(-1) for a in wholes), groups, threads)
+
+
 @njit(**PARALLEL)
-def add_groups(build, dW, dU, d_bias, W, U, bias, groups, threads):
-    """W, U, bias = the sums over the groups."""
+def _add_groups(build, dW, dU, d_bias, W, U, bias, groups, threads):
     for i in prange(threads):
         for of_groups, whole in ((dW, W), (dU, U), (d_bias, bias)):
             for j in range(

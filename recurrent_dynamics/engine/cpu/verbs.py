@@ -25,7 +25,7 @@ from .arguments import (
     some_steps,
     state_arrays,
 )
-from .copying import OPERATIONS, are_finite, place
+from .copying import are_finite, place
 from .groups import active_rows, group_count, grouped_rows
 from .pool import POOL, launch, step_flops, team, threads_for
 from .rows import BUILT
@@ -176,7 +176,8 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     else:
         x = _new_input(tape)
     groups = group_count(tape)
-    sums = flat if groups == 1 else Flat(*(np.empty(groups * a.size, tape.dtype) for a in flat))
+    wholes = (flat.W, flat.matrices, flat.bias)
+    sums = outer.for_groups(groups, wholes)
     with POOL:
         factors = packed_for_adjoint(tape)
         for start in range((steps - 1) // together * together, -1, -together):
@@ -187,26 +188,15 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
                 part, factors, d_values, before[some], after[some], vectors, initial, x[some]
             )
             _collect(
-                part, sums, x[some], d_values, tape.W, part.input, part.before, part.values,
+                part, *sums, x[some], d_values, tape.W, part.input, part.before, part.values,
                 DONE if written or tape.has_classes else WRITE, groups, first_time=some.stop == steps,
             )  # fmt: skip
-        if groups > 1:
-            _add_groups(sums, flat, groups)
+        outer.add_groups(groups, sums, wholes)
     if tape.has_classes:
         flat = _by_parameters(tape, flat)
     if vectors.size:
         flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
-
-
-def _add_groups(sums: Flat, flat: Flat, groups: int) -> None:
-    """The sums of all groups."""
-    size = flat.W.size + flat.matrices.size
-    threads = threads_for(size, OPERATIONS)
-    launch(
-        threads, outer.add_groups,
-        BUILT, sums.W, sums.matrices, sums.bias, flat.W.reshape(-1), flat.matrices, flat.bias, groups, threads,
-    )  # fmt: skip
 
 
 def _steps_at_once(tape: Tape) -> int:
@@ -227,7 +217,9 @@ def _new_input(tape: Tape) -> np.ndarray:
 
 def _collect(
     tape: Tape,
-    flat: Flat,
+    dW: np.ndarray,
+    dU: np.ndarray,
+    d_bias: np.ndarray,
     d_x: np.ndarray,
     d_values: np.ndarray,
     W: np.ndarray,
@@ -241,8 +233,8 @@ def _collect(
     """The large products after a walk back: what the cotangents of the values give by x and the parameters.
 
     What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it; the last leaves the bias alone too. With
-    class indices as x there is a bias for each class, and nothing is given by x. `flat` has arrays for each of
-    the groups, one after the other; the `first_time` nothing is in them.
+    class indices as x there is a bias for each class, and nothing is given by x. dW, dU and d_bias have the
+    sums of each of the groups, one after the other; the `first_time` nothing is in them.
     """
     _, _, k, e = sizes(tape)
     n, g = tape.layout.input_size, 0 if input_gradient == DONE else tape.layout.input_rows
@@ -258,8 +250,8 @@ def _collect(
     launch(
         threads, outer.gradients,
         BUILT, products, d_values.reshape(-1), numbers.reshape(-1), W.reshape(-1),
-        before.reshape(-1), values.reshape(-1), d_x.reshape(-1), flat.W.reshape(-1), flat.matrices,
-        flat.bias[:0] if input_gradient == ADD else flat.bias, indices, index, ends, n, g, drives_size(tape.layout),
+        before.reshape(-1), values.reshape(-1), d_x.reshape(-1), dW, dU,
+        d_bias[:0] if input_gradient == ADD else d_bias, indices, index, ends, n, g, drives_size(tape.layout),
         k, e, input_gradient == WRITE, first_time, threads,
     )  # fmt: skip
 
@@ -372,8 +364,9 @@ def second(
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x = _new_input(tape)
-        _collect(tape, flat, x, values, tape.W, tape.x, tape.before, tape.values, WRITE)
-        _collect(tape, flat, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, ADD)
+        by = flat.W.reshape(-1), flat.matrices, flat.bias
+        _collect(tape, *by, x, values, tape.W, tape.x, tape.before, tape.values, WRITE)
+        _collect(tape, *by, x, back.values, moved.flat.W, moved.x, moved.before, moved.values, ADD)
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
