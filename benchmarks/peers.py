@@ -35,6 +35,7 @@ def main() -> None:
 
     for library in ("NUMBA", "OMP", "OPENBLAS", "MKL"):  # before any of them is loaded
         os.environ[f"{library}_NUM_THREADS"] = str(options.threads)
+    os.environ["NPROC"] = str(options.threads)  # of XLA, on which JAX runs
     from peer_tables.comparison import Comparison, Disagreement
 
     comparison = Comparison(options.threads, options.seconds, options.cells, options.quick)

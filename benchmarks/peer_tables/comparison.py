@@ -26,7 +26,7 @@ SIZES: list[Size] = [  # T, B, N, H
     (200, 1, 128, 256),
 ]
 TINY: Size = (20, 4, 8, 16)
-PYTORCH = importlib.util.find_spec("torch") is not None
+PYTORCH, JAX = (importlib.util.find_spec(name) is not None for name in ("torch", "jax"))
 
 
 class Disagreement(Exception):
@@ -52,6 +52,8 @@ class Comparison:
 
             torch.set_num_threads(self.threads)
             packages.append("torch")
+        if JAX:
+            packages.append("jax")
         facts = {"processor": processor(), "threads": self.threads, "seconds": self.seconds}
         facts |= {package: version(package) for package in packages}
         print(", ".join(f"{k} {v}" for k, v in facts.items()), flush=True)

@@ -10,7 +10,7 @@ from suite.common import Problem, lengths_of, problem_of
 
 import recurrent_dynamics as rd
 
-from .comparison import PYTORCH, Size
+from .comparison import JAX, PYTORCH, Size
 
 if PYTORCH:
     import torch
@@ -151,20 +151,35 @@ class NormalizedLSTM(Theirs):
 def plain(name: str, size: Size, dtype: str = "float32") -> dict[str, Callable[[], Any]]:
     """How each library makes a cell without anything special."""
     problem = problem_of(getattr(rd.cells, name)(), size, dtype)
-    return _peers(lambda: Ours(problem), lambda: Layer(problem))
+    return _peers(lambda: Ours(problem), lambda: Layer(problem), lambda: _scan(problem, name))
 
 
 def normalized(name: str, size: Size) -> dict[str, Callable[[], Any]]:
-    """How each library makes a layer-normalized cell; only the LSTM is written out for PyTorch."""
+    """How each library makes a layer-normalized cell; only the LSTM is written out for the others."""
     problem = problem_of(getattr(rd.cells, name)().with_normalization(), size)
-    return _peers(lambda: Ours(problem), lambda: NormalizedLSTM(problem))
+    return _peers(
+        lambda: Ours(problem), lambda: NormalizedLSTM(problem), lambda: _scan(problem, f"normalized_{name}")
+    )
 
 
 def ragged(name: str, size: Size) -> dict[str, Callable[[], Any]]:
-    """How each library runs a cell over sequences of many lengths."""
+    """How each library runs a cell over sequences of many lengths; JAX has nothing for them."""
     problem, lengths = problem_of(getattr(rd.cells, name)(), size), lengths_of(size)
     return _peers(lambda: Ours(problem, lengths), lambda: Layer(problem, lengths))
 
 
-def _peers(ours: Callable[[], Any], pytorch: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
-    return {"ours": ours, "PyTorch": pytorch} if PYTORCH else {"ours": ours}
+def _scan(problem: Problem, step: str) -> Any:
+    from . import scans
+
+    return scans.Scan(problem, getattr(scans, step))
+
+
+def _peers(
+    ours: Callable[[], Any], pytorch: Callable[[], Any], jax: Callable[[], Any] | None = None
+) -> dict[str, Callable[[], Any]]:
+    peers = {"ours": ours}
+    if PYTORCH:
+        peers["PyTorch"] = pytorch
+    if JAX and jax is not None:
+        peers["JAX"] = jax
+    return peers

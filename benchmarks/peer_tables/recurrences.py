@@ -8,7 +8,7 @@ from statistics import geometric_mean
 from typing import Any
 
 from . import contestants
-from .comparison import PYTORCH, Comparison, Size, differences, text
+from .comparison import Comparison, Size, differences, text
 
 FLOAT32, FLOAT64 = 1e-4, 1e-12  # allowed differences: sums over up to 16 000 terms, in another order
 
@@ -52,16 +52,18 @@ def _race(
         numbers = {peer: make().numbers() for peer, make in contestants_of(cell, size).items()}
         for peer, error in differences(f"{name}: {cell} {text(size)}", numbers, tolerance).items():
             errors[peer] = max(error, errors.get(peer, 0.0))
-    peers = ["ours", "PyTorch"] if PYTORCH else ["ours"]
-    quantities = [f"{peer}: {what}" for peer in peers for what in ("forward", "forward + backward")]
-    ratio_names = ["ratio forward", "ratio forward + backward"] if PYTORCH else []
+    peers = list(contestants_of(*cases[0]))
+    whats = ("forward", "forward + backward")
+    quantities = [f"{peer}: {what}" for peer in peers for what in whats]
+    others = [peer for peer in peers if peer != "ours"]
+    ratio_names = [f"{peer} over ours: {what}" for peer in others for what in whats]
     comparison.table(name, title, ["cell", "T, B, N, H"], quantities + ratio_names)
     ratios: dict[str, list[list[float]]] = {cell: [] for cell in cells}
     for cell, size in cases:
         racers = {peer: make() for peer, make in contestants_of(cell, size).items()}
         forward = comparison.medians({peer: racer.forward for peer, racer in racers.items()})
         both = comparison.medians({peer: racer.both for peer, racer in racers.items()})
-        of_case = [times["PyTorch"] / times["ours"] for times in (forward, both)] if PYTORCH else []
+        of_case = [times[peer] / times["ours"] for peer in others for times in (forward, both)]
         ratios[cell].append(of_case)
         comparison.row(
             [cell, text(size)], [t for peer in peers for t in (forward[peer], both[peer])] + of_case
