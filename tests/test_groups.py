@@ -74,9 +74,10 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
 
 def test_several_pieces_of_a_walk_add_up_in_every_group(rng, monkeypatch):
     monkeypatch.setattr(verbs, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(verbs, "BYTES_FOR_ALL", 1)
     monkeypatch.setattr(verbs, "FLOPS_AT_ONCE", 1)
     run, d = tape_of(rng, 9, steps=100)
-    assert verbs._steps_at_once(run.engine_tape) < 100
+    assert verbs._steps_at_once(run.engine_tape, 2) < 100
     came = []
     for count in (1, 2):
         monkeypatch.setattr(verbs, "group_count", lambda tape, count=count: count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -101,12 +101,11 @@ def some_steps(tape: Tape, some: slice) -> Tape:
     """These steps of a tape, as a tape of its own."""
     if some == slice(0, tape.steps):
         return tape
-    return replace(
-        tape,
-        steps=some.stop - some.start,
-        input=tape.input[some],
-        values=tape.values[some],
-        before=tape.before[some],
-        after=tape.after[some],
-        lengths=np.maximum(tape.lengths - some.start, 0),
-    )
+    part = copy(tape)  # in half the time of `dataclasses.replace`
+    part.__dict__.pop("x", None)  # computed of the input when first asked for
+    part.steps = some.stop - some.start
+    part.input, part.values = tape.input[some], tape.values[some]
+    part.before, part.after = tape.before[some], tape.after[some]
+    if tape.lengths.size:
+        part.lengths = np.maximum(tape.lengths - some.start, 0)
+    return part

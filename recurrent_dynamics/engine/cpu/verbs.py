@@ -46,8 +46,10 @@ np.empty(31 << 20, np.uint8)
 DONE, WRITE, ADD = range(3)  # what `_collect` is to do with the cotangents of the input
 
 # What a walk back leaves before the large products read it: so many bytes of cotangents of the values, and of the work
-# of a millisecond, as each time costs 50 microseconds.
+# of a millisecond, as each time costs 50 microseconds. Where all threads read what each of them wrote (one group), it
+# had better left the second cache: two cores take 1 percent less then, and 2 to 5 if they do not share the third.
 BYTES_AT_ONCE = 1 << 20
+BYTES_FOR_ALL = 8 << 20
 FLOPS_AT_ONCE = 4e8
 
 
@@ -165,7 +167,8 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     initial = np.zeros((batch, k), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     whole = keep_values or tape.layout.signals or tape.resets.size
-    together = steps if whole else _steps_at_once(tape)
+    groups = group_count(tape)
+    together = steps if whole else _steps_at_once(tape, groups)
     values = blocks.empty((together, batch, e), tape.dtype)
     flat = empty(tape.layout, tape.dtype)
     if tape.has_classes:
@@ -175,7 +178,6 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
         )
     else:
         x = _new_input(tape)
-    groups = group_count(tape)
     wholes = (flat.W, flat.matrices, flat.bias)
     sums = outer.for_groups(groups, wholes)
     with POOL:
@@ -199,11 +201,12 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
-def _steps_at_once(tape: Tape) -> int:
+def _steps_at_once(tape: Tape, groups: int) -> int:
     """For `adjoint`: about whole blocks of the large products, and all times about as many."""
     e = max(1, tape.layout.values_size)
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
-    rows = max(BYTES_AT_ONCE / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
+    size = BYTES_AT_ONCE if groups > 1 else BYTES_FOR_ALL
+    rows = max(size / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
     blocks = max(1, round(rows / outer.BLOCK))
     times = max(1, round(tape.steps * tape.batch / (blocks * outer.BLOCK)))
     return -(-tape.steps // times)
