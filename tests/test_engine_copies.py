@@ -7,7 +7,7 @@ import pytest
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import arguments, flatten
-from recurrent_dynamics.engine.cpu import copying, verbs
+from recurrent_dynamics.engine.cpu import copying, pool, verbs
 
 same = np.testing.assert_array_equal
 by_few = pytest.mark.parametrize("few", [1, 1 << 14], ids=["kernel", "numpy"])
@@ -44,6 +44,18 @@ def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
     same(out[..., 1 : 1 + a.shape[2]], a)
     assert copying.row_step(rng.standard_normal((6, 4, 5))[:, :, 1:4]) == 5
     assert not copying.row_step(rng.standard_normal((6, 4))[::-1])
+
+
+@by_few
+@pytest.mark.parametrize("shape", [(9, 1, 4), (9, 4), (9,)])
+def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, monkeypatch, set_threads):
+    monkeypatch.setattr(copying, "FEW", few)
+    monkeypatch.setattr(pool, "SMALL", 0)
+    set_threads(3)
+    a, out = rng.standard_normal(shape), np.full(shape, np.nan)
+    for given in (a, np.broadcast_to(a[:1], shape)):
+        assert verbs.place(given, out, 0, fresh=True)
+        same(out, given)
 
 
 @by_few

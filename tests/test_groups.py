@@ -86,6 +86,35 @@ def test_several_pieces_of_a_walk_add_up_in_every_group(rng, monkeypatch):
         np.testing.assert_allclose(came[1][name], a, rtol=0, atol=1e-12 * np.abs(a).max())
 
 
+def test_a_part_of_the_steps_may_have_another_team_than_all_of_them(rng, monkeypatch, set_threads):
+    """All steps are shared by units, the last few are too little work for that."""
+    monkeypatch.setattr(pool, "BYTES_A_PART", 1)
+    monkeypatch.setattr(verbs.outer, "BLOCK", 5)
+    monkeypatch.setattr(verbs, "BYTES_FOR_ALL", 1)
+    monkeypatch.setattr(verbs, "FLOPS_AT_ONCE", 1)
+    cell = rd.cells.lstm()
+    run = rd.forward(cell, cell.init(3, 8, rng, "float64"), rng.standard_normal((26, 1, 3)))
+    tape, d = run.engine_tape, rng.standard_normal(run.output.shape)
+    together = verbs._steps_at_once(tape, 1)
+    rest = tape.steps - (tape.steps - 1) // together * together
+    monkeypatch.setattr(pool, "SMALL", (rest + 1) * pool.step_flops(tape))
+    assert rest + 1 < together
+    came = []
+    for threads in (1, 2):
+        set_threads(threads)
+        assert pool.team(tape)[0] == (threads == 2)
+        grads = rd.backward(run, d)
+        came.append([grads.x.tobytes(), *(a.tobytes() for a in grads.params.values())])
+    assert came[0] == came[1]
+
+
+def test_large_gradients_by_class_are_not_grouped(rng, monkeypatch):
+    tape = tape_of(rng, groups.GROUPS * HALF, classes=True)[0].engine_tape
+    assert groups.group_count(tape) == groups.GROUPS
+    monkeypatch.setattr(groups, "SMALL_GRADIENTS", 8 * 28 * (5 + 7) - 1)
+    assert groups.group_count(tape) == 1
+
+
 def test_small_gradients_of_enough_instances_are_grouped(rng, monkeypatch):
     count = lambda batch: groups.group_count(tape_of(rng, batch)[0].engine_tape)
     assert [count(groups.GROUPS * HALF - 1), count(groups.GROUPS * HALF)] == [1, groups.GROUPS]

@@ -189,3 +189,9 @@ def test_a_second_process_finds_the_passes_on_disk(clean_environment, tmp_path):
         command, env=clean_environment, capture_output=True, text=True, timeout=300, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_linear_map_without_outputs_has_no_gradient():
+    d_x, d_weights, d_bias = linear.linear_adjoint(np.ones((2, 3, 0)), np.ones((2, 3, 4)), np.ones((0, 4)))
+    np.testing.assert_array_equal(d_x, np.zeros((2, 3, 4)))
+    assert (d_weights.shape, d_bias.shape) == ((0, 4), (0,))

@@ -26,7 +26,7 @@ def float64(comparison: Comparison) -> None:
 
 
 def normalized(comparison: Comparison) -> None:
-    """Layer-normalized LSTM; PyTorch has none and loops over the steps."""
+    """Layer-normalized LSTM; PyTorch has none and loops over the steps, JAX scans them."""
     title = "Layer-normalized LSTM against a loop over time steps, float32, milliseconds"
     _race(comparison, "normalized", title, ["lstm"], contestants.normalized, FLOAT32)
 

@@ -1,4 +1,4 @@
-"""What the kernels take of a tape: its sizes, its equations, matrices packed, the input, the rows that are active."""
+"""What the kernels take of a tape: its sizes, its equations, matrices packed, the input, some of its steps."""
 
 from __future__ import annotations
 
@@ -107,5 +107,5 @@ def some_steps(tape: Tape, some: slice) -> Tape:
     part.input, part.values = tape.input[some], tape.values[some]
     part.before, part.after = tape.before[some], tape.after[some]
     if tape.lengths.size:
-        part.lengths = np.maximum(tape.lengths - some.start, 0)
+        part.lengths = np.clip(tape.lengths - some.start, 0, part.steps)
     return part

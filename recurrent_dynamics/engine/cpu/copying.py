@@ -39,11 +39,12 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
         else:
             columns += a.reshape(columns.shape)
         return is_finite(a)
-    step, batch = row_step(a), a.shape[-2] if a.ndim > 1 else 1
+    step, rows = row_step(a), a.size // width
     if not step:
         a, step = plain(a), width
     with POOL:
-        threads = min(threads_for(a.size // width, OPERATIONS * row), batch)
+        threads, batch = threads_for(rows, OPERATIONS * row), a.shape[-2] if a.ndim > 1 else 1
+        batch = batch if batch >= threads else rows
         sums = launch(
             threads, place_rows,
             BUILT, a.__array_interface__["data"][0], step, width, batch, out.reshape(-1), row, offset, fresh, threads,
@@ -59,15 +60,6 @@ def row_step(a: np.ndarray) -> int:
     inside = all(outer == n * inner for outer, inner, n in zip(strides[:-2], strides[1:-1], a.shape[1:-1]))
     whole = a.ndim > 1 and strides[-1] == size and strides[-2] % size == 0 and a.flags.aligned
     return max(0, strides[-2] // size) if whole and inside else 0
-
-
-def contiguous_rows(a: np.ndarray) -> np.ndarray:
-    """The array itself if it is contiguous, or a copy that is."""
-    if a.flags.c_contiguous:
-        return a
-    out = np.empty(a.shape, a.dtype)
-    place(a, out, 0, fresh=True)
-    return out
 
 
 def are_finite(sums: np.ndarray) -> bool:
@@ -94,7 +86,7 @@ def place_rows(build, start, step, width, batch, out, row, offset, fresh, thread
     """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a.
 
     Row r of a lies r times `step` entries behind the address `start`. Threads have slices of the batch, as in a walk:
-    what a core has written it reads again.
+    what a core has written it reads again. With fewer instances than threads, all rows count as one batch.
     """
     steps, sums = out.size // (row * batch), zeros(threads, out)
     for i in prange(threads):

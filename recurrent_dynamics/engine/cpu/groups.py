@@ -9,6 +9,7 @@ import numpy as np
 from ..run import Tape, within_lengths
 from .microkernel import ROWS
 from .product import HALF
+from .tables import drives_size
 
 # Groups of instances whose gradients are summed apart, and the bytes of gradients of a group up to which that pays:
 # beyond them they no longer stay in the second cache beside the rows that are added to them.
@@ -16,23 +17,9 @@ GROUPS = 2
 SMALL_GRADIENTS = 1 << 22
 
 
-@lru_cache(maxsize=8)
-def every_row(rows: int) -> np.ndarray:
-    """The index that lists all rows; see `product.new_index`."""
-    return np.concatenate([np.arange(ROWS), np.arange(rows)])
-
-
 def active_rows(tape: Tape) -> np.ndarray:
-    """The index of the rows within the lengths of the sequences."""
-    if not tape.lengths.size:
-        return every_row(tape.steps * tape.batch)
-    active = np.flatnonzero(within_lengths(tape.steps, tape.lengths))
-    return np.concatenate([np.arange(ROWS), active])
-
-
-def one_group(index: np.ndarray) -> np.ndarray:
-    """Where the rows of an index begin, and where they end, if all of them are one group."""
-    return np.array([0, index.size - ROWS], np.int64)
+    """The index of the rows within the lengths of the sequences; see `product.new_index`."""
+    return grouped_rows(tape, 1)[0]
 
 
 def group_count(tape: Tape) -> int:
@@ -41,7 +28,8 @@ def group_count(tape: Tape) -> int:
     With two, each of two threads reads only the cotangents that it has written itself in the walk back. The number of
     threads does not decide it, as then the order of the sums would depend on it.
     """
-    return enough_groups(tape.matrices.nbytes + (0 if tape.has_classes else tape.W.nbytes), tape.batch)
+    biases = tape.layout.input_size * drives_size(tape.layout) * tape.dtype.itemsize  # of classes
+    return enough_groups(tape.matrices.nbytes + (biases if tape.has_classes else tape.W.nbytes), tape.batch)
 
 
 def enough_groups(size: int, batch: int) -> int:
@@ -54,9 +42,6 @@ def grouped_rows(tape: Tape, groups: int) -> tuple[np.ndarray, np.ndarray]:
 
     The instances are parted as so many threads part them in a walk, see `team`.
     """
-    if groups == 1:
-        index = active_rows(tape)
-        return index, one_group(index)
     if not tape.lengths.size:
         return every_row_grouped(tape.steps, tape.batch, groups)
     before = np.cumsum(tape.lengths) - tape.lengths

@@ -27,7 +27,8 @@ def linear_adjoint(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Derivatives by x, the weights and the bias."""
     g, n = weights.shape
-    d_x, d_weights, d_bias = (np.empty(shape, x.dtype) for shape in (x.shape, weights.shape, g))
+    d_x = (np.empty if g else np.zeros)(x.shape, x.dtype)
+    d_weights, d_bias = np.empty(weights.shape, x.dtype), np.empty(g, x.dtype)
     (index, ends), none = _rows(x, weights), np.empty(0, x.dtype)
     flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
     threads = threads_for(index.size, 4 * g * n)
@@ -44,6 +45,6 @@ def linear_adjoint(
 
 
 def _rows(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All rows, in the groups in which the threads of a walk write and read them."""
+    """All rows, by instances, as two threads of a walk write and read them."""
     steps, batch, _ = x.shape
     return every_row_grouped(steps, batch, enough_groups(weights.nbytes, batch))

@@ -1,6 +1,6 @@
 """Outer products for all steps at once, after a walk back: the gradients by W, U and the bias, and by the input.
 
-Compiled once for all cells. Every sum has one order: rows of a group one after the other, then group after group.
+Compiled once for all cells. Every sum has one order: the rows of a group as they are listed, then group after group.
 """
 
 from __future__ import annotations
@@ -134,11 +134,11 @@ def gradients(
 ):  # fmt: skip
     """What the cotangents dE of all values give, added up for each group of rows: dW, dU, d_bias one after the other.
 
-    Group q is what `index` lists from ends[q] to ends[q + 1]. dX = or, unless `fresh`, += dE[:, :g] W; dW or dU +=
-    dE[target]^T operand for every product with a matrix; d_bias, unless that is empty, += the sum of dE[:, :parts] over
-    all rows, or over those of each class. The `first_time` the sums begin at zero, whatever is there. All of it block
-    of rows by block, as dE is larger than the caches; for some blocks at a time the threads of a group first pack the
-    operands, which all of them read.
+    Group q is what `index` lists from ends[q] to ends[q + 1]. Where g > 0, dX = or, unless `fresh`, += dE[:, :g] W; dW
+    or dU += dE[target]^T operand for every product with a matrix; d_bias, unless that is empty, += the sum of
+    dE[:, :parts] over all rows, or over those of each class. The `first_time` the sums begin at zero, whatever is
+    there. All of it block of rows by block, as dE is larger than the caches; for some blocks at a time the threads of a
+    group first pack the operands, which all of them read.
     """
     right, nothing = np.empty(packed_size(g, n, W), W.dtype), zeros(n, W)
     groups, longest = ends.size - 1, ZERO()

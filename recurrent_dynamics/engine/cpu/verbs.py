@@ -314,14 +314,9 @@ def walk_tangent(
 
 def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
     """Matrices as a walk back needs them; inside of `POOL`."""
-    n, g = _input_on_the_way(tape, team(tape)[0]) if input_too else (0, 0)
+    on_the_way = input_too and not tape.has_classes and not team(tape)[0]
+    n, g = (tape.layout.input_size, tape.layout.input_rows) if on_the_way else (0, 0)
     return packed(tape, tape.matrices, True, n, g)
-
-
-def _input_on_the_way(tape: Tape, by_units: bool) -> tuple[int, int]:
-    """Sizes of the W whose product with the cotangents is taken in the walk back; 0 if it is left to `_collect`."""
-    n, g = tape.layout.input_size, tape.layout.input_rows
-    return (n, g) if n and g and not tape.has_classes and not by_units else (0, 0)
 
 
 def walk_adjoint(
@@ -334,9 +329,13 @@ def walk_adjoint(
     initial: np.ndarray,
     x: np.ndarray | None = None,
 ) -> bool:
-    """Walk back; whether the cotangents of the input were written to x, if given, on the way."""
+    """Walk back; whether the cotangents of the input were written to x, if given, on the way.
+
+    They are where the factors have W, as a part of the steps may have another team than all of them.
+    """
     by_units, threads = team(tape)
-    n, g = (0, 0) if x is None else _input_on_the_way(tape, by_units)
+    on_the_way = x is not None and factors.W.size > 0 and not by_units
+    n, g = (tape.layout.input_size, tape.layout.input_rows) if on_the_way else (0, 0)
     launch(
         threads, walks.adjoint,
         *first_arguments(tape, factors), tape.vectors, tape.constants, tape.values.reshape(-1),
