@@ -112,8 +112,8 @@ def functions(text: str) -> dict[str, list[str]]:
     return {name: body for name, body in found.items() if any(not line.endswith(":") for line in body)}
 
 
-def flow(body: list[str]) -> tuple[list[list[str]], list[set[int]]]:
-    """The blocks of a function, and of each the blocks that may come after it, sooner or later."""
+def flow(body: list[str]) -> tuple[list[list[str]], list[set[int]], list[set[int]]]:
+    """The blocks of a function, of each the blocks that may come next, and those that may come sooner or later."""
     blocks: list[list[str]] = [[]]
     start: dict[str, int] = {}
     for line in body:
@@ -137,17 +137,23 @@ def flow(body: list[str]) -> tuple[list[list[str]], list[set[int]]]:
         while new := set().union(*(following[i] for i in new)) - seen:
             seen |= new
         reached.append(seen)
-    return blocks, reached
+    return blocks, following, reached
 
 
-def loops(text: str) -> Iterator[Loop]:
-    """Blocks that lead to each other: the functions read here nest no loops, so that these are single ones."""
+def loops(text: str, nested: bool = False) -> Iterator[Loop]:
+    """Blocks that lead to each other; where loops are `nested`, only blocks that lead to themselves at once.
+
+    The functions read here nest no loops, so that these are single ones; a walk does.
+    """
     for body in functions(text).values():
         whole = "\n".join(body)
         stack = [r"%[re]sp\b|\bsp\b"] + [r"%rbp\b"] * ("movq %rsp, %rbp" in whole)
         stack += [r"\bx29\b"] * bool(re.search(r"(mov|add) x29, sp", whole))
-        blocks, reached = flow(body)
-        parts = {tuple(sorted(j for j in seen if i in reached[j])) for i, seen in enumerate(reached)}
+        blocks, following, reached = flow(body)
+        if nested:
+            parts = {(i,) for i, direct in enumerate(following) if i in direct}
+        else:
+            parts = {tuple(sorted(j for j in seen if i in reached[j])) for i, seen in enumerate(reached)}
         for part in sorted(parts - {()}):
             yield Loop(tuple(line for i in part for line in blocks[i]), "|".join(stack))
 
@@ -380,15 +386,17 @@ def test_a_tile_that_does_not_fit_or_has_another_shape_is_seen():
 
 
 @pytest.mark.full
-def test_a_whole_walk_has_the_loops_of_its_parts():
+@pytest.mark.parametrize("verb", ["forward", "adjoint"])
+def test_a_whole_walk_has_the_loops_of_its_parts(verb):
     cell, x = CELLS["lstm"], np.ones((2, 3, 4), np.float32)
-    rd.forward(cell, cell.init(4, 5), x)
-    own = Equations(cell)._numba_type_
-    (signature,) = [s for s in walks.forward.signatures if s[0] == own and types.float32[::1] in s]
-    walk = njit(**{**PARALLEL, "cache": False})(walks.forward.py_func)
+    run = rd.forward(cell, cell.init(4, 5), x)
+    rd.backward(run, np.ones_like(run.output))
+    own, compiled = Equations(cell)._numba_type_, getattr(walks, verb)
+    (signature,) = [s for s in compiled.signatures if s[0] == own and types.float32[::1] in s]
+    walk = njit(**{**PARALLEL, "cache": False})(compiled.py_func)
     walk.compile(signature)
-    inside = list(loops(walk.inspect_asm(signature)))
-    assert set() < vectors(loops(row_assembly(cell, "forward", "float32"))) <= vectors(inside)
+    inside = list(loops(walk.inspect_asm(signature), nested=True))
+    assert set() < vectors(loops(row_assembly(cell, verb, "float32"))) <= vectors(inside)
     tile = {BYTES: Counter(fused=ROWS * VECTORS)}
     assert {len(loop.beyond_registers) for loop in inside if loop.arithmetic == tile} == {0}
 
