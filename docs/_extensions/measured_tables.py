@@ -27,10 +27,15 @@ LABELS = {
 
 
 def table_of(records: list[dict[str, str]], name: str) -> tuple[list[list[str]], list[str]]:
-    """Return the lines of a table, its header first, and the sentences below it; nothing if it is not there."""
+    """Return the lines of a table, its header first, and the sentences below it; nothing if it is not there.
+
+    Times of a peer whose ratio to ours is there too are left out.
+    """
     own = [r for r in records if r["table"] == name]
     if not own:
         return [], []
+    every = {r["quantity"] for r in own}
+    own = [r for r in own if r["quantity"].replace(": ", " over ours: ", 1) not in every - {r["quantity"]}]
     columns = [r["quantity"] for r in own if r["case"] == own[0]["case"]]
     rows: dict[str, dict[str, str]] = {}
     below: dict[str, dict[str, str]] = {}
