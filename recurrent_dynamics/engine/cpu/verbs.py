@@ -179,7 +179,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     else:
         x = _new_input(tape)
     wholes = (flat.W, flat.matrices, flat.bias)
-    sums = outer.for_groups(groups, wholes)
+    dW, dU, d_bias = outer.for_groups(groups, wholes)
     with POOL:
         factors = packed_for_adjoint(tape)
         for start in range((steps - 1) // together * together, -1, -together):
@@ -190,10 +190,10 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
                 part, factors, d_values, before[some], after[some], vectors, initial, x[some]
             )
             _collect(
-                part, *sums, x[some], d_values, tape.W, part.input, part.before, part.values,
+                part, dW, dU, d_bias, x[some], d_values, tape.W, part.input, part.before, part.values,
                 DONE if written or tape.has_classes else WRITE, groups, first_time=some.stop == steps,
             )  # fmt: skip
-        outer.add_groups(groups, sums, wholes)
+        outer.add_groups(groups, (dW, dU, d_bias), wholes)
     if tape.has_classes:
         flat = _by_parameters(tape, flat)
     if vectors.size:
