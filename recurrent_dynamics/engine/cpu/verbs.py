@@ -47,7 +47,7 @@ DONE, WRITE, ADD = range(3)  # what `_collect` is to do with the cotangents of t
 
 # What a walk back leaves before the large products read it: so many bytes of cotangents of the values, and of the work
 # of a millisecond, as each time costs 50 microseconds. Where all threads read what each of them wrote (one group), it
-# had better left the second cache: two cores take 1 percent less then, and 2 to 5 if they do not share the third.
+# had better left the second cache: two cores take 1 percent less then, and 2 to 5 if they are slow to each other.
 BYTES_AT_ONCE = 1 << 20
 BYTES_FOR_ALL = 8 << 20
 FLOPS_AT_ONCE = 4e8
