@@ -11,8 +11,8 @@ from .microkernel import ROWS
 from .product import HALF
 from .tables import drives_size
 
-# Groups of instances whose gradients are summed apart, and the bytes of gradients of a group up to which that pays:
-# beyond them they no longer stay in the second cache beside the rows that are added to them.
+# Groups of instances whose gradients are summed apart, and the bytes of gradients of a group up to which that is done:
+# it paid up to the 2 MB of an LSTM of 256 units; with the 8 MB of 512 units it did not, and took 16 MB more.
 GROUPS = 2
 SMALL_GRADIENTS = 1 << 22
 
