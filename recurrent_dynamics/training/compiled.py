@@ -43,11 +43,13 @@ class Compiled:
     """Leaves of one dtype, see `passes.Part`; new arrays of one kind share their memory."""
 
     def __init__(self, leaves: list[tuple[np.ndarray, ...]]) -> None:
-        self.leaves = [tuple(np.asarray(a, order="C") for a in leaf) for leaf in leaves]
-        self.dtype = leaves[0][0].dtype
-        self.sizes = tuple(leaf[0].size for leaf in leaves)
+        # Flat views, or copies, which must live as long as their addresses.
+        self.arrays = [a.ravel() for leaf in leaves for a in leaf]
+        self.shapes = [leaf[0].shape for leaf in leaves]
+        self.dtype, self.columns = leaves[0][0].dtype, len(leaves[0])
+        self.sizes = tuple([leaf[0].size for leaf in leaves])
         self.blocks = blocks_of(self.sizes)
-        self.addresses = np.array([[_address(a.reshape(-1)) for a in leaf] for leaf in self.leaves], np.int64)
+        self.addresses = np.array([*map(_address, self.arrays)], np.int64).reshape(len(leaves), self.columns)
         self.threads = threads_for(len(self.blocks), OPERATIONS * BLOCK)
 
     def squares(self) -> float:
@@ -57,7 +59,7 @@ class Compiled:
         return float(sums.sum())
 
     def advance(self, rule, scale, decays, added):
-        averages = len(self.leaves[0]) - 2
+        averages = self.columns - 2
         new = [np.empty(sum(self.sizes), self.dtype) for _ in range(1 + averages)]
         none = [np.empty(0, self.dtype)] * (2 - averages)
         kind, sums = self.dtype.type, np.empty(len(self.blocks))
@@ -66,8 +68,7 @@ class Compiled:
                 self.threads, _advance, WITH_RULES, rules.in_dtype(rule, kind), kind(scale), np.array(decays, kind),
                 self.addresses, self.blocks, *new, *none, added, sums, self.threads,
             )  # fmt: skip
-        ends = list(accumulate(self.sizes))
-        places = [(end - leaf[0].size, end, leaf[0].shape) for leaf, end in zip(self.leaves, ends)]
+        places = [*zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), self.shapes)]
         return [[a[start:end].reshape(shape) for start, end, shape in places] for a in new], float(sums.sum())
 
 

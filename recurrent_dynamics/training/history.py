@@ -37,7 +37,7 @@ class Table:
         """Add a row; every column is given."""
         if values.keys() != set(self.columns):
             raise ValueError(f"values must be those of {', '.join(self.columns)}; came {', '.join(values)}")
-        self.rows.append(tuple(float(values[c]) for c in self.columns))
+        self.rows.append(tuple([float(values[c]) for c in self.columns]))
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         if column not in self.columns:

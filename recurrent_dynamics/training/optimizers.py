@@ -89,7 +89,7 @@ class Elementwise:
         """The parameters after an update or, unless `added`, what is to be added to them; see `advance`."""
         count = int(state["count"]) + 1 if self.counted else 0
         rule = self.kind(*self.numbers(count, learning_rate))
-        leaves = list(aligned(grads, params, *(state[name] for name in self.averages)))
+        leaves = aligned(grads, params, *(state[name] for name in self.averages))
         decays = [learning_rate * self.weight_decay] * len(leaves)
         if self.only is not None and self.weight_decay:
             chosen = {path: self.only(path, array) for path, array in named_leaves(params)}

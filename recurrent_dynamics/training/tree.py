@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,37 @@ def map_leaves(function: Callable[..., Any], tree: Mapping[str, Any], *others: M
     return with_leaves(tree, (function(*leaves) for leaves in aligned(tree, *others)))
 
 
-def aligned(tree: Mapping[str, Any], *others: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def aligned(tree: Mapping[str, Any], *others: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """What stands at the same place of nested dicts, in the order of the first."""
+    rows: list[tuple[Any, ...]] = []
+    _append_aligned(rows, tree, others)
+    return rows
+
+
+def _append_aligned(
+    rows: list[tuple[Any, ...]], tree: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+) -> None:
     for other in others:
         if other.keys() != tree.keys():
             raise ValueError(f"nested dicts must have the same keys; came {sorted(tree)} and {sorted(other)}")
     for key, value in tree.items():
-        if isinstance(value, dict) or isinstance(value, Mapping):  # which takes longer to find out
-            yield from aligned(value, *(o[key] for o in others))
+        beside = [*map(itemgetter(key), others)]
+        if _is_leaf(value):
+            rows.append((value, *beside))
         else:
-            yield value, *(o[key] for o in others)
+            _append_aligned(rows, value, beside)
 
 
 def with_leaves(tree: Mapping[str, Any], leaves: Iterator[Any]) -> Tree:
     """A nested dict of the same keys with these leaves, taken in their order."""
-    return {
-        key: with_leaves(value, leaves) if isinstance(value, dict | Mapping) else next(leaves)
-        for key, value in tree.items()
-    }
+    new: Tree = {}
+    for key, value in tree.items():
+        new[key] = next(leaves) if _is_leaf(value) else with_leaves(value, leaves)
+    return new
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or not isinstance(value, Mapping)  # which takes longer to find out
 
 
 def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
