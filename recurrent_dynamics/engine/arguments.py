@@ -120,7 +120,7 @@ def own_classes(x: np.ndarray, ends: np.ndarray, single: bool, count: int) -> np
     """A copy of class indices (T, B), all below `count`, with zeros beyond the lengths."""
     if ends.size:
         x = np.where(within_lengths(len(x), ends), x, x.dtype.type(0))
-    if x.min() < 0 or x.max() >= count:
+    if not check.below(x, count):
         t, b = (int(i) for i in namespace(x).argwhere((x < 0) | (x >= count))[0])
         raise ValueError(
             f"x must be class indices in 0..{count - 1}, as params['W'] has {count} columns; came "

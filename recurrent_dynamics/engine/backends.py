@@ -156,8 +156,12 @@ def _on_devices(given: Mapping[str, Any]) -> dict[str, Any]:
     """What of the arrays lies on a GPU, by name."""
     there: dict[str, Any] = {}
     for name, a in given.items():
+        if a is None or isinstance(a, np.ndarray):
+            continue
         if isinstance(a, Mapping):
-            there |= {f"{name}[{key!r}]": value for key, value in a.items() if check.is_on_device(value)}
-        elif a is not None and check.is_on_device(a):
+            for key, value in a.items():
+                if not isinstance(value, np.ndarray) and check.is_on_device(value):
+                    there[f"{name}[{key!r}]"] = value
+        elif check.is_on_device(a):
             there[name] = a
     return there

@@ -26,6 +26,11 @@ def is_finite(a: np.ndarray) -> bool:
         return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
 
 
+def below(a: np.ndarray, count: int) -> bool:
+    """Whether all integers lie in 0..count-1; as unsigned ones, negative integers are large."""
+    return not a.size or bool(a.view(a.dtype.str.replace("i", "u")).max() < count)
+
+
 def finite(name: str, a: np.ndarray) -> np.ndarray:
     """The array, or an error that says where it is not finite."""
     if not is_finite(a):
@@ -45,6 +50,8 @@ def is_on_device(a: Any) -> bool:
 
 def array(name: str, a: Any) -> np.ndarray:
     """Whatever came as an array of any dtype; an array on a device stays there, in a verb that computes there."""
+    if type(a) is np.ndarray:
+        return a
     if is_on_device(a):
         if not ON_DEVICE.get():
             raise TypeError(

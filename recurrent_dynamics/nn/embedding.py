@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine import check
 from ..engine.linear import linear, linear_adjoint
 
 
@@ -45,7 +46,7 @@ def class_indices(indices: NDArray[Any], size: int) -> NDArray[Any]:
     indices = np.asarray(indices)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"inputs must be class indices (integers); came {indices.dtype}")
-    if indices.size and (indices.min() < 0 or indices.max() >= size):
+    if not check.below(indices, size):
         bad = indices.min() if indices.min() < 0 else indices.max()
         raise ValueError(f"inputs must be class indices in 0..{size - 1}; came {bad}")
     return indices

@@ -101,7 +101,7 @@ def some_steps(tape: Tape, some: slice) -> Tape:
     """These steps of a tape, as a tape of its own."""
     if some == slice(0, tape.steps):
         return tape
-    part = copy(tape)  # in half the time of `dataclasses.replace`
+    part = copy(tape)  # in a fifth of the time of `dataclasses.replace`
     part.__dict__.pop("x", None)  # computed of the input when first asked for
     part.steps = some.stop - some.start
     part.input, part.values = tape.input[some], tape.values[some]

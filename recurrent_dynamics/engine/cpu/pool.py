@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba import get_num_threads, set_num_threads
 
 from ..run import Tape
@@ -40,10 +42,23 @@ def _start_threads() -> None:
             del os.environ[name]
 
 
+@lru_cache(maxsize=1)
+def _functions() -> tuple[Callable[[], int], Callable[[int], None]]:
+    """(get, set) the number of threads: the C functions that compiled code calls.
+
+    Those of Python pass two locks and take ten times as long; they are what is left where Numba names its symbols
+    otherwise.
+    """
+    _start_threads()
+    get, set_ = map(llvm.address_of_symbol, ("get_num_threads", "set_num_threads"))
+    if not get or not set_:
+        return get_num_threads, set_num_threads
+    return ctypes.PYFUNCTYPE(ctypes.c_int)(get), ctypes.PYFUNCTYPE(None, ctypes.c_int)(set_)
+
+
 def num_threads() -> int:
     """How many threads there are."""
-    _start_threads()
-    return int(get_num_threads())
+    return _functions()[0]()
 
 
 def _available(flops: float) -> int:
@@ -93,7 +108,7 @@ class Pool:
         """Let so many threads run what follows; at most all."""
         threads = min(threads, self._available)
         if threads != self._set:
-            set_num_threads(threads)
+            _functions()[1](threads)
             self._set = threads
 
 
