@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from .memory import SERIAL, get, put, zeros
-from .product import LINE
+from .product import ONE, ZERO, transpose
 from .rows import BUILT
 
 
@@ -29,15 +29,12 @@ def gradients(d_biases: np.ndarray, g: int, classes: int) -> tuple[np.ndarray, n
 def _biases(build, W, bias, g, classes):
     parts = bias.size
     out = np.empty(classes * parts, W.dtype)
-    for first in range(0, classes, LINE):  # so that both sides are read and written by the line
-        last = min(first + LINE, classes)
-        for begin in range(0, parts, LINE):
-            for c in range(first, last):
-                for j in range(begin, min(begin + LINE, parts)):
-                    put(out, c * parts + j, get(bias, j))
-            for c in range(first, last):
-                for j in range(begin, min(begin + LINE, g)):
-                    put(out, c * parts + j, get(out, c * parts + j) + get(W, j * classes + c))
+    transpose(W, ZERO(), ONE(), classes, classes, g, out, ZERO(), parts)
+    for c in range(classes):
+        for j in range(g):
+            put(out, c * parts + j, get(out, c * parts + j) + get(bias, j))
+        for j in range(g, parts):
+            put(out, c * parts + j, get(bias, j))
     return out
 
 
@@ -45,13 +42,8 @@ def _biases(build, W, bias, g, classes):
 def _gradients(build, d_biases, g, classes):
     parts = d_biases.size // classes
     dW, d_bias = np.empty(g * classes, d_biases.dtype), zeros(parts, d_biases)
-    for first in range(0, classes, LINE):
-        last = min(first + LINE, classes)
-        for begin in range(0, parts, LINE):
-            for c in range(first, last):
-                for j in range(begin, min(begin + LINE, parts)):
-                    put(d_bias, j, get(d_bias, j) + get(d_biases, c * parts + j))
-            for j in range(begin, min(begin + LINE, g)):
-                for c in range(first, last):
-                    put(dW, j * classes + c, get(d_biases, c * parts + j))
+    transpose(d_biases, ZERO(), ONE(), np.int64(parts), g, classes, dW, ZERO(), classes)
+    for c in range(classes):
+        for j in range(parts):
+            put(d_bias, j, get(d_bias, j) + get(d_biases, c * parts + j))
     return dW, d_bias

@@ -214,7 +214,7 @@ def _panel(itemsize: int) -> int:
 
 
 def _strip(itemsize: int) -> int:
-    return ROWS
+    return max(ROWS, BYTES // itemsize)
 
 
 _make = _interpreted_tile if INTERPRETED else _tile
@@ -222,6 +222,6 @@ tile_full, tile_half, tile_pair, tile_one = _make(ROWS), _make(ROWS // 2), _make
 tile_tall, tile_tallest = _make(ROWS + 1), _make(ROWS + 2)
 tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 
-# target[to:] = source[at:], a panel's width or ROWS entries at once, in registers.
+# target[to:] = source[at:], a panel's or a strip's width at once, in registers.
 _make_move = _interpreted_move if INTERPRETED else _move
 move_panel, move_strip = _make_move(_panel), _make_move(_strip)

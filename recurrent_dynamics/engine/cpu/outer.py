@@ -14,7 +14,7 @@ from .copying import OPERATIONS
 from .memory import OPTIONS, PARALLEL, get, put, zeros
 from .microkernel import ROWS, move_strip
 from .pool import launch, threads_for
-from .product import ONE, ZERO, gemm, pack_rows, packed_size
+from .product import ONE, ZERO, gemm, pack_rows, packed_size, strip_width
 from .rows import BUILT
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .team import share
@@ -41,15 +41,16 @@ def _operand(products, p, X, n, S, k, E, e):
 
 @njit(**OPTIONS)
 def _left_factors(a, lda, index, first, rows, m0, m1, strips, so):
-    """Columns m0..m1 of a as left factors of tiles: strips of ROWS columns, one after the other.
+    """Columns m0..m1 of a as left factors of tiles: strips of some columns, one after the other.
 
     Some rows at a time, so that both sides are read and written by the line.
     """
+    width = strip_width(a)
     for q0 in range(0, rows, ROWS):
-        for m in range(m0, m1, ROWS):
+        for m in range(m0, m1, width):
             for q in range(q0, min(q0 + ROWS, rows)):
-                source, to = get(index, first + q) * lda + m, so + (m - m0) * rows + q * ROWS
-                if m + ROWS <= m1:
+                source, to = get(index, first + q) * lda + m, so + (m - m0) * rows + q * width
+                if m + width <= m1:
                     move_strip(a, source, strips, to)
                 else:
                     for s in range(m1 - m):
@@ -90,9 +91,11 @@ def _right_factors(products, starts, block, X, n, S, k, E, e, index, first, some
 
 
 @njit(**OPTIONS)
-def _clear(a, own, threads):
-    """The share of one thread of an array of zeros."""
-    a[share(a.size, threads, own) : share(a.size, threads, own + 1)] = 0
+def _clear(dW, dU, d_bias, q, groups, own, threads):
+    """The share of one thread of the sums of group q of zeros."""
+    for a in (dW, dU, d_bias):
+        size = a.size // groups
+        a[q * size + share(size, threads, own) : q * size + share(size, threads, own + 1)] = 0
 
 
 @njit(**OPTIONS)
@@ -127,6 +130,36 @@ def _work(groups, threads, i):
     return ZERO(), groups, i, threads
 
 
+@njit(**OPTIONS)
+def _add_outer(
+    products, starts, block, panels, po, dE, e, index, first, some, strips, so, dW, dU, d_bias, classes, q, groups,
+    parts, wide, own, shared,
+):  # fmt: skip
+    """The share of one thread of what a block of rows gives: dW, dU and d_bias of group q, by columns of dE."""
+    width = strip_width(dE)
+    for m0 in range(own * wide, parts, shared * wide):
+        m1 = min(m0 + wide, parts)
+        _left_factors(dE, e, index, first, some, m0, m1, strips, so)
+        for p in range(products.shape[0]):
+            R, C = products[p, ROWS_], products[p, COLUMNS]
+            out = dW if products[p, OPERAND] == INPUT else dU
+            for head in range(products[p, HEADS]):
+                target = products[p, TARGET] + head * R
+                m, last = max(m0, target), min(m1, target + R)
+                while m < last:
+                    strip = (m - m0) // width * width
+                    tall = min(m0 + (m - m0) // ROWS * ROWS + ROWS, last) - m
+                    to = q * (out.size // groups) + products[p, MATRIX]
+                    gemm(
+                        tall, C, some, strips, so + strip * some + m - m0 - strip, ONE(), width, panels,
+                        po + starts[p] + head * packed_size(block, C, dE), out, to + (head * R + m - target) * C, C,
+                        index, ZERO(), ZERO(), ONE(),
+                    )  # fmt: skip
+                    m += tall
+        if d_bias.size > 0:
+            _add_rows(dE, e, index, first, some, m0, m1, d_bias, q * (d_bias.size // groups), classes, parts)
+
+
 @njit(**PARALLEL)
 def gradients(
     build, products, dE, X, W, S, E, dX, dW, dU, d_bias, classes, index, ends, n, g, parts, k, e, fresh, first_time,
@@ -137,44 +170,51 @@ def gradients(
     Group q is what `index` lists from ends[q] to ends[q + 1]. Where g > 0, dX = or, unless `fresh`, += dE[:, :g] W; dW
     or dU += dE[target]^T operand for every product with a matrix; d_bias, unless that is empty, += the sum of
     dE[:, :parts] over all rows, or over those of each class. The `first_time` the sums begin at zero, whatever is
-    there. All of it block of rows by block, as dE is larger than the caches; for some blocks at a time the threads of a
-    group first pack the operands, which all of them read.
+    there. All of it block of rows by block, as dE is larger than the caches. Where threads share a group, they first
+    pack the operands of some blocks, which all of them read; else they need not wait for each other.
     """
     right, nothing = np.empty(packed_size(g, n, W), W.dtype), zeros(n, W)
-    groups, longest = ends.size - 1, ZERO()
+    groups, longest, alone = ends.size - 1, ZERO(), (ends.size - 1) % threads == 0
     for q in range(groups):
         longest = max(longest, ends[q + 1] - ends[q])
     blocks = max(1, (longest + BLOCK // 2) // BLOCK)
     block = max(1, (longest + blocks - 1) // blocks)
-    starts, together = _panels(products, block, E), min(blocks, max(1, BLOCKS // groups))
-    panels = np.empty(groups * together * starts[-1], E.dtype)
+    starts, together = _panels(products, block, E), blocks if alone else min(blocks, max(1, BLOCKS // groups))
+    panels = np.empty((threads if alone else groups * together) * starts[-1], E.dtype)
     members = _work(groups, threads, ZERO())[3]
-    wide = min(CHUNK, max(ROWS, (parts + members * ROWS - 1) // (members * ROWS) * ROWS))
+    width = strip_width(E)
+    wide = min(CHUNK, max(width, (parts + members * width - 1) // (members * width) * width))
     strips = np.empty(threads * block * wide, E.dtype)
-    for i in prange(threads):
-        pack_part(W, ZERO(), g, n, True, right, ZERO(), np.int64(i), threads)
-        if first_time:
-            _clear(dW, np.int64(i), threads)
-            _clear(dU, np.int64(i), threads)
-            _clear(d_bias, np.int64(i), threads)
-    for chunk in range(0, longest, together * block):
+    if g > 0:
+        for i in prange(threads):
+            pack_part(W, ZERO(), g, n, True, right, ZERO(), np.int64(i), threads)
+    for chunk in range(0, max(1, longest), together * block):
+        if not alone:
+            for i in prange(threads):
+                begin, end, own, shared = _work(groups, threads, i)
+                for q in range(begin, end):
+                    if chunk == 0 and first_time:
+                        _clear(dW, dU, d_bias, q, groups, own, shared)
+                    rows = ends[q + 1] - ends[q]
+                    for r in range(chunk, min(rows, chunk + together * block), block):
+                        _right_factors(
+                            products, starts, block, X, n, S, k, E, e, index, ROWS + ends[q] + r, min(block, rows - r),
+                            panels, (q * together + (r - chunk) // block) * starts[-1], own, shared,
+                        )  # fmt: skip
         for i in prange(threads):
             begin, end, own, shared = _work(groups, threads, i)
             for q in range(begin, end):
+                if alone and first_time:
+                    _clear(dW, dU, d_bias, q, groups, own, shared)
                 rows = ends[q + 1] - ends[q]
                 for r in range(chunk, min(rows, chunk + together * block), block):
-                    _right_factors(
-                        products, starts, block, X, n, S, k, E, e, index, ROWS + ends[q] + r, min(block, rows - r),
-                        panels, (q * together + (r - chunk) // block) * starts[-1], own, shared,
-                    )  # fmt: skip
-        for i in prange(threads):
-            begin, end, own, shared = _work(groups, threads, i)
-            so = np.int64(i) * block * wide
-            for q in range(begin, end):
-                rows = ends[q + 1] - ends[q]
-                for r in range(chunk, min(rows, chunk + together * block), block):
-                    some, first = min(block, rows - r), ROWS + ends[q] + r
-                    po = (q * together + (r - chunk) // block) * starts[-1]
+                    some, first, po = min(block, rows - r), ROWS + ends[q] + r, np.int64(i) * starts[-1]
+                    if alone:
+                        _right_factors(
+                            products, starts, block, X, n, S, k, E, e, index, first, some, panels, po, own, shared
+                        )  # fmt: skip
+                    else:
+                        po = (q * together + (r - chunk) // block) * starts[-1]
                     q0, q1 = share(some, shared, own), share(some, shared, own + 1)
                     if fresh:
                         give_input(dX, right, dE, nothing, ZERO(), q1 - q0, n, g, e, index, first + q0)
@@ -183,28 +223,10 @@ def gradients(
                             q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0,
                             ZERO(), ONE(),
                         )  # fmt: skip
-                    for m0 in range(own * wide, parts, shared * wide):
-                        m1 = min(m0 + wide, parts)
-                        _left_factors(dE, e, index, first, some, m0, m1, strips, so)
-                        for p in range(products.shape[0]):
-                            R, C = products[p, ROWS_], products[p, COLUMNS]
-                            out = dW if products[p, OPERAND] == INPUT else dU
-                            for head in range(products[p, HEADS]):
-                                target = products[p, TARGET] + head * R
-                                m, last = max(m0, target), min(m1, target + R)
-                                while m < last:
-                                    strip = (m - m0) // ROWS * ROWS
-                                    tall = min(m0 + strip + ROWS, last) - m
-                                    to = q * (out.size // groups) + products[p, MATRIX]
-                                    gemm(
-                                        tall, C, some, strips, so + strip * some + m - m0 - strip, ONE(),
-                                        np.int64(ROWS), panels, po + starts[p] + head * packed_size(block, C, E),
-                                        out, to + (head * R + m - target) * C, C, index, ZERO(), ZERO(), ONE(),
-                                    )  # fmt: skip
-                                    m += tall
-                        if d_bias.size > 0:
-                            to = q * (d_bias.size // groups)
-                            _add_rows(dE, e, index, first, some, m0, m1, d_bias, to, classes, parts)
+                    _add_outer(
+                        products, starts, block, panels, po, dE, e, index, first, some, strips,
+                        np.int64(i) * block * wide, dW, dU, d_bias, classes, q, groups, parts, wide, own, shared,
+                    )  # fmt: skip
 
 
 def for_groups(groups: int, wholes: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -223,10 +245,9 @@ def add_groups(groups: int, sums: Sequence[np.ndarray], wholes: Sequence[np.ndar
 def _add_groups(build, dW, dU, d_bias, W, U, bias, groups, threads):
     for i in prange(threads):
         for of_groups, whole in ((dW, W), (dU, U), (d_bias, bias)):
-            for j in range(
-                share(whole.size, threads, np.int64(i)), share(whole.size, threads, np.int64(i) + 1)
-            ):
-                s = get(of_groups, j)
-                for q in range(1, groups):
-                    s += get(of_groups, q * whole.size + j)
-                put(whole, j, s)
+            first, end = share(whole.size, threads, np.int64(i)), share(whole.size, threads, np.int64(i) + 1)
+            for j in range(first, end):
+                put(whole, j, get(of_groups, j))
+            for q in range(1, groups):
+                for j in range(first, end):
+                    put(whole, j, get(whole, j) + get(of_groups, q * whole.size + j))

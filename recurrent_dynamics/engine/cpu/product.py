@@ -55,6 +55,17 @@ def _panel_width(like):
     return lambda like: np.int64(width)
 
 
+def strip_width(like):
+    """Columns that a left factor of an outer product holds side by side, a vector or a tile's rows; a constant too."""
+    return max(ROWS, BYTES // like.itemsize)
+
+
+@overload(strip_width, jit_options=OPTIONS)
+def _strip_width(like):
+    width = max(ROWS, BYTES * 8 // like.dtype.bitwidth)
+    return lambda like: np.int64(width)
+
+
 @njit(**OPTIONS)
 def packed_size(K, N, like):
     """Entries of a right factor (K, N) once packed."""
@@ -63,19 +74,32 @@ def packed_size(K, N, like):
 
 
 @njit(**OPTIONS)
-def _transpose(source, at, k_step, n_step, K, N, packed, to, w):
-    """packed[to + k w + n] = source[at + k k_step + n n_step]; for a constant K and N by shuffles in registers."""
+def _transpose(source, at, k_step, n_step, K, N, out, to, w):
+    """`transpose` of a block; for a constant K and N by shuffles in registers."""
     for k in range(K):
         for n in range(N):
-            put(packed, to + k * w + n, get(source, at + n * n_step + k * k_step))
+            put(out, to + k * w + n, get(source, at + n * n_step + k * k_step))
+
+
+@njit(**OPTIONS)
+def transpose(source, at, k_step, n_step, K, N, out, to, w):
+    """out[to + k w + n] = source[at + k k_step + n n_step].
+
+    Block by block, so that both sides are read and written by the line, whichever of the steps is 1.
+    """
+    for k in range(0, K, LINE):
+        whole = min(LINE, K - k)
+        for n in range(0, N, LINE):
+            block, corner = at + n * n_step + k * k_step, to + k * w + n
+            if whole == LINE and N - n >= LINE:
+                _transpose(source, block, k_step, n_step, LINE, LINE, out, corner, w)
+            else:
+                _transpose(source, block, k_step, n_step, whole, min(LINE, N - n), out, corner, w)
 
 
 @njit(**OPTIONS)
 def pack(source, at, k_step, n_step, K, N, packed, start):
-    """packed[start:] = panels of the matrix source[at + k k_step + n n_step], padded with zeros.
-
-    Some k at a time, so that both sides are read and written by the line, whichever of the steps is 1.
-    """
+    """packed[start:] = panels of the matrix source[at + k k_step + n n_step], padded with zeros."""
     w = panel_width(source)
     for p in range((N + w - 1) // w):
         m, panel, to = min(w, N - p * w), at + p * w * n_step, start + p * K * w
@@ -83,17 +107,10 @@ def pack(source, at, k_step, n_step, K, N, packed, start):
             for k in range(K):
                 move_panel(source, panel + k * k_step, packed, to + k * w)
             continue
-        for k in range(0, K, LINE):
-            whole = min(LINE, K - k)
-            for n in range(0, m, LINE):
-                block, corner = panel + n * n_step + k * k_step, to + k * w + n
-                if whole == LINE and m - n >= LINE:
-                    _transpose(source, block, k_step, n_step, LINE, LINE, packed, corner, w)
-                else:
-                    _transpose(source, block, k_step, n_step, whole, min(LINE, m - n), packed, corner, w)
-            for q in range(k, k + whole):
-                for n in range(m, w):
-                    put(packed, to + q * w + n, source.dtype.type(0))
+        transpose(source, panel, k_step, n_step, K, m, packed, to, w)
+        for q in range(K):
+            for n in range(m, w):
+                put(packed, to + q * w + n, source.dtype.type(0))
 
 
 @njit(**OPTIONS)
