@@ -60,7 +60,7 @@ class Factors(NamedTuple):
 def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
     """Blocks of U and, unless n or g is 0, W; inside of `POOL`."""
     products, W = tables.products(tape.cell, tape.layout), tape.W.reshape(-1)
-    threads = POOL.available() if matrices.size + n * g > LARGE else 1
+    threads = POOL.available() if matrices.size + n * g >= LARGE else 1
     return Factors(
         *launch(threads, walks.pack_factors, BUILT, products, matrices, W, n, g, transposed, threads)
     )

@@ -48,6 +48,15 @@ def element_pointer(context: Any, builder: ir.IRBuilder, typ: Any, array: Any, i
     return builder.gep(struct.data, [index])
 
 
+def fetch(builder: ir.IRBuilder, pointer: Any, write: bool = False, locality: int = 3) -> None:
+    """Have the processor bring the line of a pointer into its first cache (locality 3) or the second one (2)."""
+    byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    data = 1  # not instructions
+    builder.call(function, [builder.bitcast(pointer, byte), i32(int(write)), i32(locality), i32(data)])
+
+
 def may_meet(a: str, b: str) -> bool:
     """Whether two streams of a row function may touch the same memory, at whatever steps they do.
 
@@ -148,11 +157,7 @@ else:
 
         def codegen(context, builder, signature, arguments):
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-            byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-            builder.call(function, [address, i32(0), i32(2), i32(1)])  # to read, of some locality, data
+            fetch(builder, builder.gep(data, [arguments[1]]), locality=2)
             return context.get_dummy_value()
 
         return types.void(array, types.intp), codegen

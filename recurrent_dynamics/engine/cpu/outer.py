@@ -237,7 +237,7 @@ def for_groups(groups: int, wholes: Sequence[np.ndarray]) -> list[np.ndarray]:
 def add_groups(groups: int, sums: Sequence[np.ndarray], wholes: Sequence[np.ndarray]) -> None:
     """Write the sums over the groups into the arrays of the whole: three of each; inside of `POOL`."""
     if groups > 1:
-        threads = threads_for(sum(a.size for a in wholes), OPERATIONS)
+        threads = threads_for(sum([a.size for a in sums]), OPERATIONS)
         launch(threads, _add_groups, BUILT, *sums, *(a.reshape(-1) for a in wholes), groups, threads)
 
 
