@@ -10,6 +10,8 @@ from collections.abc import Callable
 POOL = 7
 os.environ["NUMBA_NUM_THREADS"] = str(POOL)
 os.environ["MPLBACKEND"] = "agg"
+# Two processes of tests share the cores: threads that look for work would take them from each other.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import hypothesis
 import numba

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 from cell_checks import arguments, case, direction, group
@@ -146,3 +147,16 @@ def test_who_is_inside_the_pool_may_enter_again_and_others_wait(set_threads):
     assert pool.num_threads() == 3
     waiting.join()
     assert entered.is_set()
+
+
+def test_the_number_of_threads_without_the_symbols_of_numba(set_threads, monkeypatch):
+    set_threads(3)
+    assert pool.num_threads() == 3
+    monkeypatch.setattr(pool.llvm, "address_of_symbol", lambda name: None)
+    pool._functions.cache_clear()
+    try:
+        with pool.POOL:
+            assert pool.launch(2, pool.num_threads) == 2
+        assert pool.num_threads() == numba.get_num_threads() == 3
+    finally:
+        pool._functions.cache_clear()

@@ -16,8 +16,8 @@ from ..run import Tape
 from .memory import INTERPRETED
 from .product import HALF
 
-# Looks of an idle thread for work before it sleeps: 90 microseconds on Zen 4. One that sleeps begins 25 microseconds late,
-# and most of what Python does between two kernels of a training step takes less than 60.
+# Looks of an idle thread for work before it sleeps: 90 microseconds on Zen 4. One that sleeps begins 25 microseconds
+# late, and most of what Python does between two kernels of a training step takes less than 60.
 SPINS = "6000"
 
 # Operations below which one thread does all the work. Beside other busy processes a second one may come late by
