@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.engine import check
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 
@@ -93,6 +94,18 @@ def test_beyond_the_lengths_indices_are_not_read():
     assert run.x.tolist() == [[0, 1], [2, 0]]
     with pytest.raises(ValueError, match=r"x must be class indices in 0\.\.2.*came 99 at index \(1, 1\)"):
         rd.forward(cell, params, np.array([[0, 1], [2, 99]]))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", ">i4", "<u4", "i8"])
+@pytest.mark.parametrize("count", [5, 100, 127, 128, 200, 255, 256, 300, 40000])
+def test_integers_of_any_dtype_are_compared_as_they_are(dtype, count):
+    limits = np.iinfo(dtype)
+    for value in (0, 1, count - 1, count, limits.max, limits.min, -1):
+        if limits.min <= value <= limits.max:
+            a = np.array([[0, 0], [value, 0]], dtype)
+            assert check.below(a, count) == (0 <= value < count), value
+            assert check.below(a[:, ::-1], count) == (0 <= value < count), value
+    assert check.below(np.zeros((0, 2), dtype), count)
 
 
 def test_wrong_indices_are_refused():

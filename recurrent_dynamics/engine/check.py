@@ -27,8 +27,12 @@ def is_finite(a: np.ndarray) -> bool:
 
 
 def below(a: np.ndarray, count: int) -> bool:
-    """Whether all integers lie in 0..count-1; as unsigned ones, negative integers are large."""
-    return not a.size or bool(a.view(a.dtype.str.replace("i", "u")).max() < count)
+    """Whether all integers lie in 0..count-1; as unsigned ones, negative integers are beyond the positive ones."""
+    if not a.size:
+        return True
+    if a.dtype.kind == "i":
+        a, count = a.view(a.dtype.str.replace("i", "u")), min(count, 1 << (8 * a.itemsize - 1))
+    return bool(a.max() < count)
 
 
 def finite(name: str, a: np.ndarray) -> np.ndarray:
