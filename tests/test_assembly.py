@@ -402,9 +402,8 @@ def test_a_whole_walk_has_the_loops_of_its_parts(verb):
     tile = {BYTES: Counter(fused=ROWS * VECTORS)}
     of_tiles = [loop for loop in inside if loop.arithmetic == tile]
     assert of_tiles
-    for (
-        loop
-    ) in of_tiles:  # all vectors stay in registers; of the integers of a whole walk one may have to be read
+    # All vectors stay in registers; of the integers of a whole walk one may have to be read.
+    for loop in of_tiles:
         assert loop.matching(STORE) + loop.matching(CALL) == []
         assert len(loop.matching(loop.stack)) <= 1
         assert not any(re.search(VECTOR, line) for line in loop.matching(loop.stack))

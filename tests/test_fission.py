@@ -55,22 +55,19 @@ def test_two_loops_leave_what_one_leaves(name, verb, rng):
     assert several == (verb == "forward" and name in PARTED)
 
 
-def loop_of(expressions, writes):
-    """A loop that reads the values a and b."""
+def parts_of(expressions, writes):
+    """In how many loops one comes that reads the values a and b."""
     reads = {a: ("E", A), b: ("E", B)}
-    return Loop(1, "H", reads, Program.of(expressions), tuple(Write(*w) for w in writes))
+    loop = Loop(1, "H", reads, Program.of(expressions), tuple(Write(*w) for w in writes))
+    return len(parted(loop))
 
 
 def test_loops_that_stay_whole():
-    deep = T(S(a) * b)
-    new = ("N", NEW, False)
-    assert len(parted(loop_of([S(a), deep], [("E", A, False), new]))) == 2
-    assert len(parted(loop_of([S(a), S(a) * b], [("E", A, False), new]))) == 1  # nothing waits
-    assert len(parted(loop_of([deep], [new]))) == 1  # the gate is not kept
-    assert (
-        len(parted(loop_of([S(a), deep], [("E", A, True), new]))) == 1
-    )  # nor where it is added to something
-    assert (
-        len(parted(loop_of([S(a), deep + a], [("E", A, False), new]))) == 1
-    )  # what is overwritten is needed
-    assert len(parted(loop_of([S(a), S(b), T(S(a) * S(b))], [("E", A, False), ("E", B, False), new]))) == 2
+    deep, over_a, over_b, new = T(S(a) * b), ("E", A, False), ("E", B, False), ("N", NEW, False)
+    assert parts_of([S(a), deep], [over_a, new]) == 2
+    assert parts_of([S(a), S(b), T(S(a) * S(b))], [over_a, over_b, new]) == 2
+    # Nothing waits; the gate is not kept, or only in a sum; what is overwritten is needed.
+    assert parts_of([S(a), S(a) * b], [over_a, new]) == 1
+    assert parts_of([deep], [new]) == 1
+    assert parts_of([S(a), deep], [("E", A, True), new]) == 1
+    assert parts_of([S(a), deep + a], [over_a, new]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -160,3 +161,19 @@ def test_the_number_of_threads_without_the_symbols_of_numba(set_threads, monkeyp
         assert pool.num_threads() == numba.get_num_threads() == 3
     finally:
         pool._functions.cache_clear()
+
+
+def test_how_long_threads_look_for_work_is_set_while_they_start(monkeypatch):
+    seen = []
+    monkeypatch.setattr(pool, "get_num_threads", lambda: seen.append(os.environ.get("GOMP_SPINCOUNT")))
+    start = pool._start_threads.__wrapped__
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    start()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    start()
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    start()
+    assert seen == [pool.SPINS, "7", None]

@@ -90,7 +90,7 @@ class Tape:
 
     def __copy__(self) -> Tape:
         """In a third of the time of what `copy` does by itself."""
-        other = object.__new__(Tape)
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 

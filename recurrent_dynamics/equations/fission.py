@@ -1,17 +1,18 @@
-"""A loop over units in two, where nonlinearities are taken of nonlinearities.
+"""A loop of the way forth in two, where nonlinearities are taken of nonlinearities.
 
 In one loop tanh(c) waits for the gates that c is made of, and the processor sees too few units ahead to fill that time.
 A second loop, which reads the gates where the first one leaves them, has many units under way: forward passes of an
-LSTM of 64 and 128 units take 0.98 of the time.
+LSTM of 64 and 128 units take 0.98 to 0.99 of the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import sympy as sp
 
 from .derive import Loop
+from .pattern import Variable
 from .program import NONLINEAR, Program
 
 Statements = dict[sp.Symbol, sp.Expr]
@@ -52,7 +53,9 @@ def _depths(statements: Statements) -> dict[sp.Symbol, int]:
     return depths
 
 
-def _part(loop: Loop, chosen: Iterable[bool], statements: Statements, kept: dict) -> Loop:  # type: ignore[type-arg]
+def _part(
+    loop: Loop, chosen: Sequence[bool], statements: Statements, kept: dict[sp.Symbol, tuple[str, Variable]]
+) -> Loop:
     """Some of the results, computed of what is read and of what is kept in memory."""
     mine = [(r, w) for r, w, own in zip(loop.program.results, loop.writes, chosen, strict=True) if own]
     needed: set[sp.Symbol] = set()

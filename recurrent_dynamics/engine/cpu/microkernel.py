@@ -75,9 +75,8 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 return b.gep(array, [b.mul(step, b.load(b.gep(index, [i64(r)])))])
 
             columns = range(VECTORS * panels)
-            for r in range(
-                rows
-            ):  # what is written last is on its way before it is needed: up to 2 % of a step
+            # What is written last is on its way before it is needed: up to 2 % of a step.
+            for r in range(rows):
                 for v in columns:
                     fetch(b, b.gep(row_of(c, r, ldc), [i64(v * lanes)]), write=True)
             row = [row_of(a, r, row_step) for r in range(rows)]

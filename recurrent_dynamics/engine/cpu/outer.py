@@ -26,7 +26,7 @@ from .walks import bias_of, give_input, pack_part
 BLOCK = 200
 CHUNK = 64
 SUMMED = 4  # rows of dE whose sum is added to the bias at once
-BLOCKS = 8  # blocks whose operands are packed at once
+BLOCKS = 8  # blocks whose operands are packed at once where threads share a group, else one
 
 
 @njit(**OPTIONS)

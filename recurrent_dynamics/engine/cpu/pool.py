@@ -103,7 +103,7 @@ class Pool:
             self._lock.release()
 
     def available(self) -> int:
-        """How many threads there are; known inside, where asking Numba for them takes longer than a small launch."""
+        """How many threads there are; inside, how many there were on the way in."""
         return self._available if self._owner == threading.get_ident() else num_threads()
 
     def use(self, threads: int) -> None:

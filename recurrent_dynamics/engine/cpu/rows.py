@@ -96,7 +96,7 @@ def row_function(cell: Cell, verb: str, compiled: bool) -> Callable[..., None]:
         from ...equations.derive import Derivation
         from ...equations.source import source
 
-        generated = source(Derivation(cell, compact=True), verb, part=True)
+        generated = source(Derivation(cell, compact=True), verb, part=verb == "forward")
         namespace = _compiled_namespace(generated.streams) if compiled else _numpy_namespace()
         exec(compile(generated.text, f"<{verb} of {cell.name}>", "exec"), namespace)
         _GENERATED[key] = namespace[verb]
