@@ -159,9 +159,7 @@ def _on_devices(given: Mapping[str, Any]) -> dict[str, Any]:
         if a is None or isinstance(a, np.ndarray):
             continue
         if isinstance(a, Mapping):
-            for key, value in a.items():
-                if not isinstance(value, np.ndarray) and check.is_on_device(value):
-                    there[f"{name}[{key!r}]"] = value
+            there |= {f"{name}[{key!r}]": value for key, value in a.items() if check.is_on_device(value)}
         elif check.is_on_device(a):
             there[name] = a
     return there

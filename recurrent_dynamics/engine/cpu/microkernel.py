@@ -213,11 +213,13 @@ def _interpreted_move(count: Callable[[int], int]) -> Any:
     return move
 
 
-def _panel(itemsize: int) -> int:
+def panel_entries(itemsize: int) -> int:
+    """Columns of a panel."""
     return VECTORS * BYTES // itemsize
 
 
-def _strip(itemsize: int) -> int:
+def strip_entries(itemsize: int) -> int:
+    """Columns that a left factor of an outer product holds side by side: a vector, or a tile's rows."""
     return max(ROWS, BYTES // itemsize)
 
 
@@ -228,4 +230,4 @@ tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 
 # target[to:] = source[at:], a panel's or a strip's width at once, in registers.
 _make_move = _interpreted_move if INTERPRETED else _move
-move_panel, move_strip = _make_move(_panel), _make_move(_strip)
+move_panel, move_strip = _make_move(panel_entries), _make_move(strip_entries)

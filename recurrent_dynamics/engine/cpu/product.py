@@ -13,11 +13,11 @@ from numba.extending import overload
 
 from .memory import OPTIONS, get, moved, pointer, put
 from .microkernel import (
-    BYTES,
     ROWS,
-    VECTORS,
     WIDE,
     move_panel,
+    panel_entries,
+    strip_entries,
     tile_full,
     tile_half,
     tile_one,
@@ -46,23 +46,23 @@ def ZERO():
 
 def panel_width(like):
     """Columns of a panel; a constant of compiled code, which divides by it."""
-    return VECTORS * BYTES // like.itemsize
+    return panel_entries(like.itemsize)
 
 
 @overload(panel_width, jit_options=OPTIONS)
 def _panel_width(like):
-    width = VECTORS * BYTES * 8 // like.dtype.bitwidth
+    width = panel_entries(like.dtype.bitwidth // 8)
     return lambda like: np.int64(width)
 
 
 def strip_width(like):
-    """Columns that a left factor of an outer product holds side by side, a vector or a tile's rows; a constant too."""
-    return max(ROWS, BYTES // like.itemsize)
+    """Columns of a strip; a constant too."""
+    return strip_entries(like.itemsize)
 
 
 @overload(strip_width, jit_options=OPTIONS)
 def _strip_width(like):
-    width = max(ROWS, BYTES * 8 // like.dtype.bitwidth)
+    width = strip_entries(like.dtype.bitwidth // 8)
     return lambda like: np.int64(width)
 
 
