@@ -8,7 +8,7 @@ from cell_checks import case, gradients, group
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import operator
-from recurrent_dynamics.engine.cpu import copying, tables, verbs
+from recurrent_dynamics.engine.cpu import back, copying, tables
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
 from recurrent_dynamics.equations.pattern import activations
@@ -378,6 +378,6 @@ def test_gradients_do_not_depend_on_how_many_steps_the_large_products_take_at_on
     d = rng.standard_normal(run.output.shape)
     whole = gradients(rd.backward(run, d), c.point)
     for together in (1, 2, 4, 10):
-        monkeypatch.setattr(verbs, "_steps_at_once", lambda tape, n=together: n)
+        monkeypatch.setattr(back, "_steps_at_once", lambda tape, n=together: n)
         for key, value in gradients(rd.backward(run, d), c.point).items():
             np.testing.assert_allclose(value, whole[key], rtol=1e-12, atol=1e-13, err_msg=str(key))

@@ -9,7 +9,7 @@ import pytest
 from cell_checks import case
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import groups, pool, verbs
+from recurrent_dynamics.engine.cpu import back, groups, outer, pool
 from recurrent_dynamics.engine.cpu.microkernel import ROWS
 from recurrent_dynamics.engine.cpu.product import HALF
 
@@ -29,7 +29,7 @@ def test_groups_part_the_active_rows_by_instances_in_equal_shares(count, ragged,
     batch = 11
     lengths = np.array([6, 0, 5, 1, 1, 6, 2, 2, 3, 6, 6]) if ragged else None
     tape = tape_of(rng, batch, lengths)[0].engine_tape
-    index, ends = groups.grouped_rows(tape, count)
+    index, ends = groups.grouped_rows(tape.steps, tape.batch, tape.lengths, count)
     same(index[:ROWS], np.arange(ROWS))
     same(np.sort(index[ROWS:]), groups.active_rows(tape)[ROWS:])
     assert len(ends) == count + 1
@@ -57,7 +57,7 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
         d = rng.standard_normal(run.output.shape)
 
     def gradients(of):
-        monkeypatch.setattr(verbs, "group_count", lambda tape: of)
+        monkeypatch.setattr(back, "group_count", lambda tape: of)
         grads = rd.backward(run, d)
         return [*grads.params.values()] + ([] if grads.x is None else [grads.x])
 
@@ -73,14 +73,14 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
 
 
 def test_several_pieces_of_a_walk_add_up_in_every_group(rng, monkeypatch):
-    monkeypatch.setattr(verbs, "BYTES_AT_ONCE", 1)
-    monkeypatch.setattr(verbs, "BYTES_FOR_ALL", 1)
-    monkeypatch.setattr(verbs, "FLOPS_AT_ONCE", 1)
+    monkeypatch.setattr(back, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(back, "BYTES_FOR_ALL", 1)
+    monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
     run, d = tape_of(rng, 9, steps=100)
-    assert verbs._steps_at_once(run.engine_tape, 2) < 100
+    assert back._steps_at_once(run.engine_tape, 2) < 100
     came = []
     for count in (1, 2):
-        monkeypatch.setattr(verbs, "group_count", lambda tape, count=count: count)
+        monkeypatch.setattr(back, "group_count", lambda tape, count=count: count)
         came.append(rd.backward(run, d).params)
     for name, a in came[0].items():
         np.testing.assert_allclose(came[1][name], a, rtol=0, atol=1e-12 * np.abs(a).max())
@@ -89,15 +89,15 @@ def test_several_pieces_of_a_walk_add_up_in_every_group(rng, monkeypatch):
 def test_a_part_of_the_steps_may_have_another_team_than_all_of_them(rng, monkeypatch, set_threads):
     """All steps are shared by units, the last few are too little work for that."""
     monkeypatch.setattr(pool, "BYTES_A_PART", 1)
-    monkeypatch.setattr(verbs.outer, "BLOCK", 5)
-    monkeypatch.setattr(verbs, "BYTES_FOR_ALL", 1)
-    monkeypatch.setattr(verbs, "FLOPS_AT_ONCE", 1)
+    monkeypatch.setattr(outer, "BLOCK", 5)
+    monkeypatch.setattr(back, "BYTES_FOR_ALL", 1)
+    monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
     cell = rd.cells.lstm()
     run = rd.forward(cell, cell.init(3, 8, rng, "float64"), rng.standard_normal((26, 1, 3)))
     tape, d = run.engine_tape, rng.standard_normal(run.output.shape)
-    together = verbs._steps_at_once(tape, 1)
+    together = back._steps_at_once(tape, 1)
     rest = tape.steps - (tape.steps - 1) // together * together
-    monkeypatch.setattr(pool, "SMALL", (rest + 1) * pool.step_flops(tape))
+    monkeypatch.setattr(pool, "SMALL", (rest + 1) * pool.step_flops(tape.layout))
     assert rest + 1 < together
     came = []
     for threads in (1, 2):

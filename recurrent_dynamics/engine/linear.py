@@ -6,6 +6,7 @@ with two layers of 128 units, a readout through the BLAS cost as much as the rec
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,8 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     >>> linear(np.ones((1, 1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
     array([[[3.5]]])
     """
-    from .cpu import linear as cpu
-
     g, n = weights.shape
-    return cpu.linear(*_checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,))))
+    return _cpu().linear(*_checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,))))
 
 
 def contiguous(x: Array) -> Array:
@@ -43,11 +42,7 @@ def contiguous(x: Array) -> Array:
     """
     if x.flags.c_contiguous or x.dtype not in check.DTYPES:
         return np.ascontiguousarray(x)
-    from .cpu.copying import place
-
-    copy = np.empty(x.shape, x.dtype)
-    place(x, copy, 0, fresh=True)
-    return copy
+    return _cpu().copied(x)
 
 
 def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array, Array]:
@@ -60,12 +55,18 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
     >>> d_x, d_weights, d_bias
     (array([[[1., 2.]]]), array([[3., 3.]]), array([1.]))
     """
-    from .cpu import linear as cpu
-
     g, n = weights.shape
-    return cpu.linear_adjoint(
+    return _cpu().linear_adjoint(
         *_checked(d_out=(d_out, (*x.shape[:2], g)), x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)))
     )
+
+
+@lru_cache(maxsize=1)
+def _cpu() -> Any:
+    """Imported when first asked for, as Numba takes long."""
+    from .cpu import linear as cpu
+
+    return cpu
 
 
 def _checked(**arrays: tuple[Array, tuple[int, ...]]) -> list[Array]:

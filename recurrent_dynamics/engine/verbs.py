@@ -20,7 +20,8 @@ from .flatten import Flat, flatten, unflatten
 from .run import Gradients, Run, Tangent, Views, run_shape
 
 if TYPE_CHECKING:
-    from .cpu.verbs import Cotangents, Tangents
+    from .cpu.back import Cotangents
+    from .cpu.verbs import Tangents
 
 
 def backward(

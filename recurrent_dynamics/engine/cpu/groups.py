@@ -19,7 +19,7 @@ SMALL_GRADIENTS = 1 << 22
 
 def active_rows(tape: Tape) -> np.ndarray:
     """The index of the rows within the lengths of the sequences; see `product.new_index`."""
-    return grouped_rows(tape, 1)[0]
+    return grouped_rows(tape.steps, tape.batch, tape.lengths, 1)[0]
 
 
 def group_count(tape: Tape) -> int:
@@ -37,16 +37,16 @@ def enough_groups(size: int, batch: int) -> int:
     return GROUPS if size <= SMALL_GRADIENTS and batch >= GROUPS * HALF else 1
 
 
-def grouped_rows(tape: Tape, groups: int) -> tuple[np.ndarray, np.ndarray]:
+def grouped_rows(steps: int, batch: int, lengths: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
     """(index of the active rows, group after group; where each group begins, and the end).
 
     The instances are parted as so many threads part them in a walk, see `team`.
     """
-    if not tape.lengths.size:
-        return every_row_grouped(tape.steps, tape.batch, groups)
-    before = np.cumsum(tape.lengths) - tape.lengths
-    cuts = np.searchsorted(before * groups, tape.lengths.sum() * np.arange(1, groups))
-    return _grouped(within_lengths(tape.steps, tape.lengths), cuts)
+    if not lengths.size:
+        return every_row_grouped(steps, batch, groups)
+    before = np.cumsum(lengths) - lengths
+    cuts = np.searchsorted(before * groups, lengths.sum() * np.arange(1, groups))
+    return _grouped(within_lengths(steps, lengths), cuts)
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import hoisted, outer, tables
 from .arguments import NO_CLASSES, plain
+from .copying import place
 from .groups import enough_groups, every_row_grouped
 from .pool import POOL, launch, threads_for
 from .rows import BUILT
@@ -22,6 +23,13 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return out
 
 
+def copied(x: np.ndarray) -> np.ndarray:
+    """A copy that is contiguous."""
+    copy = np.empty(x.shape, x.dtype)
+    place(x, copy, 0, fresh=True)
+    return copy
+
+
 def linear_adjoint(
     d_out: np.ndarray, x: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,14 +41,13 @@ def linear_adjoint(
     flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
     threads = threads_for(index.size, 4 * g * n)
     groups, wholes = len(ends) - 1, (d_weights, none, d_bias)
-    sums = outer.for_groups(groups, wholes)
+    sums = outer.sums_for(groups, wholes)
     with POOL:
         launch(
             threads, outer.gradients,
             BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), *sums, NO_CLASSES, index, ends, n, g,
-            g, 0, g, True, True, threads,
+            g, 0, g, True, True, True, threads,
         )  # fmt: skip
-        outer.add_groups(groups, sums, wholes)
     return d_x, d_weights, d_bias
 
 

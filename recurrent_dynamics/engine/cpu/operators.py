@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..run import Tape, within_lengths
+from .back import Rows, packed_for_adjoint, walk_adjoint
 from .pool import POOL
-from .verbs import packed_for_adjoint, walk_adjoint, walk_tangent
+from .verbs import walk_tangent
 
 
 def single_steps(tape: Tape) -> Tape:
@@ -41,6 +42,9 @@ def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
     """J^T v for every instance of `single_steps`."""
     before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
     vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
+    nothing = np.empty(0, steps.dtype)
+    rows = Rows.of(nothing, steps.values, steps.before, nothing, before, v, values)
     with POOL:
-        walk_adjoint(steps, packed_for_adjoint(steps, input_too=False), values, before, v, vectors, before)
+        factors = packed_for_adjoint(steps, input_too=False)
+        walk_adjoint(steps, factors, rows, vectors, before, steps.steps, steps.lengths)
     return before

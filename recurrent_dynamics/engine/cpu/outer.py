@@ -10,12 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit, prange
 
-from .copying import OPERATIONS
 from .memory import OPTIONS, PARALLEL, get, put, zeros
 from .microkernel import ROWS, move_strip
-from .pool import launch, threads_for
 from .product import ONE, ZERO, gemm, pack_rows, packed_size, strip_width
-from .rows import BUILT
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .team import share
 from .walks import bias_of, give_input, pack_part
@@ -160,18 +157,30 @@ def _add_outer(
             _add_rows(dE, e, index, first, some, m0, m1, d_bias, q * (d_bias.size // groups), classes, parts)
 
 
+@njit(**OPTIONS)
+def _add_groups(sums, whole, groups, own, threads):
+    """The share of one thread of whole = the sum over the groups."""
+    first, end = share(whole.size, threads, own), share(whole.size, threads, own + 1)
+    for j in range(first, end):
+        put(whole, j, get(sums, j))
+    for q in range(1, groups):
+        for j in range(first, end):
+            put(whole, j, get(whole, j) + get(sums, q * whole.size + j))
+
+
 @njit(**PARALLEL)
 def gradients(
-    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, classes, index, ends, n, g, parts, k, e, fresh, first_time,
-    threads,
+    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, whole_W, whole_U, whole_bias, classes, index, ends, n, g,
+    parts, k, e, fresh, first_time, last_time, threads,
 ):  # fmt: skip
     """What the cotangents dE of all values give, added up for each group of rows: dW, dU, d_bias one after the other.
 
     Group q is what `index` lists from ends[q] to ends[q + 1]. Where g > 0, dX = or, unless `fresh`, += dE[:, :g] W; dW
     or dU += dE[target]^T operand for every product with a matrix; d_bias, unless that is empty, += the sum of
     dE[:, :parts] over all rows, or over those of each class. The `first_time` the sums begin at zero, whatever is
-    there. All of it block of rows by block, as dE is larger than the caches. Where threads share a group, they first
-    pack the operands of some blocks, which all of them read; else they need not wait for each other.
+    there; the `last_time` those of several groups are added up into the wholes. All of it block of rows by block, as dE
+    is larger than the caches. Where threads share a group, they first pack the operands of some blocks, which all of
+    them read; else they need not wait for each other.
     """
     right, nothing = np.empty(packed_size(g, n, W), W.dtype), zeros(n, W)
     groups, longest, alone = ends.size - 1, ZERO(), (ends.size - 1) % threads == 0
@@ -227,27 +236,13 @@ def gradients(
                         products, starts, block, panels, po, dE, e, index, first, some, strips,
                         np.int64(i) * block * wide, dW, dU, d_bias, classes, q, groups, parts, wide, own, shared,
                     )  # fmt: skip
+    if last_time and groups > 1:
+        for i in prange(threads):
+            for sums, whole in ((dW, whole_W), (dU, whole_U), (d_bias, whole_bias)):
+                _add_groups(sums, whole, groups, np.int64(i), threads)
 
 
-def for_groups(groups: int, wholes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Arrays in which `gradients` sums for each group what goes into those of the whole: the same for one group."""
-    return [a.reshape(-1) if groups == 1 else np.empty(groups * a.size, a.dtype) for a in wholes]
-
-
-def add_groups(groups: int, sums: Sequence[np.ndarray], wholes: Sequence[np.ndarray]) -> None:
-    """Write the sums over the groups into the arrays of the whole: three of each; inside of `POOL`."""
-    if groups > 1:
-        threads = threads_for(sum([a.size for a in sums]), OPERATIONS)
-        launch(threads, _add_groups, BUILT, *sums, *(a.reshape(-1) for a in wholes), groups, threads)
-
-
-@njit(**PARALLEL)
-def _add_groups(build, dW, dU, d_bias, W, U, bias, groups, threads):
-    for i in prange(threads):
-        for of_groups, whole in ((dW, W), (dU, U), (d_bias, bias)):
-            first, end = share(whole.size, threads, np.int64(i)), share(whole.size, threads, np.int64(i) + 1)
-            for j in range(first, end):
-                put(whole, j, get(of_groups, j))
-            for q in range(1, groups):
-                for j in range(first, end):
-                    put(whole, j, get(whole, j) + get(of_groups, q * whole.size + j))
+def sums_for(groups: int, wholes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """For `gradients`: arrays for the sums of each group, then the wholes; the same for one group."""
+    flat = [a.reshape(-1) for a in wholes]
+    return flat + flat if groups == 1 else [np.empty(groups * a.size, a.dtype) for a in flat] + flat

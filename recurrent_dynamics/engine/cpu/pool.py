@@ -12,6 +12,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba import get_num_threads, set_num_threads
 
+from ...cells.layout import Layout
 from ..run import Tape
 from .memory import INTERPRETED
 from .product import HALF
@@ -123,19 +124,19 @@ def launch(threads: int, kernel: Callable[..., Any], *arguments: Any) -> Any:
     return kernel(*arguments)
 
 
-def step_flops(tape: Tape) -> int:
+@lru_cache(maxsize=1024)
+def step_flops(layout: Layout) -> int:
     """About how many operations a step of one instance takes in one direction."""
-    layout = tape.layout
     return 2 * layout.values_size * (layout.input_size + layout.state_size + 16)
 
 
-def team(tape: Tape) -> tuple[bool, int]:
-    """(whether threads share the units of a step rather than the batch, their number).
+def team(tape: Tape, steps: int | None = None) -> tuple[bool, int]:
+    """(whether threads share the units of a step rather than the batch, their number) for so many steps, or for all.
 
     They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then
     each thread reads its part of the matrices alone. Below that size waiting for each other costs more.
     """
-    available = _available(tape.steps * tape.batch * step_flops(tape))
+    available = _available((steps or tape.steps) * tape.batch * step_flops(tape.layout))
     parts = min(available, tape.matrices.nbytes // BYTES_A_PART)
     by_units = tape.batch < HALF * available and parts > 1 and not tape.resets.size and not INTERPRETED
     return by_units, parts if by_units else max(1, min(available, tape.batch))

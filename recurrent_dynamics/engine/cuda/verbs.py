@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...cells.layout import Layout
-from ..cpu.verbs import Cotangents, Tangents
+from ..cpu.back import Cotangents
+from ..cpu.verbs import Tangents
 from ..flatten import Flat, zeros
 from ..run import Tape
 from . import hoisted, launches, memory
