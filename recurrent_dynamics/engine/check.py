@@ -31,8 +31,14 @@ def below(a: np.ndarray, count: int) -> bool:
     if not a.size:
         return True
     if a.dtype.kind == "i":
-        a, count = a.view(a.dtype.str.replace("i", "u")), min(count, 1 << (8 * a.itemsize - 1))
+        a, count = a.view(_unsigned(a.dtype)), min(count, 1 << (8 * a.itemsize - 1))
     return bool(a.max() < count)
+
+
+@lru_cache(maxsize=16)
+def _unsigned(dtype: np.dtype) -> np.dtype:
+    """Unsigned integers of the same bytes."""
+    return np.dtype(dtype.str.replace("i", "u"))
 
 
 def finite(name: str, a: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,8 @@ def cross_entropy(
     if targets.shape != logits.shape[:-1]:
         raise ValueError(f"targets must have shape {logits.shape[:-1]}, as the logits; came {targets.shape}")
     classes = logits.shape[-1]
-    from .softmax import log_likelihood
-
     weights = _normalized_weights(mask, targets.shape)
-    found = log_likelihood(logits.reshape(-1, classes), targets.reshape(-1), weights)
+    found = _log_likelihood()(logits.reshape(-1, classes), targets.reshape(-1), weights)
     if found is None:
         counted = targets.reshape(-1)[weights > 0]
         bad = counted.min() if counted.min() < 0 else counted.max()
@@ -109,13 +108,26 @@ def mean_squared_error(
     return float(loss), d_output
 
 
+@lru_cache(maxsize=1)
+def _log_likelihood() -> Any:
+    """Imported when first asked for, as Numba takes long."""
+    from .softmax import log_likelihood
+
+    return log_likelihood
+
+
+@lru_cache(maxsize=8)
+def _equal_weights(count: int) -> NDArray[np.float64]:
+    return np.full(count, 1 / count)
+
+
 def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Weight of each loss in the mean, flat; they sum to 1."""
     if mask is None:
         count = math.prod(shape)
         if count == 0:
             raise ValueError(f"targets must hold at least one; came shape {shape}")
-        return np.full(count, 1 / count)
+        return _equal_weights(count)
     weights = np.asarray(mask)
     if weights.dtype.kind not in "biuf":
         raise TypeError(f"mask must be booleans or real weights; came {weights.dtype}")

@@ -35,13 +35,13 @@ def log_likelihood(
     targets = plain(targets.astype(np.int64, copy=False))
     gradient, sums = np.empty((rows, classes), logits.dtype), np.empty(-(-rows // ROWS))
     threads = threads_for(len(sums), ROWS * classes * OPERATIONS)
-    valid = np.ones(len(sums), np.bool_)
+    valid = np.empty(len(sums), np.bool_)
     with POOL, np.errstate(all="ignore"):  # for interpreted code
         launch(
             threads, _cross_entropy, BUILT, plain(logits).reshape(-1), targets, weights, classes,
             gradient.reshape(-1), sums, valid, threads,
         )  # fmt: skip
-    return (float(sums.sum()), gradient) if valid.all() else None
+    return (sum(sums.tolist()), gradient) if all(valid.tolist()) else None
 
 
 if INTERPRETED:
@@ -111,6 +111,7 @@ def _cross_entropy(build, logits, targets, weights, classes, out, sums, valid, t
         for b in range(share(sums.size, threads, np.int64(i)), share(sums.size, threads, np.int64(i) + 1)):
             first = b * ROWS
             rows = min(ROWS, targets.size - first)
+            valid[b] = True
             for r in range(rows):
                 target = targets[first + r] if weights[first + r] > 0 else 0
                 valid[b] = valid[b] and 0 <= target < classes

@@ -56,7 +56,7 @@ class Compiled:
         sums, like = np.empty(len(self.blocks)), np.empty(0, self.dtype)
         with POOL:
             launch(self.threads, _squares, BUILT, self.addresses, like, self.blocks, sums, self.threads)
-        return float(sums.sum())
+        return sum(sums.tolist())
 
     def advance(self, rule, scale, decays, added):
         averages = self.columns - 2
@@ -69,7 +69,8 @@ class Compiled:
                 self.addresses, self.blocks, *new, *none, added, sums, self.threads,
             )  # fmt: skip
         places = [*zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), self.shapes)]
-        return [[a[start:end].reshape(shape) for start, end, shape in places] for a in new], float(sums.sum())
+        parted = [[a[start:end].reshape(shape) for start, end, shape in places] for a in new]
+        return parted, sum(sums.tolist())
 
 
 @njit(**SERIAL)

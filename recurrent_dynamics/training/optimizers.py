@@ -97,7 +97,7 @@ class Elementwise:
         new, norm, length = passes.advance(rule, decays, leaves, len(self.averages), added, max_norm)
         if new is None:
             return Advanced(dict(params), state, norm, length)
-        moved, *averages = (with_leaves(grads, iter(arrays)) for arrays in new)
+        moved, *averages = with_leaves(grads, zip(*new, strict=True), len(new))
         after: Tree = {"count": np.array(count)} if self.counted else {}
         return Advanced(moved, after | dict(zip(self.averages, averages, strict=True)), norm, length)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,14 +99,20 @@ def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], Part]]:
 
 
 def _part(dtype: Any, leaves: list[Leaf]) -> Part:
-    if dtype is not None and sum(leaf[0].size for leaf in leaves) >= SMALL:
-        from ..engine.cpu.memory import INTERPRETED
+    large = dtype is not None and sum([leaf[0].size for leaf in leaves]) >= SMALL
+    return (_compiled() if large else _ByNumpy)(leaves)
 
-        if not INTERPRETED:
-            from .compiled import Compiled
 
-            return Compiled(leaves)
-    return _ByNumpy(leaves)
+@lru_cache(maxsize=1)
+def _compiled() -> Callable[[list[Leaf]], Part]:
+    """What does the passes where there is much to do; imported when first asked for, as Numba takes long."""
+    from ..engine.cpu.memory import INTERPRETED
+
+    if INTERPRETED:
+        return _ByNumpy
+    from .compiled import Compiled
+
+    return Compiled
 
 
 class _ByNumpy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -18,7 +18,7 @@ Select = Callable[[str, NDArray[Any]], bool]
 
 def map_leaves(function: Callable[..., Any], tree: Mapping[str, Any], *others: Mapping[str, Any]) -> Tree:
     """Apply a function to the arrays that stand at the same place of nested dicts."""
-    return with_leaves(tree, (function(*leaves) for leaves in aligned(tree, *others)))
+    return with_leaves(tree, [[function(*leaves)] for leaves in aligned(tree, *others)], 1)[0]
 
 
 def aligned(tree: Mapping[str, Any], *others: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -42,16 +42,27 @@ def _append_aligned(
             _append_aligned(rows, value, beside)
 
 
-def with_leaves(tree: Mapping[str, Any], leaves: Iterator[Any]) -> Tree:
-    """A nested dict of the same keys with these leaves, taken in their order."""
-    new: Tree = {}
+def with_leaves(tree: Mapping[str, Any], rows: Iterable[Sequence[Any]], count: int) -> list[Tree]:
+    """Nested dicts of the same keys, one for each of the `count` columns of the rows, which go from leaf to leaf."""
+    trees: list[Tree] = [{} for _ in range(count)]
+    _write_leaves(tree, iter(rows), trees)
+    return trees
+
+
+def _write_leaves(tree: Mapping[str, Any], rows: Iterator[Sequence[Any]], trees: list[Tree]) -> None:
     for key, value in tree.items():
-        new[key] = next(leaves) if _is_leaf(value) else with_leaves(value, leaves)
-    return new
+        if _is_leaf(value):
+            for new, leaf in zip(trees, next(rows), strict=True):
+                new[key] = leaf
+        else:
+            for new in trees:
+                new[key] = {}
+            _write_leaves(value, rows, [new[key] for new in trees])
 
 
 def _is_leaf(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or not isinstance(value, Mapping)  # which takes longer to find out
+    # What is sooner found out comes first.
+    return isinstance(value, np.ndarray) or not isinstance(value, (dict, Mapping))
 
 
 def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
