@@ -102,6 +102,47 @@ def test_parameters_are_copied_once_into_their_places(few, make, rng, monkeypatc
     assert all(own[name].base is not None for name in layout.matrices), "views, no further copies"
 
 
+@pytest.mark.parametrize("make", [rd.cells.lstm, rd.cells.gru, rd.cells.mut2, rd.cells.linear])
+def test_parameters_are_used_where_they_lie_if_they_can_be(make, rng):
+    cell, dtype = make(), np.dtype(np.float64)
+    layout = cell.layout(3, 5)
+    params = {name: rng.standard_normal(a.shape) for name, a in cell.init(3, 5, rng, "float64").items()}
+    flat, own = arguments.own_parameters(verbs, layout, params, dtype, copy=False)
+    for came, wanted in zip(flat, flatten.flatten(layout, params, dtype), strict=True):
+        same(came, wanted)
+    assert list(own) == list(params)
+    for name, a in params.items():
+        same(own[name], a)
+        assert np.shares_memory(own[name], a) == (name in flatten.whole(layout))
+    for name, a in params.items():
+        strided = np.repeat(a, 2, axis=-1)[..., ::2]
+        read_only = a.copy()
+        read_only.setflags(write=False)
+        for other in (strided, read_only):
+            own = arguments.own_parameters(verbs, layout, {**params, name: other}, dtype, copy=False)[1]
+            same(own[name], a)
+            assert not np.shares_memory(own[name], other), "compiled code does not take it as it is"
+
+
+def test_a_run_without_copies_of_the_parameters_is_the_same_and_reads_them_where_they_lie(rng):
+    cell = rd.cells.lstm()
+    params, x = cell.init(3, 4, rng, "float64"), rng.standard_normal((5, 2, 3))
+    run, lean = (rd.forward(cell, params, x, copy_params=copied) for copied in (True, False))
+    same(lean.output, run.output)
+    d = rng.standard_normal(run.output.shape)
+    first, second = rd.backward(run, d), rd.backward(lean, d)
+    for name in params:
+        same(second.params[name], first.params[name])
+        assert np.shares_memory(lean.params[name], params[name])
+        assert not np.shares_memory(run.params[name], params[name])
+    with pytest.raises(ValueError, match="read-only"):
+        lean.params["U"][0, 0] = 1.0
+    params["U"][1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"^params\['U'\] must be finite; came nan at index \(1, 2\)$"):
+        rd.forward(cell, params, x, copy_params=False)
+    assert np.isnan(rd.forward(cell, params, x, copy_params=False, check_finite=False).output).any()
+
+
 def test_parts_that_stand_apart_are_put_together():
     layout = rd.cells.mut2().layout(3, 5)
     assert len(flatten.places(layout)["b"].stretches) > 1

@@ -17,6 +17,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics import training
 from recurrent_dynamics.data import Streams
 from recurrent_dynamics.nn import Batch, Model
+from recurrent_dynamics.training.tree import named_leaves
 
 SCRIPT = Path(__file__).with_name("train_in_a_process.py")
 
@@ -208,11 +209,39 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path):
 def test_a_loss_that_is_not_a_number_is_named():
     model = small_model()
     params = model.init()
-    params["readout"]["b"][:] = np.inf
+    params["layers"]["1"]["b"][:] = 50.0  # h is nearly 1, and the logits overflow
+    params["readout"]["W"][:] = 3e38
     with pytest.raises(training.DivergenceError, match="update 1: the loss became nan; lower"):
         training.fit(
             model, params, streams(), optimizer=training.sgd(), learning_rate=0.1, updates=9, clip_norm=1
         )
+
+
+def test_parameters_to_start_from_must_be_finite(tmp_path):
+    params = small_model().init()
+    params["layers"]["1"]["b"][3] = np.inf
+    path = tmp_path / "run.npz"
+    message = r"params\['layers/1/b'\] must be finite; came inf at index \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        training.fit(
+            small_model(), params, streams(), optimizer=training.sgd(), learning_rate=0.1, updates=1,
+            checkpoint=path,
+        )  # fmt: skip
+    assert not path.exists()
+
+
+def test_parameters_are_left_as_they_came():
+    params = small_model().init()
+    before = {name: a.copy() for name, a in named_leaves(params)}
+    result = training.fit(
+        small_model(), params, streams(), optimizer=training.adam(), learning_rate=0.1, updates=3
+    )
+    for name, a in named_leaves(params):
+        np.testing.assert_array_equal(a, before[name])
+    assert not any(
+        np.shares_memory(a, b)
+        for (_, a), (_, b) in zip(named_leaves(params), named_leaves(result.params), strict=True)
+    )
 
 
 def test_checkpoints_are_refused_when_they_do_not_belong(tmp_path):

@@ -11,7 +11,7 @@ from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from . import check
 from .backends import Backend
-from .flatten import Flat, complete, empty, views
+from .flatten import Flat, complete, empty, views, whole
 from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
@@ -45,17 +45,28 @@ def new_tape(
 
 
 def own_parameters(
-    engine: Any, layout: Layout, given: Arrays, dtype: np.dtype, xp: Any = np
+    engine: Any, layout: Layout, given: Arrays, dtype: np.dtype, xp: Any = np, copy: bool = True
 ) -> tuple[Flat, dict[str, np.ndarray]]:
-    """(finite copies of the parameters in flat arrays, and by name, mostly views of those)."""
-    flat = empty(layout, dtype, xp)
+    """(finite copies of the parameters in flat arrays, and by name, mostly views of those).
+
+    Unless it is to `copy`, those that can be used where they lie are, and are not looked at.
+    """
+    used = {} if copy else {name: field for name, field in whole(layout).items() if _usable(given.get(name))}
+    flat = empty(layout, dtype, xp, {field: given[name] for name, field in used.items()})
+    if len(used) == len(given):
+        return flat, dict(given)
     copies = views(layout, flat)
     own = {name: copies[name] for name in given}
     for name, a in given.items():
-        if not engine.place(a, own[name], 0, fresh=True):
+        if name not in used and not engine.place(a, own[name], 0, fresh=True):
             check.finite(f"params[{name!r}]", a)
     complete(layout, flat, own)
     return flat, own
+
+
+def _usable(a: Any) -> bool:
+    """Whether compiled code takes an array as it is."""
+    return isinstance(a, np.ndarray) and a.flags.carray
 
 
 def input_of(
@@ -147,12 +158,16 @@ def state_row(
     if given is None:
         return out
     slots = {s.name: s for s in layout.slots}
+    arrays = {}
     for slot, value in check.mapping(name, given, tuple(slots)).items():
         s = slots[slot]
-        a = check.floating(f"{name}[{slot!r}]", value, dtype)
+        a = check.real(f"{name}[{slot!r}]", value, dtype)
         if a.shape not in ((s.width,), (batch, s.width)):
             raise ValueError(f"{name}[{slot!r}] must have shape {(batch, s.width)}, came {a.shape}")
-        out[:, s.offset : s.offset + s.width] = a
+        out[:, s.offset : s.offset + s.width] = arrays[slot] = a
+    if not check.is_finite(out):
+        for slot, a in arrays.items():
+            check.finite(f"{name}[{slot!r}]", a)
     return out
 
 

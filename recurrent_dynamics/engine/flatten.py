@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import prod
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,22 +69,42 @@ def parts_size(layout: Layout) -> int:
     return sum(p.width for p in layout.parts)
 
 
+@lru_cache(maxsize=1024)
+def shapes(layout: Layout) -> tuple[tuple[int, ...], ...]:
+    """Those of the flat arrays."""
+    W = (layout.input_rows, layout.input_size)
+    return W, (parts_size(layout),), (layout.matrices_size,), (layout.vectors_size,)
+
+
+@lru_cache(maxsize=1024)
+def whole(layout: Layout) -> dict[str, int]:
+    """The parameters that a flat array consists of alone, with the number of its field."""
+    return {
+        name: p.field
+        for name, p in places(layout).items()
+        if len(p.stretches) == 1 and prod(p.shape) == prod(shapes(layout)[p.field])
+    }
+
+
 def zeros(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
     """Flat arrays of zeros, to be filled or added to; of the array module `xp`."""
-    return _new(layout, dtype, xp, xp.zeros)
+    return Flat(*[xp.zeros(shape, dtype) for shape in shapes(layout)])
 
 
-def empty(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
-    """Flat arrays to be filled with all parameters; biases, which not every part has, are zero."""
-    return _new(layout, dtype, xp, xp.empty)
+def empty(
+    layout: Layout, dtype: np.dtype, xp: Any = np, used: Mapping[int, np.ndarray] = MappingProxyType({})
+) -> Flat:
+    """Flat arrays to be filled with all parameters, or those that are to be used, by the numbers of their fields.
 
-
-def _new(layout: Layout, dtype: np.dtype, xp: Any, array: Callable[..., Any]) -> Flat:
+    Biases, which not every part has, are zero.
+    """
     return Flat(
-        array((layout.input_rows, layout.input_size), dtype),
-        xp.zeros(parts_size(layout), dtype),
-        array(layout.matrices_size, dtype),
-        array(layout.vectors_size, dtype),
+        *[
+            used[field].reshape(shape)
+            if field in used
+            else (xp.zeros if field == BIAS else xp.empty)(shape, dtype)
+            for field, shape in enumerate(shapes(layout))
+        ]
     )
 
 

@@ -35,6 +35,7 @@ def forward(
     reset: np.ndarray | None = None,
     signals: Arrays | None = None,
     check_finite: bool = True,
+    copy_params: bool = True,
     device: str | None = None,
     stream: Any = None,
     tf32: bool = False,
@@ -64,6 +65,10 @@ def forward(
         The signals that the cell declares; all of them.
     check_finite
         Whether a run that becomes NaN or infinite raises.
+    copy_params
+        Whether the run has copies of the parameters, which no later change of them reaches. Without, it may read them
+        where they lie, and looks whether they are finite only if the run is not: for training, where each update makes
+        new ones.
     device : "cpu" or "cuda", optional
         Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, tensors of PyTorch, what
         speaks DLPack or has ``__cuda_array_interface__``) stay there, and what the run gives lies there too, as arrays
@@ -118,7 +123,8 @@ def forward(
         lengths, reset = to.on_host("lengths", lengths), to.on_host("reset", reset)
         arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
         layout = cell.layout(input_size, hidden)
-        flat, own = own_parameters(to.verbs, layout, arrays, dtype, to.xp)
+        copied = copy_params or to.device != "cpu"
+        flat, own = own_parameters(to.verbs, layout, arrays, dtype, to.xp, copied)
         to.check_tf32(tf32, dtype)
         rounded = to.check_tape_dtype(tape_dtype, dtype)
         x = to.moved("x", x) if check.is_on_device(x) else x
@@ -141,6 +147,8 @@ def forward(
         tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
         shared = write_signals(cell, layout, tape.values, signals, None if autonomous else x, ends, single)
         if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
+            for name, a in arrays.items() if not copied else ():
+                check.finite(f"params[{name!r}]", a)
             refuse_not_finite(tape)
         if to.device == "cpu":
             return Run(tape, own, single, autonomous, shared, classes)

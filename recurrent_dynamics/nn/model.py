@@ -196,6 +196,7 @@ class Model:
         reset: NDArray[Any] | None = None,
         dropout_rng: np.random.Generator | None = None,
         signals: Mapping[str, NDArray[Any]] | None = None,
+        copy_params: bool = True,
     ) -> ModelRun:
         """Run the model through a window of time.
 
@@ -213,6 +214,8 @@ class Model:
         signals : dict of ndarray, optional
             All of `self.signals`, each (T, B), or (T, B, H) where every layer that reads it has H units; in the dtype
             of the parameters.
+        copy_params : bool
+            Whether later changes of the parameters do not reach the run, see `rd.forward`.
 
         Returns
         -------
@@ -224,6 +227,7 @@ class Model:
             Naming the argument, what was expected and what came: a signal that is missing or that no layer reads, its
             shape, its dtype, and the first entry of it that is not finite within the lengths.
         """
+        own = np.array if copy_params else np.asarray
         inputs = np.asarray(inputs)
         indices = merged = None
         x = inputs
@@ -233,7 +237,7 @@ class Model:
             indices = class_indices(inputs, self.vocabulary_size).copy()
             table = params["embedding"]["table"]
             if self._reads_classes and self.vocabulary_size <= indices.size:
-                merged = Merged(table.copy(), params["layers"]["0"]["W"].copy())
+                merged = Merged(*map(own, (table, params["layers"]["0"]["W"])))
                 x = indices
             else:
                 x = table[indices]
@@ -259,11 +263,16 @@ class Model:
             weights, pull = self.constraints[i](params["layers"][str(i)])
             if i == 0 and merged is not None:
                 weights = {**weights, "W": merged.product()}
-            own = {name: value for name, value in given.items() if name in cell.signals}
-            runs.append(forward(cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=own))
+            read = {name: value for name, value in given.items() if name in cell.signals}
+            runs.append(
+                forward(
+                    cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=read,
+                    copy_params=copy_params,
+                )
+            )  # fmt: skip
             pulls.append(pull)
             x = runs[-1].output
-        x, readout = contiguous(x), params["readout"]["W"].copy()
+        x, readout = contiguous(x), own(params["readout"]["W"])
         output = linear(x, readout, params["readout"]["b"])
         return ModelRun(output, runs, [r.final for r in runs], indices, masks, merged, x, readout, pulls)
 
@@ -273,10 +282,13 @@ class Model:
         batch: Batch | Sequence[Any],
         initial: Sequence[State] | None = None,
         dropout_rng: np.random.Generator | None = None,
+        copy_params: bool = True,
     ) -> ModelRun:
         """`forward` over everything that a batch says of its sequences."""
         b = as_batch(batch)
-        return self.forward(params, b.inputs, initial, b.lengths, b.reset, dropout_rng, b.signals)
+        return self.forward(
+            params, b.inputs, initial, b.lengths, b.reset, dropout_rng, b.signals, copy_params
+        )
 
     def backward(
         self,
@@ -352,8 +364,11 @@ class Model:
         batch: Batch | Sequence[Any],
         initial: Sequence[State] | None = None,
         dropout_rng: np.random.Generator | None = None,
+        copy_params: bool = True,
     ) -> tuple[float, ModelRun, ModelGradients]:
         """Mean loss of a batch with the run and the gradients behind it.
+
+        Without `copy_params` the run is good for as long as the parameters are not changed.
 
         Raises
         ------
@@ -361,7 +376,7 @@ class Model:
             When the loss, a state or a gradient becomes infinite or NaN.
         """
         batch = as_batch(batch)
-        run = self.run(params, batch, initial, dropout_rng)
+        run = self.run(params, batch, initial, dropout_rng, copy_params)
         loss, d_output = self.score(run.output, batch)
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss}")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import integer, number
+from ..engine import check
 from ..nn import Model
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_value, l2_penalty
@@ -200,6 +201,8 @@ def fit(
         state = Checkpoint(
             0, start, optimizer.init(start), rng_state, settings=settings, extra=dict(extra or {})
         )
+    for name, a in named_leaves(state.params):
+        check.finite(f"params[{name!r}]", a)  # what an update makes of them is finite, as its steps are
     history = state.history
     seconds_before = history["seconds"][-1] if len(history) else 0.0
     updater = _Updater(
@@ -263,7 +266,9 @@ class _Updater:
         rate = self.schedule(number)
         dropout_rng = self.rng if self.model.dropout else None
         try:
-            loss, run, gradients = self.model.differentiate(state.params, batch, carry, dropout_rng)
+            loss, run, gradients = self.model.differentiate(
+                state.params, batch, carry, dropout_rng, copy_params=False
+            )
         except FloatingPointError as error:
             raise self._divergence(str(error), number, rate, state.history) from error
         grads = gradients.params
