@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import recurrent_dynamics as rd
+from recurrent_dynamics.cells import Cell, Drive
 from recurrent_dynamics.engine import arguments, flatten
 from recurrent_dynamics.engine.cpu import copying, pool, verbs
+from recurrent_dynamics.equations import tanh
+from recurrent_dynamics.training.tree import named_leaves
 
 same = np.testing.assert_array_equal
 by_few = pytest.mark.parametrize("few", [1, 1 << 14], ids=["kernel", "numpy"])
@@ -113,7 +116,7 @@ def test_parameters_are_used_where_they_lie_if_they_can_be(make, rng):
     assert list(own) == list(params)
     for name, a in params.items():
         same(own[name], a)
-        assert np.shares_memory(own[name], a) == (name in flatten.whole(layout))
+        assert np.shares_memory(own[name], a) == (name in flatten.alone(layout))
     for name, a in params.items():
         strided = np.repeat(a, 2, axis=-1)[..., ::2]
         read_only = a.copy()
@@ -141,6 +144,45 @@ def test_a_run_without_copies_of_the_parameters_is_the_same_and_reads_them_where
     with pytest.raises(ValueError, match=r"^params\['U'\] must be finite; came nan at index \(1, 2\)$"):
         rd.forward(cell, params, x, copy_params=False)
     assert np.isnan(rd.forward(cell, params, x, copy_params=False, check_finite=False).output).any()
+
+
+def test_what_tied_drives_share_is_copied_always(rng):
+    """A flat array then holds it twice."""
+    later = Drive("m", input=False, bias=False, tied="n")
+    cell = Cell("two", ("h",), ("n", later), lambda drive, state: {"h": drive.m(state.h + tanh(drive.n))})
+    layout, dtype = cell.layout(3, 4), np.dtype(np.float64)
+    params = {name: rng.standard_normal(shape) for name, shape in layout.shapes.items()}
+    flat, own = arguments.own_parameters(verbs, layout, params, dtype, copy=False)
+    assert "U" not in flatten.alone(layout)
+    assert not np.shares_memory(own["U"], params["U"])
+    for came, wanted in zip(flat, flatten.flatten(layout, params, dtype), strict=True):
+        same(came, wanted)
+
+
+def test_a_cell_without_input_and_bias_needs_no_copies(rng):
+    cell = rd.cells.linear()
+    params = cell.init(input_size=0, hidden_size=3, rng=rng, dtype="float64")
+    runs = [
+        rd.forward(cell, params, steps=4, initial={"h": np.ones(3)}, copy_params=copied)
+        for copied in (True, False)
+    ]
+    same(runs[1].output, runs[0].output)
+    d = rng.standard_normal(runs[0].output.shape)
+    same(rd.backward(runs[1], d).params["U"], rd.backward(runs[0], d).params["U"])
+
+
+@pytest.mark.parametrize("choice", [None, {"U.n": rd.parametrize.cayley}])
+def test_a_model_without_copies_computes_the_same(choice, rng):
+    model = rd.nn.Model(
+        [rd.cells.gru(), rd.cells.elman()], hidden_size=4, vocabulary_size=5, parametrize=[choice, None]
+    )
+    params, batch = model.init(rng, "float64"), (rng.integers(0, 5, (6, 3)), rng.integers(0, 5, (6, 3)))
+    (loss, _, wanted), (again, _, came) = (
+        model.differentiate(params, batch, copy_params=copied) for copied in (True, False)
+    )
+    assert loss == again
+    for (name, a), (_, b) in zip(named_leaves(wanted.params), named_leaves(came.params), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 def test_parts_that_stand_apart_are_put_together():

@@ -72,18 +72,34 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
     assert all(results == came[0] for results in came)
 
 
-def test_several_pieces_of_a_walk_add_up_in_every_group(rng, monkeypatch):
-    monkeypatch.setattr(back, "BYTES_AT_ONCE", 1)
-    monkeypatch.setattr(back, "BYTES_FOR_ALL", 1)
-    monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
-    run, d = tape_of(rng, 9, steps=100)
-    assert back._steps_at_once(run.engine_tape, 2) < 100
+@pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "ended", "empty"])
+def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, set_threads):
+    """Also where no sequence reaches the last piece, or none of a group is longer than 0."""
+    monkeypatch.setattr(pool, "SMALL", 0)
+    lengths = {
+        "lengths": rng.integers(1, 101, 9), "ended": np.full(9, 7), "empty": np.array([0] * 7 + [100, 30])
+    }.get(how)  # fmt: skip
+    run, d = tape_of(rng, 9, lengths, classes=how == "classes", steps=100)
+    whole = rd.backward(run, d)
+    monkeypatch.setattr(back, "_steps_at_once", lambda tape, groups: 30)
     came = []
-    for count in (1, 2):
-        monkeypatch.setattr(back, "group_count", lambda tape, count=count: count)
-        came.append(rd.backward(run, d).params)
-    for name, a in came[0].items():
-        np.testing.assert_allclose(came[1][name], a, rtol=0, atol=1e-12 * np.abs(a).max())
+    for groups_, threads in ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)):
+        monkeypatch.setattr(back, "group_count", lambda tape, count=groups_: count)
+        set_threads(threads)
+        grads = rd.backward(run, d)
+        arrays = [*grads.params.values()] + ([] if grads.x is None else [grads.x])
+        for a, b in zip(arrays, [*whole.params.values(), whole.x], strict=grads.x is not None):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1, np.abs(b).max()))
+        came.append([a.tobytes() for a in arrays])
+    assert all(results == came[0] for results in came[:3])
+    assert all(results == came[3] for results in came[3:])
+
+
+def test_pieces_are_cut_by_their_bytes_and_their_work(rng, monkeypatch):
+    monkeypatch.setattr(back, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
+    tape = tape_of(rng, 9, steps=100)[0].engine_tape
+    assert back._steps_at_once(tape, 2) < 100
 
 
 def test_a_part_of_the_steps_may_have_another_team_than_all_of_them(rng, monkeypatch, set_threads):

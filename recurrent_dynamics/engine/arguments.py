@@ -11,7 +11,7 @@ from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from . import check
 from .backends import Backend
-from .flatten import Flat, complete, empty, views, whole
+from .flatten import Flat, alone, complete, empty, views
 from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
@@ -47,11 +47,11 @@ def new_tape(
 def own_parameters(
     engine: Any, layout: Layout, given: Arrays, dtype: np.dtype, xp: Any = np, copy: bool = True
 ) -> tuple[Flat, dict[str, np.ndarray]]:
-    """(finite copies of the parameters in flat arrays, and by name, mostly views of those).
+    """(the parameters in flat arrays, and by name, mostly views of those): finite copies.
 
-    Unless it is to `copy`, those that can be used where they lie are, and are not looked at.
+    Unless it is to `copy`: then those that can be used where they lie are, and are not looked at.
     """
-    used = {} if copy else {name: field for name, field in whole(layout).items() if _usable(given.get(name))}
+    used = {} if copy else {name: field for name, field in alone(layout).items() if _usable(given.get(name))}
     flat = empty(layout, dtype, xp, {field: given[name] for name, field in used.items()})
     if len(used) == len(given):
         return flat, dict(given)

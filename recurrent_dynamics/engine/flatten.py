@@ -77,7 +77,7 @@ def shapes(layout: Layout) -> tuple[tuple[int, ...], ...]:
 
 
 @lru_cache(maxsize=1024)
-def whole(layout: Layout) -> dict[str, int]:
+def alone(layout: Layout) -> dict[str, int]:
     """The parameters that a flat array consists of alone, with the number of its field."""
     return {
         name: p.field

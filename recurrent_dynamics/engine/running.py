@@ -66,9 +66,9 @@ def forward(
     check_finite
         Whether a run that becomes NaN or infinite raises.
     copy_params
-        Whether the run has copies of the parameters, which no later change of them reaches. Without, it may read them
-        where they lie, and looks whether they are finite only if the run is not: for training, where each update makes
-        new ones.
+        Whether the run has copies of the parameters, which no later change of them reaches. Without, a run on the CPU
+        reads them where they lie if it can, and looks whether these are finite only if the run is not, and not with
+        ``check_finite=False``: for training, where each update makes new ones.
     device : "cpu" or "cuda", optional
         Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, tensors of PyTorch, what
         speaks DLPack or has ``__cuda_array_interface__``) stay there, and what the run gives lies there too, as arrays

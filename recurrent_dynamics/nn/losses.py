@@ -116,8 +116,9 @@ def _log_likelihood() -> Any:
     return log_likelihood
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _equal_weights(count: int) -> NDArray[np.float64]:
+    """Not to be written to."""
     return np.full(count, 1 / count)
 
 

@@ -15,7 +15,7 @@ State = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ModelRun:
-    """What `Model.forward` computed; nothing that runs later changes it.
+    """What `Model.forward` computed; nothing that runs later changes it, if it has copies of the parameters.
 
     Attributes
     ----------

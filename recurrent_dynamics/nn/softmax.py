@@ -13,6 +13,7 @@ from numba import njit, prange
 from numba.extending import intrinsic
 
 from ..engine.cpu.arguments import plain
+from ..engine.cpu.copying import sum_in_order
 from ..engine.cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
 from ..engine.cpu.pool import POOL, launch, threads_for
 from ..engine.cpu.product import total
@@ -41,7 +42,7 @@ def log_likelihood(
             threads, _cross_entropy, BUILT, plain(logits).reshape(-1), targets, weights, classes,
             gradient.reshape(-1), sums, valid, threads,
         )  # fmt: skip
-    return (sum(sums.tolist()), gradient) if all(valid.tolist()) else None
+    return (sum_in_order(sums), gradient) if all(valid.tolist()) else None
 
 
 if INTERPRETED:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import overload
 
-from ..engine.cpu.copying import OPERATIONS, array_at
+from ..engine.cpu.copying import OPERATIONS, array_at, sum_in_order
 from ..engine.cpu.memory import OPTIONS, PARALLEL, SERIAL, get, put, stream_access, zeros
 from ..engine.cpu.pool import POOL, launch, threads_for
 from ..engine.cpu.rows import BUILT, Build, CellType
@@ -56,7 +56,7 @@ class Compiled:
         sums, like = np.empty(len(self.blocks)), np.empty(0, self.dtype)
         with POOL:
             launch(self.threads, _squares, BUILT, self.addresses, like, self.blocks, sums, self.threads)
-        return sum(sums.tolist())
+        return sum_in_order(sums)
 
     def advance(self, rule, scale, decays, added):
         averages = self.columns - 2
@@ -70,7 +70,7 @@ class Compiled:
             )  # fmt: skip
         places = [*zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), self.shapes)]
         parted = [[a[start:end].reshape(shape) for start, end, shape in places] for a in new]
-        return parted, sum(sums.tolist())
+        return parted, sum_in_order(sums)
 
 
 @njit(**SERIAL)

@@ -155,7 +155,8 @@ def fit(
     DivergenceError
         When loss, gradient or step are not finite. The last checkpoint still stands.
     ValueError
-        When arguments contradict each other, or a checkpoint does not belong to this model and data.
+        When arguments contradict each other, a checkpoint does not belong to this model and data, or the parameters to
+        start from are not finite: which, and where.
 
     Examples
     --------
@@ -202,7 +203,7 @@ def fit(
             0, start, optimizer.init(start), rng_state, settings=settings, extra=dict(extra or {})
         )
     for name, a in named_leaves(state.params):
-        check.finite(f"params[{name!r}]", a)  # what an update makes of them is finite, as its steps are
+        check.finite(f"params[{name!r}]", a)  # later ones come from finite steps, and are looked at no more
     history = state.history
     seconds_before = history["seconds"][-1] if len(history) else 0.0
     updater = _Updater(

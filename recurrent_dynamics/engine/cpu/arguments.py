@@ -1,4 +1,4 @@
-"""What the kernels take of a tape: its sizes, its equations, matrices packed, the input, some of its steps."""
+"""What the kernels take of a tape: its sizes, its equations, matrices packed, the input."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: in
     )
 
 
-def first_arguments(tape: Tape, factors: Factors, some: int | None = None) -> tuple[Any, ...]:
-    """The first arguments of every walk, through some steps or all; those that go back need U transposed."""
-    steps, batch, k, e = sizes(tape)
+def first_arguments(tape: Tape, factors: Factors, steps: int | None = None) -> tuple[Any, ...]:
+    """The first arguments of every walk, through so many steps or all; those that go back need U transposed."""
+    every, batch, k, e = sizes(tape)
     stages, products = tape.cell.schedule.stages, tables.products(tape.cell, tape.layout)
     return (
-        equations(tape.cell), tables.widths(tape.layout), some or steps, batch, k, e, stages, products, factors.U,
+        equations(tape.cell), tables.widths(tape.layout), steps or every, batch, k, e, stages, products, factors.U,
         factors.starts,
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ class Cotangents(NamedTuple):
     initial: np.ndarray  # (B, k)
 
 
-class Rows(NamedTuple):
+class Steps(NamedTuple):
     """Flat arrays of the same steps: the input, values and states of a tape, and cotangents of such."""
 
     x: np.ndarray
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
     d_values: np.ndarray  # may be larger
 
     @classmethod
-    def of(cls, *arrays: np.ndarray) -> Rows:
+    def of(cls, *arrays: np.ndarray) -> Steps:
         """Those of arrays of any shape."""
         return cls(*[a.reshape(-1) for a in arrays])
 
@@ -60,7 +60,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     these are then overwritten, unless they are to be kept, as where they are gradients by signals too.
     """
     steps, batch, k, e = sizes(tape)
-    initial = np.zeros((batch, k), tape.dtype)
+    initial = np.zeros((batch if tape.resets.size else 0, k), tape.dtype)  # else it is `before[0]`
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     whole = keep_values or tape.layout.signals or tape.resets.size
     groups = group_count(tape)
@@ -83,10 +83,10 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
             count = min(together, steps - start)
             some = [a[start * w : (start + count) * w] for a, w in zip(every, widths)]
             lengths = np.clip(tape.lengths - start, 0, count) if tape.lengths.size else tape.lengths
-            rows = Rows(*some, d_values)  # type: ignore[call-arg]  # of lists mypy does not know the lengths
-            written = walk_adjoint(tape, factors, rows, vectors, initial, count, lengths)
+            part = Steps(*some, d_values)  # type: ignore[call-arg]  # of lists mypy does not know the lengths
+            written = walk_adjoint(tape, factors, part, vectors, initial, count, lengths)
             collect(
-                tape, sums, rows, tape.W, grouped_rows(count, batch, lengths, groups),
+                tape, sums, part, tape.W, grouped_rows(count, batch, lengths, groups),
                 DONE if written or tape.has_classes else WRITE,
                 first_time=start + count == steps, last_time=start == 0,
             )  # fmt: skip
@@ -118,8 +118,10 @@ def _steps_at_once(tape: Tape, groups: int) -> int:
 
 def new_input(tape: Tape) -> np.ndarray:
     """Memory for d_x, of which the rows within the lengths are written, where the cell has a W."""
-    written = tape.layout.input_size and tape.layout.input_rows and not tape.lengths.size
-    return (blocks.empty if written else blocks.zeros)(tape.x.shape, tape.dtype)
+    layout = tape.layout
+    shape = (*tape.input.shape, layout.input_size) if tape.has_classes else tape.input.shape
+    written = layout.input_size and layout.input_rows and not tape.lengths.size
+    return (blocks.empty if written else blocks.zeros)(shape, tape.dtype)
 
 
 def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
@@ -132,7 +134,7 @@ def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
 def walk_adjoint(
     tape: Tape,
     factors: Factors,
-    rows: Rows,
+    part: Steps,
     vectors: np.ndarray,
     initial: np.ndarray,
     steps: int,
@@ -140,7 +142,7 @@ def walk_adjoint(
 ) -> bool:
     """Walk back through so many steps, of these lengths; whether d_x was written on the way.
 
-    It is where the factors have W and the threads do not share units: a part of the steps may have another team than
+    It was, where the factors have W and the threads do not share units: a part of the steps may have another team than
     all of them.
     """
     by_units, threads = team(tape, steps)
@@ -148,9 +150,9 @@ def walk_adjoint(
     n, g = (tape.layout.input_size, tape.layout.input_rows) if on_the_way else (0, 0)
     launch(
         threads, walks.adjoint,
-        *first_arguments(tape, factors, steps), tape.vectors, tape.constants, rows.values, rows.before, rows.d_values,
-        rows.d_before, rows.d_after, vectors.reshape(-1), initial.reshape(-1), lengths, tape.resets, by_units, threads,
-        rows.d_x, factors.W, n, g,
+        *first_arguments(tape, factors, steps), tape.vectors, tape.constants, part.values, part.before, part.d_values,
+        part.d_before, part.d_after, vectors.reshape(-1), initial.reshape(-1), lengths, tape.resets, by_units, threads,
+        part.d_x, factors.W, n, g,
     )  # fmt: skip
     return g > 0
 
@@ -158,7 +160,7 @@ def walk_adjoint(
 def collect(
     tape: Tape,
     sums: list[np.ndarray],
-    rows: Rows,
+    part: Steps,
     W: np.ndarray,
     grouped: tuple[np.ndarray, np.ndarray],
     input_gradient: int,
@@ -168,19 +170,19 @@ def collect(
     """The large products after a walk back: what the cotangents of the values give by x and the parameters.
 
     What is given by x is DONE already, to WRITE to `d_x`, or to ADD to it. With class indices as x there is a bias for
-    each class, and nothing is given by x. The rows are `grouped_rows`. The `sums` are those of `outer.sums_for`: the
-    `first_time` nothing is in them, the `last_time` those over the groups are written.
+    each class, and nothing is given by x. `grouped` are the `grouped_rows`. The `sums` are those of `outer.sums_for`:
+    the `first_time` nothing is in them, the `last_time` those over the groups are written.
     """
     _, _, k, e = sizes(tape)
     index, ends = grouped
     n, g = tape.layout.input_size, 0 if input_gradient == DONE else tape.layout.input_rows
-    products, indices, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, rows.x
-    if rows.x.dtype.kind == "i":
-        products, indices = tables.matrix_products(tape.cell, tape.layout), rows.x
+    products, indices, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, part.x
+    if part.x.dtype.kind == "i":
+        products, indices = tables.matrix_products(tape.cell, tape.layout), part.x
         numbers = np.empty(0, tape.dtype)
     threads = threads_for(index.size, 2 * step_flops(tape.layout))
     launch(
         threads, outer.gradients,
-        BUILT, products, rows.d_values, numbers, W.reshape(-1), rows.before, rows.values, rows.d_x, *sums, indices,
+        BUILT, products, part.d_values, numbers, W.reshape(-1), part.before, part.values, part.d_x, *sums, indices,
         index, ends, n, g, drives_size(tape.layout), k, e, input_gradient == WRITE, first_time, last_time, threads,
     )  # fmt: skip

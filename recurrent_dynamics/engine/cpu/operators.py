@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..run import Tape, within_lengths
-from .back import Rows, packed_for_adjoint, walk_adjoint
+from .back import Steps, packed_for_adjoint, walk_adjoint
 from .pool import POOL
 from .verbs import walk_tangent
 
@@ -43,8 +43,8 @@ def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
     before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
     vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
     nothing = np.empty(0, steps.dtype)
-    rows = Rows.of(nothing, steps.values, steps.before, nothing, before, v, values)
+    part = Steps.of(nothing, steps.values, steps.before, nothing, before, v, values)
     with POOL:
         factors = packed_for_adjoint(steps, input_too=False)
-        walk_adjoint(steps, factors, rows, vectors, before, steps.steps, steps.lengths)
+        walk_adjoint(steps, factors, part, vectors, before, steps.steps, steps.lengths)
     return before

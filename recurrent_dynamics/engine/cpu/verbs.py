@@ -23,7 +23,7 @@ from .arguments import (
     sizes,
     state_arrays,
 )
-from .back import ADD, WRITE, Cotangents, Rows, adjoint, collect, new_input
+from .back import ADD, WRITE, Cotangents, Steps, adjoint, collect, new_input
 from .copying import are_finite, place
 from .groups import active_rows, grouped_rows
 from .pool import POOL, launch, step_flops, team, threads_for
@@ -202,11 +202,11 @@ def second(
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x, grouped = new_input(tape), grouped_rows(steps, batch, tape.lengths, 1)
         W, U, bias = flat.W, flat.matrices, flat.bias
-        rows = Rows.of(tape.x, tape.values, tape.before, x, before, after, values)
-        collect(tape, outer.sums_for(1, (W, U, bias)), rows, tape.W, grouped, WRITE)
+        part = Steps.of(tape.x, tape.values, tape.before, x, before, after, values)
+        collect(tape, outer.sums_for(1, (W, U, bias)), part, tape.W, grouped, WRITE)
         # The bias has no part in what moves: its cotangents are counted already.
-        rows = Rows.of(moved.x, moved.values, moved.before, x, before, after, back.values)
-        collect(tape, outer.sums_for(1, (W, U, bias[:0])), rows, moved.flat.W, grouped, ADD)
+        part = Steps.of(moved.x, moved.values, moved.before, x, before, after, back.values)
+        collect(tape, outer.sums_for(1, (W, U, bias[:0])), part, moved.flat.W, grouped, ADD)
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 
