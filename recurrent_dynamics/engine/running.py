@@ -123,8 +123,9 @@ def forward(
         lengths, reset = to.on_host("lengths", lengths), to.on_host("reset", reset)
         arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
         layout = cell.layout(input_size, hidden)
-        copied = copy_params or to.device != "cpu"
-        flat, own = own_parameters(to.verbs, layout, arrays, dtype, to.xp, copied)
+        flat, own = own_parameters(
+            to.verbs, layout, arrays, dtype, to.xp, copy=copy_params or to.device != "cpu"
+        )
         to.check_tf32(tf32, dtype)
         rounded = to.check_tape_dtype(tape_dtype, dtype)
         x = to.moved("x", x) if check.is_on_device(x) else x
@@ -147,7 +148,7 @@ def forward(
         tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
         shared = write_signals(cell, layout, tape.values, signals, None if autonomous else x, ends, single)
         if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
-            for name, a in arrays.items() if not copied else ():
+            for name, a in arrays.items():  # not looked at before, if there are no copies of them
                 check.finite(f"params[{name!r}]", a)
             refuse_not_finite(tape)
         if to.device == "cpu":
