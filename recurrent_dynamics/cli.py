@@ -1,4 +1,7 @@
-"""The command `recurrent-dynamics`: train a character model on a text, sample from it, take it apart."""
+"""The command `recurrent-dynamics`: train a character model on a text, sample from it, take it apart.
+
+Its part `cache`, in `cli_cache`, looks after the compiled code on the disk.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ examples:
   recurrent-dynamics study novel.txt --cell gru --hidden 256 --out novel
   recurrent-dynamics study --resume                go on after Ctrl-C
   recurrent-dynamics sample --prime "def " --temperature 0.5
+  recurrent-dynamics cache info                    where compiled code is kept, and how much
 """
 CHAR_RNN = """\
 Karpathy's char-rnn (2015) in its usual setting is one command:
@@ -172,13 +176,13 @@ def _unfinished(
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import __version__
+    from . import __version__, cli_cache
 
     style = argparse.RawDescriptionHelpFormatter
     parser = _Parser("recurrent-dynamics", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=style)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{study,train,sample}", parser_class=_Parser
+        dest="command", required=True, metavar="{study,train,sample,cache}", parser_class=_Parser
     )
 
     text = "train a model, take it apart and write a report (or only the latter, with --model)"
@@ -213,6 +217,8 @@ def _parser() -> argparse.ArgumentParser:
         "--temperature", type=float, default=0.7, help="low is safe, high is bold, 0 is greedy (default: 0.7)"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
+
+    cli_cache.add_commands(commands)
     return parser
 
 

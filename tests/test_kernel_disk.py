@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from recurrent_dynamics.cli import main
 from recurrent_dynamics.kernels import archive, disk, entries, files, locks
 from recurrent_dynamics.kernels.disk import Disk
 
@@ -697,7 +698,7 @@ def test_no_damage_of_an_archive_goes_unnoticed(exported, tmp_path):
         other.clear()
 
 
-# Where it is
+# Where it is, and the command line
 
 
 @pytest.fixture
@@ -763,3 +764,73 @@ def test_import_is_cheap():
     if done.returncode:  # the package lies where only `site` finds it
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def command(environment, folder, capsys):
+    environment.setenv("RECURRENT_DYNAMICS_CACHE_DIR", str(folder))
+
+    def run(*arguments):
+        status = main(["cache", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_shows_moves_and_clears(command, kept, folder, tmp_path, environment):
+    assert command("info") == (0, f"folder   {folder} (writable)\nsize     0.0 MB of 256.0 MB at most\n"
+                                  "entries  0\nbuilds   0\n", "")  # fmt: skip
+    kept.store("a", BUILD, bytes(2_000_000))
+    kept.store("b", OTHER, bytes(1_000_000))
+    status, output, _ = command("info")
+    assert status == 0
+    assert "size     3.0 MB of 256.0 MB at most\nentries  2\nbuilds   2\n" in output
+    assert f"  {BUILD}  1 entry, 2.0 MB, last used 2" in output
+    file = tmp_path / "archive"
+    status, output, trust = command("export", file)
+    assert (status, output) == (0, f"wrote 2 entries, 3.0 MB, to {file}\n")
+    assert "machine code" in trust
+    assert "a source you trust" in trust
+    status, output, _ = command("clear")
+    assert (status, output) == (0, f"removed 2 entries, 3.0 MB, from {folder}\n")
+    kept.store("a", BUILD, bytes(2_000_000))
+    status, output, trust = command("import", file)
+    assert (status, output) == (
+        0,
+        f"added 1 entry, 1.0 MB, to {folder}\n1 entry of the file were there already\n",
+    )
+    assert "a source you trust" in trust
+    assert kept.load("b", OTHER) == bytes(1_000_000)
+    environment.setenv("RECURRENT_DYNAMICS_CACHE_MB", "0")
+    assert "entries  2" in command("info")[1]
+
+
+def test_the_command_says_an_error_in_a_line(command, tmp_path, environment):
+    damaged, missing = tmp_path / "damaged", tmp_path / "missing"
+    damaged.write_text("no archive")
+    with zipfile.ZipFile(tmp_path / "strange", "w") as file:
+        file.writestr(f"{BUILD}/{GOOD}", "no entry")
+    for arguments, wanted in [
+        (("import", missing), f"{missing}: {os.strerror(errno.ENOENT)}"),
+        (("import", damaged), f"{damaged} must be an archive of compiled code"),
+        (("import", tmp_path / "strange"), "damaged, or no entry of this name and layout"),
+        (("export", missing / "file"), f"{missing / 'file'}: cannot write"),
+        ((), "arguments are required: {info,clear,export,import}"),
+        (("export",), "arguments are required: FILE"),
+    ]:
+        status, output, error = command(*arguments)
+        assert (status, output) == (2, "")
+        last = error.splitlines()[-1]
+        assert last.startswith("recurrent-dynamics: ")
+        assert wanted in last
+    environment.setenv("RECURRENT_DYNAMICS_CACHE_MB", "many")
+    assert "RECURRENT_DYNAMICS_CACHE_MB must be a number" in command("info")[2]
+
+
+def test_the_command_knows_a_cache_without_a_folder(command, environment):
+    environment.delenv("RECURRENT_DYNAMICS_CACHE_DIR")
+    environment.setattr(os.path, "expanduser", lambda path: path)
+    environment.setattr(sys, "platform", "linux")
+    assert command("info") == (0, "folder   none; compiled code is not kept\n", "")
+    assert "set RECURRENT_DYNAMICS_CACHE_DIR to a folder" in command("export", "file")[2]
+    assert command("clear")[0] == 0
