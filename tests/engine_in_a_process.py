@@ -27,7 +27,7 @@ def bad_index() -> None:
     """Reads beyond the end of an array."""
     from numba import njit
 
-    from recurrent_dynamics.engine.cpu.memory import get
+    from recurrent_dynamics.kernels.access import get
 
     read = njit(lambda a, i: get(a, i))
     assert read(np.arange(4.0), 3) == 3.0

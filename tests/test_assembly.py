@@ -25,17 +25,17 @@ import recurrent_dynamics as rd
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import NAMED, Cell
 from recurrent_dynamics.engine.cpu import microkernel, walks
-from recurrent_dynamics.engine.cpu.memory import CHECKED, INTERPRETED, OPTIONS, PARALLEL, get, put
-from recurrent_dynamics.engine.cpu.microkernel import BYTES, ROWS, VECTORS, WIDE
-from recurrent_dynamics.engine.cpu.product import total
 from recurrent_dynamics.engine.cpu.rows import Equations, row_adjoint, row_forward
-from recurrent_dynamics.engine.cpu.scalars import COMPILED
 from recurrent_dynamics.equations.derive import Derivation
 from recurrent_dynamics.equations.fission import parted
 from recurrent_dynamics.equations.nonlinearities import sigmoid, tanh
 from recurrent_dynamics.equations.signatures import OFFSETS, SIGNATURES
 from recurrent_dynamics.equations.source import source
 from recurrent_dynamics.equations.symbolic import symbolic_function
+from recurrent_dynamics.kernels.access import CHECKED, INTERPRETED, OPTIONS, PARALLEL, get, put
+from recurrent_dynamics.kernels.elementary import COMPILED
+from recurrent_dynamics.kernels.microkernel import BYTES, ROWS, VECTORS, WIDE
+from recurrent_dynamics.kernels.product import total
 
 MACHINE = platform.machine()
 X86 = MACHINE in {"x86_64", "AMD64"}

@@ -8,8 +8,9 @@ import pytest
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell, Drive
 from recurrent_dynamics.engine import arguments, flatten
-from recurrent_dynamics.engine.cpu import copying, pool, verbs
+from recurrent_dynamics.engine.cpu import verbs
 from recurrent_dynamics.equations import tanh
+from recurrent_dynamics.kernels import copying, threads
 from recurrent_dynamics.training.tree import named_leaves
 
 same = np.testing.assert_array_equal
@@ -53,7 +54,7 @@ def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
 @pytest.mark.parametrize("shape", [(9, 1, 4), (9, 4), (9,)])
 def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, monkeypatch, set_threads):
     monkeypatch.setattr(copying, "FEW", few)
-    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(threads, "SMALL", 0)
     set_threads(3)
     a, out = rng.standard_normal(shape), np.full(shape, np.nan)
     for given in (a, np.broadcast_to(a[:1], shape)):

@@ -8,10 +8,11 @@ from cell_checks import case, gradients, group
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import operator
-from recurrent_dynamics.engine.cpu import back, copying, tables
+from recurrent_dynamics.engine.cpu import back, tables
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
 from recurrent_dynamics.equations.pattern import activations
+from recurrent_dynamics.kernels import copying
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 by_name = pytest.mark.parametrize("name", CELLS)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.frames import Frames, carry, carry_each, structure
+from recurrent_dynamics.engine.sparsity import structure
+from recurrent_dynamics.kernels.qr import Frames, carry, carry_each
 
 
 def columns(frames: Frames) -> np.ndarray:

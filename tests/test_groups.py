@@ -9,9 +9,10 @@ import pytest
 from cell_checks import case
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import back, groups, outer, pool
-from recurrent_dynamics.engine.cpu.microkernel import ROWS
-from recurrent_dynamics.engine.cpu.product import HALF
+from recurrent_dynamics.engine.cpu import back, groups, outer, teams
+from recurrent_dynamics.kernels import threads as pool
+from recurrent_dynamics.kernels.microkernel import ROWS
+from recurrent_dynamics.kernels.product import HALF
 
 same = np.testing.assert_array_equal
 
@@ -104,7 +105,7 @@ def test_pieces_are_cut_by_their_bytes_and_their_work(rng, monkeypatch):
 
 def test_a_part_of_the_steps_may_have_another_team_than_all_of_them(rng, monkeypatch, set_threads):
     """All steps are shared by units, the last few are too little work for that."""
-    monkeypatch.setattr(pool, "BYTES_A_PART", 1)
+    monkeypatch.setattr(teams, "BYTES_A_PART", 1)
     monkeypatch.setattr(outer, "BLOCK", 5)
     monkeypatch.setattr(back, "BYTES_FOR_ALL", 1)
     monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
@@ -113,12 +114,12 @@ def test_a_part_of_the_steps_may_have_another_team_than_all_of_them(rng, monkeyp
     tape, d = run.engine_tape, rng.standard_normal(run.output.shape)
     together = back._steps_at_once(tape, 1)
     rest = tape.steps - (tape.steps - 1) // together * together
-    monkeypatch.setattr(pool, "SMALL", (rest + 1) * pool.step_flops(tape.layout))
+    monkeypatch.setattr(pool, "SMALL", (rest + 1) * teams.step_flops(tape.layout))
     assert rest + 1 < together
     came = []
     for threads in (1, 2):
         set_threads(threads)
-        assert pool.team(tape)[0] == (threads == 2)
+        assert teams.team(tape)[0] == (threads == 2)
         grads = rd.backward(run, d)
         came.append([grads.x.tobytes(), *(a.tobytes() for a in grads.params.values())])
     assert came[0] == came[1]

@@ -14,10 +14,10 @@ import sympy
 from numba import njit
 from numba.core.errors import TypingError
 
-from recurrent_dynamics.engine.cpu.scalars import COMPILED
 from recurrent_dynamics.equations import nonlinearities as nl
 from recurrent_dynamics.equations.nonlinearities import NONLINEARITIES, nonlinearity
 from recurrent_dynamics.equations.symbolic import symbolic_function
+from recurrent_dynamics.kernels.elementary import COMPILED
 
 NAMES = sorted(NONLINEARITIES)
 COMPOSED = [nl.leaky_relu, nl.elu, nl.softsign, nl.hard_sigmoid, nl.hard_tanh, nl.identity]

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine import matrices
+from recurrent_dynamics.kernels import matrices
+from recurrent_dynamics.kernels.submatrices import ADD, SET, SUBTRACT, block
 from recurrent_dynamics.parametrize import Parametrization, products, skew
-from recurrent_dynamics.parametrize.products import ADD, LARGE, SET, SUBTRACT, block
+from recurrent_dynamics.parametrize.products import LARGE
 from recurrent_dynamics.parametrize.resolvent import inverse
 
 p = rd.parametrize

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from recurrent_dynamics.engine.cpu.microkernel import ROWS
-from recurrent_dynamics.engine.cpu.product import (
+from recurrent_dynamics.kernels.barrier import share
+from recurrent_dynamics.kernels.microkernel import ROWS
+from recurrent_dynamics.kernels.product import (
     gemm,
     new_index,
     pack,
@@ -16,7 +17,6 @@ from recurrent_dynamics.engine.cpu.product import (
     panel_width,
     total,
 )
-from recurrent_dynamics.engine.cpu.team import share
 
 GUARD = 7.5  # around the arrays that are written
 

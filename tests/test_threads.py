@@ -12,12 +12,17 @@ import pytest
 from cell_checks import arguments, case, direction, group
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import pool
-from recurrent_dynamics.engine.cpu.pool import team
-from recurrent_dynamics.engine.cpu.product import HALF
+from recurrent_dynamics.engine.cpu.teams import team
+from recurrent_dynamics.kernels import threads as pool
+from recurrent_dynamics.kernels.product import HALF
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 THREADS, BATCHES = (1, 2, 3, 7), (1, 2, 5, 17, 64)
+
+
+def running(threads):
+    """As a kernel: how many threads there are while it runs."""
+    return pool.num_threads()
 
 
 @pytest.fixture(autouse=True)
@@ -124,9 +129,9 @@ def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
     monkeypatch.setattr(pool, "SMALL", 1e9)
     assert team(c.run().tape) == (False, 1)
     with pool.POOL:
-        assert pool.launch(1, pool.num_threads) == 1
-        assert pool.launch(7, pool.num_threads) == 3
-        assert pool.launch(2, pool.num_threads) == 2
+        assert pool.launch(1, running) == 1
+        assert pool.launch(7, running) == 3
+        assert pool.launch(2, running) == 2
     assert pool.num_threads() == 3
 
 
@@ -141,7 +146,7 @@ def test_who_is_inside_the_pool_may_enter_again_and_others_wait(set_threads):
     waiting = threading.Thread(target=other)
     with pool.POOL:
         with pool.POOL:
-            assert pool.launch(1, pool.num_threads) == 1
+            assert pool.launch(1, running) == 1
         assert pool.num_threads() == 1, "the number is set back at the end of all"
         waiting.start()
         assert not entered.wait(0.05)
@@ -157,7 +162,7 @@ def test_the_number_of_threads_without_the_symbols_of_numba(set_threads, monkeyp
     pool._functions.cache_clear()
     try:
         with pool.POOL:
-            assert pool.launch(2, pool.num_threads) == 2
+            assert pool.launch(2, running) == 2
         assert pool.num_threads() == numba.get_num_threads() == 3
     finally:
         pool._functions.cache_clear()
@@ -166,7 +171,7 @@ def test_the_number_of_threads_without_the_symbols_of_numba(set_threads, monkeyp
 def test_how_long_threads_look_for_work_is_set_while_they_start(monkeypatch):
     seen = []
     monkeypatch.setattr(pool, "get_num_threads", lambda: seen.append(os.environ.get("GOMP_SPINCOUNT")))
-    start = pool._start_threads.__wrapped__
+    start = pool.start_threads.__wrapped__
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     start()

@@ -10,7 +10,8 @@ import pytest
 
 from recurrent_dynamics import training
 from recurrent_dynamics.engine import linear
-from recurrent_dynamics.engine.cpu import copying, pool
+from recurrent_dynamics.kernels import copying
+from recurrent_dynamics.kernels import threads as pool
 from recurrent_dynamics.nn import cross_entropy
 from recurrent_dynamics.training import passes
 from recurrent_dynamics.training.optimizers import advance

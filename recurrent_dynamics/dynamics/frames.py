@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine.frames import Carried, Frames, carry
+from ..kernels.qr import Carried, Frames, carry
 from .trajectories import Segment, Source
 
 # The condition number up to which a pushed frame is trusted: the smallest diagonal entry of R is then known to

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..parametrize.blas import one_thread
+from ..kernels.blas import one_thread
 
 EPS = float(np.finfo(np.float64).eps)
 SMALL = 40  # up to this size all singular values at once are as quick as inverse iteration

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..checks import integer
 from ..engine import Run, jacobian
-from ..parametrize.blas import one_thread
+from ..kernels.blas import one_thread
 from .trajectories import unbroken
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..parametrize.blas import one_thread
+from ..kernels.blas import one_thread
 
 RESAMPLES = 400
 LEADING = 4

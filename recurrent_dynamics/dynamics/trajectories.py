@@ -13,8 +13,9 @@ import numpy as np
 
 from .. import engine
 from ..cells.cell import Cell
-from ..engine.frames import Carried, Frames, carry, carry_each, structure
 from ..engine.run import Run
+from ..engine.sparsity import structure
+from ..kernels.qr import Carried, Frames, carry, carry_each
 from .systems import Flow, Map
 
 CHUNK_BYTES = 64 << 20  # of Jacobians that are kept at a time

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import integer, number, one_of
-from ..parametrize.blas import one_thread
+from ..kernels.blas import one_thread
 from .matrices import (
     EPS,
     each,

@@ -1,6 +1,6 @@
 """The recurrence on arrays."""
 
-from .blocks import release_memory
+from ..kernels.memory import release_memory
 from .cuda.plan import Plan, plan
 from .cuda.walks import Device, Walk
 from .operator import JacobianOperator, jacobian_operator

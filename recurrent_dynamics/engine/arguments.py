@@ -9,6 +9,7 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
+from ..checks import is_finite
 from . import check
 from .backends import Backend
 from .flatten import Flat, alone, complete, empty, views
@@ -165,7 +166,7 @@ def state_row(
         if a.shape not in ((s.width,), (batch, s.width)):
             raise ValueError(f"{name}[{slot!r}] must have shape {(batch, s.width)}, came {a.shape}")
         out[:, s.offset : s.offset + s.width] = arrays[slot] = a
-    if not check.is_finite(out):
+    if not is_finite(out):
         for slot, a in arrays.items():
             check.finite(f"{name}[{slot!r}]", a)
     return out

@@ -10,20 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
+from ..checks import is_finite
 from .run import Run, within_lengths
 
 # Set while a verb computes on a GPU, the only place that an array from there may come to.
 ON_DEVICE: ContextVar[bool] = ContextVar("ON_DEVICE", default=False)
-SMALL = 1 << 18  # entries, looked at sooner than summed with the warnings of overflow off
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
-
-
-def is_finite(a: np.ndarray) -> bool:
-    """Without a large temporary array: a finite sum has finite terms, and one that is not is looked at again."""
-    if a.size < SMALL:
-        return bool(np.count_nonzero(np.isfinite(a)) == a.size)  # `all` takes twice as long for few
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
 
 
 def below(a: np.ndarray, count: int) -> bool:

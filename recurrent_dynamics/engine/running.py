@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
+from ..checks import is_finite
 from . import check
 from .arguments import (
     Arrays,
@@ -147,7 +148,7 @@ def forward(
         start = state_row("initial", initial, layout, batch, dtype, to.xp)
         tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
         shared = write_signals(cell, layout, tape.values, signals, None if autonomous else x, ends, single)
-        if not to.verbs.forward(tape) and check_finite and not check.is_finite(tape.after):
+        if not to.verbs.forward(tape) and check_finite and not is_finite(tape.after):
             for name, a in arrays.items():  # not looked at before, if there are no copies of them
                 check.finite(f"params[{name!r}]", a)
             refuse_not_finite(tape)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
+from ..checks import is_finite
 from . import check
 from .flatten import flatten
 from .run import one_hot
@@ -41,7 +42,7 @@ class Stepper:
         self.spans = tuple((s.name, s.offset, s.offset + s.width) for s in self._layout.slots)
         self._inputs = self._layout.input_size if raw is None else raw.width
         self._one_step = streaming.one_step
-        self._packed = streaming.pack(cell, self._layout, flatten(self._layout, own, self.dtype))
+        self._packed = streaming.prepare(cell, self._layout, flatten(self._layout, own, self.dtype))
 
     def zeros(self, batch_size: int = 1) -> dict[str, np.ndarray]:
         """The zero state, slot -> (B, width); a buffer for `out` too."""
@@ -156,7 +157,7 @@ class Stepper:
         for name, a in before.items():
             check.finite(f"state[{name!r}]", a)
         for name, a in after.items():
-            if not check.is_finite(a):
+            if not is_finite(a):
                 b, j = (int(i) for i in np.argwhere(~np.isfinite(a))[0])
                 raise FloatingPointError(
                     f"the state became {a[b, j]}: slot {name!r} of sequence {b}, unit {j}"

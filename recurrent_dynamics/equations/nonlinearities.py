@@ -3,7 +3,7 @@
 The equations of a cell call these functions. On arrays they compute (the reference), on SymPy expressions
 they build an expression with known derivatives (`recurrent_dynamics.equations.symbolic`), and an object that
 has a method ``apply_nonlinearity(name, args)``, such as the recorder of a cell's equations, takes the call
-itself. The compiled scalars of the same names are in `recurrent_dynamics.engine.cpu.scalars`.
+itself. The compiled scalars of the same names are in `recurrent_dynamics.kernels.elementary`.
 
 The NumPy forms take complex arrays too, for derivatives by complex step: a piecewise function chooses its
 branch by the real part and keeps the imaginary part of the branch. NaN propagates through all of them.

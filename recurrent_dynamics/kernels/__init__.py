@@ -1,1 +1,1 @@
-"""What is compiled once and knows neither cell nor time, and the disk that keeps compiled code."""
+"""What is compiled once and knows neither a cell nor time: access to elements, products, threads, memory, QR."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange
+from numba import njit
 from numba.extending import intrinsic
 
-from ..engine.cpu.arguments import plain
-from ..engine.cpu.copying import sum_in_order
-from ..engine.cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
-from ..engine.cpu.pool import POOL, launch, threads_for
-from ..engine.cpu.product import total
-from ..engine.cpu.rows import BUILT
-from ..engine.cpu.scalars import COMPILED
-from ..engine.cpu.team import share
+from ..kernels.access import INTERPRETED, OPTIONS, get, put
+from ..kernels.barrier import share
+from ..kernels.copying import plain, sum_in_order
+from ..kernels.elementary import COMPILED
+from ..kernels.parallel import by_threads
+from ..kernels.product import total
+from ..kernels.threads import POOL, launch, threads_for
 
 ROWS = 32
 OPERATIONS = 40  # of an entry, about
@@ -39,8 +38,8 @@ def log_likelihood(
     valid = np.empty(len(sums), np.bool_)
     with POOL, np.errstate(all="ignore"):  # for interpreted code
         launch(
-            threads, _cross_entropy, BUILT, plain(logits).reshape(-1), targets, weights, classes,
-            gradient.reshape(-1), sums, valid, threads,
+            threads, _cross_entropy, plain(logits).reshape(-1), targets, weights, classes,
+            gradient.reshape(-1), sums, valid,
         )  # fmt: skip
     return (sum_in_order(sums), gradient) if all(valid.tolist()) else None
 
@@ -105,16 +104,19 @@ def _block(logits, index, weights, classes, out, first, rows, losses, sums):
     return loss
 
 
-@njit(**PARALLEL)
-def _cross_entropy(build, logits, targets, weights, classes, out, sums, valid, threads):
-    for i in prange(threads):
-        losses, exponentials, index = zeros(ROWS, out), zeros(ROWS, out), zeros(ROWS, targets)
-        for b in range(share(sums.size, threads, np.int64(i)), share(sums.size, threads, np.int64(i) + 1)):
-            first = b * ROWS
-            rows = min(ROWS, targets.size - first)
-            valid[b] = True
-            for r in range(rows):
-                target = targets[first + r] if weights[first + r] > 0 else 0
-                valid[b] = valid[b] and 0 <= target < classes
-                put(index, r, target if 0 <= target < classes else 0)
-            sums[b] = _block(logits, index, weights, classes, out, first, rows, losses, exponentials)
+@by_threads
+def _cross_entropy(i, threads, logits, targets, weights, classes, out, sums, valid):
+    losses, exponentials, index = (
+        np.empty(ROWS, out.dtype),
+        np.empty(ROWS, out.dtype),
+        np.empty(ROWS, np.int64),
+    )
+    for b in range(share(sums.size, threads, i), share(sums.size, threads, i + 1)):
+        first = b * ROWS
+        rows = min(ROWS, targets.size - first)
+        valid[b] = True
+        for r in range(rows):
+            target = targets[first + r] if weights[first + r] > 0 else 0
+            valid[b] = valid[b] and 0 <= target < classes
+            put(index, r, target if 0 <= target < classes else 0)
+        sums[b] = _block(logits, index, weights, classes, out, first, rows, losses, exponentials)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import one_of
-from .blas import one_thread
+from ..kernels.blas import one_thread
 
 Array = NDArray[Any]
 Pull = Callable[[Array], Any]

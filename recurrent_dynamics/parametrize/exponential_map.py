@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.blas import one_thread
 from . import skew
-from .blas import one_thread
 from .cayley_transform import rotation
 from .contract import Array, Parametrization, Pull, finite, matrix, named, of_shape, orthogonality, square
 from .expm import expm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..checks import number
-from .blas import one_thread
+from ..kernels.blas import one_thread
 from .contract import Array, finite, matrix
 
 

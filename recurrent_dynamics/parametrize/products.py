@@ -1,57 +1,22 @@
-"""Products of matrices and of parts of them: small ones by NumPy, large ones on the threads of the engine's walks."""
+"""Products of matrices and of parts of them: small ones by NumPy, large ones by the kernels, on their threads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from ..kernels.submatrices import ADD, SET, Block, block
 from .contract import Array
 
-SET, ADD, SUBTRACT = range(3)
 LARGE = 128  # rows beyond which the engine is called, and compiled or loaded; up to them a BLAS is as fast
-
-
-class Block(NamedTuple):
-    """A matrix within a flat array: entry (i, j) at `at` + i `row` + j `column`."""
-
-    flat: Array
-    at: int
-    row: int
-    column: int
-    shape: tuple[int, int]
-
-    @property
-    def T(self) -> Block:
-        return Block(self.flat, self.at, self.column, self.row, self.shape[::-1])
-
-    def part(self, rows: slice, columns: slice) -> Block:
-        """The entries of some rows and columns, given by their first ones and ends."""
-        (i0, i1, _), (j0, j1, _) = rows.indices(self.shape[0]), columns.indices(self.shape[1])
-        at = self.at + i0 * self.row + j0 * self.column
-        return Block(self.flat, at, self.row, self.column, (i1 - i0, j1 - j0))
-
-    def array(self) -> Array:
-        """The same as a view."""
-        size = self.flat.itemsize
-        return np.ndarray(
-            self.shape, self.flat.dtype, self.flat, self.at * size, (self.row * size, self.column * size)
-        )
-
-
-def block(a: Array) -> Block:
-    """The whole of a matrix; a copy of it where it is contiguous in neither order."""
-    if a.flags.f_contiguous and not a.flags.c_contiguous:
-        return block(a.T).T
-    a = np.ascontiguousarray(a)
-    return Block(a.reshape(-1), 0, a.shape[1], 1, (a.shape[0], a.shape[1]))
 
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:
-    from ..engine import matrices  # the one way up in the house, and only here: it needs Numba
+    from ..kernels import matrices  # only here, as it needs Numba
 
     return None if matrices.INTERPRETED else matrices
 

@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from ..checks import integer
+from ..kernels.submatrices import ADD, SUBTRACT, block
 from .contract import Array, Parametrization, Pull, orthogonality, real, square
-from .products import ADD, LARGE, SUBTRACT, block, multiply, multiply_parts
+from .products import LARGE, multiply, multiply_parts
 
 FINE = 64  # columns of parts that do not wait for each other: more of what is zero is left out
 

@@ -7,36 +7,23 @@ of its own, so that no result depends on the number of threads.
 
 from __future__ import annotations
 
-import hashlib
-import pathlib
 from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba.extending import overload
 
-from ..engine.cpu.copying import OPERATIONS, array_at, sum_in_order
-from ..engine.cpu.memory import OPTIONS, PARALLEL, SERIAL, get, put, stream_access, zeros
-from ..engine.cpu.pool import POOL, launch, threads_for
-from ..engine.cpu.rows import BUILT, Build, CellType
-from ..engine.cpu.team import share
+from ..kernels.access import OPTIONS, get, put, stream_access
+from ..kernels.barrier import share
+from ..kernels.copying import OPERATIONS, array_at, sum_in_order
+from ..kernels.parallel import by_threads, kernel
+from ..kernels.threads import POOL, launch, threads_for
 from . import rules
 
 BLOCK = 2048  # entries: the steps of a block stay in the first cache
 G, W, A, B, NEW_A, NEW_B, STEP = range(7)
 load, store = stream_access(("g", "w", "a", "b", "new_a", "new_b", "step"))
-
-
-class WithRules(Build):
-    """As `BUILT`, with the source of the rules: compiled code would not notice that it changed."""
-
-    _numba_type_ = CellType(
-        "update rules", hashlib.sha256(pathlib.Path(rules.__file__).read_bytes()).hexdigest()[:20]
-    )
-
-
-WITH_RULES = WithRules()
 
 
 class Compiled:
@@ -55,7 +42,7 @@ class Compiled:
     def squares(self) -> float:
         sums, like = np.empty(len(self.blocks)), np.empty(0, self.dtype)
         with POOL:
-            launch(self.threads, _squares, BUILT, self.addresses, like, self.blocks, sums, self.threads)
+            launch(self.threads, _squares, self.addresses, like, self.blocks, sums)
         return sum_in_order(sums)
 
     def advance(self, rule, scale, decays, added):
@@ -65,15 +52,15 @@ class Compiled:
         kind, sums = self.dtype.type, np.empty(len(self.blocks))
         with POOL:
             launch(
-                self.threads, _advance, WITH_RULES, rules.in_dtype(rule, kind), kind(scale), np.array(decays, kind),
-                self.addresses, self.blocks, *new, *none, added, sums, self.threads,
+                self.threads, _advance, rules.in_dtype(rule, kind), kind(scale), np.array(decays, kind),
+                self.addresses, self.blocks, *new, *none, added, sums,
             )  # fmt: skip
         places = [*zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), self.shapes)]
         parted = [[a[start:end].reshape(shape) for start, end, shape in places] for a in new]
         return parted, sum_in_order(sums)
 
 
-@njit(**SERIAL)
+@kernel
 def _address(a):
     """Asked of NumPy, it takes three times as long."""
     return a.ctypes.data
@@ -105,12 +92,11 @@ def _sum_of_squares(a, n):
     return s
 
 
-@njit(**PARALLEL)
-def _squares(build, addresses, like, blocks, sums, threads):
-    for i in prange(threads):
-        for b in range(share(sums.size, threads, np.int64(i)), share(sums.size, threads, np.int64(i) + 1)):
-            leaf, start, n = blocks[b, 0], blocks[b, 1], blocks[b, 2]
-            sums[b] = _sum_of_squares(_block(addresses, leaf, 0, start, n, like), n)
+@by_threads
+def _squares(i, threads, addresses, like, blocks, sums):
+    for b in range(share(sums.size, threads, i), share(sums.size, threads, i + 1)):
+        leaf, start, n = blocks[b, 0], blocks[b, 1], blocks[b, 2]
+        sums[b] = _sum_of_squares(_block(addresses, leaf, 0, start, n, like), n)
 
 
 def _averages(rule): ...
@@ -150,16 +136,16 @@ def _steps(rule, scale, decay, g, w, a, b, new_a, new_b, to, steps, n):
             store(new_b, to + j, second, NEW_B)
 
 
-@njit(**PARALLEL)
-def _advance(build, rule, scale, decays, addresses, blocks, out, new_a, new_b, added, sums, threads):
-    for i in prange(threads):
-        steps, columns = zeros(BLOCK, out), addresses.shape[1] - 1
-        for k in range(share(sums.size, threads, np.int64(i)), share(sums.size, threads, np.int64(i) + 1)):
-            leaf, start, n, to = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]
-            g, w = _block(addresses, leaf, 0, start, n, out), _block(addresses, leaf, 1, start, n, out)
-            a = _block(addresses, leaf, min(2, columns), start, n, out)
-            b = _block(addresses, leaf, min(3, columns), start, n, out)
-            _steps(rule, scale, decays[leaf], g, w, a, b, new_a, new_b, to, steps, n)
-            sums[k] = _sum_of_squares(steps, n)
-            for j in range(n):
-                put(out, to + j, get(steps, j) + get(w, j) if added else get(steps, j))
+# The rules are compiled into it, and stand in a file of their own.
+@by_threads(depends=(rules.__file__,))
+def _advance(i, threads, rule, scale, decays, addresses, blocks, out, new_a, new_b, added, sums):
+    steps, columns = np.zeros(BLOCK, out.dtype), addresses.shape[1] - 1
+    for k in range(share(sums.size, threads, i), share(sums.size, threads, i + 1)):
+        leaf, start, n, to = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]
+        g, w = _block(addresses, leaf, 0, start, n, out), _block(addresses, leaf, 1, start, n, out)
+        a = _block(addresses, leaf, min(2, columns), start, n, out)
+        b = _block(addresses, leaf, min(3, columns), start, n, out)
+        _steps(rule, scale, decays[leaf], g, w, a, b, new_a, new_b, to, steps, n)
+        sums[k] = _sum_of_squares(steps, n)
+        for j in range(n):
+            put(out, to + j, get(steps, j) + get(w, j) if added else get(steps, j))

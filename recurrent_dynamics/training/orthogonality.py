@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import integer, number, one_of
+from ..kernels.blas import one_thread
 from ..parametrize import orthogonality_penalty as penalty_of
 from ..parametrize import polar, trivialization
-from ..parametrize.blas import one_thread
 from .optimizers import Optimizer, adam, sgd
 from .tree import Select, Tree, named_leaves, nest
 

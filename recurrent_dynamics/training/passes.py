@@ -106,7 +106,7 @@ def _part(dtype: Any, leaves: list[Leaf]) -> Part:
 @lru_cache(maxsize=1)
 def _compiled() -> Callable[[list[Leaf]], Part]:
     """What does the passes where there is much to do; imported when first asked for, as Numba takes long."""
-    from ..engine.cpu.memory import INTERPRETED
+    from ..kernels.access import INTERPRETED
 
     if INTERPRETED:
         return _ByNumpy

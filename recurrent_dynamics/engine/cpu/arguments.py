@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...cells import Cell
-from .. import blocks
+from ...cells.layout import Layout
+from ...kernels import memory
+from ...kernels.microkernel import panel_entries
+from ...kernels.threads import POOL, launch
 from ..run import Tape
 from . import classes, tables, walks
-from .pool import POOL, launch
-from .rows import BUILT, Equations
+from .rows import row_kernel
 from .tables import drives_size
 
 NO_CLASSES = np.empty(0, np.int64)
+_SHAPE = [tables.ROWS_, tables.COLUMNS, tables.HEADS, tables.MATRIX]
 LARGE = 1 << 16  # entries of matrices that all threads pack: half the time from 128 units on
 
 
@@ -28,19 +31,13 @@ class Input(NamedTuple):
     classes: np.ndarray
 
 
-@lru_cache(maxsize=1024)
-def equations(cell: Cell) -> Equations:
-    """The compiled form's handle of a cell."""
-    return Equations(cell)
-
-
 def state_arrays(
     steps: int, batch: int, k: int, dtype: np.dtype, separate: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """(before, after): two views of one array one step apart, or with resets two arrays."""
     if separate:
-        return blocks.empty((steps, batch, k), dtype), blocks.empty((steps, batch, k), dtype)
-    both = blocks.empty((steps + 1, batch, k), dtype)
+        return memory.empty((steps, batch, k), dtype), memory.empty((steps, batch, k), dtype)
+    both = memory.empty((steps + 1, batch, k), dtype)
     return both[:-1], both[1:]
 
 
@@ -58,26 +55,62 @@ class Factors(NamedTuple):
 
 def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
     """Blocks of U and, unless n or g is 0, W; inside of `POOL`."""
-    products, W = tables.products(tape.cell, tape.layout), tape.W.reshape(-1)
     threads = POOL.available() if matrices.size + n * g >= LARGE else 1
-    return Factors(
-        *launch(threads, walks.pack_factors, BUILT, products, matrices, W, n, g, transposed, threads)
-    )
+    return pack(tape.cell, tape.layout, matrices, tape.W, transposed, n, g, threads)
 
 
-def first_arguments(tape: Tape, factors: Factors, steps: int | None = None) -> tuple[Any, ...]:
+def pack(
+    cell: Cell,
+    layout: Layout,
+    matrices: np.ndarray,
+    W: np.ndarray,
+    transposed: bool,
+    n: int,
+    g: int,
+    threads: int,
+) -> Factors:
+    """Blocks of U and W (g, n) as right factors, by so many threads; inside of `POOL`."""
+    dtype = matrices.dtype
+    starts = _starts(cell, layout, dtype.itemsize, transposed)
+    U = memory.empty((int(starts[-1]),), dtype)
+    of_input = memory.empty((packed_entries(n, g, dtype.itemsize, transposed),), dtype)
+    launch(
+        threads, walks.pack_factors, tables.products(cell, layout), matrices, W.reshape(-1), n, g, transposed, U,
+        starts, of_input,
+    )  # fmt: skip
+    return Factors(U, starts, of_input)
+
+
+def packed_entries(columns: int, rows: int, itemsize: int, transposed: bool) -> int:
+    """Entries of a matrix (rows, columns) once packed as right factor of `v M^T`, or transposed of `d M`."""
+    K, N = (rows, columns) if transposed else (columns, rows)
+    w = panel_entries(itemsize)
+    return (N + w - 1) // w * w * K
+
+
+@lru_cache(maxsize=1024)
+def _starts(cell: Cell, layout: Layout, itemsize: int, transposed: bool) -> np.ndarray:
+    """Where the blocks of each product begin among those that are packed, and their end."""
+    sizes = [
+        heads * packed_entries(columns, rows, itemsize, transposed) if matrix != tables.MEAN else 0
+        for rows, columns, heads, matrix in tables.products(cell, layout)[:, _SHAPE].tolist()
+    ]
+    return np.cumsum([0, *sizes])
+
+
+def first_arguments(tape: Tape, verb: str, factors: Factors, steps: int | None = None) -> tuple[Any, ...]:
     """The first arguments of every walk, through so many steps or all; those that go back need U transposed."""
     every, batch, k, e = sizes(tape)
-    stages, products = tape.cell.schedule.stages, tables.products(tape.cell, tape.layout)
+    cell, products = tape.cell, tables.products(tape.cell, tape.layout)
     return (
-        equations(tape.cell), tables.widths(tape.layout), steps or every, batch, k, e, stages, products, factors.U,
-        factors.starts,
+        row_kernel(cell, verb, tape.dtype), tables.stages_with_equations(cell), tables.widths(tape.layout),
+        steps or every, batch, k, e, cell.schedule.stages, products, factors.U, factors.starts,
     )  # fmt: skip
 
 
-def own_arguments(tape: Tape, transposed: bool) -> tuple[Any, ...]:
+def own_arguments(tape: Tape, verb: str, transposed: bool) -> tuple[Any, ...]:
     """`first_arguments` with the tape's own U."""
-    return first_arguments(tape, packed(tape, tape.matrices, transposed))
+    return first_arguments(tape, verb, packed(tape, tape.matrices, transposed))
 
 
 def drive_input(tape: Tape) -> Input:
@@ -90,9 +123,4 @@ def drive_input(tape: Tape) -> Input:
 
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
     """Values of all steps; zeros where steps are held, as those are not computed."""
-    return (blocks.zeros if held else blocks.empty)(shape, dtype)
-
-
-def plain(a: np.ndarray) -> np.ndarray:
-    """C-contiguous, aligned, writeable: any other array would be another type to the compiler, compiled for anew."""
-    return a if a.flags.carray else np.array(a, order="C")
+    return (memory.zeros if held else memory.empty)(shape, dtype)

@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import blocks
+from ...kernels import memory
+from ...kernels.barrier import new_counters
+from ...kernels.threads import POOL, launch, threads_for
 from ..flatten import Flat, empty
 from ..run import Tape
 from . import classes, outer, tables, walks
 from .arguments import NO_CLASSES, Factors, first_arguments, packed, sizes
 from .groups import group_count, grouped_rows
-from .pool import POOL, launch, step_flops, team, threads_for
-from .rows import BUILT
 from .tables import drives_size
+from .teams import step_flops, team
 
 DONE, WRITE, ADD = range(3)  # what `collect` is to do with the cotangents of the input
 
@@ -65,7 +66,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     whole = keep_values or tape.layout.signals or tape.resets.size
     groups = group_count(tape)
     together = steps if whole else _steps_at_once(tape, groups)
-    values = blocks.empty((together, batch, e), tape.dtype)
+    values = memory.empty((together, batch, e), tape.dtype)
     flat = empty(tape.layout, tape.dtype)
     if tape.has_classes:
         x = np.empty((steps, batch, 0), tape.dtype)
@@ -121,7 +122,7 @@ def new_input(tape: Tape) -> np.ndarray:
     layout = tape.layout
     shape = (*tape.input.shape, layout.input_size) if tape.has_classes else tape.input.shape
     written = layout.input_size and layout.input_rows and not tape.lengths.size
-    return (blocks.empty if written else blocks.zeros)(shape, tape.dtype)
+    return (memory.empty if written else memory.zeros)(shape, tape.dtype)
 
 
 def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
@@ -150,9 +151,9 @@ def walk_adjoint(
     n, g = (tape.layout.input_size, tape.layout.input_rows) if on_the_way else (0, 0)
     launch(
         threads, walks.adjoint,
-        *first_arguments(tape, factors, steps), tape.vectors, tape.constants, part.values, part.before, part.d_values,
-        part.d_before, part.d_after, vectors.reshape(-1), initial.reshape(-1), lengths, tape.resets, by_units, threads,
-        part.d_x, factors.W, n, g,
+        *first_arguments(tape, "adjoint", factors, steps), tape.vectors, tape.constants, part.values, part.before,
+        part.d_values, part.d_before, part.d_after, vectors.reshape(-1), initial.reshape(-1), lengths, tape.resets,
+        by_units, new_counters(), np.zeros(n, tape.dtype), part.d_x, factors.W, n, g,
     )  # fmt: skip
     return g > 0
 
@@ -183,6 +184,6 @@ def collect(
     threads = threads_for(index.size, 2 * step_flops(tape.layout))
     launch(
         threads, outer.gradients,
-        BUILT, products, part.d_values, numbers, W.reshape(-1), part.before, part.values, part.d_x, *sums, indices,
-        index, ends, n, g, drives_size(tape.layout), k, e, input_gradient == WRITE, first_time, last_time, threads,
+        products, part.d_values, numbers, W.reshape(-1), part.before, part.values, part.d_x, *sums, indices,
+        index, ends, n, g, drives_size(tape.layout), k, e, input_gradient == WRITE, first_time, last_time,
     )  # fmt: skip

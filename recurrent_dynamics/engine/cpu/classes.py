@@ -6,44 +6,42 @@ NumPy takes such transposed sums entry by entry along the longer step: five time
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from .memory import SERIAL, get, put, zeros
-from .product import ONE, ZERO, transpose
-from .rows import BUILT
+from ...kernels.access import get, put
+from ...kernels.parallel import kernel
+from ...kernels.product import ONE, ZERO, transpose
 
 
 def biases(W: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """(classes, parts), flat: the bias (parts,) and the column of W (g, classes) that a class selects."""
     g, classes = W.shape
-    return _biases(BUILT, W.reshape(-1), bias, g, classes)
+    out = np.empty(classes * bias.size, W.dtype)
+    _biases(W.reshape(-1), bias, g, classes, out)
+    return out
 
 
 def gradients(d_biases: np.ndarray, g: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The adjoint of `biases`: by W (g, classes) and by the bias (parts,)."""
-    dW, d_bias = _gradients(BUILT, d_biases, g, classes)
+    dW, d_bias = np.empty(g * classes, d_biases.dtype), np.zeros(d_biases.size // classes, d_biases.dtype)
+    _gradients(d_biases, g, classes, dW, d_bias)
     return dW.reshape(g, classes), d_bias
 
 
-@njit(**SERIAL)
-def _biases(build, W, bias, g, classes):
+@kernel
+def _biases(W, bias, g, classes, out):
     parts = bias.size
-    out = np.empty(classes * parts, W.dtype)
     transpose(W, ZERO(), ONE(), classes, classes, g, out, ZERO(), parts)
     for c in range(classes):
         for j in range(g):
             put(out, c * parts + j, get(out, c * parts + j) + get(bias, j))
         for j in range(g, parts):
             put(out, c * parts + j, get(bias, j))
-    return out
 
 
-@njit(**SERIAL)
-def _gradients(build, d_biases, g, classes):
-    parts = d_biases.size // classes
-    dW, d_bias = np.empty(g * classes, d_biases.dtype), zeros(parts, d_biases)
-    transpose(d_biases, ZERO(), ONE(), np.int64(parts), g, classes, dW, ZERO(), classes)
+@kernel
+def _gradients(d_biases, g, classes, dW, d_bias):
+    parts = d_bias.size
+    transpose(d_biases, ZERO(), ONE(), parts, g, classes, dW, ZERO(), classes)
     for c in range(classes):
         for j in range(parts):
             put(d_bias, j, get(d_bias, j) + get(d_biases, c * parts + j))
-    return dW, d_bias

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from ...kernels.microkernel import ROWS
+from ...kernels.product import HALF
 from ..run import Tape, within_lengths
-from .microkernel import ROWS
-from .product import HALF
 from .tables import drives_size
 
 # Groups of instances whose gradients are summed apart, and the bytes of gradients of a group up to which that is done:

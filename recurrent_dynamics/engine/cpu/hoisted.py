@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from .memory import PARALLEL
-from .microkernel import ROWS
-from .product import ONE, ZERO, gemm, packed_size
-from .team import share
+from ...kernels.access import OPTIONS
+from ...kernels.barrier import share
+from ...kernels.microkernel import ROWS
+from ...kernels.parallel import by_threads, kernel, parallel
+from ...kernels.product import ONE, ZERO, gemm, packed_size
 from .walks import ALL_STAGES, multiply, pack_part, take_input
 
 TOGETHER = 6 * ROWS  # rows of the input that stay in cache while all panels of W are read
 
 
-@njit(**PARALLEL)
-def inputs(build, X, W, bias, classes, E, index, n, g, parts, e, threads):
+@njit(**OPTIONS)
+def _pack_input(i, threads, W, g, n, packed):
+    pack_part(W, ZERO(), g, n, False, packed, ZERO(), i, threads)
+
+
+@njit(**OPTIONS)
+def _inputs(i, threads, X, packed, bias, classes, E, index, n, g, parts, e):
+    rows = index.size - ROWS
+    end = share(rows, threads, i + 1)
+    for r in range(share(rows, threads, i), end, TOGETHER):
+        some, at = min(TOGETHER, end - r), ROWS + r
+        if bias.size > 0:
+            take_input(X, packed, bias, classes, E, ZERO(), some, n, g, parts, e, index, at)
+        else:
+            gemm(some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, at, ZERO(), ONE())
+
+
+@kernel
+def inputs(threads, X, W, bias, classes, E, index, n, g, parts, e):
     """E[:, :parts] = bias, or what it was if that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n).
 
     With class indices, n is 0 and there is a bias for each class.
     """
     packed = np.empty(packed_size(n, g, X), X.dtype)
-    for i in prange(threads):
-        pack_part(W, ZERO(), g, n, False, packed, ZERO(), np.int64(i), threads)
-    rows = index.size - ROWS
-    for i in prange(threads):
-        end = share(rows, threads, np.int64(i) + 1)
-        for r in range(share(rows, threads, np.int64(i)), end, TOGETHER):
-            some, at = min(TOGETHER, end - r), ROWS + r
-            if bias.size > 0:
-                take_input(X, packed, bias, classes, E, ZERO(), some, n, g, parts, e, index, at)
-            else:
-                gemm(
-                    some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, at, ZERO(), ONE()
-                )  # fmt: skip
+    parallel(_pack_input, threads, (threads, W, g, n, packed))
+    parallel(_inputs, threads, (threads, X, packed, bias, classes, E, index, n, g, parts, e))
 
 
-@njit(**PARALLEL)
-def add_matrices(build, products, packed, starts, S, E, out, index, k, e, threads):
+@by_threads
+def add_matrices(i, threads, products, packed, starts, S, E, out, index, k, e):
     """out[target] += M operand with the operands of S and E and no mean: the part of a tangent that moves U."""
     rows = index.size - ROWS
-    for i in prange(threads):
-        r0, r1 = share(rows, threads, np.int64(i)), share(rows, threads, np.int64(i) + 1)
-        multiply(
-            products, ALL_STAGES, packed, starts, False, S, E, out, ZERO(), r1 - r0, k, e, index, ROWS + r0,
-            ZERO(), ONE(),
-        )  # fmt: skip
+    r0, r1 = share(rows, threads, i), share(rows, threads, i + 1)
+    multiply(
+        products, ALL_STAGES, packed, starts, False, S, E, out, ZERO(), r1 - r0, k, e, index, ROWS + r0, ZERO(), ONE()
+    )  # fmt: skip

@@ -8,12 +8,13 @@ For a cell of one stage that leaves `diagonal blocks + diagonal times U`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from .memory import OPTIONS, PARALLEL, get, put
-from .microkernel import ROWS
-from .product import ONE, ZERO, gemm, new_index, pack, packed_size
-from .rows import row_jacobian
+from ...kernels.access import OPTIONS, get, put
+from ...kernels.microkernel import ROWS
+from ...kernels.parallel import by_threads
+from ...kernels.product import ONE, ZERO, clear, gemm, new_index, pack, packed_size
+from .rows import compute_rows, row_task
 from .tables import (
     COLUMNS,
     D_AT,
@@ -34,46 +35,49 @@ from .tables import (
     STATE,
     TARGET,
 )  # fmt: skip
-from .team import units
+from .teams import units
 
 TOGETHER = 4  # instances
 
 
-@njit(**PARALLEL)
+@by_threads
 def jacobian(
-    cell, widths, rows, k, e, stages, products, entries, spans, local_size, U, P, C, E, S,
-    J, lengths, steps, batch, threads,
+    i, threads, kernel, active, widths, rows, k, e, stages, products, entries, local_size, U, P, C, E, S, J,
+    lengths, steps, batch,
 ):  # fmt: skip
     """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
     some_rows_are_zero, together = _state_rows(entries) < k, _together(entries)
-    for i in prange(threads):
-        local = np.zeros((together, local_size), E.dtype)
-        D = np.zeros((e, k), E.dtype)
-        sizes = units(widths, ZERO(), ONE())
-        widest, tallest = 0, 0
-        for p in range(products.shape[0]):
-            widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS_])
-            if products[p, OPERAND] == STATE:
-                _place(products, p, U, D)
-        packed = np.empty(packed_size(widest, k, E), E.dtype)
-        index, end = new_index(tallest), rows * (i + 1) // threads
-        for r in range(rows * i // threads, end, together):
-            some = J[r : min(r + together, end)]
-            if some_rows_are_zero:
-                some[...] = 0
-            for stage in range(stages + 1):
-                for q in range(some.shape[0]):
+    local = np.zeros(together * local_size, E.dtype)
+    D = np.zeros(e * k, E.dtype)  # the derivatives of the values by the state, (e, k)
+    sizes, task = units(widths, ZERO(), ONE()), row_task(e, k, local_size, (E, S, P, C, local))
+    widest, tallest = 0, 0
+    for p in range(products.shape[0]):
+        widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS_])
+        if products[p, OPERAND] == STATE:
+            _place(products, p, U, D, k)
+    packed = np.empty(packed_size(widest, k, E), E.dtype)
+    index, listed, end = new_index(tallest), np.empty(together, np.int64), rows * (i + 1) // threads
+    for r in range(rows * i // threads, end, together):
+        some = min(together, end - r)
+        if some_rows_are_zero:
+            clear(J, r * k * k, some * k * k)
+        for stage in range(stages + 1):
+            if active[stage]:
+                count = ZERO()
+                for q in range(some):
                     if not _has_ended(lengths, steps, batch, r + q):
-                        row_jacobian(cell, stage, sizes, E, (r + q) * e, S, (r + q) * k, P, C, local[q])
-                _combine(entries, stage, local.reshape(-1), local_size, D.reshape(-1), k, some)
-                for p in range(products.shape[0]):
-                    if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
-                        _product(products, p, spans, U, D, packed, index)
-            for q in range(some.shape[0]):
-                if _has_ended(lengths, steps, batch, r + q):
-                    some[q] = 0
-                    for j in range(k):
-                        some[q, j, j] = 1
+                        listed[count] = q
+                        count += 1
+                compute_rows(kernel, stage, task, sizes, listed, ZERO(), r, count)
+            _combine(entries, stage, local, local_size, D, k, J, r, some)
+            for p in range(products.shape[0]):
+                if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
+                    _product(products, p, U, D, k, packed, index)
+        for q in range(r, r + some):
+            if _has_ended(lengths, steps, batch, q):
+                clear(J, q * k * k, k * k)
+                for j in range(k):
+                    put(J, (q * k + j) * k + j, J.dtype.type(1))
 
 
 @njit(**OPTIONS)
@@ -92,34 +96,34 @@ def _together(entries):
 
 
 @njit(**OPTIONS)
-def _place(products, p, U, D):
+def _place(products, p, U, D, k):
     """The blocks of U of a product with the state."""
     R, C = products[p, ROWS_], products[p, COLUMNS]
     for head in range(products[p, HEADS]):
         for row in range(R):
             for c in range(C):
                 u = get(U, products[p, MATRIX] + (head * R + row) * C + c)
-                D[products[p, TARGET] + head * R + row, products[p, SOURCE] + head * C + c] = u
+                put(D, (products[p, TARGET] + head * R + row) * k + products[p, SOURCE] + head * C + c, u)
 
 
 @njit(**OPTIONS)
-def _combine(entries, stage, local, local_size, D, k, J):
+def _combine(entries, stage, local, local_size, D, k, J, r, some):
     """The targets of a stage: sum over what they depend on of diagonal times derivative.
 
     Row by row, so that each is written to memory once, and for all instances, so that U is read once for them: both are
     larger than the caches.
     """
-    first, rows, flat = 0, J.shape[0], J.reshape(-1)
+    first = 0
     while first < entries.shape[0]:
         end = first + 1
-        while end < entries.shape[0] and (entries[end, : D_OUT + 1] == entries[first, : D_OUT + 1]).all():
+        while end < entries.shape[0] and _same_target(entries, end, first):
             end += 1
         if entries[first, D_STAGE] == stage:
             for j in range(entries[first, D_WIDTH]):
                 out = (entries[first, D_OUT] + j) * k
-                for q in range(rows):
+                for q in range(some):
                     if entries[first, D_NEW]:
-                        _row(entries, first, end, j, local, q * local_size, D, k, flat, q * k * k + out)
+                        _row(entries, first, end, j, local, q * local_size, D, k, J, (r + q) * k * k + out)
                     else:
                         _row(entries, first, end, j, local, q * local_size, D, k, D, out)
         first = end
@@ -175,6 +179,15 @@ def _row(entries, first, end, j, local, lo, D, k, target, to):
 
 
 @njit(**OPTIONS)
+def _same_target(entries, m, n):
+    """Whether two diagonals belong to the same rows."""
+    for column in range(D_OUT + 1):
+        if entries[m, column] != entries[n, column]:
+            return False
+    return True
+
+
+@njit(**OPTIONS)
 def _same_columns(entries, m, n):
     """Whether two diagonals have derivatives with the same columns."""
     same = not entries[n, D_FROM_STATE]
@@ -192,33 +205,31 @@ def _state_rows(entries):
     """How many rows of the new state depend on anything."""
     n = 0
     for m in range(entries.shape[0]):
-        if entries[m, D_NEW] and (m == 0 or (entries[m, : D_OUT + 1] != entries[m - 1, : D_OUT + 1]).any()):
+        if entries[m, D_NEW] and (m == 0 or not _same_target(entries, m, m - 1)):
             n += entries[m, D_WIDTH]
     return n
 
 
 @njit(**OPTIONS)
-def _product(products, p, spans, U, D, packed, index):
+def _product(products, p, U, D, k, packed, index):
     """D[target] = M D[operand]."""
-    R, C, k = products[p, ROWS_], products[p, COLUMNS], D.shape[1]
-    target, source = products[p, TARGET], products[p, SOURCE]
+    R, C = products[p, ROWS_], products[p, COLUMNS]
+    target, source = products[p, TARGET] * k, products[p, SOURCE] * k
     if products[p, MATRIX] < 0:
-        row = D[target]
-        row[:] = 0
+        clear(D, target, k)
         for j in range(C):
             for c in range(k):
-                row[c] += D[source + j, c]
+                put(D, target + c, get(D, target + c) + get(D, source + j * k + c))
         for c in range(k):
-            row[c] /= D.dtype.type(C)
+            put(D, target + c, get(D, target + c) / D.dtype.type(C))
         for j in range(1, R):
-            D[target + j] = row
+            for c in range(k):
+                put(D, target + j * k + c, get(D, target + c))
         return
-    flat = D.reshape(-1)
-    D[target : target + R * products[p, HEADS]] = 0
+    clear(D, target, R * products[p, HEADS] * k)
     for head in range(products[p, HEADS]):
-        pack(flat, (source + head * C) * k, k, 1, C, k, packed, 0)
+        pack(D, source + head * C * k, k, ONE(), C, k, packed, ZERO())
         at = products[p, MATRIX] + head * R * C
         gemm(
-            R, k, C, U, at, C, ONE(), packed, ZERO(), flat, (target + head * R) * k, k, index, ROWS,
-            ZERO(), ONE(),
-        )  # fmt: skip
+            R, k, C, U, at, C, ONE(), packed, ZERO(), D, target + head * R * k, k, index, ROWS, ZERO(), ONE()
+        )

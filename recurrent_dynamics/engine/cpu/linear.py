@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...kernels.copying import place, plain
+from ...kernels.threads import POOL, launch, threads_for
 from . import hoisted, outer, tables
-from .arguments import NO_CLASSES, plain
-from .copying import place
+from .arguments import NO_CLASSES
 from .groups import enough_groups, every_row_grouped
-from .pool import POOL, launch, threads_for
-from .rows import BUILT
 
 
 def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -19,7 +18,7 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
     threads = threads_for(index.size, 2 * g * n)
     with POOL:
-        launch(threads, hoisted.inputs, BUILT, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g, threads)
+        launch(threads, hoisted.inputs, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g)
     return out
 
 
@@ -45,8 +44,8 @@ def linear_adjoint(
     with POOL:
         launch(
             threads, outer.gradients,
-            BUILT, tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), *sums, NO_CLASSES, index, ends, n, g,
-            g, 0, g, True, True, True, threads,
+            tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), *sums, NO_CLASSES, index, ends, n, g,
+            g, 0, g, True, True, True,
         )  # fmt: skip
     return d_x, d_weights, d_bias
 

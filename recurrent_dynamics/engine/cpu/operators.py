@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...kernels.threads import POOL
 from ..run import Tape, within_lengths
 from .back import Steps, packed_for_adjoint, walk_adjoint
-from .pool import POOL
 from .verbs import walk_tangent
 
 

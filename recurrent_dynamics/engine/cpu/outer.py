@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from .memory import OPTIONS, PARALLEL, get, put, zeros
-from .microkernel import ROWS, move_strip
-from .product import ONE, ZERO, gemm, pack_rows, packed_size, strip_width
+from ...kernels.access import OPTIONS, get, put
+from ...kernels.barrier import share
+from ...kernels.microkernel import ROWS, move_strip
+from ...kernels.parallel import kernel, parallel
+from ...kernels.product import ONE, ZERO, clear, gemm, pack_rows, packed_size, strip_width
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
-from .team import share
 from .walks import bias_of, give_input, pack_part
 
 # Rows, about, and columns of dE that an outer product takes at once: a panel of its right factor stays in the first
@@ -92,7 +93,8 @@ def _clear(dW, dU, d_bias, q, groups, own, threads):
     """The share of one thread of the sums of group q of zeros."""
     for a in (dW, dU, d_bias):
         size = a.size // groups
-        a[q * size + share(size, threads, own) : q * size + share(size, threads, own + 1)] = 0
+        first = share(size, threads, own)
+        clear(a, q * size + first, share(size, threads, own + 1) - first)
 
 
 @njit(**OPTIONS)
@@ -118,7 +120,6 @@ def _add_rows(dE, e, index, first, some, m0, m1, d_bias, at, classes, parts):
 @njit(**OPTIONS)
 def _work(groups, threads, i):
     """Of thread i: the first and the end of its groups, and which of how many parts of them it does."""
-    i = np.int64(i)  # the index of a parallel loop is unsigned
     if groups % threads == 0:
         return share(groups, threads, i), share(groups, threads, i + 1), ZERO(), ONE()
     if threads % groups == 0:
@@ -168,10 +169,73 @@ def _add_groups(sums, whole, groups, own, threads):
             put(whole, j, get(whole, j) + get(sums, q * whole.size + j))
 
 
-@njit(**PARALLEL)
+@njit(**OPTIONS)
+def _pack_input_transposed(i, threads, W, g, n, right):
+    pack_part(W, ZERO(), g, n, True, right, ZERO(), i, threads)
+
+
+@njit(**OPTIONS)
+def _pack_operands(
+    i, threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, together, panels, dW, dU, d_bias, clear
+):  # fmt: skip
+    """The operands of some blocks of each group as panels, where threads share a group and all of them read these."""
+    groups = ends.size - 1
+    begin, end, own, shared = _work(groups, threads, i)
+    for q in range(begin, end):
+        if clear:
+            _clear(dW, dU, d_bias, q, groups, own, shared)
+        rows = ends[q + 1] - ends[q]
+        for r in range(chunk, min(rows, chunk + together * block), block):
+            _right_factors(
+                products, starts, block, X, n, S, k, E, e, index, ROWS + ends[q] + r, min(block, rows - r), panels,
+                (q * together + (r - chunk) // block) * starts[-1], own, shared,
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _add_blocks(
+    i, threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, together, panels, dW, dU, d_bias, clear,
+    alone, dE, dX, right, nothing, g, fresh, classes, parts, wide,
+):  # fmt: skip
+    """What some blocks of each group give; `alone`, a thread has groups of its own, whose operands it packs itself."""
+    groups, po = ends.size - 1, i * starts[-1]
+    strips = np.empty(block * wide, dE.dtype)
+    begin, end, own, shared = _work(groups, threads, i)
+    for q in range(begin, end):
+        if alone and clear:
+            _clear(dW, dU, d_bias, q, groups, own, shared)
+        rows = ends[q + 1] - ends[q]
+        for r in range(chunk, min(rows, chunk + together * block), block):
+            some, first = min(block, rows - r), ROWS + ends[q] + r
+            if alone:
+                _right_factors(
+                    products, starts, block, X, n, S, k, E, e, index, first, some, panels, po, own, shared
+                )
+            else:
+                po = (q * together + (r - chunk) // block) * starts[-1]
+            q0, q1 = share(some, shared, own), share(some, shared, own + 1)
+            if fresh:
+                give_input(dX, right, dE, nothing, ZERO(), q1 - q0, n, g, e, index, first + q0)
+            else:
+                gemm(
+                    q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0, ZERO(), ONE()
+                )  # fmt: skip
+            _add_outer(
+                products, starts, block, panels, po, dE, e, index, first, some, strips, ZERO(), dW, dU, d_bias, classes,
+                q, groups, parts, wide, own, shared,
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _add_all_groups(i, threads, groups, dW, dU, d_bias, whole_W, whole_U, whole_bias):
+    for sums, whole in ((dW, whole_W), (dU, whole_U), (d_bias, whole_bias)):
+        _add_groups(sums, whole, groups, i, threads)
+
+
+@kernel
 def gradients(
-    build, products, dE, X, W, S, E, dX, dW, dU, d_bias, whole_W, whole_U, whole_bias, classes, index, ends, n, g,
-    parts, k, e, fresh, first_time, last_time, threads,
+    threads, products, dE, X, W, S, E, dX, dW, dU, d_bias, whole_W, whole_U, whole_bias, classes, index, ends, n, g,
+    parts, k, e, fresh, first_time, last_time,
 ):  # fmt: skip
     """What the cotangents dE of all values give, added up for each group of rows: dW, dU, d_bias one after the other.
 
@@ -182,7 +246,7 @@ def gradients(
     is larger than the caches. Where threads share a group, they first pack the operands of some blocks, which all of
     them read; else they need not wait for each other.
     """
-    right, nothing = np.empty(packed_size(g, n, W), W.dtype), zeros(n, W)
+    right, nothing = np.empty(packed_size(g, n, W), W.dtype), np.zeros(n, W.dtype)
     groups, longest, alone = ends.size - 1, ZERO(), (ends.size - 1) % threads == 0
     for q in range(groups):
         longest = max(longest, ends[q + 1] - ends[q])
@@ -190,56 +254,21 @@ def gradients(
     block = max(1, (longest + blocks - 1) // blocks)
     starts, together = _panels(products, block, E), blocks if alone else min(blocks, max(1, BLOCKS // groups))
     panels = np.empty((threads if alone else groups * together) * starts[-1], E.dtype)
-    members = _work(groups, threads, ZERO())[3]
-    width = strip_width(E)
+    members, width = _work(groups, threads, ZERO())[3], strip_width(E)
     wide = min(CHUNK, max(width, (parts + members * width - 1) // (members * width) * width))
-    strips = np.empty(threads * block * wide, E.dtype)
     if g > 0:
-        for i in prange(threads):
-            pack_part(W, ZERO(), g, n, True, right, ZERO(), np.int64(i), threads)
+        parallel(_pack_input_transposed, threads, (threads, W, g, n, right))
     for chunk in range(0, max(1, longest), together * block):
+        clear = chunk == 0 and first_time
+        some = (
+            threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, together, panels, dW, dU, d_bias,
+            clear,
+        )  # fmt: skip
         if not alone:
-            for i in prange(threads):
-                begin, end, own, shared = _work(groups, threads, i)
-                for q in range(begin, end):
-                    if chunk == 0 and first_time:
-                        _clear(dW, dU, d_bias, q, groups, own, shared)
-                    rows = ends[q + 1] - ends[q]
-                    for r in range(chunk, min(rows, chunk + together * block), block):
-                        _right_factors(
-                            products, starts, block, X, n, S, k, E, e, index, ROWS + ends[q] + r, min(block, rows - r),
-                            panels, (q * together + (r - chunk) // block) * starts[-1], own, shared,
-                        )  # fmt: skip
-        for i in prange(threads):
-            begin, end, own, shared = _work(groups, threads, i)
-            for q in range(begin, end):
-                if alone and first_time:
-                    _clear(dW, dU, d_bias, q, groups, own, shared)
-                rows = ends[q + 1] - ends[q]
-                for r in range(chunk, min(rows, chunk + together * block), block):
-                    some, first, po = min(block, rows - r), ROWS + ends[q] + r, np.int64(i) * starts[-1]
-                    if alone:
-                        _right_factors(
-                            products, starts, block, X, n, S, k, E, e, index, first, some, panels, po, own, shared
-                        )  # fmt: skip
-                    else:
-                        po = (q * together + (r - chunk) // block) * starts[-1]
-                    q0, q1 = share(some, shared, own), share(some, shared, own + 1)
-                    if fresh:
-                        give_input(dX, right, dE, nothing, ZERO(), q1 - q0, n, g, e, index, first + q0)
-                    else:
-                        gemm(
-                            q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0,
-                            ZERO(), ONE(),
-                        )  # fmt: skip
-                    _add_outer(
-                        products, starts, block, panels, po, dE, e, index, first, some, strips,
-                        np.int64(i) * block * wide, dW, dU, d_bias, classes, q, groups, parts, wide, own, shared,
-                    )  # fmt: skip
+            parallel(_pack_operands, threads, some)
+        parallel(_add_blocks, threads, some + (alone, dE, dX, right, nothing, g, fresh, classes, parts, wide))
     if last_time and groups > 1:
-        for i in prange(threads):
-            for sums, whole in ((dW, whole_W), (dU, whole_U), (d_bias, whole_bias)):
-                _add_groups(sums, whole, groups, np.int64(i), threads)
+        parallel(_add_all_groups, threads, (threads, groups, dW, dU, d_bias, whole_W, whole_U, whole_bias))
 
 
 def sums_for(groups: int, wholes: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,116 +1,97 @@
-"""A cell as a Numba type, and the functions of its step that engines call.
+"""The row kernels of a cell: its equations for some rows of a step, behind an address.
 
-Engines are compiled once for each cell: the type of the cell carries the fingerprint of its equations and of this
-library's source, so a compiled engine is found again on disk by the next process, and an edited cell or library is
-compiled anew. The row functions are resolved by overload while an engine is compiled; only then is SymPy imported.
+All that a cell compiles are these, one a verb, when the verb is first used. The walks know no cell: they call
+
+    kernel(stage, task, sizes, rows, first, count)
+
+where `task` says how wide the rows are and where the arrays of the verb lie, `sizes` which units to compute, and
+`rows`, `first`, `count` which rows. Only where a kernel is not on disk yet is SymPy imported.
 """
 
 from __future__ import annotations
 
-import hashlib
-import pathlib
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
-from numba import types
-from numba.extending import NativeValue, models, overload, register_model, typeof_impl, unbox
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numba.np import arrayobj
 
 from ...cells import Cell
-from ...equations.signatures import SIGNATURES
-from .memory import CHECKED, INTERPRETED, OPTIONS, stream_access
-from .microkernel import BYTES
+from ...equations.schedule import width_labels
+from ...equations.signatures import ARRAYS, SIGNATURES
+from ...kernels import fingerprint, machine_code
+from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access
+
+REAL = {"float32": types.float32, "float64": types.float64}
+WIDTHS = (
+    3  # how many numbers stand before the arrays in a task: widths of values, state, vectors or diagonals
+)
+VALUES, STATE, VECTORS = range(WIDTHS)
+
+# What says where a row begins: rows of values, of the state; one row for each instance; one for each of those listed.
+_START = dict.fromkeys(("e",), "r * e") | dict.fromkeys(("s", "n", "dn", "ds", "tn", "us"), "r * k")
+_START |= {"dp": "b * v", "up": "b * v"}
+
+# The modules that turn equations into the source of a row function: an edit of another one compiles nothing.
+_DERIVATION = (
+    "derive", "fission", "graph", "nonlinearities", "pattern", "program", "schedule", "signatures", "source",
+    "symbolic",
+)  # fmt: skip
 
 
-def _build_fingerprint() -> str:
-    """Of all source that ends up in compiled code, and of what compiles it."""
-    package = pathlib.Path(__file__).parents[2]
-    versions = f"{numba.__version__} {np.__version__} {version('sympy')}"  # without importing SymPy
-    digest = hashlib.sha256(f"{versions} {CHECKED} {BYTES}".encode())
-    for folder in ("equations", "engine/cpu", "engine/frames"):
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:20]
+@lru_cache(maxsize=1)
+def _derivation_fingerprint() -> str:
+    folder = fingerprint.PACKAGE / "equations"
+    files = (
+        *(folder / f"{name}.py" for name in _DERIVATION),
+        fingerprint.PACKAGE / "engine" / "cpu" / "rows.py",
+    )
+    return fingerprint.of_files(files)
 
 
-BUILD = _build_fingerprint()
+_kernels: dict[tuple[str, str, str], Any] = {}
 
 
-class CellType(types.Type):
-    """The Numba type of one set of equations."""
-
-    build = ""  # of a type that was written to the disk before types kept it
-
-    def __init__(self, name: str, fingerprint: str) -> None:
-        # Kept, as a type that is read back from the disk must not pass for one of this build.
-        self.cell_name, self.fingerprint, self.build = name, fingerprint, BUILD
-        super().__init__(name=f"Cell({name}, {fingerprint}, {BUILD})")
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.cell_name, self.fingerprint, self.build
+def row_kernel(cell: Cell, verb: str, dtype: np.dtype) -> Any:
+    """The kernel of one verb of a cell, to be handed to a walk: its address, or interpreted, a function."""
+    key = (cell.fingerprint, verb, dtype.name)
+    found = _kernels.get(key)
+    if found is None:
+        found = _interpreted(cell, verb) if INTERPRETED else _address(cell, verb, dtype.name)
+        _kernels[key] = found
+    return found
 
 
-register_model(CellType)(models.OpaqueModel)
+def _text(verb: str) -> str:
+    """The source of a kernel: a loop that calls the function of one row."""
+    arrays = {name: f"array(task, {WIDTHS + 2 * n}, 0)" for n, name in enumerate(ARRAYS[verb])}
+    each = {name: place.replace(", 0)", ", b * v)") for name, place in arrays.items() if name == "J"}
+    lines = ["def kernel(stage, task, sizes, rows, first, count):", "    e, k, v = task[0], task[1], task[2]"]
+    lines += [f"    {name} = {place}" for name, place in arrays.items() if name not in each]
+    lines += ["    for q in range(count):", "        b = rows[q]", "        r = first + b"]
+    given = [each.get(name) or _START.get(name, name) for name in SIGNATURES[verb].split(", ")]
+    lines.append(f"        row(0, stage, sizes, {', '.join(given)})")
+    return "\n".join(lines) + "\n"
 
 
-class Equations:
-    """What compiled functions take in place of a cell."""
+def _row_source(cell: Cell, verb: str) -> Any:
+    from ...equations.derive import Derivation
+    from ...equations.source import source
 
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-        self._numba_type_ = CellType(cell.name, cell.fingerprint)
-        _LIVE[self._numba_type_.key] = cell
+    return source(Derivation(cell, compact=True), verb, part=verb == "forward")
 
 
-class Build:
-    """What functions that no cell specialises take: its type carries the fingerprint of the library."""
-
-    _numba_type_ = CellType("", "")
-
-
-_LIVE: dict[tuple[str, str, str], Cell] = {}  # needed only while compiling
-BUILT = Build()
+def _defined(text: str, name: str, scope: dict[str, Any]) -> Callable[..., None]:
+    exec(compile(text, f"<{name}>", "exec"), scope)
+    return scope[name]
 
 
-@typeof_impl.register(Equations)
-@typeof_impl.register(Build)
-def _typeof(value: Any, context: Any) -> CellType:
-    return value._numba_type_
-
-
-@unbox(CellType)
-def _unbox(typ: Any, value: Any, c: Any) -> NativeValue:
-    return NativeValue(c.context.get_dummy_value())
-
-
-_GENERATED: dict[tuple[str, str, bool], Callable[..., None]] = {}
-
-
-def row_function(cell: Cell, verb: str, compiled: bool) -> Callable[..., None]:
-    """The function of one verb of a cell: for Numba, or on NumPy vectors, where one pass takes all units at once."""
-    key = (cell.fingerprint, verb, compiled)
-    if key not in _GENERATED:
-        from ...equations.derive import Derivation
-        from ...equations.source import source
-
-        generated = source(Derivation(cell, compact=True), verb, part=verb == "forward")
-        namespace = _compiled_namespace(generated.streams) if compiled else _numpy_namespace()
-        exec(compile(generated.text, f"<{verb} of {cell.name}>", "exec"), namespace)
-        _GENERATED[key] = namespace[verb]
-    return _GENERATED[key]
-
-
-def _compiled_namespace(streams: tuple[str, ...]) -> dict[str, Any]:
-    from .scalars import COMPILED
-
-    get, put = stream_access(streams)
-    return {"get": get, "put": put, **COMPILED}
-
-
-def _numpy_namespace() -> dict[str, Any]:
+def _interpreted(cell: Cell, verb: str) -> Callable[..., None]:
+    """A kernel that takes all units of a row in one pass of NumPy; its task is a list."""
     from ...equations.nonlinearities import NONLINEARITIES
 
     def get(array: np.ndarray, index: Any, stream: int) -> Any:
@@ -119,25 +100,123 @@ def _numpy_namespace() -> dict[str, Any]:
     def put(array: np.ndarray, index: Any, value: Any, stream: int) -> None:
         array[index] = value
 
-    return {"get": get, "put": put, "range": lambda first, end: (np.arange(first, end),), **NONLINEARITIES}
+    def array(task: list[Any], at: int, start: int) -> np.ndarray:
+        return task[WIDTHS + (at - WIDTHS) // 2][start:]
+
+    units = {"range": lambda first, end: (np.arange(first, end),)}
+    row = _defined(_row_source(cell, verb).text, verb, {"get": get, "put": put, **units, **NONLINEARITIES})
+    return _defined(_text(verb), "kernel", {"row": row, "array": array})
 
 
-def _declare(verb: str) -> Callable[..., None]:
-    """The function that engines call; the overload puts the generated row function of the cell in its place."""
-    arguments = f"cell, stage, sizes, {SIGNATURES[verb]}"
-    scope: dict[str, Any] = {"row_function": row_function, "live": _LIVE}
-    exec(
-        f"def stub({arguments}):\n    row_function(cell.cell, {verb!r}, False)({arguments})\n"
-        f"def resolve({arguments}):\n    return row_function(live[cell.key], {verb!r}, True)\n",
-        scope,
-    )
-    if not INTERPRETED:
-        overload(scope["stub"], jit_options={**OPTIONS, "forceinline": True})(scope["resolve"])
-    return scope["stub"]
+def _address(cell: Cell, verb: str, dtype: str) -> int:
+    key = f"{verb} {dtype} {_derivation_fingerprint()} {cell.fingerprint}"
+    pointer = types.CPointer(types.int64)
+    labels = len(width_labels(cell))
+    signature = types.void(types.int64, pointer, pointer, pointer, types.int64, types.int64)
+
+    def make() -> Callable[..., None]:
+        from ...kernels.elementary import COMPILED
+
+        found = _row_source(cell, verb)
+        get, put = stream_access(found.streams)
+        row = _defined(found.text, verb, {"get": get, "put": put, **COMPILED})
+        inside = {"row": njit(**OPTIONS, forceinline=True)(row), "array": _array_in(REAL[dtype])}
+        kernel = njit(**OPTIONS)(_defined(_text(verb), "kernel", inside))
+        task = WIDTHS + 2 * len(ARRAYS[verb])
+
+        def called(stage, task_start, sizes_start, rows_start, first, count):
+            kernel(
+                stage, array_of(task_start, task), array_of(sizes_start, 3 * labels), array_of(rows_start, count),
+                first, count,
+            )  # fmt: skip
+
+        return called
+
+    return machine_code.address(key, f"{verb} of {cell.name}, {dtype}", signature, make)
 
 
-row_forward = _declare("forward")
-row_adjoint = _declare("adjoint")
-row_tangent = _declare("tangent")
-row_second = _declare("second")
-row_jacobian = _declare("jacobian")
+def _array_in(real: Any) -> Any:
+    """`array(task, at, start)`: the array that lies where task[at] says, with task[at + 1] entries, from one on."""
+
+    @intrinsic
+    def array(typingctx, task, at, start):
+        found = types.Array(real, 1, "C")
+
+        def codegen(context, builder, signature, arguments):
+            task, at, start = arguments
+            numbers = context.make_array(signature.args[0])(context, builder, task).data
+            where, size = (
+                builder.load(builder.gep(numbers, [builder.add(at, ir.IntType(64)(n))])) for n in (0, 1)
+            )
+            data = builder.inttoptr(where, context.get_data_type(real).as_pointer())
+            made = context.make_array(found)(context, builder)
+            bytes_of_one = context.get_constant(types.intp, real.bitwidth // 8)
+            arrayobj.populate_array(
+                made,
+                builder.gep(data, [start]),
+                [builder.sub(size, start)],
+                [bytes_of_one],
+                bytes_of_one,
+                None,
+            )
+            return made._getvalue()
+
+        return found(task, types.int64, types.int64), codegen
+
+    return array
+
+
+if INTERPRETED:
+
+    def row_task(e: int, k: int, v: int, arrays: tuple[np.ndarray, ...]) -> list[Any]:
+        return [e, k, v, *arrays]
+
+    def compute_rows(kernel, stage, task, sizes, rows, at, first, count) -> None:
+        kernel(stage, task, sizes, rows[at:], first, count)
+
+else:
+
+    @intrinsic
+    def _places(typingctx, task, arrays):
+        """Write where the arrays of a tuple lie, and their lengths, behind the widths of a task."""
+
+        def codegen(context, builder, signature, arguments):
+            i64, to = (
+                ir.IntType(64),
+                context.make_array(signature.args[0])(context, builder, arguments[0]).data,
+            )
+            for n, kind in enumerate(signature.args[1].types):
+                value = builder.extract_value(arguments[1], n)
+                array = context.make_array(kind)(context, builder, value)
+                pair = builder.ptrtoint(array.data, i64), array.nitems
+                for i, number in enumerate(pair):
+                    builder.store(number, builder.gep(to, [i64(WIDTHS + 2 * n + i)]))
+            return context.get_dummy_value()
+
+        return types.void(task, arrays), codegen
+
+    @njit(**OPTIONS)
+    def row_task(e, k, v, arrays):
+        """The task of a kernel: widths of the rows, and where the arrays lie. They must outlive it."""
+        task = np.empty(WIDTHS + 2 * len(arrays), np.int64)
+        task[VALUES], task[STATE], task[VECTORS] = e, k, v
+        _places(task, arrays)
+        return task
+
+    @intrinsic
+    def compute_rows(typingctx, kernel, stage, task, sizes, rows, at, first, count):
+        """Call the row kernel at an address, for `count` rows: those that `rows` lists from `at` on, after `first`."""
+
+        def codegen(context, builder, signature, arguments):
+            kernel, stage, *arrays, at, first, count = arguments
+            task, sizes, rows = (
+                context.make_array(kind)(context, builder, value).data
+                for kind, value in zip(signature.args[2:5], arrays, strict=True)
+            )
+            values = [stage, task, sizes, builder.gep(rows, [at]), first, count]
+            kind = ir.FunctionType(ir.VoidType(), [v.type for v in values])
+            builder.call(builder.inttoptr(kernel, kind.as_pointer()), values)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(i, i, task, sizes, rows, i, i, i), codegen

@@ -8,27 +8,25 @@ import numpy as np
 
 from ...cells import Cell
 from ...cells.layout import Layout
+from ...kernels.threads import POOL
 from ..flatten import Flat
 from . import tables, walks
-from .arguments import NO_CLASSES, equations
-from .pool import POOL, launch
-from .rows import BUILT
+from .arguments import NO_CLASSES, pack
+from .rows import row_kernel
 from .tables import drives_size
 
 
-def pack(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
-    """Parameters packed once for `one_step`."""
-    products = tables.products(cell, layout)
-    constants = np.array(list(cell.constants.values()), flat.bias.dtype)
-    n, g = layout.input_size, layout.input_rows
+def prepare(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
+    """What `one_step` takes of a cell and its parameters, packed once."""
+    dtype, n, g = flat.bias.dtype, layout.input_size, layout.input_rows
+    constants = np.array(list(cell.constants.values()), dtype)
     with POOL:
-        matrices, starts, W = launch(
-            1, walks.pack_factors, BUILT, products, flat.matrices, flat.W.reshape(-1), n, g, False, 1
-        )
+        factors = pack(cell, layout, flat.matrices, flat.W, False, n, g, 1)
     sizes = (layout.state_size, layout.values_size, n, g, drives_size(layout))
     return (
-        equations(cell), tables.widths(layout), *sizes, cell.schedule.stages, products, W, flat.bias, NO_CLASSES,
-        matrices, starts, flat.vectors, constants,
+        row_kernel(cell, "forward", dtype), tables.stages_with_equations(cell), tables.widths(layout), *sizes,
+        cell.schedule.stages, tables.products(cell, layout), factors.W, flat.bias, NO_CLASSES, factors.U,
+        factors.starts, flat.vectors, constants,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...cells import Cell
 from ...cells.layout import Layout
-from ...equations.pattern import activations, pattern, single_numbers
+from ...equations.pattern import activations, pattern, single_numbers, targets
 
 # Columns of the table of products, one row a product.
 STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX, SINGLE_TARGET, SINGLE_SOURCE = range(10)
@@ -28,6 +28,15 @@ LOW, HIGH = range(2)
 def compacted(cell: Cell) -> tuple[dict[str, tuple[str, int]], frozenset[str]]:
     """Drives that are overwritten with what, and means that stand in the first of their places only."""
     return activations(cell.schedule, cell), single_numbers(cell.schedule, cell)[0]
+
+
+@lru_cache(maxsize=1024)
+def stages_with_equations(cell: Cell) -> np.ndarray:
+    """For each stage of a step, whether its program computes anything; that of the last one writes the new state."""
+    active = np.zeros(cell.schedule.stages + 1, np.bool_)
+    active[[t.stage for t in targets(cell.schedule, cell)]] = True
+    active[-1] = True
+    return active
 
 
 @lru_cache(maxsize=1024)

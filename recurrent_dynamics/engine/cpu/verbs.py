@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ...equations.nonlinearities import NONLINEARITIES
-from .. import blocks
+from ...kernels import memory
+from ...kernels.barrier import new_counters
+from ...kernels.copying import are_finite, place
+from ...kernels.threads import POOL, launch, threads_for
 from ..flatten import Flat, zeros
 from ..run import Tape
 from . import hoisted, jacobian, outer, tables, walks
 from .arguments import (
     NO_CLASSES,
     drive_input,
-    equations,
     first_arguments,
     new_values,
     own_arguments,
@@ -24,11 +26,10 @@ from .arguments import (
     state_arrays,
 )
 from .back import ADD, WRITE, Cotangents, Steps, adjoint, collect, new_input
-from .copying import are_finite, place
 from .groups import active_rows, grouped_rows
-from .pool import POOL, launch, step_flops, team, threads_for
-from .rows import BUILT
+from .rows import row_kernel
 from .tables import drives_size
+from .teams import step_flops, team
 
 # `new_values` and `state_arrays` are what `Backend.verbs` asks of a backend, too.
 __all__ = [
@@ -65,15 +66,16 @@ def forward(tape: Tape) -> bool:
         if by_units:
             index = active_rows(tape)
             launch(
-                threads, hoisted.inputs, BUILT, x, tape.W.reshape(-1), bias, indices,
-                tape.values.reshape(-1), index, n, g, parts, layout.values_size, threads,
+                threads, hoisted.inputs, x, tape.W.reshape(-1), bias, indices,
+                tape.values.reshape(-1), index, n, g, parts, layout.values_size,
             )  # fmt: skip
         factors = packed(tape, tape.matrices, False, n, g)
-        sums = launch(
+        sums = np.empty(threads, tape.dtype)
+        launch(
             threads, walks.forward,
-            *first_arguments(tape, factors), tape.vectors, tape.constants, tape.values.reshape(-1),
+            *first_arguments(tape, "forward", factors), tape.vectors, tape.constants, tape.values.reshape(-1),
             tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            by_units, threads, x, factors.W, bias, indices, n, g, 0 if by_units else parts,
+            by_units, new_counters(), sums, x, factors.W, bias, indices, n, g, 0 if by_units else parts,
         )  # fmt: skip
     return are_finite(sums)
 
@@ -106,12 +108,12 @@ def _drives_again(tape: Tape) -> np.ndarray:
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, x, tape.W.reshape(-1), bias, indices, flat, index, n, g, drives_size(layout), e, threads,
+            x, tape.W.reshape(-1), bias, indices, flat, index, n, g, drives_size(layout), e,
         )  # fmt: skip
         launch(
             threads, hoisted.add_matrices,
-            BUILT, tables.products(tape.cell, layout), *packed(tape, tape.matrices, False)[:2], tape.before.reshape(-1),
-            tape.values.reshape(-1), flat, index, k, e, threads,
+            tables.products(tape.cell, layout), *packed(tape, tape.matrices, False)[:2], tape.before.reshape(-1),
+            tape.values.reshape(-1), flat, index, k, e,
         )  # fmt: skip
     return again
 
@@ -146,19 +148,19 @@ def tangent(
     with POOL:
         launch(
             threads, hoisted.inputs,
-            BUILT, tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g,
-            drives_size(tape.layout), e, threads,
+            tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g,
+            drives_size(tape.layout), e,
         )  # fmt: skip
         if n and g:
             launch(
                 threads, hoisted.inputs,
-                BUILT, x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], NO_CLASSES, flat, index, n, g, 0, e, threads
+                x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], NO_CLASSES, flat, index, n, g, 0, e
             )  # fmt: skip
         if tape.matrices.size:
             launch(
                 threads, hoisted.add_matrices,
-                BUILT, tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
-                tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e, threads,
+                tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
+                tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e,
             )  # fmt: skip
         walk_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after)
@@ -175,9 +177,9 @@ def walk_tangent(
     by_units, threads = team(tape)
     launch(
         threads, walks.tangent,
-        *own_arguments(tape, False), tape.vectors, tape.constants, tape.values.reshape(-1), tape.before.reshape(-1),
-        values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors, initial.reshape(-1), tape.lengths,
-        tape.resets, by_units, threads,
+        *own_arguments(tape, "tangent", False), tape.vectors, tape.constants, tape.values.reshape(-1),
+        tape.before.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors,
+        initial.reshape(-1), tape.lengths, tape.resets, by_units, new_counters(),
     )  # fmt: skip
 
 
@@ -187,17 +189,17 @@ def second(
     """The tangent of `adjoint` in the direction of `moved`; `after` arrives with the tangents of its cotangents."""
     steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch, k), tape.dtype)
-    values = blocks.empty((steps, batch, e), tape.dtype)
+    values = memory.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
     by_units, threads = team(tape)
     with POOL:
         launch(
             threads, walks.second,
-            *own_arguments(tape, True), packed(tape, moved.flat.matrices, True)[0], tape.vectors, tape.constants,
-            tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1), moved.before.reshape(-1),
-            moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1), values.reshape(-1), before.reshape(-1),
-            after.reshape(-1), vectors.reshape(-1), initial.reshape(-1), tape.lengths, tape.resets,
-            by_units, threads,
+            *own_arguments(tape, "second", True), packed(tape, moved.flat.matrices, True)[0], tape.vectors,
+            tape.constants, tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1),
+            moved.before.reshape(-1), moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1),
+            values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
+            tape.lengths, tape.resets, by_units, new_counters(),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x, grouped = new_input(tape), grouped_rows(steps, batch, tape.lengths, 1)
@@ -213,16 +215,17 @@ def second(
 def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     """d state after / d state before of the chosen steps: (chosen, B, k, k)."""
     _, batch, k, e = sizes(tape)
-    entries, spans, local = tables.diagonals(tape.cell, tape.layout)
+    entries, _, local = tables.diagonals(tape.cell, tape.layout)
     values, before = tape.values[chosen], tape.before[chosen]
-    J = blocks.empty((len(chosen) * batch, k, k), tape.dtype)
+    J = memory.empty((len(chosen) * batch, k, k), tape.dtype)
     threads = threads_for(len(J), 2 * e * k + 4 * k * k)
     with POOL:
         launch(
             threads, jacobian.jacobian,
-            equations(tape.cell), tables.widths(tape.layout), len(J), k, e, tape.cell.schedule.stages,
-            tables.products(tape.cell, tape.layout), entries, spans, max(local, 1), tape.matrices, tape.vectors,
-            tape.constants, values.reshape(-1), before.reshape(-1), J, tape.lengths, np.repeat(chosen, batch), batch,
-            threads,
+            row_kernel(tape.cell, "jacobian", tape.dtype), tables.stages_with_equations(tape.cell),
+            tables.widths(tape.layout), len(J), k, e, tape.cell.schedule.stages,
+            tables.products(tape.cell, tape.layout), entries, max(local, 1), tape.matrices, tape.vectors,
+            tape.constants, values.reshape(-1), before.reshape(-1), J.reshape(-1), tape.lengths,
+            np.repeat(chosen, batch), batch,
         )  # fmt: skip
     return J.reshape(len(chosen), batch, k, k)

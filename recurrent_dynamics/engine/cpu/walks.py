@@ -14,12 +14,25 @@ Instances that have ended (`lengths`) are left out of both; resets come with who
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from .memory import OPTIONS, PARALLEL, SERIAL, get, prefetch, put, zeros
-from .microkernel import ROWS
-from .product import LINE, ONE, ZERO, gemm, gemm_from, new_index, pack, packed_size, panel_width, total
-from .rows import row_adjoint, row_forward, row_second, row_tangent
+from ...kernels.access import OPTIONS, get, prefetch, put
+from ...kernels.barrier import barrier, share
+from ...kernels.microkernel import ROWS
+from ...kernels.parallel import by_threads, kernel
+from ...kernels.product import (
+    LINE,
+    ONE,
+    ZERO,
+    clear,
+    gemm,
+    gemm_from,
+    new_index,
+    pack,
+    panel_width,
+    total,
+)
+from .rows import compute_rows, row_task
 from .tables import (
     COLUMNS,
     HEADS,
@@ -33,7 +46,7 @@ from .tables import (
     STATE,
     TARGET,
 )  # fmt: skip
-from .team import assignment, barrier, new_counters, share, units
+from .teams import assignment, units
 
 ALL_STAGES = -1
 TOGETHER = 96  # rows of as many steps for which W is read at once
@@ -53,32 +66,19 @@ def pack_part(M, at, rows, columns, transposed, packed, start, own, parts):
     pack(M, at + first * n_step, k_step, n_step, K, end - first, packed, start + first * K)
 
 
-@njit(**PARALLEL)
-def pack_factors(build, products, U, W, n, g, transposed, threads):
+@by_threads
+def pack_factors(i, threads, products, U, W, n, g, transposed, packed, starts, of_input):
     """The blocks of U and W (g, n) as right factors of `v U^T` and `x W^T`, or transposed of `d U` and `d W`.
 
-    (blocks of U, where each begins, W). Apart from the walks, because what they inline is compiled for every cell.
+    Blocks of U go to `packed`, each to where `starts` says, W to `of_input`.
     """
-    starts = np.zeros(products.shape[0] + 1, np.int64)
     for p in range(products.shape[0]):
-        R, C = products[p, ROWS_], products[p, COLUMNS]
-        size = packed_size(R, C, U) if transposed else packed_size(C, R, U)
-        starts[p + 1] = starts[p] + (products[p, HEADS] * size if products[p, MATRIX] >= 0 else 0)
-    packed = np.empty(starts[-1], U.dtype)
-    of_input = np.empty(packed_size(g, n, W) if transposed else packed_size(n, g, W), W.dtype)
-    for i in prange(threads):
-        own = np.int64(i)
-        for p in range(products.shape[0] + 1):
-            if p == products.shape[0]:
-                pack_part(W, ZERO(), g, n, transposed, of_input, ZERO(), own, threads)
-            elif products[p, MATRIX] >= 0:
-                R, C, heads = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
-                for head in range(heads):
-                    start = starts[p] + (starts[p + 1] - starts[p]) // heads * head
-                    pack_part(
-                        U, products[p, MATRIX] + head * R * C, R, C, transposed, packed, start, own, threads
-                    )
-    return packed, starts, of_input
+        if products[p, MATRIX] >= 0:
+            R, C, heads = products[p, ROWS_], products[p, COLUMNS], products[p, HEADS]
+            for head in range(heads):
+                start = starts[p] + (starts[p + 1] - starts[p]) // heads * head
+                pack_part(U, products[p, MATRIX] + head * R * C, R, C, transposed, packed, start, i, threads)
+    pack_part(W, ZERO(), g, n, transposed, of_input, ZERO(), i, threads)
 
 
 @njit(**OPTIONS)
@@ -274,7 +274,7 @@ def _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
             if t >= lengths[b]:
                 r = t * batch + b
                 _add(dN, r * k, dS, r * k, k)
-                dE[r * e : (r + 1) * e] = 0
+                clear(dE, r * e, e)
 
 
 @njit(**OPTIONS)
@@ -284,50 +284,43 @@ def _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e):
         _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
 
 
-@njit(**PARALLEL)
+@by_threads
 def forward(
-    cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial, lengths, resets,
-    by_units, threads, X, W, bias, classes, n, g, parts_of_drives,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial,
+    lengths, resets, by_units, counters, sums, X, W, bias, classes, n, g, parts_of_drives,
 ):  # fmt: skip
-    """The walk forth. Sums of the states, one a thread.
+    """The walk forth of one thread; in `sums` the sum of its states.
 
     The input is taken for a few steps ahead, so that E is in cache; E arrives with it where `parts_of_drives` is 0.
     """
-    indices, counters = new_index(threads * (2 * batch + TOGETHER)), new_counters()
-    sums = zeros(threads, E)
-    for i in prange(threads):
-        at, turn = ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
-        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
-        sizes, together = units(widths, own, parts), _steps_together(b0, b1)
-        seen = E.dtype.type(0)
-        for t in range(steps):
-            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
-            _enter(resets, initial, N, S, t, batch, b0, b1, k)
-            if parts_of_drives > 0 and t % together == 0:
-                ahead = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
-                take_input(
-                    X, W, bias, classes, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch
+    indices, at, turn = new_index(2 * batch + TOGETHER), np.int64(ROWS), ZERO()
+    b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+    sizes, together = units(widths, own, parts), _steps_together(b0, b1)
+    task = row_task(e, k, P.size, (E, S, P, C, N))
+    seen = E.dtype.type(0)
+    for t in range(steps):
+        first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
+        _enter(resets, initial, N, S, t, batch, b0, b1, k)
+        if parts_of_drives > 0 and t % together == 0:
+            ahead = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
+            take_input(X, W, bias, classes, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch)
+        for stage in range(stages + 1):
+            if active[stage]:
+                compute_rows(rows, stage, task, sizes, indices, at, first, count)
+            if has_products(products, stage):
+                turn = barrier(counters, parts, turn)
+                multiply(
+                    products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at, own, parts
                 )  # fmt: skip
-            for stage in range(stages + 1):
-                for q in range(count):
-                    r = first + get(indices, at + q)
-                    row_forward(cell, stage, sizes, E, r * e, S, r * k, P, C, N, r * k)
-                if has_products(products, stage):
-                    turn = barrier(counters, parts, turn)
-                    multiply(
-                        products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at,
-                        own, parts,
-                    )  # fmt: skip
-                    turn = barrier(counters, parts, turn)
-            if parts == 1:
-                _hold(lengths, t, batch, b0, b1, S, N, k)
-                seen += total(N, (first + b0) * k, (b1 - b0) * k)
-        turn = barrier(counters, parts, turn)
-        if parts > 1 and own == 0:
-            _hold_all(lengths, steps, batch, b0, b1, S, N, k)
-            seen = total(N, ZERO(), steps * batch * k)
-        sums[i] = seen
-    return sums
+                turn = barrier(counters, parts, turn)
+        if parts == 1:
+            _hold(lengths, t, batch, b0, b1, S, N, k)
+            seen += total(N, (first + b0) * k, (b1 - b0) * k)
+    turn = barrier(counters, parts, turn)
+    if parts > 1 and own == 0:
+        _hold_all(lengths, steps, batch, b0, b1, S, N, k)
+        seen = total(N, ZERO(), steps * batch * k)
+    sums[i] = seen
 
 
 @njit(**OPTIONS)
@@ -339,135 +332,116 @@ def _fetch(a, width, first, count, index, at):
             prefetch(a, row + j)
 
 
-@njit(**PARALLEL)
+@by_threads
 def adjoint(
-    cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP, d_initial,
-    lengths, resets, by_units, threads, dX, W, n, g,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP,
+    d_initial, lengths, resets, by_units, counters, nothing, dX, W, n, g,
 ):  # fmt: skip
-    """The walk back; dN arrives with the cotangents from outside, and dS of the step after is added to it.
+    """The walk back of one thread; dN arrives with the cotangents from outside, dS of the step after is added to it.
 
-    dX is written for a few steps at once too, unless g is 0.
+    dX is written for a few steps at once too, unless g is 0; `nothing` is n zeros.
     """
-    indices, counters = new_index(threads * (2 * batch + TOGETHER)), new_counters()
-    v, nothing = P.size, zeros(n, dE)
-    for i in prange(threads):
-        at, turn = ROWS + np.int64(i) * (2 * batch + TOGETHER), ZERO()
-        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
-        sizes, together = units(widths, own, parts), _steps_together(b0, b1)
-        if parts > 1 and own == 0:
-            _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e)
-        for t in range(steps - 1, -1, -1):
-            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
-            if t > 0 and count * (e + 2 * k) < AHEAD:
-                _fetch(E, e, first - batch, count, indices, at)
-                _fetch(S, k, first - batch, count, indices, at)
-                _fetch(dN, k, first - batch, count, indices, at)
-            for stage in range(stages, -1, -1):
-                if has_products(products, stage):
-                    turn = barrier(counters, parts, turn)
-                    multiply_transposed(
-                        products, stage, packed, starts, True, dE, dS, dE, first, count, k, e, indices, at,
-                        own, parts,
-                    )  # fmt: skip
-                    turn = barrier(counters, parts, turn)
-                for q in range(count):
-                    b = get(indices, at + q)
-                    r = first + b
-                    row_adjoint(
-                        cell, stage, sizes, E, r * e, S, r * k, P, C, dN, r * k, dE, dS, r * k, dP, b * v
-                    )
-            if g > 0 and t % together == 0:
-                behind = _active_rows(
-                    lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch
-                )
-                give_input(dX, W, dE, nothing, first, behind, n, g, e, indices, at + batch)
-            if parts == 1:
-                _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
-            _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
+    indices, at, turn = new_index(2 * batch + TOGETHER), np.int64(ROWS), ZERO()
+    b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+    sizes, together = units(widths, own, parts), _steps_together(b0, b1)
+    task = row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP))
+    if parts > 1 and own == 0:
+        _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e)
+    for t in range(steps - 1, -1, -1):
+        first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
+        if t > 0 and count * (e + 2 * k) < AHEAD:
+            _fetch(E, e, first - batch, count, indices, at)
+            _fetch(S, k, first - batch, count, indices, at)
+            _fetch(dN, k, first - batch, count, indices, at)
+        for stage in range(stages, -1, -1):
+            if has_products(products, stage):
+                turn = barrier(counters, parts, turn)
+                multiply_transposed(
+                    products, stage, packed, starts, True, dE, dS, dE, first, count, k, e, indices, at, own, parts
+                )  # fmt: skip
+                turn = barrier(counters, parts, turn)
+            if active[stage]:
+                compute_rows(rows, stage, task, sizes, indices, at, first, count)
+        if g > 0 and t % together == 0:
+            behind = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
+            give_input(dX, W, dE, nothing, first, behind, n, g, e, indices, at + batch)
+        if parts == 1:
+            _release(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
+        _leave(resets, dS, dN, d_initial, t, batch, b0, b1, k)
 
 
-@njit(**PARALLEL)
+@by_threads
 def tangent(
-    cell, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP, t_initial,
-    lengths, resets, by_units, threads,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP,
+    t_initial, lengths, resets, by_units, counters,
 ):  # fmt: skip
     """tE arrives with all that does not depend on the tangent of the state."""
-    indices, counters = new_index(threads * batch), new_counters()
-    for i in prange(threads):
-        at, turn = ROWS + np.int64(i) * batch, ZERO()
-        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
-        sizes = units(widths, own, parts)
-        for t in range(steps):
-            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
-            _enter(resets, t_initial, tN, tS, t, batch, b0, b1, k)
-            for stage in range(stages + 1):
-                for q in range(count):
-                    r = first + get(indices, at + q)
-                    row_tangent(cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP, tN, r * k)
-                if has_products(products, stage):
-                    turn = barrier(counters, parts, turn)
-                    multiply(
-                        products, stage, packed, starts, True, tS, tE, tE, first, count, k, e, indices, at,
-                        own, parts,
-                    )  # fmt: skip
-                    turn = barrier(counters, parts, turn)
-            if parts == 1:
-                _hold(lengths, t, batch, b0, b1, tS, tN, k)
-        turn = barrier(counters, parts, turn)
-        if parts > 1 and own == 0:
-            _hold_all(lengths, steps, batch, b0, b1, tS, tN, k)
+    indices, at, turn = new_index(batch), np.int64(ROWS), ZERO()
+    b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+    sizes, task = units(widths, own, parts), row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN))
+    for t in range(steps):
+        first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
+        _enter(resets, t_initial, tN, tS, t, batch, b0, b1, k)
+        for stage in range(stages + 1):
+            if active[stage]:
+                compute_rows(rows, stage, task, sizes, indices, at, first, count)
+            if has_products(products, stage):
+                turn = barrier(counters, parts, turn)
+                multiply(
+                    products, stage, packed, starts, True, tS, tE, tE, first, count, k, e, indices, at, own, parts
+                )  # fmt: skip
+                turn = barrier(counters, parts, turn)
+        if parts == 1:
+            _hold(lengths, t, batch, b0, b1, tS, tN, k)
+    turn = barrier(counters, parts, turn)
+    if parts > 1 and own == 0:
+        _hold_all(lengths, steps, batch, b0, b1, tS, tN, k)
 
 
-@njit(**PARALLEL)
+@by_threads
 def second(
-    cell, widths, steps, batch, k, e, stages, products, packed, starts, moved, P, C, E, S, tE, tS, tP, dE, dN,
-    uE, uS, uN, uP, u_initial, lengths, resets, by_units, threads,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, moved, P, C, E, S, tE, tS,
+    tP, dE, dN, uE, uS, uN, uP, u_initial, lengths, resets, by_units, counters,
 ):  # fmt: skip
     """The tangent of `adjoint`: dN and dE are what it left, tE and tS what `tangent` left."""
-    indices, counters = new_index(threads * batch), new_counters()
-    v = P.size
-    for i in prange(threads):
-        at, turn = ROWS + np.int64(i) * batch, ZERO()
-        b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
-        sizes = units(widths, own, parts)
-        if parts > 1 and own == 0:
-            _release_all(lengths, steps, batch, b0, b1, uN, uS, uE, k, e)
-        for t in range(steps - 1, -1, -1):
-            first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
-            for stage in range(stages, -1, -1):
-                if has_products(products, stage):
-                    turn = barrier(counters, parts, turn)
-                    multiply_transposed(
-                        products, stage, packed, starts, True, uE, uS, uE, first, count, k, e, indices, at,
-                        own, parts,
-                    )  # fmt: skip
-                    multiply_transposed(
-                        products, stage, moved, starts, False, dE, uS, uE, first, count, k, e, indices, at,
-                        own, parts,
-                    )  # fmt: skip
-                    turn = barrier(counters, parts, turn)
-                for q in range(count):
-                    b = get(indices, at + q)
-                    r = first + b
-                    row_second(
-                        cell, stage, sizes, E, r * e, S, r * k, P, C, tE, tS, tP,
-                        dE, dN, r * k, uN, uE, uS, r * k, uP, b * v,
-                    )  # fmt: skip
-            if parts == 1:
-                _release(lengths, t, batch, b0, b1, uN, uS, uE, k, e)
-            _leave(resets, uS, uN, u_initial, t, batch, b0, b1, k)
+    indices, at, turn = new_index(batch), np.int64(ROWS), ZERO()
+    b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
+    sizes, task = (
+        units(widths, own, parts),
+        row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, dE, dN, uN, uE, uS, uP)),
+    )
+    if parts > 1 and own == 0:
+        _release_all(lengths, steps, batch, b0, b1, uN, uS, uE, k, e)
+    for t in range(steps - 1, -1, -1):
+        first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
+        for stage in range(stages, -1, -1):
+            if has_products(products, stage):
+                turn = barrier(counters, parts, turn)
+                multiply_transposed(
+                    products, stage, packed, starts, True, uE, uS, uE, first, count, k, e, indices, at, own, parts
+                )  # fmt: skip
+                multiply_transposed(
+                    products, stage, moved, starts, False, dE, uS, uE, first, count, k, e, indices, at, own, parts
+                )  # fmt: skip
+                turn = barrier(counters, parts, turn)
+            if active[stage]:
+                compute_rows(rows, stage, task, sizes, indices, at, first, count)
+        if parts == 1:
+            _release(lengths, t, batch, b0, b1, uN, uS, uE, k, e)
+        _leave(resets, uS, uN, u_initial, t, batch, b0, b1, k)
 
 
-@njit(**SERIAL)
+@kernel
 def one_step(
-    cell, widths, k, e, n, g, parts, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N, batch
+    rows, active, widths, k, e, n, g, parts, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N, batch
 ):  # fmt: skip
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
     index, sizes = new_index(batch), units(widths, ZERO(), ONE())
+    task = row_task(e, k, P.size, (E, S, P, C, N))
     take_input(X, W, bias, classes, E, ZERO(), batch, n, g, parts, e, index, ROWS)
     for stage in range(stages + 1):
-        for b in range(batch):
-            row_forward(cell, stage, sizes, E, b * e, S, b * k, P, C, N, b * k)
+        if active[stage]:
+            compute_rows(rows, stage, task, sizes, index, ROWS, ZERO(), batch)
         multiply(
             products, stage, packed, starts, True, S, E, E, ZERO(), batch, k, e, index, ROWS, ZERO(), ONE(),
         )  # fmt: skip

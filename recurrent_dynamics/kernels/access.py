@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import carray, config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from .inlining import Inlined
 
 INTERPRETED = bool(config.DISABLE_JIT)
 CHECKED = bool(os.environ.get("RECURRENT_DYNAMICS_CHECK"))
@@ -22,18 +24,19 @@ CHECKED = bool(os.environ.get("RECURRENT_DYNAMICS_CHECK"))
 # Fused multiply-add and no signed zeros: as fast as full fastmath here, and NaN stays NaN. "arcp" is left out: it turns
 # 1 / sqrt(x) into an estimate that is NaN at 0. The options stand on every function, as a callee without options keeps
 # the flags of whoever compiled it first.
-OPTIONS: dict[str, Any] = {
-    "error_model": "numpy",
-    "fastmath": {"contract", "nsz"},
+_ARITHMETIC: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
+OPTIONS: dict[str, Any] = {  # of a function that compiled functions call
+    **_ARITHMETIC,
     "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": Inlined,
 }
-SERIAL: dict[str, Any] = {
-    "error_model": "numpy",
-    "fastmath": OPTIONS["fastmath"],
+CALLED: dict[str, Any] = {
+    **_ARITHMETIC,
+    "no_cpython_wrapper": True,
     "nogil": True,
-    "cache": True,
-}
-PARALLEL: dict[str, Any] = {**SERIAL, "parallel": True}
+}  # that is called at an address
+ENTRY: dict[str, Any] = {**_ARITHMETIC, "no_cfunc_wrapper": True, "nogil": True}  # that Python calls
 
 
 def element_pointer(context: Any, builder: ir.IRBuilder, typ: Any, array: Any, index: Any) -> Any:
@@ -104,14 +107,15 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
     return get, put
 
 
-@njit(**OPTIONS)
-def zeros(n, like):
-    """n zeros of the dtype of `like`.
+def njit_inner(function: Any) -> Any:
+    """A function for other compiled functions to call; compiled into each of them."""
+    return njit(**OPTIONS)(function)
 
-    Not where they are needed: in a parallel function Numba would fill them by a parallel loop of its own, which takes
-    half a second to compile and another start of all threads to run.
-    """
-    return np.zeros(n, like.dtype)
+
+@njit(**OPTIONS)
+def array_of(start, n):
+    """The n entries behind a pointer."""
+    return carray(start, (n,))
 
 
 if INTERPRETED:

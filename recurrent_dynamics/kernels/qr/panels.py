@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..cpu.memory import OPTIONS, get, pointer, put
-from ..cpu.microkernel import ROWS, tile_one
-from ..cpu.product import ONE, ZERO, gemm
+from ..access import OPTIONS, get, pointer
+from ..microkernel import ROWS, tile_one
+from ..product import ONE, ZERO, clear, gemm
 from .rows import WIDTH
 
 EPS = 2.220446049250313e-16
@@ -28,13 +28,6 @@ def multiply(M, K, a, ao, row_step, k_step, b, bo, c, co, index):
     gemm(
         M, width(), K, a, ao, row_step, k_step, b, bo, c, co, width(), index, ROWS, ZERO(), ONE()
     )  # fmt: skip
-
-
-@njit(**OPTIONS)
-def clear(a, at, n):
-    """a[at : at + n] = 0."""
-    for i in range(n):
-        put(a, at + i, 0.0)
 
 
 @njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True)

@@ -8,8 +8,9 @@ import math
 import numpy as np
 from numba import njit
 
-from ..cpu.memory import OPTIONS, get, put
-from .panels import EPS, clear, dot
+from ..access import OPTIONS, get, put
+from ..product import clear
+from .panels import EPS, dot
 
 
 @njit(**OPTIONS)

@@ -10,32 +10,21 @@ has: NEON, SSE, or scalars.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .memory import INTERPRETED, element_pointer, fetch
+from .access import INTERPRETED, element_pointer, fetch
+from .processor import BYTES
 
 VECTORS = 2
 
 
-def _vector_bytes() -> int:
-    """Width of the host's vector registers; RECURRENT_DYNAMICS_VECTOR_BYTES=32 or 16 tries a narrower host."""
-    given = os.environ.get("RECURRENT_DYNAMICS_VECTOR_BYTES")
-    if given:
-        return int(given)
-    features = llvm.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
-
-
-BYTES = _vector_bytes()
 ROWS = 8 if BYTES == 64 else 4
 # Panels side by side for one or two rows, which alone would wait for each multiply-add to end before the next: from
 # the second cache one row reads 175 GB/s so, 139 with one panel.

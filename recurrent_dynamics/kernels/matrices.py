@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from ..parametrize.products import SET, SUBTRACT, Block
-from .cpu.memory import INTERPRETED, OPTIONS, PARALLEL, get, put
-from .cpu.microkernel import ROWS
-from .cpu.pool import POOL, launch, threads_for
-from .cpu.product import ONE, ZERO, gemm, new_index, pack, packed_size, panel_width
-from .cpu.rows import BUILT
-from .cpu.team import share
+from .access import INTERPRETED, OPTIONS, get, put
+from .barrier import share
+from .microkernel import ROWS
+from .parallel import by_threads, kernel, parallel
+from .product import ONE, ZERO, clear, gemm, new_index, pack, packed_size, panel_width
+from .submatrices import SET, SUBTRACT, Block
+from .threads import POOL, launch, threads_for
 
 __all__ = ["INTERPRETED", "above", "antisymmetric", "invert", "multiply"]
 
@@ -41,8 +41,7 @@ def multiply(parts: Sequence[tuple[Block, Block, Block]], how: int) -> None:
     threads = _threads(int(tasks[:, 3].max()), 2.0 * int((tasks[:, 4] * tasks[:, 5]).sum()))
     with POOL:
         launch(
-            threads, _multiply, BUILT, how, tasks, a.flat, a.row, a.column, b.flat, b.row, b.column, c.flat, c.row,
-            threads,
+            threads, _multiply, how, tasks, a.flat, a.row, a.column, b.flat, b.row, b.column, c.flat, c.row,
         )  # fmt: skip
 
 
@@ -64,7 +63,7 @@ def invert(a: np.ndarray) -> None:
     n = len(a)
     threads = _threads(n, 2.0 * n * n)
     with POOL:
-        launch(threads, _invert, BUILT, a.reshape(-1), n, threads)
+        launch(threads, _invert, a.reshape(-1), n)
 
 
 def antisymmetric(v: np.ndarray, n: int, diagonal: float) -> np.ndarray:
@@ -72,7 +71,7 @@ def antisymmetric(v: np.ndarray, n: int, diagonal: float) -> np.ndarray:
     a = np.empty((n, n), v.dtype)
     threads = _threads(n, 8.0 * n)
     with POOL:
-        launch(threads, _antisymmetric, BUILT, v, v.dtype.type(diagonal), a.reshape(-1), n, threads)
+        launch(threads, _antisymmetric, v, v.dtype.type(diagonal), a.reshape(-1), n)
     return a
 
 
@@ -82,14 +81,8 @@ def above(d: np.ndarray, scale: float) -> np.ndarray:
     v = np.empty(n * (n - 1) // 2, d.dtype)
     threads = _threads(n, 8.0 * n)
     with POOL:
-        launch(threads, _above, BUILT, d.reshape(-1), d.dtype.type(scale), v, n, threads)
+        launch(threads, _above, d.reshape(-1), d.dtype.type(scale), v, n)
     return v
-
-
-@njit(**OPTIONS)
-def _clear(a, at, n):
-    for j in range(n):
-        put(a, at + j, a.dtype.type(0))
 
 
 @njit(**OPTIONS)
@@ -98,34 +91,47 @@ def _negate(a, start, end):
         put(a, j, -get(a, j))
 
 
-@njit(**PARALLEL)
-def _multiply(build, how, tasks, a, a_row, a_column, b, b_row, b_column, c, ldc, threads):
-    w, count = panel_width(c), tasks.shape[0]
+@njit(**OPTIONS)
+def _pack_right(i, threads, how, tasks, starts, b, b_row, b_column, packed):
+    """The right factors as panels, a share of them for each thread; minus them to subtract."""
+    w = panel_width(packed)
+    for q in range(tasks.shape[0]):
+        K, N = tasks[q, 4], tasks[q, 5]
+        panels = (N + w - 1) // w
+        p0, p1 = share(panels, threads, i), share(panels, threads, i + 1)
+        po = starts[q] + p0 * K * w
+        pack(b, tasks[q, 1] + p0 * w * b_column, b_row, b_column, K, min(N, p1 * w) - p0 * w, packed, po)
+        if how == SUBTRACT:
+            _negate(packed, po, starts[q] + p1 * K * w)
+
+
+@njit(**OPTIONS)
+def _multiply_rows(i, threads, how, tasks, starts, a, a_row, a_column, packed, c, ldc, index):
+    """The products, a share of the rows for each thread."""
+    for q in range(tasks.shape[0]):
+        M, K, N = tasks[q, 3], tasks[q, 4], tasks[q, 5]
+        r0, r1 = share(M, threads, i), share(M, threads, i + 1)
+        if how == SET:
+            for r in range(r0, r1):
+                clear(c, tasks[q, 2] + r * ldc, N)
+        gemm(
+            r1 - r0, N, K, a, tasks[q, 0], a_row, a_column, packed, starts[q], c, tasks[q, 2], ldc, index, ROWS + r0,
+            ZERO(), ONE(),
+        )  # fmt: skip
+
+
+@kernel
+def _multiply(threads, how, tasks, a, a_row, a_column, b, b_row, b_column, c, ldc):
+    count = tasks.shape[0]
     starts, tallest = np.zeros(count + 1, np.int64), 0
     for q in range(count):
         starts[q + 1] = starts[q] + packed_size(tasks[q, 4], tasks[q, 5], c)
         tallest = max(tallest, tasks[q, 3])
     packed, index = np.empty(starts[-1], c.dtype), new_index(tallest)
-    for i in prange(threads):
-        for q in range(count):
-            K, N = tasks[q, 4], tasks[q, 5]
-            panels = (N + w - 1) // w
-            p0, p1 = share(panels, threads, np.int64(i)), share(panels, threads, np.int64(i) + 1)
-            po = starts[q] + p0 * K * w
-            pack(b, tasks[q, 1] + p0 * w * b_column, b_row, b_column, K, min(N, p1 * w) - p0 * w, packed, po)
-            if how == SUBTRACT:
-                _negate(packed, po, starts[q] + p1 * K * w)
-    for i in prange(threads):
-        for q in range(count):
-            M, K, N = tasks[q, 3], tasks[q, 4], tasks[q, 5]
-            r0, r1 = share(M, threads, np.int64(i)), share(M, threads, np.int64(i) + 1)
-            if how == SET:
-                for r in range(r0, r1):
-                    _clear(c, tasks[q, 2] + r * ldc, N)
-            gemm(
-                r1 - r0, N, K, a, tasks[q, 0], a_row, a_column, packed, starts[q], c, tasks[q, 2], ldc,
-                index, ROWS + r0, ZERO(), ONE(),
-            )  # fmt: skip
+    parallel(_pack_right, threads, (threads, how, tasks, starts, b, b_row, b_column, packed))
+    parallel(
+        _multiply_rows, threads, (threads, how, tasks, starts, a, a_row, a_column, packed, c, ldc, index)
+    )
 
 
 @njit(**OPTIONS)
@@ -157,13 +163,39 @@ def _set_aside(r0, r1, k, m, n, a, left, index):
         r = get(index, ROWS + q)
         for j in range(m):
             put(left, r * STEP + j, get(a, r * n + k + j))
-        _clear(a, r * n + k, m)
+        clear(a, r * n + k, m)
 
 
-@njit(**PARALLEL)
-def _invert(build, a, n, threads):
+@njit(**OPTIONS)
+def _eliminate_in_block(i, threads, k, m, n, a, left, packed, first):
+    """Rows of the block times the inverse of that on the diagonal, and minus them as panels: some of the columns."""
     w, s = panel_width(a), np.int64(STEP)
     panels = (n + w - 1) // w
+    p0, p1 = share(panels, threads, i), share(panels, threads, i + 1)
+    c0, po = p0 * w, p0 * m * w
+    columns, co = min(n, p1 * w) - c0, k * n + c0
+    pack(a, co, n, ONE(), m, columns, packed, po)
+    for r in range(m):
+        clear(a, co + r * n, columns)
+    gemm(m, columns, m, left, n * s, s, ONE(), packed, po, a, co, n, first, np.int64(ROWS), ZERO(), ONE())
+    pack(a, co, n, ONE(), m, columns, packed, po)
+    _negate(packed, po, p1 * m * w)
+
+
+@njit(**OPTIONS)
+def _eliminate_elsewhere(i, threads, k, m, n, a, left, packed, index):
+    """Minus multiples of the rows of the block for the other rows, some of which are this thread's."""
+    r0, r1 = share(n - m, threads, i), share(n - m, threads, i + 1)
+    _set_aside(r0, r1, k, m, n, a, left, index)
+    gemm(
+        r1 - r0, n, m, left, ZERO(), np.int64(STEP), ONE(), packed, ZERO(), a, ZERO(), n, index, ROWS + r0,
+        ZERO(), ONE(),
+    )  # fmt: skip
+
+
+@kernel
+def _invert(threads, a, n):
+    s = np.int64(STEP)
     index, first = new_index(n), new_index(s)
     packed, left = np.empty(packed_size(s, n, a), a.dtype), np.empty((n + s) * s, a.dtype)
     row = np.empty(s, a.dtype)
@@ -172,62 +204,33 @@ def _invert(build, a, n, threads):
         # The inverse of the block on the diagonal, beyond the rows of `left`; and the identity in its place.
         _invert_small(a, k * n + k, n, m, left, n * s, row)
         for r in range(m):
-            _clear(a, (k + r) * n + k, m)
+            clear(a, (k + r) * n + k, m)
             put(a, (k + r) * n + k + r, a.dtype.type(1))
         for q in range(n - m):  # all rows but those of the block
             put(index, ROWS + q, q if q < k else q + m)
-        # First the rows of the block times that inverse, a share of the columns for each thread; then minus their
-        # multiples for the other rows, a share of the rows. In one loop, as each call of `gemm` compiles for seconds.
-        for phase in range(2):
-            for i in prange(threads):
-                own = np.int64(i)
-                p0, p1 = share(panels, threads, own), share(panels, threads, own + 1)
-                c0, r0, r1 = p0 * w, share(n - m, threads, own), share(n - m, threads, own + 1)
-                rows, columns, lo, po, co, at = (
-                    m,
-                    min(n, p1 * w) - c0,
-                    n * s,
-                    p0 * m * w,
-                    k * n + c0,
-                    np.int64(ROWS),
-                )
-                if phase == 0:
-                    pack(a, co, n, ONE(), m, columns, packed, po)
-                    for r in range(m):
-                        _clear(a, co + r * n, columns)
-                else:
-                    _set_aside(r0, r1, k, m, n, a, left, index)
-                    rows, columns, lo, po, co, at = r1 - r0, n, ZERO(), ZERO(), ZERO(), ROWS + r0
-                gemm(
-                    rows, columns, m, left, lo, s, ONE(), packed, po, a, co, n, index if phase else first, at,
-                    ZERO(), ONE(),
-                )  # fmt: skip
-                if phase == 0:
-                    pack(a, co, n, ONE(), m, columns, packed, po)
-                    _negate(packed, p0 * m * w, p1 * m * w)
+        parallel(_eliminate_in_block, threads, (threads, k, m, n, a, left, packed, first))
+        parallel(_eliminate_elsewhere, threads, (threads, k, m, n, a, left, packed, index))
 
 
-@njit(**PARALLEL)
-def _antisymmetric(build, v, diagonal, a, n, threads):
-    for own in prange(threads):
-        for i0 in range(np.int64(own) * TILE, n, threads * TILE):
-            for j0 in range(i0, n, TILE):
-                for i in range(i0, min(i0 + TILE, n)):
-                    row = i * (2 * n - i - 1) // 2 - i - 1
-                    for j in range(max(j0, i + 1), min(j0 + TILE, n)):
-                        x = get(v, row + j)
-                        put(a, i * n + j, x)
-                        put(a, j * n + i, -x)
+@by_threads
+def _antisymmetric(own, threads, v, diagonal, a, n):
+    for i0 in range(own * TILE, n, threads * TILE):
+        for j0 in range(i0, n, TILE):
             for i in range(i0, min(i0 + TILE, n)):
-                put(a, i * n + i, diagonal)
+                row = i * (2 * n - i - 1) // 2 - i - 1
+                for j in range(max(j0, i + 1), min(j0 + TILE, n)):
+                    x = get(v, row + j)
+                    put(a, i * n + j, x)
+                    put(a, j * n + i, -x)
+        for i in range(i0, min(i0 + TILE, n)):
+            put(a, i * n + i, diagonal)
 
 
-@njit(**PARALLEL)
-def _above(build, d, scale, v, n, threads):
-    for own in prange(threads):
-        for i0 in range(np.int64(own) * TILE, n, threads * TILE):
-            for j0 in range(i0, n, TILE):
-                for i in range(i0, min(i0 + TILE, n)):
-                    row = i * (2 * n - i - 1) // 2 - i - 1
-                    for j in range(max(j0, i + 1), min(j0 + TILE, n)):
-                        put(v, row + j, scale * (get(d, i * n + j) - get(d, j * n + i)))
+@by_threads
+def _above(own, threads, d, scale, v, n):
+    for i0 in range(own * TILE, n, threads * TILE):
+        for j0 in range(i0, n, TILE):
+            for i in range(i0, min(i0 + TILE, n)):
+                row = i * (2 * n - i - 1) // 2 - i - 1
+                for j in range(max(j0, i + 1), min(j0 + TILE, n)):
+                    put(v, row + j, scale * (get(d, i * n + j) - get(d, j * n + i)))

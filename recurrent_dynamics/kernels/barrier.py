@@ -1,8 +1,7 @@
-"""How the threads of a walk share its work: the batch in slices, or, where that is too small, the units of every step.
+"""Shares of work, and a barrier at which the threads that share it wait for each other.
 
-Threads with slices of the batch never wait for each other. Threads that share the units of one step wait twice a stage,
-at a barrier in memory that they watch (0.2 microseconds). They can do so only if all of them run at once, which no
-threading layer promises: so they first meet, and if they do not, one of them does all the work.
+Threads wait at a counter in memory that they watch (0.2 microseconds). They can do so only if all of them run at once,
+which no threading layer promises: so they first meet, and if they do not, one of them does all the work.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .memory import INTERPRETED, OPTIONS, element_pointer
+from .access import INTERPRETED, OPTIONS, element_pointer
 
 LINE = 16  # integers, so that two counters do not share a line of the cache or its neighbour
 COUNT, DECISION, TURN = 0, LINE, 2 * LINE
@@ -91,7 +90,7 @@ def _wait(counters, at, wanted):
 
 
 @njit(**OPTIONS)
-def _meet(counters, threads):
+def meet(counters, threads):
     """The number of this thread among all; -1 if they do not run at once and another does the work."""
     own = fetch_add(counters, COUNT, 1)
     if own >= CLOSED:
@@ -119,8 +118,8 @@ def barrier(counters, parts, turn):
     return turn + 1
 
 
-@njit(**OPTIONS)
-def new_counters():
+def new_counters() -> np.ndarray:
+    """For `meet` and `barrier`: used once."""
     return np.zeros(3 * LINE, np.int64)
 
 
@@ -128,42 +127,3 @@ def new_counters():
 def share(n, parts, i):
     """Where part i of n rows begins."""
     return n * np.int64(i) // parts  # the index of a parallel loop is unsigned
-
-
-@njit(**OPTIONS)
-def _slice(batch, lengths, threads, i):
-    """Where slice i of the batch begins; with lengths, so that all have about the same number of steps to do."""
-    if lengths.size == 0:
-        return share(batch, threads, i)
-    total, done = lengths.sum(), 0
-    for b in range(batch):
-        if done * threads >= total * i:
-            return np.int64(b)
-        done += lengths[b]
-    return np.int64(batch)
-
-
-@njit(**OPTIONS)
-def assignment(counters, by_units, batch, lengths, threads, i):
-    """What thread i does: instances b0 to b1, of each the units of part `own` of `parts`."""
-    i, b0, b1 = np.int64(i), np.int64(0), np.int64(batch)  # the index of a parallel loop is unsigned
-    if not by_units:
-        b0 = _slice(batch, lengths, threads, i)
-        if i + 1 < threads:
-            b1 = _slice(batch, lengths, threads, i + 1)
-        return b0, b1, np.int64(0), np.int64(1)
-    own, parts = _meet(counters, threads)
-    if own < 0:
-        own, b1 = np.int64(0), np.int64(0)
-    return b0, b1, own, parts
-
-
-@njit(**OPTIONS)
-def units(widths, own, parts):
-    """For the row functions: the width of each label, then the first and the end of the units of a part."""
-    n = widths.size
-    sizes = np.empty(3 * n, np.int64)
-    for i in range(n):
-        sizes[i] = widths[i]
-        sizes[n + i], sizes[2 * n + i] = widths[i] * own // parts, widths[i] * (own + 1) // parts
-    return sizes

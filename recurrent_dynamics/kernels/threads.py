@@ -1,4 +1,4 @@
-"""The threads of a call: how many, when they start, how they share a walk."""
+"""The threads of a call: how many there are, when they start, who may use them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,6 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba import get_num_threads, set_num_threads
 
-from ...cells.layout import Layout
-from ..run import Tape
-from .memory import INTERPRETED
-from .product import HALF
-
 # Looks of an idle thread for work before it sleeps: 90 microseconds on Zen 4. One that sleeps begins 25 microseconds
 # late, and most of what Python does between two kernels of a training step takes less than 60.
 SPINS = "6000"
@@ -25,12 +20,9 @@ SPINS = "6000"
 # milliseconds, for a gain of ten microseconds: a branch of fixed points took 100 times as long.
 SMALL = 4e6
 
-# Of matrices, for each thread that shares the units of a step: less is not worth their waiting for each other.
-BYTES_A_PART = 1 << 16
-
 
 @lru_cache(maxsize=1)
-def _start_threads() -> None:
+def start_threads() -> None:
     """Let Numba start its threads so that idle ones soon sleep.
 
     GNU OpenMP would let them look for work for milliseconds, which is ruinous beside any other busy process: it reads
@@ -52,7 +44,7 @@ def _functions() -> tuple[Callable[[], int], Callable[[int], None]]:
     Those of Python pass two locks and take ten times as long; they are what is left where Numba names its symbols
     otherwise.
     """
-    _start_threads()
+    start_threads()
     get, set_ = map(llvm.address_of_symbol, ("get_num_threads", "set_num_threads"))
     if not get or not set_:
         return get_num_threads, set_num_threads
@@ -64,13 +56,14 @@ def num_threads() -> int:
     return _functions()[0]()
 
 
-def _available(flops: float) -> int:
+def available_for(flops: float) -> int:
+    """How many threads so many operations are worth."""
     return POOL.available() if flops > SMALL else 1
 
 
 def threads_for(rows: int, flops: float) -> int:
     """How many threads share so many rows, each of about so many operations."""
-    return max(1, min(_available(rows * flops), rows))
+    return max(1, min(available_for(rows * flops), rows))
 
 
 class Pool:
@@ -119,24 +112,6 @@ POOL = Pool()
 
 
 def launch(threads: int, kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a parallel kernel on so many threads: one that has nothing to do would be waited for all the same."""
+    """Run a kernel (threads, ...) on so many: a thread that has nothing to do would be waited for all the same."""
     POOL.use(threads)
-    return kernel(*arguments)
-
-
-@lru_cache(maxsize=1024)
-def step_flops(layout: Layout) -> int:
-    """About how many operations a step of one instance takes in one direction."""
-    return 2 * layout.values_size * (layout.input_size + layout.state_size + 16)
-
-
-def team(tape: Tape, steps: int | None = None) -> tuple[bool, int]:
-    """(whether threads share the units of a step rather than the batch, their number) for so many steps, or for all.
-
-    They do where there are too few instances for half a tile each and the matrices do not fit the first cache: then
-    each thread reads its part of the matrices alone. Below that size waiting for each other costs more.
-    """
-    available = _available((steps or tape.steps) * tape.batch * step_flops(tape.layout))
-    parts = min(available, tape.matrices.nbytes // BYTES_A_PART)
-    by_units = tape.batch < HALF * available and parts > 1 and not tape.resets.size and not INTERPRETED
-    return by_units, parts if by_units else max(1, min(available, tape.batch))
+    return kernel(threads, *arguments)

@@ -9,14 +9,14 @@ import pytest
 from cell_checks import case, group
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine import blocks
+from recurrent_dynamics.kernels import memory
 
 N = 1 << 10  # numbers of float64 in an array
 
 
 @pytest.fixture(autouse=True)
 def all_are_large(monkeypatch):
-    monkeypatch.setattr(blocks, "SMALLEST", 1)
+    monkeypatch.setattr(memory, "SMALLEST", 1)
 
 
 def address(a):
@@ -24,7 +24,7 @@ def address(a):
 
 
 def test_the_next_array_lies_where_the_one_that_is_gone_lay():
-    store = blocks.Store(1 << 20)
+    store = memory.Store(1 << 20)
     first = store.empty((N, 2), "float32")
     where = address(first)
     del first
@@ -40,7 +40,7 @@ def test_the_next_array_lies_where_the_one_that_is_gone_lay():
 
 
 def test_any_view_keeps_the_memory_in_use():
-    store = blocks.Store(1 << 20)
+    store = memory.Store(1 << 20)
     a = store.empty((N,), "float64")
     a[...] = np.arange(N)
     view = a.reshape(2, -1)[1, ::2].view("int64")
@@ -54,7 +54,7 @@ def test_any_view_keeps_the_memory_in_use():
 
 
 def test_zeros_are_zero_in_kept_memory():
-    store = blocks.Store(1 << 20)
+    store = memory.Store(1 << 20)
     store.empty((N,), "float64")[...] = np.nan
     a = store.zeros((N - 100, 1), "float64")
     assert store.kept == 0
@@ -62,7 +62,7 @@ def test_zeros_are_zero_in_kept_memory():
 
 
 def test_no_more_is_in_memory_than_was_in_use_at_once():
-    store = blocks.Store(1 << 20)
+    store = memory.Store(1 << 20)
     both = [store.empty((n * N,), "float64") for n in (1, 2)]
     del both
     assert store.kept == 3 * 8 * N
@@ -76,7 +76,7 @@ def test_no_more_is_in_memory_than_was_in_use_at_once():
 
 
 def test_at_most_the_limit_is_kept_and_the_oldest_go():
-    store = blocks.Store(5 * 8 * N)
+    store = memory.Store(5 * 8 * N)
     a, b, c = (store.empty((n * N,), "float64") for n in (1, 2, 3))
     there = address(c)
     del a, b, c
@@ -84,7 +84,7 @@ def test_at_most_the_limit_is_kept_and_the_oldest_go():
     assert address(store.empty((3 * N,), "float64")) == there
     store.release()
     assert store.kept == 0
-    nothing = blocks.Store(0)
+    nothing = memory.Store(0)
     for new in (nothing.empty, nothing.zeros):
         new((N,), "float64")
         assert nothing.kept == 0
@@ -92,19 +92,19 @@ def test_at_most_the_limit_is_kept_and_the_oldest_go():
 
 @pytest.mark.parametrize("smallest", [1, 1 << 30])
 def test_arrays_begin_with_a_line_of_the_cache(smallest, monkeypatch):
-    monkeypatch.setattr(blocks, "SMALLEST", smallest)
-    store = blocks.Store(1 << 30)
+    monkeypatch.setattr(memory, "SMALLEST", smallest)
+    store = memory.Store(1 << 30)
     kept = [
         new((n, 3), dtype)
         for n in (N, N + 1, 9 * N + 5)
         for dtype in "fd"
         for new in (store.empty, store.zeros)
     ]
-    assert {address(a) % blocks.LINE for a in kept} == {0}
+    assert {address(a) % memory.LINE for a in kept} == {0}
 
 
 def test_what_comes_back_inside_the_lock_is_put_away_later():
-    store = blocks.Store(1 << 20)
+    store = memory.Store(1 << 20)
     a = store.empty((N,), "float64")
     with store._lock:  # as when the garbage collector finds the array in there
         del a
@@ -115,7 +115,7 @@ def test_what_comes_back_inside_the_lock_is_put_away_later():
 
 
 def test_a_new_process_may_be_split_off_while_a_thread_is_inside_the_lock():
-    store = blocks.Store(1 << 20)
+    store = memory.Store(1 << 20)
     store.empty((N,), "float64")
     store._lock.acquire()
     store.after_fork()
@@ -125,7 +125,7 @@ def test_a_new_process_may_be_split_off_while_a_thread_is_inside_the_lock():
 
 
 def test_threads_never_share_a_block():
-    store, wrong = blocks.Store(1 << 20), []
+    store, wrong = memory.Store(1 << 20), []
 
     def use(own):
         for i in range(300):
@@ -144,7 +144,7 @@ def test_threads_never_share_a_block():
     assert store.kept <= store._most_used
 
 
-class Poisoned(blocks.Store):
+class Poisoned(memory.Store):
     """Fills with NaN what comes back."""
 
     def take_back(self, memory):
@@ -170,12 +170,12 @@ def every_verb(c, rng):
 @pytest.mark.parametrize("ragged", [False, True])
 def test_nothing_of_what_lay_in_a_block_is_seen(ragged, rng, monkeypatch):
     c = case(rd.cells.lstm(), rng, steps=7, batch=3, lengths=ragged, reset=ragged)
-    monkeypatch.setattr(blocks, "empty", np.empty)
-    monkeypatch.setattr(blocks, "zeros", np.zeros)
+    monkeypatch.setattr(memory, "empty", np.empty)
+    monkeypatch.setattr(memory, "zeros", np.zeros)
     wanted = every_verb(c, np.random.default_rng(0))
     store = Poisoned(1 << 30)
-    monkeypatch.setattr(blocks, "empty", store.empty)
-    monkeypatch.setattr(blocks, "zeros", store.zeros)
+    monkeypatch.setattr(memory, "empty", store.empty)
+    monkeypatch.setattr(memory, "zeros", store.zeros)
     for _ in range(3):
         given = every_verb(c, np.random.default_rng(0))
         for a, b in zip(given, wanted, strict=True):
@@ -188,9 +188,9 @@ def test_nothing_of_what_lay_in_a_block_is_seen(ragged, rng, monkeypatch):
 def test_a_limit_that_is_none_is_refused(given, monkeypatch):
     monkeypatch.setenv("RECURRENT_DYNAMICS_KEEP_MB", given)
     with pytest.raises(ValueError, match=f"RECURRENT_DYNAMICS_KEEP_MB must be .* came '{given}'"):
-        blocks._limit()
+        memory._limit()
 
 
 def test_the_limit_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("RECURRENT_DYNAMICS_KEEP_MB", "1.5")
-    assert blocks._limit() == 1_500_000
+    assert memory._limit() == 1_500_000

@@ -16,9 +16,9 @@ import math
 
 from numba import njit
 
-from ..cpu.memory import OPTIONS, get, put
-from ..cpu.product import ONE, ZERO
-from .panels import clear, multiply, width
+from ..access import OPTIONS, get, put
+from ..product import ONE, ZERO, clear
+from .panels import multiply, width
 from .rows import reflect_rows
 
 NOTHING = 1e-280  # the squared norm of a column below which it counts as zero

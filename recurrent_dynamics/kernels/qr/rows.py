@@ -18,8 +18,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..cpu.memory import INTERPRETED, element_pointer
-from ..cpu.microkernel import BYTES, ROWS, VECTORS, not_unrolled
+from ..access import INTERPRETED, element_pointer
+from ..microkernel import ROWS, VECTORS, not_unrolled
+from ..processor import BYTES
 
 LANES = BYTES // 8
 WIDTH = VECTORS * LANES  # columns of a panel, in double precision

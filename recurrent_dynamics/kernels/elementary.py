@@ -21,7 +21,7 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from recurrent_dynamics.engine.cpu.emitter import Emitter, Value
+from recurrent_dynamics.kernels.emitter import Emitter, Value
 
 __all__ = ["COMPILED"]
 

@@ -21,9 +21,9 @@ import math
 import numpy as np
 from numba import njit
 
-from ..cpu.memory import OPTIONS, get, put
-from ..cpu.product import ZERO
-from .panels import EPS, HUGE, TINY, clear, width
+from ..access import OPTIONS, get, put
+from ..product import ZERO, clear
+from .panels import EPS, HUGE, TINY, width
 from .rows import deflate, pivot, reflect_rows
 
 SINE = 1e-8  # between a column and those before it; Q is then orthonormal to 1e-7 at worst

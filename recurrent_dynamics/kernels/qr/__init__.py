@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-
-from ...cells import Cell
-from ...cells.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +53,6 @@ class Structure(NamedTuple):
 def dense(size: int) -> Structure:
     """Jacobians of which nothing is known."""
     return Structure(0, size, np.zeros((0, 3), np.int64))
-
-
-@lru_cache(maxsize=1024)
-def structure(cell: Cell, layout: Layout) -> Structure:
-    """Of the Jacobians of a cell: a slot that no product reads has diagonals only."""
-    from ..cpu import tables as t
-
-    entries = t.diagonals(cell, layout)[0]
-    entries = entries[entries[:, t.D_NEW] > 0]
-    direct = entries[:, t.D_FROM_STATE] > 0
-    products = entries[~direct & (entries[:, t.D_HIGH] > entries[:, t.D_LOW])]
-    low, high = (products[:, t.D_LOW].min(), products[:, t.D_HIGH].max()) if len(products) else (0, 0)
-    return Structure(
-        int(low), int(high), np.ascontiguousarray(entries[direct][:, [t.D_OUT, t.D_IN, t.D_WIDTH]])
-    )
 
 
 class Carried(NamedTuple):

@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from ..cpu.memory import OPTIONS, PARALLEL, get, put, zeros
-from ..cpu.pool import POOL, launch, threads_for
-from ..cpu.product import ZERO, new_index
-from ..cpu.rows import BUILT
-from ..cpu.team import share
+from ..access import OPTIONS, get, put
+from ..barrier import share
+from ..parallel import by_threads
+from ..product import ZERO, clear, new_index
+from ..threads import POOL, launch, threads_for
 from .condition import measure
 from .gram_schmidt import orthonormalize, spread
 from .householder import factor, form
-from .panels import HUGE, TINY, clear, dot, push, width
+from .panels import HUGE, TINY, dot, push, width
 
 if TYPE_CHECKING:
     from . import Structure
@@ -50,27 +50,26 @@ def carry(
     threads = threads_for(batch, (2.0 * steps * size * size + times * qr) * count)
     with POOL, np.errstate(all="ignore"):  # for interpreted code; what became too large is looked for
         launch(
-            threads, _carry, BUILT, jacobians.reshape(-1), steps // times, where.low, where.high, where.diagonals,
-            panels.reshape(-1), moved.reshape(-1), triangles.reshape(-1), log_diagonal, log_condition, size, threads,
+            threads, _carry, jacobians.reshape(-1), steps // times, where.low, where.high, where.diagonals,
+            panels.reshape(-1), moved.reshape(-1), triangles.reshape(-1), log_diagonal, log_condition, size,
         )  # fmt: skip
 
 
-@njit(**PARALLEL)
-def _carry(build, J, steps, low, high, diagonals, frames, moved, R, logs, conditions, size, threads):
+@by_threads
+def _carry(i, threads, J, steps, low, high, diagonals, frames, moved, R, logs, conditions, size):
     batch, count = logs.shape[1:]
     panels = (count + width() - 1) // width()
-    for i in prange(threads):
-        # In what the thread itself has, which stays in its cache: three frames, and R if it is not kept.
-        own = np.empty(3 * panels * width() * size, frames.dtype)
-        kept = np.empty(0 if R.size > 0 else count * count, frames.dtype)
-        scratch = zeros((size + 2 + (2 + panels) * width()) * width(), frames)
-        index, two = new_index(max(size, width())), zeros(2 * count + 2, frames)
-        for b in range(share(batch, threads, np.int64(i)), share(batch, threads, np.int64(i) + 1)):
-            r, ro = (R, b * count * count) if R.size > 0 else (kept, ZERO())
-            _one(
-                J, steps, low, high, diagonals, frames, moved, r, ro, R.size > 0, logs, conditions, b, size, own,
-                scratch, two, index,
-            )  # fmt: skip
+    # In what the thread itself has, which stays in its cache: three frames, and R if it is not kept.
+    own = np.empty(3 * panels * width() * size, frames.dtype)
+    kept = np.empty(0 if R.size > 0 else count * count, frames.dtype)
+    scratch = np.zeros((size + 2 + (2 + panels) * width()) * width(), frames.dtype)
+    index, two = new_index(max(size, width())), np.zeros(2 * count + 2, frames.dtype)
+    for b in range(share(batch, threads, i), share(batch, threads, i + 1)):
+        r, ro = (R, b * count * count) if R.size > 0 else (kept, ZERO())
+        _one(
+            J, steps, low, high, diagonals, frames, moved, r, ro, R.size > 0, logs, conditions, b, size, own, scratch,
+            two, index,
+        )  # fmt: skip
 
 
 @njit(**OPTIONS)

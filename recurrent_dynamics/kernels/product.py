@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from .memory import OPTIONS, get, moved, pointer, put
+from .access import OPTIONS, get, moved, pointer, put
 from .microkernel import (
     ROWS,
     WIDE,
@@ -27,6 +27,7 @@ from .microkernel import (
     tile_tall,
     tile_tallest,
 )
+from .units import unit
 
 HALF = ROWS // 2
 LINE = 16  # entries, about a line of the cache
@@ -67,6 +68,13 @@ def _strip_width(like):
 
 
 @njit(**OPTIONS)
+def clear(a, at, n):
+    """a[at : at + n] = 0; as a slice it would take Numba half a second to compile."""
+    for j in range(n):
+        put(a, at + j, a.dtype.type(0))
+
+
+@njit(**OPTIONS)
 def packed_size(K, N, like):
     """Entries of a right factor (K, N) once packed."""
     w = panel_width(like)
@@ -97,7 +105,7 @@ def transpose(source, at, k_step, n_step, K, N, out, to, w):
                 _transpose(source, block, k_step, n_step, whole, min(LINE, N - n), out, corner, w)
 
 
-@njit(**OPTIONS)
+@unit
 def pack(source, at, k_step, n_step, K, N, packed, start):
     """packed[start:] = panels of the matrix source[at + k k_step + n n_step], padded with zeros."""
     w = panel_width(source)
@@ -113,7 +121,7 @@ def pack(source, at, k_step, n_step, K, N, packed, start):
                 put(packed, to + q * w + n, source.dtype.type(0))
 
 
-@njit(**OPTIONS)
+@unit
 def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
     """packed[start:] = panels of the matrix source[at + index[first + k] ld + n], rows k0 to k1 of K."""
     w = panel_width(source)
@@ -203,14 +211,14 @@ def gemm_from(
     Nothing is written where K is 0. Rows beyond half tiles take WIDE panels at once, where there are as many.
     """
     if M > 0 and N > 0 and K > 0:
-        _gemm(
+        multiply_rows(
             M, N, K, pointer(a, ao), row_step, k_step, pointer(packed, po), pointer(start, so), lds,
             pointer(c, co), ldc, pointer(index, at), own, parts,
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
-def _gemm(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, own, parts):
+@unit
+def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, own, parts):
     """`gemm_from` on pointers: what a call of a tile pushes on the stack took 3 % of a training step."""
     w = panel_width(a)
     panels = (N + w - 1) // w

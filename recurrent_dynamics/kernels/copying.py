@@ -11,16 +11,15 @@ from math import isfinite
 from operator import add
 
 import numpy as np
-from numba import carray, njit, prange, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from ..check import is_finite
-from .arguments import plain
-from .memory import INTERPRETED, OPTIONS, PARALLEL, get, put, zeros
-from .pool import POOL, launch, threads_for
+from ..checks import is_finite
+from .access import INTERPRETED, OPTIONS, get, put
+from .barrier import share
+from .parallel import by_threads
 from .product import total
-from .rows import BUILT
-from .team import share
+from .threads import POOL, launch, threads_for
 
 FEW = 1 << 14  # entries that NumPy copies and looks at in less time than a kernel takes to start
 OPERATIONS = 16  # that an entry counts as; what takes the time is its memory
@@ -47,11 +46,17 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
     with POOL:
         threads, batch = threads_for(rows, OPERATIONS * row), a.shape[-2] if a.ndim > 1 else 1
         batch = batch if batch >= threads else rows
-        sums = launch(
+        sums = np.empty(threads, out.dtype)
+        launch(
             threads, place_rows,
-            BUILT, a.__array_interface__["data"][0], step, width, batch, out.reshape(-1), row, offset, fresh, threads,
+            a.__array_interface__["data"][0], step, width, batch, out.reshape(-1), row, offset, fresh, sums,
         )  # fmt: skip
     return are_finite(sums)
+
+
+def plain(a: np.ndarray) -> np.ndarray:
+    """C-contiguous, aligned, writeable: any other array would be another type to the compiler, compiled for anew."""
+    return a if a.flags.carray else np.array(a, order="C")
 
 
 def row_step(a: np.ndarray) -> int:
@@ -88,29 +93,27 @@ def array_at(address, n, like):
     return carray(_pointer(address), (n,), like.dtype)
 
 
-@njit(**PARALLEL)
-def place_rows(build, start, step, width, batch, out, row, offset, fresh, threads):
+@by_threads
+def place_rows(i, threads, start, step, width, batch, out, row, offset, fresh, sums):
     """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a.
 
     Row r of a lies r times `step` entries behind the address `start`. Threads have slices of the batch, as in a walk:
     what a core has written it reads again. With fewer instances than threads, all rows count as one batch.
     """
-    steps, sums = out.size // (row * batch), zeros(threads, out)
-    for i in prange(threads):
-        b0, b1, seen = share(batch, threads, i), share(batch, threads, i + 1), out.dtype.type(0)
-        for t in range(steps):
-            for r in range(t * batch + b0, t * batch + b1):
-                a, to = array_at(start + r * step * out.itemsize, width, out), r * row + offset
-                if fresh:
-                    for j in range(r * row, to):
-                        put(out, j, out.dtype.type(0))
-                    for j in range(width):
-                        put(out, to + j, get(a, j))
-                    for j in range(to + width, (r + 1) * row):
-                        put(out, j, out.dtype.type(0))
-                else:
-                    for j in range(width):
-                        put(out, to + j, get(out, to + j) + get(a, j))
-                seen += total(a, np.int64(0), width)
-        sums[i] = seen
-    return sums
+    steps = out.size // (row * batch)
+    b0, b1, seen = share(batch, threads, i), share(batch, threads, i + 1), out.dtype.type(0)
+    for t in range(steps):
+        for r in range(t * batch + b0, t * batch + b1):
+            a, to = array_at(start + r * step * out.itemsize, width, out), r * row + offset
+            if fresh:
+                for j in range(r * row, to):
+                    put(out, j, out.dtype.type(0))
+                for j in range(width):
+                    put(out, to + j, get(a, j))
+                for j in range(to + width, (r + 1) * row):
+                    put(out, j, out.dtype.type(0))
+            else:
+                for j in range(width):
+                    put(out, to + j, get(out, to + j) + get(a, j))
+            seen += total(a, np.int64(0), width)
+    sums[i] = seen

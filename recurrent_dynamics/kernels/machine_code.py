@@ -1,0 +1,211 @@
+"""Machine code that outlives the process: compiled once, kept on disk, called by address or from Python.
+
+Numba's own cache on disk is not used: it finds a free number in an index without a lock, so that two processes that
+save different functions at once can each get the other's code; and it keeps the bitcode beside the machine code, which
+is read again by each process. Here a key says all that the code depends on, and a file holds the machine code and the
+names of its functions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba import _dynfunc, njit, types
+from numba.core.caching import _Cache
+from numba.core.compiler import compile_result
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+
+from . import fingerprint
+from .access import CALLED
+from .disk import default_disk
+from .progress import compiling
+
+SYMBOL = "recurrent_dynamics."  # begins the names of functions that compiled code calls by name
+_HEADER = 8  # bytes that say how long the header is
+
+# Code that is called by its address has to live as long as the process.
+_kept: dict[str, Any] = {}
+_providers: dict[str, Callable[[str], None]] = {}
+
+
+def provides(name: str, make: Callable[[str], None]) -> None:
+    """Say who makes the functions whose symbols are `SYMBOL` + name + ":" + a text that `make` understands."""
+    _providers[name] = make
+
+
+def _require(symbols: Iterable[str]) -> None:
+    for symbol in symbols:
+        name, _, rest = symbol.removeprefix(SYMBOL).partition(":")
+        _providers[name](rest)
+
+
+def _needed(library: Any) -> list[str]:
+    """The functions that a library calls by name."""
+    found = re.findall(rf'declare [^\n]*@"({re.escape(SYMBOL)}[^"]*)"', library.get_llvm_str())
+    return sorted(set(found))
+
+
+@lru_cache(maxsize=1)
+def _context() -> Any:
+    return cpu_target.target_context
+
+
+def _stand_in(names: list[str]) -> bytes:
+    """Bitcode of functions of these names: Numba asks it which functions there are in machine code."""
+    module = f'target triple = "{llvm.get_process_triple()}"\n'
+    module += "".join(f'define void @"{name}"() {{ ret void }}\n' for name in names)
+    return bytes(llvm.parse_assembly(module).as_bitcode())
+
+
+def _pack(library: Any, header: dict[str, Any]) -> bytes:
+    text = json.dumps(header | {"library": library.name}).encode()
+    return len(text).to_bytes(_HEADER, "little") + text + library._get_compiled_object()
+
+
+def _unpack(payload: bytes) -> tuple[dict[str, Any], bytes]:
+    end = _HEADER + int.from_bytes(payload[:_HEADER], "little")
+    return json.loads(payload[_HEADER:end]), payload[end:]
+
+
+def _load(payload: bytes) -> tuple[dict[str, Any], Any]:
+    """(the header, the library) of what `_pack` wrote; what it calls by name is there before it is linked."""
+    header, code = _unpack(payload)
+    _require(header["needs"])
+    context = _context()
+    context.refresh()
+    state = header["library"], "object", (code, _stand_in(header["names"]))
+    return header, context.codegen().unserialize_library(state)
+
+
+def address(
+    key: str, label: str, signature: Any, make: Callable[[], Callable[..., Any]], **options: Any
+) -> int:
+    """The address of a C function: read from the disk, or compiled of the Python function that `make` returns."""
+    with global_compiler_lock:  # of the threads that want it at once one compiles
+        if key not in _kept:
+            library, name = _found(key) or _compiled(key, label, signature, make, options)
+            _kept[key] = library, _pointer(library, name)
+        return _kept[key][1]
+
+
+def _found(key: str) -> tuple[Any, str] | None:
+    """(library, name of the function) if it is on disk; else this process has the claim to compile it."""
+    payload = default_disk().load_or_claim(key, fingerprint.build())
+    if payload is None:
+        return None
+    header, library = _load(payload)
+    return library, header["function"]
+
+
+def _compiled(
+    key: str, label: str, signature: Any, make: Callable[[], Callable[..., Any]], options: dict[str, Any]
+) -> tuple[Any, str]:
+    """(library, name of the function), now on disk too."""
+    disk, build = default_disk(), fingerprint.build()
+    try:
+        with compiling(label):
+            dispatcher = njit(**CALLED, **options)(make())
+            dispatcher.compile(signature)
+        made = dispatcher.overloads[tuple(signature.args)]
+        name = made.fndesc.llvm_cfunc_wrapper_name
+        _refuse_constants(made)
+        header = {"names": [name], "needs": _needed(made.library), "function": name}
+        disk.store(key, build, _pack(made.library, header))
+    finally:
+        disk.release(key, build)
+    return made.library, name
+
+
+def _pointer(library: Any, name: str) -> int:
+    where = library.get_pointer_to_function(name)
+    if not where:
+        raise RuntimeError(f"no function {name} in the machine code of {library.name}")
+    return int(where)
+
+
+def _refuse_constants(compiled: Any) -> None:
+    """Python objects beside the machine code are not kept on disk: kernels use none."""
+    if compiled.environment.consts or compiled.library.has_dynamic_globals:
+        raise TypeError(f"{compiled.fndesc.qualname} uses Python objects, which no kernel may")
+
+
+class KernelCache(_Cache):
+    """Where Numba looks for the machine code of one function that Python calls."""
+
+    def __init__(self, function: Callable[..., Any], depends: Iterable[str]) -> None:
+        self._function, self._depends = function, tuple(depends)
+        self._claimed: set[str] = set()
+
+    @property
+    def cache_path(self) -> str:
+        return str(default_disk().info().folder)
+
+    def _key(self, signature: Any) -> str:
+        function = self._function
+        arguments = ", ".join(map(str, getattr(signature, "args", signature)))
+        source = fingerprint.of_module(function.__code__.co_filename, self._depends)
+        return f"{function.__module__}.{function.__qualname__}({arguments}) {source}"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        key = self._key(sig)
+        payload = default_disk().load_or_claim(key, fingerprint.build())
+        if payload is None:
+            self._claimed.add(key)
+            return None
+        header, library = _load(payload)
+        arguments = tuple(getattr(sig, "args", sig))
+        described = SimpleNamespace(
+            qualname=self._function.__qualname__,
+            llvm_cpython_wrapper_name=header["function"],
+            env_name=header["environment"],
+            restype=getattr(types, header["result"]),
+            argtypes=arguments,
+        )
+        environment = _dynfunc.Environment(self._function.__globals__)
+        entry = _entry_point(library, self._function, described, environment)
+        return compile_result(
+            typing_context=cpu_target.typing_context, target_context=target_context, entry_point=entry,
+            signature=described.restype(*arguments), objectmode=False, library=library, fndesc=described,
+            environment=environment, lifted=(), metadata={}, reload_init=(), type_annotation="",
+        )  # fmt: skip
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        key, described = self._key(sig), data.fndesc
+        _refuse_constants(data)
+        header = {
+            "names": [described.llvm_cpython_wrapper_name, described.env_name],
+            "needs": _needed(data.library),
+            "function": described.llvm_cpython_wrapper_name,
+            "environment": described.env_name,
+            "result": str(data.signature.return_type),
+        }
+        default_disk().store(key, fingerprint.build(), _pack(data.library, header))
+        self._claimed.discard(key)
+
+    def release(self) -> None:
+        """Give up what a compilation that failed had claimed."""
+        while self._claimed:
+            default_disk().release(self._claimed.pop(), fingerprint.build())
+
+    def enable(self) -> None: ...
+
+    def disable(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def _entry_point(library: Any, function: Callable[..., Any], described: Any, environment: Any) -> Any:
+    """What Numba's dispatcher calls."""
+    where = _pointer(library, described.llvm_cpython_wrapper_name)
+    module = sys.modules[function.__module__]
+    entry = _dynfunc.make_function(module, function.__name__, "", where, environment, (library,))
+    library.codegen.set_env(described.env_name, environment)
+    return entry

@@ -1,0 +1,159 @@
+"""Work that threads share: one function of this library is parallel to Numba, and all others are called by it.
+
+Numba compiles a parallel loop four times over, as part of its function, as a kernel and as two wrappers of that. Here a
+function does the part of one thread; who calls it from Python or from compiled code hands its address to the one
+parallel loop there is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import fingerprint, machine_code
+from .access import ENTRY, INTERPRETED, OPTIONS
+from .progress import compiling
+from .threads import start_threads
+
+_LOOP = "parallel.loop"
+_SYMBOL = f"{machine_code.SYMBOL}{_LOOP}:"  # the loop's name in machine code
+
+
+def kernel(function: Callable[..., Any] | None = None, *, depends: Iterable[str] = ()) -> Any:
+    """A function that Python calls: compiled for the types that come, and kept on disk.
+
+    `depends` are files beside its own whose source it is compiled of. It returns a number or nothing.
+    """
+    if function is None:
+        return lambda f: kernel(f, depends=depends)
+    if INTERPRETED:
+        return function
+    dispatcher = njit(**ENTRY)(function)
+    cache = machine_code.KernelCache(function, depends)
+    dispatcher._cache = cache
+    compile_ = dispatcher.compile
+
+    def compile_or_release(signature: Any) -> Any:
+        with compiling(f"{function.__module__.rpartition('.')[2]}.{function.__name__}"):
+            try:
+                return compile_(signature)
+            finally:
+                cache.release()
+
+    dispatcher.compile = compile_or_release
+    return dispatcher
+
+
+def by_threads(function: Callable[..., Any] | None = None, *, depends: Iterable[str] = ()) -> Any:
+    """Of a function (thread, threads, ...) the kernel (threads, ...) that has each of so many threads call it."""
+    if function is None:
+        return lambda f: by_threads(f, depends=depends)
+    names = ", ".join(list(inspect.signature(function).parameters)[1:])
+    rest = names.partition(", ")[2]
+    scope: dict[str, Any] = {
+        "parallel": parallel,
+        "part": function if INTERPRETED else njit(**OPTIONS)(function),
+        "__name__": function.__module__,
+    }
+    text = f"def {function.__name__}({names}):\n    parallel(part, threads, (threads, {rest}))\n"
+    exec(compile(text, function.__code__.co_filename, "exec"), scope)
+    made = scope[function.__name__]
+    made.__module__ = function.__module__
+    made.__doc__ = function.__doc__
+    return kernel(made, depends=depends)
+
+
+if INTERPRETED:
+
+    def parallel(part: Callable[..., None], threads: int, arguments: tuple[Any, ...]) -> None:
+        """Call part(i, *arguments) for i below `threads`."""
+        for i in range(threads):
+            part(i, *arguments)
+
+else:
+
+    @intrinsic
+    def _call(typingctx, function, data, i):
+        """Call the function at an address."""
+
+        def codegen(context, builder, signature, arguments):
+            function, data, i = arguments
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 2)
+            builder.call(builder.inttoptr(function, kind.as_pointer()), [data, i])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), codegen
+
+    def _loop(function, data, threads):
+        for i in prange(threads):
+            _call(function, data, np.int64(i))
+
+    @lru_cache(maxsize=1)
+    def _provide(_: str = "") -> None:
+        """The parallel loop is read from the disk or compiled, and can be called by its name."""
+        start_threads()
+        signature = types.void(types.int64, types.int64, types.int64)
+        key = f"{_LOOP} {fingerprint.of_module(__file__)}"
+        where = machine_code.address(key, "the parallel loop", signature, lambda: _loop, parallel=True)
+        llvm.add_symbol(_SYMBOL, where)
+
+    machine_code.provides(_LOOP, _provide)
+
+    @intrinsic
+    def parallel(typingctx, part, threads, arguments):
+        """Call part(i, *arguments) for i below `threads`, each i on a thread of its own.
+
+        One thread calls it at once. A part that could not allocate memory makes the caller raise a MemoryError.
+        """
+        inner = part.get_call_type(typingctx, (types.int64, *arguments.types), {})
+        compiled = part.dispatcher.overloads[tuple(inner.args)]
+        _provide()
+
+        def codegen(context, builder, signature, values):
+            _, threads, given = values
+            i64, i32 = ir.IntType(64), ir.IntType(32)
+            task = ir.LiteralStructType([given.type, i32])
+            place = cgutils.alloca_once(builder, task)
+            zero = i32(0)
+            builder.store(given, builder.gep(place, [zero, zero]))
+            failed = builder.gep(place, [zero, i32(1)])
+            builder.store(zero, failed)
+
+            work = ir.Function(
+                builder.module,
+                ir.FunctionType(ir.VoidType(), [i64, i64]),
+                builder.module.get_unique_name(f"{part.dispatcher.py_func.__name__}.of_thread"),
+            )
+            work.linkage = "internal"
+            work.attributes.add("noinline")
+            b = ir.IRBuilder(work.append_basic_block())
+            mine = b.inttoptr(work.args[0], task.as_pointer())
+            items = cgutils.unpack_tuple(b, b.load(b.gep(mine, [zero, zero])))
+            context.add_linking_libs([compiled.library])
+            status, _ = context.call_internal_no_propagate(b, compiled.fndesc, inner, [work.args[1], *items])
+            with b.if_then(status.is_error, likely=False):
+                b.store(i32(1), b.gep(mine, [zero, i32(1)]))
+            b.ret_void()
+
+            data = builder.ptrtoint(place, i64)
+            with builder.if_else(builder.icmp_signed("==", threads, i64(1))) as (alone, together):
+                with alone:
+                    builder.call(work, [data, i64(0)])
+                with together:
+                    kind = ir.FunctionType(ir.VoidType(), [i64] * 3)
+                    loop = cgutils.get_or_insert_function(builder.module, kind, _SYMBOL)
+                    builder.call(loop, [builder.ptrtoint(work, i64), data, threads])
+            with builder.if_then(builder.icmp_signed("!=", builder.load(failed), zero), likely=False):
+                context.call_conv.return_user_exc(builder, MemoryError, ("a kernel had too little memory",))
+            return context.get_dummy_value()
+
+        return types.void(part, types.int64, arguments), codegen

@@ -1,0 +1,86 @@
+"""Says what is compiled when that takes long: a line on a terminal, a record of the logger everywhere else.
+
+The first call of a verb may compile for some seconds. Silence would look like a program that hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+LOGGER = logging.getLogger("recurrent_dynamics")
+SILENT = 1.0  # seconds of compilation in a process before the first line
+PAUSE = 2.0  # seconds without compilation after which the count begins again
+
+
+class _Progress:
+    """The compilations of a process; those inside of another one belong to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._labels: list[str] = []
+        self._began = self._ended = float("-inf")
+        self._timer: threading.Timer | None = None
+        self._bar: Any = None
+        self._told = False
+
+    def begin(self, label: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if not self._labels and now - self._ended > PAUSE:
+                self._began, self._told = now, False
+            self._labels.append(label)
+            LOGGER.debug("compiling %s", label)
+            if len(self._labels) == 1:
+                self._timer = threading.Timer(max(0.0, self._began + SILENT - now), self._tell)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._labels.pop()
+            if self._labels:
+                return
+            self._ended = time.monotonic()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+
+    def _tell(self) -> None:
+        with self._lock:
+            if not self._labels:
+                return
+            text = f"compiling {self._labels[-1]}, once: later processes find it on disk"
+            if sys.stderr is not None and sys.stderr.isatty():
+                from tqdm import tqdm
+
+                self._bar = tqdm(total=0, desc=text, bar_format="{desc}", leave=False, file=sys.stderr)
+            elif not self._told:
+                LOGGER.info(text)
+            self._told = True
+
+
+_progress = _Progress()
+
+
+@contextmanager
+def compiling(label: str) -> Iterator[None]:
+    """While entered, what the label names is compiled.
+
+    Examples
+    --------
+    >>> with compiling("a product"):
+    ...     pass
+    """
+    _progress.begin(label)
+    try:
+        yield
+    finally:
+        _progress.end()

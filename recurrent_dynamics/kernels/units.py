@@ -1,0 +1,123 @@
+"""Functions that other compiled functions call by name, so that each of them is compiled once.
+
+Numba compiles what a function calls into the function: a matrix product in six walks would be compiled six times. A
+unit is compiled for itself; its callers know the name of its machine code, which says for which types it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import fingerprint, machine_code
+from .access import INTERPRETED, array_of, njit_inner
+
+_LETTERS = {types.float32: "f", types.float64: "d", types.int64: "i", types.boolean: "b", types.int32: "j"}
+_KINDS = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+def _letter(kind: Any) -> str:
+    """The text of a type: "f" a number, "pf" a pointer to numbers, "af" a flat array of them."""
+    if isinstance(kind, types.Array):
+        if kind.ndim != 1 or kind.layout != "C":
+            raise TypeError(f"a unit takes flat contiguous arrays; came {kind}")
+        return "a" + _LETTERS[kind.dtype]
+    if isinstance(kind, types.CPointer):
+        return "p" + _LETTERS[kind.dtype]
+    kind = types.unliteral(kind)
+    return _LETTERS[types.int64 if isinstance(kind, types.Integer) else kind]
+
+
+def _words(text: str) -> list[str]:
+    found, i = [], 0
+    while i < len(text):
+        n = 2 if text[i] in "pa" else 1
+        found.append(text[i : i + n])
+        i += n
+    return found
+
+
+def _passed(words: list[str]) -> list[Any]:
+    """The types of what is passed: of an array where it lies and its length."""
+    passed: list[Any] = []
+    for word in words:
+        kind = _KINDS[word[-1]]
+        passed += (
+            [types.CPointer(kind), types.int64]
+            if word[0] == "a"
+            else [types.CPointer(kind) if word[0] == "p" else kind]
+        )
+    return passed
+
+
+def unit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of numbers, pointers and flat arrays that returns nothing, compiled once for the types that come.
+
+    Interpreted, it is the function itself.
+    """
+    if INTERPRETED:
+        return function
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    names = list(inspect.signature(function).parameters)
+    symbols: set[str] = set()
+
+    def make(words: list[str]) -> Callable[..., Any]:
+        """The function as one that is called from anywhere: arrays come as pointers."""
+        taken = [n if w[0] != "a" else f"{n}, {n}_size" for n, w in zip(names, words, strict=True)]
+        given = [n if w[0] != "a" else f"array({n}, {n}_size)" for n, w in zip(names, words, strict=True)]
+        scope: dict[str, Any] = {"function": njit_inner(function), "array": array_of}
+        exec(f"def called({', '.join(taken)}):\n    function({', '.join(given)})\n", scope)
+        return scope["called"]
+
+    def provide(text: str) -> None:
+        letters = text.partition(":")[0]
+        symbol = f"{machine_code.SYMBOL}{name}:{letters}"
+        if symbol not in symbols:
+            words = _words(letters)
+            key = f"{name}({letters}) {fingerprint.of_module(function.__code__.co_filename)}"
+            signature = types.void(*_passed(words))
+            where = machine_code.address(key, f"{name} ({letters})", signature, lambda: make(words))
+            llvm.add_symbol(symbol, where)
+            symbols.add(symbol)
+
+    machine_code.provides(name, provide)
+    return _by_name(name, names, provide)
+
+
+def _by_name(name: str, names: list[str], provide: Callable[[str], None]) -> Any:
+    """The intrinsic that compiled code calls in the place of a unit."""
+
+    def call(typingctx: Any, *given: Any) -> Any:
+        letters = [_letter(kind) for kind in given]
+        provide("".join(letters))
+        symbol = f"{machine_code.SYMBOL}{name}:{''.join(letters)}"
+        wanted = [
+            kind if isinstance(kind, types.Array | types.CPointer) else _KINDS[letter]
+            for kind, letter in zip(given, letters, strict=True)
+        ]
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            values = []
+            for kind, value in zip(signature.args, arguments, strict=True):
+                if isinstance(kind, types.Array):
+                    array = context.make_array(kind)(context, builder, value)
+                    values += [array.data, array.nitems]
+                else:
+                    values.append(value)
+            kind = ir.FunctionType(ir.VoidType(), [v.type for v in values])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), values)
+            return context.get_dummy_value()
+
+        return types.void(*wanted), codegen
+
+    scope: dict[str, Any] = {"call": call}
+    taken = ", ".join(names)
+    exec(f"def {name.rpartition('.')[2]}(typingctx, {taken}):\n    return call(typingctx, {taken})\n", scope)
+    return intrinsic(scope[name.rpartition(".")[2]])
