@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
-    "__version__", "backward", "cells", "data", "diagnose", "dynamics", "engine", "equations", "forward", "gradients",
-    "hvp", "interop", "jacobian", "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel", "stepper",
-    "study", "training",
+    "__version__", "backward", "cells", "compile", "data", "diagnose", "dynamics", "engine", "equations", "forward",
+    "gradients", "hvp", "interop", "jacobian", "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel",
+    "stepper", "study", "training",
 ]  # fmt: skip
 
 # The rooms of the library are imported when they are first used: `import recurrent_dynamics` stays quick.
-_VERBS = ("backward", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "ravel", "stepper")
+_VERBS = ("backward", "compile", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "ravel", "stepper")
 
 if TYPE_CHECKING:
     from . import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         study,
         training,
     )
-    from .engine import backward, forward, hvp, jacobian, jacobian_operator, jvp, ravel, stepper
+    from .engine import backward, compile, forward, hvp, jacobian, jacobian_operator, jvp, ravel, stepper
     from .study import diagnose
 
 

@@ -1,6 +1,7 @@
 """The recurrence on arrays."""
 
 from ..kernels.memory import release_memory
+from .compiling import compile
 from .cuda.plan import Plan, plan
 from .cuda.walks import Device, Walk
 from .operator import JacobianOperator, jacobian_operator
@@ -12,6 +13,6 @@ from .verbs import backward, hvp, jacobian, jvp
 
 __all__ = [
     "Device", "Gradients", "JacobianOperator", "Plan", "Run", "Stepper", "Tangent", "Walk",
-    "backward", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel", "release_memory",
+    "backward", "compile", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel", "release_memory",
     "stepper",
 ]  # fmt: skip

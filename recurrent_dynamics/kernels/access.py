@@ -16,7 +16,7 @@ from numba import carray, config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .inlining import Inlined
+from .inlining import Inlined, Whole
 
 INTERPRETED = bool(config.DISABLE_JIT)
 CHECKED = bool(os.environ.get("RECURRENT_DYNAMICS_CHECK"))
@@ -35,8 +35,14 @@ CALLED: dict[str, Any] = {
     **_ARITHMETIC,
     "no_cpython_wrapper": True,
     "nogil": True,
+    "pipeline_class": Whole,
 }  # that is called at an address
-ENTRY: dict[str, Any] = {**_ARITHMETIC, "no_cfunc_wrapper": True, "nogil": True}  # that Python calls
+ENTRY: dict[str, Any] = {
+    **_ARITHMETIC,
+    "no_cfunc_wrapper": True,
+    "nogil": True,
+    "pipeline_class": Whole,
+}  # that Python calls
 
 
 def element_pointer(context: Any, builder: ir.IRBuilder, typ: Any, array: Any, index: Any) -> Any:

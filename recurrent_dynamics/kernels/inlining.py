@@ -1,11 +1,16 @@
-"""How Numba compiles a function that is only called by other compiled functions: not to machine code.
+"""How Numba compiles: what other functions call is linked into them, and has no name outside of them.
 
-Numba optimizes each such function and makes machine code of it, then links it into its callers and optimizes it again
-there. The first of that is half of all the time that the engine takes to compile, and nothing of it is used.
+Numba optimizes each function that is called by others and makes machine code of it, then links it into its callers and
+optimizes it again there. The first of that is half of all the time that the engine takes to compile, and nothing of it
+is used: `Inlined` leaves it out.
+
+The copies in the callers keep their names, which a process numbers by itself. When machine code of two processes comes
+together, two different functions can have one name, and the linker takes either. `Whole` makes these names private.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from numba import _dynfunc
@@ -14,6 +19,12 @@ from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_lock import require_global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
+
+OUTSIDE = (
+    "cfunc.",
+    "_ZN7cpython",
+)  # begin the names of functions that are called at an address, and by Python
+_numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
@@ -30,6 +41,16 @@ class _Linked(JITCodeLibrary):
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalize_dynamic_globals()
         self._finalized = True
+
+
+class _Whole(JITCodeLibrary):
+    """Machine code in which only the functions that are called from outside have names."""
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and not function.name.startswith(OUTSIDE):
+                function.linkage = "internal"
+        super()._optimize_final_module()
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -54,8 +75,18 @@ class _Lowering(NativeLowering):
         return True
 
 
+class Whole(Compiler):
+    """Numba's compiler of functions that are called from Python, or at an address."""
+
+    def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
+        if library is None:
+            library = _Whole(targetctx.codegen(), f"whole.{next(_numbers)}")
+            library.enable_object_caching()
+        super().__init__(typingctx, targetctx, library, *rest)
+
+
 class Inlined(Compiler):
-    """Numba's compiler with another last step."""
+    """Numba's compiler of functions that compiled functions call: with another last step."""
 
     def define_pipelines(self) -> Any:
         pipelines = super().define_pipelines()

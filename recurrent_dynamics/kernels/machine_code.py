@@ -8,6 +8,7 @@ names of its functions.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -22,6 +23,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import compile_result
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 
 from . import fingerprint
 from .access import CALLED
@@ -55,7 +57,10 @@ def _needed(library: Any) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _context() -> Any:
-    return cpu_target.target_context
+    """Numba's compiler with what machine code needs, without all that compiling needs: a second less."""
+    context = cpu_target.target_context
+    rtsys.initialize(context)
+    return context
 
 
 def _stand_in(names: list[str]) -> bytes:
@@ -79,10 +84,9 @@ def _load(payload: bytes) -> tuple[dict[str, Any], Any]:
     """(the header, the library) of what `_pack` wrote; what it calls by name is there before it is linked."""
     header, code = _unpack(payload)
     _require(header["needs"])
-    context = _context()
-    context.refresh()
+    codegen = _context().codegen()
     state = header["library"], "object", (code, _stand_in(header["names"]))
-    return header, context.codegen().unserialize_library(state)
+    return header, codegen.unserialize_library(state)
 
 
 def address(
@@ -112,7 +116,12 @@ def _compiled(
     disk, build = default_disk(), fingerprint.build()
     try:
         with compiling(label):
-            dispatcher = njit(**CALLED, **options)(make())
+            function = make()
+            # Of two functions with one name, the code of the first would be called for both.
+            function.__name__ = function.__qualname__ = (
+                f"kernel_{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+            )
+            dispatcher = njit(**CALLED, **options)(function)
             dispatcher.compile(signature)
         made = dispatcher.overloads[tuple(signature.args)]
         name = made.fndesc.llvm_cfunc_wrapper_name

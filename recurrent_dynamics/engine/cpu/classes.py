@@ -28,10 +28,10 @@ def gradients(d_biases: np.ndarray, g: int, classes: int) -> tuple[np.ndarray, n
 
 
 @kernel
-def _biases(W, bias, g, classes, out):
+def _biases(W, bias, g, count, out):
     parts = bias.size
-    transpose(W, ZERO(), ONE(), classes, classes, g, out, ZERO(), parts)
-    for c in range(classes):
+    transpose(W, ZERO(), ONE(), count, count, g, out, ZERO(), parts)
+    for c in range(count):
         for j in range(g):
             put(out, c * parts + j, get(out, c * parts + j) + get(bias, j))
         for j in range(g, parts):
@@ -39,9 +39,9 @@ def _biases(W, bias, g, classes, out):
 
 
 @kernel
-def _gradients(d_biases, g, classes, dW, d_bias):
+def _gradients(d_biases, g, count, dW, d_bias):
     parts = d_bias.size
-    transpose(d_biases, ZERO(), ONE(), parts, g, classes, dW, ZERO(), classes)
-    for c in range(classes):
+    transpose(d_biases, ZERO(), ONE(), parts, g, count, dW, ZERO(), count)
+    for c in range(count):
         for j in range(parts):
             put(d_bias, j, get(d_bias, j) + get(d_biases, c * parts + j))

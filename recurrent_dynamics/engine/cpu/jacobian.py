@@ -43,9 +43,9 @@ TOGETHER = 4  # instances
 @by_threads
 def jacobian(
     i, threads, kernel, active, widths, rows, k, e, stages, products, entries, local_size, U, P, C, E, S, J,
-    lengths, steps, batch,
+    lengths, times, batch,
 ):  # fmt: skip
-    """J (rows, k, k); `steps` (rows,) is the time of each row, beyond its length the Jacobian is the identity."""
+    """J (rows, k, k); `times` (rows,) is the step of each row, beyond its length the Jacobian is the identity."""
     some_rows_are_zero, together = _state_rows(entries) < k, _together(entries)
     local = np.zeros(together * local_size, E.dtype)
     D = np.zeros(e * k, E.dtype)  # the derivatives of the values by the state, (e, k)
@@ -65,7 +65,7 @@ def jacobian(
             if active[stage]:
                 count = ZERO()
                 for q in range(some):
-                    if not _has_ended(lengths, steps, batch, r + q):
+                    if not _has_ended(lengths, times, batch, r + q):
                         listed[count] = q
                         count += 1
                 compute_rows(kernel, stage, task, sizes, listed, ZERO(), r, count)
@@ -74,16 +74,16 @@ def jacobian(
                 if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
                     _product(products, p, U, D, k, packed, index)
         for q in range(r, r + some):
-            if _has_ended(lengths, steps, batch, q):
+            if _has_ended(lengths, times, batch, q):
                 clear(J, q * k * k, k * k)
                 for j in range(k):
                     put(J, (q * k + j) * k + j, J.dtype.type(1))
 
 
 @njit(**OPTIONS)
-def _has_ended(lengths, steps, batch, row):
+def _has_ended(lengths, times, batch, row):
     """Whether a row has no values, as its sequence has ended."""
-    return lengths.size > 0 and steps[row] >= lengths[row % batch]
+    return lengths.size > 0 and times[row] >= lengths[row % batch]
 
 
 @njit(**OPTIONS)

@@ -1,0 +1,81 @@
+"""Compile ahead: before the first call, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..cells import Cell
+from ..checks import integer
+from . import check
+
+VERBS = ("forward", "backward", "jvp", "hvp", "jacobian", "step")
+
+
+def compile(
+    cell: Cell | Iterable[Cell],
+    verbs: str | Iterable[str] = ("forward", "backward"),
+    dtype: Any = "float32",
+    *,
+    processes: int | None = None,
+) -> None:
+    """Compile verbs of cells now, on several processes, and keep the machine code on disk.
+
+    Without it each verb is compiled at its first call. What is on disk already is only read.
+
+    Parameters
+    ----------
+    cell
+        A cell, or several.
+    verbs
+        Of "forward", "backward", "jvp", "hvp", "jacobian", "step" (one step of a `stepper`); one or several.
+    dtype
+        float32 or float64.
+    processes
+        How many processes compile; as many as there are cores by default.
+
+    Raises
+    ------
+    TypeError
+        When `cell` is no cell, or `dtype` neither float32 nor float64.
+    ValueError
+        When a verb is unknown or `processes` is below 1.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> rd.compile(rd.cells.elman(), verbs="forward", dtype="float64")
+    """
+    cells = [cell] if isinstance(cell, Cell) else _cells(cell)
+    chosen = [verbs] if isinstance(verbs, str) else list(verbs)
+    for verb in chosen:
+        if verb not in VERBS:
+            raise ValueError(f"verbs must be of {', '.join(VERBS)}; came {verb!r}")
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in check.DTYPES:
+        raise TypeError(f"dtype must be float32 or float64, came {dtype!r}")
+    count = _cores() if processes is None else integer("processes", processes, at_least=1)
+    from .cpu.ahead import compile_ahead
+
+    compile_ahead(cells, chosen, kind.name, count)
+
+
+def _cells(given: Any) -> list[Cell]:
+    cells = list(given) if isinstance(given, Iterable) else [given]
+    for one in cells:
+        if not isinstance(one, Cell):
+            raise TypeError(f"cell must be a Cell or several, came {type(one).__name__}")
+    return cells
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
