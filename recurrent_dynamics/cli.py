@@ -1,6 +1,6 @@
 """The command `recurrent-dynamics`: train a character model on a text, sample from it, take it apart.
 
-Its part `cache`, in `cli_cache`, looks after the compiled code on the disk.
+Its parts `cache` and `warmup`, in `cli_cache`, look after the compiled code on the disk.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ examples:
   recurrent-dynamics study --resume                go on after Ctrl-C
   recurrent-dynamics sample --prime "def " --temperature 0.5
   recurrent-dynamics cache info                    where compiled code is kept, and how much
+  recurrent-dynamics warmup --cell gru             compile all verbs of a cell before they are needed
 """
 CHAR_RNN = """\
 Karpathy's char-rnn (2015) in its usual setting is one command:
@@ -130,7 +132,7 @@ def _sample(options: argparse.Namespace) -> int:
 
 def _trained(options: argparse.Namespace) -> tuple[Trained, Corpus] | None:
     """Train as the options say; None after Ctrl-C, with everything kept."""
-    from .study import Settings, load_corpus, prepare_folder, settings_of, train
+    from .study import Settings, analyses_beside, load_corpus, prepare_folder, settings_of, train
 
     folder = getattr(options, "out", OUT)
     if getattr(options, "resume", False):
@@ -151,7 +153,8 @@ def _trained(options: argparse.Namespace) -> tuple[Trained, Corpus] | None:
         corpus = load_corpus(options.file)
         corpus.check_size(settings.batch, settings.truncation)
         prepare_folder(folder, overwrite=getattr(options, "overwrite", False))
-    trained = train(settings, corpus, folder, resume=getattr(options, "resume", False), say=_say)
+    with analyses_beside(settings.cell) if options.command == "study" else nullcontext():
+        trained = train(settings, corpus, folder, resume=getattr(options, "resume", False), say=_say)
     bits = trained.character_model.facts["validation_bits"]
     if bits is not None:
         _say(
@@ -182,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser("recurrent-dynamics", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=style)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{study,train,sample,cache}", parser_class=_Parser
+        dest="command", required=True, metavar="{study,train,sample,cache,warmup}", parser_class=_Parser
     )
 
     text = "train a model, take it apart and write a report (or only the latter, with --model)"

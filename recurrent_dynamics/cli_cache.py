@@ -1,4 +1,4 @@
-"""The commands `recurrent-dynamics cache ...`: what is kept of compiled code, and how it goes from place to place."""
+"""The commands `cache` and `warmup`: what is kept of compiled code, how it goes from place to place, how it is made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+VERBS = ("forward", "backward", "jvp", "hvp", "jacobian", "step")
 TRUST = "A cache holds machine code: import one only from a source you trust."
 
 
@@ -32,6 +33,45 @@ def add_commands(commands: Any) -> None:
     action = actions.add_parser("import", help=text, description=f"{text.capitalize()}. {TRUST}")
     action.set_defaults(run=_import)
     action.add_argument("file", type=Path, metavar="FILE", help="what `cache export` wrote")
+
+    text = "compile cells before they are needed, on all cores"
+    command = commands.add_parser("warmup", help=text, description=f"{text.capitalize()}.")
+    command.set_defaults(run=_warmup)
+    command.add_argument(
+        "--cell",
+        action="append",
+        metavar="NAME",
+        help="of the library; may be given again (default: lstm, gru, elman)",
+    )
+    command.add_argument(
+        "--verb",
+        action="append",
+        metavar="NAME",
+        help=f"of {', '.join(VERBS)}; may be given again (default: all)",
+    )
+    command.add_argument(
+        "--dtype",
+        action="append",
+        metavar="NAME",
+        help="float32 or float64; may be given again (default: both)",
+    )
+    command.add_argument("--processes", type=int, metavar="N", help="how many compile (default: one a core)")
+
+
+def _warmup(options: argparse.Namespace) -> int:
+    from . import cells, engine
+
+    chosen = [cells.by_name(name) for name in options.cell or ("lstm", "gru", "elman")]
+    before, start = _disk().info(), time.monotonic()
+    for dtype in options.dtype or ("float32", "float64"):
+        print(f"compiling {', '.join(cell.name for cell in chosen)} for {dtype}", file=sys.stderr, flush=True)
+        engine.compile(chosen, options.verb or VERBS, dtype, processes=options.processes)
+    after = _disk().info()
+    print(
+        f"{_entries(after.files - before.files)} more, {_megabytes(after.size)} in {after.folder}, "
+        f"after {time.monotonic() - start:.0f} s"
+    )
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -163,6 +163,10 @@ class KernelCache(_Cache):
         source = fingerprint.of_module(function.__code__.co_filename, self._depends)
         return f"{function.__module__}.{function.__qualname__}({arguments}) {source}"
 
+    def is_kept(self, signature: Any) -> bool:
+        """Whether machine code for these types is on disk."""
+        return default_disk().load(self._key(signature), fingerprint.build()) is not None
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         key = self._key(sig)
         payload = default_disk().load_or_claim(key, fingerprint.build())

@@ -1,5 +1,6 @@
 """The main job: train a character model on a text, take it apart, and report what it is like inside."""
 
+from .ahead import analyses_beside
 from .corpus import Corpus, load_corpus
 from .diagnose import diagnose
 from .held import Held
@@ -20,6 +21,7 @@ __all__ = [
     "Portrait",
     "Settings",
     "Trained",
+    "analyses_beside",
     "diagnose",
     "history_beside",
     "load_corpus",

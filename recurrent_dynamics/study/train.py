@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data import Streams, Vocabulary
 from ..training import Checkpoint, History, fit, load_checkpoint
+from .ahead import compile_training
 from .corpus import Corpus
 from .model_file import CharacterModel, build, save_model
 from .settings import Settings
@@ -83,6 +84,7 @@ def train(
         f"training {settings.layers} x {settings.hidden} {settings.cell} on {corpus.name}: {updates} updates, "
         f"{updates / data.batches_per_epoch:.1f} epochs of {len(corpus.training):,} characters"
     )
+    compile_training(settings.cell, say)
     shown = sys.stderr.isatty() if progress is None else progress
     result = fit(
         model,

@@ -39,6 +39,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "hvp": (*_FORWARD, *_BACKWARD, "walks.tangent", "hoisted.add_matrices", "walks.second"),
     "jacobian": (*_FORWARD, "jacobian.jacobian"),
     "step": ("walks.one_step", "walks.pack_factors"),
+    "drives": ("hoisted.inputs", "hoisted.add_matrices"),
     "qr": ("qr._carry",),
 }
 _MODULES = {
@@ -76,12 +77,24 @@ def _argument(name: str, real: Any, is_qr: bool) -> Any:
     return types.boolean if name in _TRUTHS else types.int64
 
 
-def compile_kernel(name: str, dtype: str) -> None:
-    """Compile a kernel of all cells, or read it from the disk."""
+def _kernel(name: str, dtype: str) -> tuple[Any, tuple[Any, ...]]:
+    """(the kernel of a name, the types of its arguments)."""
     module, _, function = name.partition(".")
     kernel = getattr(_MODULES[module], function)
     arguments = inspect.signature(kernel.py_func).parameters
-    kernel.compile(tuple(_argument(argument, REAL[dtype], module == "qr") for argument in arguments))
+    return kernel, tuple(_argument(argument, REAL[dtype], module == "qr") for argument in arguments)
+
+
+def compile_kernel(name: str, dtype: str) -> None:
+    """Compile a kernel of all cells, or read it from the disk."""
+    kernel, arguments = _kernel(name, dtype)
+    kernel.compile(arguments)
+
+
+def is_kept(name: str, dtype: str) -> bool:
+    """Whether a kernel of all cells is on disk."""
+    kernel, arguments = _kernel(name, dtype)
+    return bool(kernel._cache.is_kept(arguments))
 
 
 def shares(names: Iterable[str], processes: int, taken: float = 0.0) -> list[list[str]]:
@@ -94,11 +107,8 @@ def shares(names: Iterable[str], processes: int, taken: float = 0.0) -> list[lis
     return parts
 
 
-def start(names: Sequence[str], dtype: str) -> subprocess.Popen[bytes]:
-    """A process that compiles kernels and leaves them on the disk."""
-    code = (
-        f"from {__name__} import compile_kernel\nfor name in {list(names)!r}: compile_kernel(name, {dtype!r})"
-    )
+def start(code: str) -> subprocess.Popen[bytes]:
+    """A process that runs Python code, to compile something that it leaves on the disk."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
@@ -114,8 +124,13 @@ def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, proce
     rows = [(cell, kernel) for cell in cells for kernel in dict.fromkeys(ROWS[v] for v in verbs if v in ROWS)]
     if not default_disk().info().writable:
         processes = 1  # nothing would come back from others
-    mine, *others = shares(names, max(1, processes), taken=0.5 + 0.5 * len(rows))
-    running = [start(part, dtype) for part in others if part]
+    missing = [name for name in names if not is_kept(name, dtype)]
+    mine, *others = shares(missing, max(1, processes), taken=0.5 + 0.5 * len(rows))
+    running = [
+        start(f"from {__name__} import compile_kernel\nfor name in {part!r}: compile_kernel(name, {dtype!r})")
+        for part in others
+        if part
+    ]
     try:
         for cell, kernel in rows:
             row_kernel(cell, kernel, np.dtype(dtype))

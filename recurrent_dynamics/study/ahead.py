@@ -1,0 +1,51 @@
+"""What a study compiles: for the training at once and on all cores, for the analyses beside the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .. import cells, engine
+from ..engine.cpu import ahead
+from ..kernels.access import INTERPRETED
+from ..kernels.disk import default_disk
+
+TRAINING = ("forward", "backward")
+ANALYSES = (("float64", ("forward", "jacobian", "drives", "qr")), ("float32", ("jacobian", "drives", "step")))
+
+
+def compile_training(cell: str, say: Callable[[str], None]) -> None:
+    """Compile what the training of a cell needs, on all cores; a line is said if that takes its time."""
+    if not INTERPRETED and _missing(("float32", TRAINING)):
+        say("compiling the engine, once: later runs find it on disk")
+    engine.compile(cells.by_name(cell), TRAINING)
+
+
+def compile_analyses(cell: str) -> None:
+    """Compile what the analyses of a cell need, in this process."""
+    for dtype, verbs in ANALYSES:
+        ahead.compile_ahead([cells.by_name(cell)], verbs, dtype, processes=1)
+
+
+@contextmanager
+def analyses_beside(cell: str) -> Iterator[None]:
+    """While entered, another process compiles what the analyses need and is not on disk."""
+    if INTERPRETED or not any(map(_missing, ANALYSES)) or not default_disk().info().writable:
+        yield
+        return
+    process = ahead.start(
+        f"import os\nos.nice(5)\nfrom {__name__} import compile_analyses\ncompile_analyses({cell!r})"
+    )
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        process.wait()
+
+
+def _missing(needed: tuple[str, tuple[str, ...]]) -> bool:
+    """Whether a kernel of these verbs is not on disk."""
+    dtype, verbs = needed
+    return not all(ahead.is_kept(name, dtype) for verb in verbs for name in ahead.KERNELS[verb])
