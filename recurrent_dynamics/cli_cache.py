@@ -52,8 +52,8 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--dtype",
         action="append",
-        metavar="NAME",
-        help="float32 or float64; may be given again (default: both)",
+        choices=("float32", "float64"),
+        help="may be given again (default: both)",
     )
     command.add_argument("--processes", type=int, metavar="N", help="how many compile (default: one a core)")
 

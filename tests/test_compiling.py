@@ -1,0 +1,154 @@
+"""Compiling ahead: what `rd.compile` promises, by whom it is compiled, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.engine.compiling import VERBS
+from recurrent_dynamics.engine.cpu import ahead
+from recurrent_dynamics.kernels import progress
+
+
+def signatures():
+    """The types for which each kernel of all cells has been compiled."""
+    return {
+        name: set(ahead._kernel(name, "float64")[0].signatures)
+        for names in ahead.KERNELS.values()
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"ragged": True}, {"reset": True}, {"classes": True}])
+def test_after_compile_no_verb_compiles(rng, options):
+    cell = rd.cells.elman()
+    rd.compile(cell, VERBS, "float64", processes=1)
+    before = signatures()
+    params = cell.init(3, 5, dtype="float64")
+    x = rng.integers(0, 3, (4, 2)) if "classes" in options else rng.standard_normal((4, 2, 3))
+    lengths = np.array([4, 2]) if "ragged" in options else None
+    reset = rng.random((4, 2)) < 0.5 if "reset" in options else None
+    run = rd.forward(cell, params, x, lengths=lengths, reset=reset)
+    rd.backward(run, run.output)
+    rd.jvp(run, d_params={"b": np.ones(5)})
+    rd.hvp(run, run.output, {"b": np.ones(5)})
+    rd.jacobian(run)
+    step = rd.stepper(cell, params)
+    step(x[0], step.zeros(2))
+    assert signatures() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"cell": "lstm"}, TypeError, "cell must be a Cell"),
+        ({"cell": [rd.cells.lstm, rd.cells.gru()]}, TypeError, "cell must be a Cell"),
+        ({"verbs": "fit"}, ValueError, "verbs must be of forward, .*; came 'fit'"),
+        ({"dtype": "int32"}, TypeError, "dtype must be float32 or float64, came 'int32'"),
+        ({"dtype": "single precision"}, TypeError, "dtype must be float32 or float64"),
+        ({"processes": 0}, ValueError, "processes must be an integer of at least 1; came 0"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, words):
+    with pytest.raises(error, match=words):
+        rd.compile(**{"cell": rd.cells.elman(), "dtype": "float64"} | arguments)
+
+
+def test_the_heaviest_are_shared_out_first():
+    names = ["walks.pack_factors", "outer.gradients", "walks.adjoint", "walks.forward"]
+    assert ahead.shares(names, 2) == [
+        ["outer.gradients", "walks.adjoint"],
+        ["walks.forward", "walks.pack_factors"],
+    ]
+    assert ahead.shares(names, 2, taken=10.0)[0] == []
+    assert ahead.shares([], 3) == [[], [], []]
+
+
+def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
+    started = []
+
+    def fails(code):
+        started.append(code)
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+
+    monkeypatch.setattr(ahead, "start", fails)
+    monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
+    rd.compile(rd.cells.elman(), "forward", "float64", processes=2)
+    assert len(started) == 1
+    assert "compile_kernel" in started[0]
+    assert ahead._kernel("walks.forward", "float64")[0].signatures
+
+
+def test_nothing_is_started_where_everything_is_on_disk(monkeypatch):
+    rd.compile(rd.cells.elman(), "forward", "float64", processes=1)
+    monkeypatch.setattr(ahead, "start", lambda code: pytest.fail("started a process"))
+    rd.compile(rd.cells.elman(), "forward", "float64", processes=4)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def told_at_once(monkeypatch):
+    monkeypatch.setattr(progress, "SILENT", 0.0)
+    return progress._Progress()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_terminal_shows_one_line_that_goes_away(told_at_once, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    told_at_once.begin("a walk")
+    wait_for(lambda: "compiling a walk, once" in sys.stderr.getvalue())
+    told_at_once.end()
+    assert sys.stderr.getvalue().endswith("\r")
+    assert "\n" not in sys.stderr.getvalue()
+
+
+def test_elsewhere_the_logger_gets_one_record(told_at_once, caplog):
+    caplog.set_level(logging.INFO, "recurrent_dynamics")
+    told_at_once.begin("a walk")
+    told_at_once.begin("a product within it")
+    wait_for(lambda: caplog.records)
+    told_at_once.end()
+    told_at_once.end()
+    told_at_once.begin("another walk")
+    told_at_once.end()
+    assert [r.levelname for r in caplog.records] == ["INFO"]
+    assert "later processes find it on disk" in caplog.text
+
+
+def test_what_is_quick_is_not_told(caplog):
+    caplog.set_level(logging.INFO, "recurrent_dynamics")
+    with progress.compiling("a trifle"):
+        pass
+    assert not caplog.records
+
+
+@pytest.mark.full
+def test_warmup_fills_a_cache_that_a_second_one_finds(clean_environment, tmp_path):
+    command = [sys.executable, "-m", "recurrent_dynamics", "warmup", "--cell", "elman", "--verb", "forward"]
+    environment = clean_environment | {"NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def said():
+        done = subprocess.run(
+            [*command, "--dtype", "float64"], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert not said().startswith("0 entries")
+    assert said().startswith("0 entries more")
