@@ -31,6 +31,7 @@ def multiply(c: Block, a: Block, b: Block, how: int = SET) -> None:
 
     Examples
     --------
+    >>> from recurrent_dynamics.kernels.submatrices import SUBTRACT, block
     >>> c = np.ones((2, 2))
     >>> multiply(block(c), block(np.array([[1.0, 2.0], [3.0, 4.0]])), block(np.eye(2)).T, SUBTRACT)
     >>> c
