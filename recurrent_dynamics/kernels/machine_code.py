@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from numba.core.runtime import rtsys
 from . import fingerprint
 from .access import CALLED
 from .disk import default_disk
-from .progress import compiling
+from .progress import compiling, is_compiling
 
 SYMBOL = "recurrent_dynamics."  # begins the names of functions that compiled code calls by name
 _HEADER = 8  # bytes that say how long the header is
@@ -97,7 +98,8 @@ def address(
         if key not in _kept:
             library, name = _found(key) or _compiled(key, label, signature, make, options)
             _kept[key] = library, _pointer(library, name)
-        return _kept[key][1]
+    give_warnings()
+    return _kept[key][1]
 
 
 def _found(key: str) -> tuple[Any, str] | None:
@@ -127,10 +129,29 @@ def _compiled(
         name = made.fndesc.llvm_cfunc_wrapper_name
         _refuse_constants(made)
         header = {"names": [name], "needs": _needed(made.library), "function": name}
-        disk.store(key, build, _pack(made.library, header))
+        _store(key, _pack(made.library, header))
     finally:
         disk.release(key, build)
     return made.library, name
+
+
+# Warnings of the disk, until they can be given: a warning that is an error would be to Numba, while it compiles, that a
+# function cannot be compiled, and it would not try again.
+_warnings: list[warnings.WarningMessage] = []
+
+
+def _store(key: str, payload: bytes) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        default_disk().store(key, fingerprint.build(), payload)
+    _warnings.extend(caught)
+
+
+def give_warnings() -> None:
+    """Give the warnings that came up during compilation, when that has ended."""
+    while _warnings and not is_compiling():
+        warning = _warnings.pop()
+        warnings.warn(warning.message, warning.category, stacklevel=3)
 
 
 def _pointer(library: Any, name: str) -> int:
@@ -200,7 +221,7 @@ class KernelCache(_Cache):
             "environment": described.env_name,
             "result": str(data.signature.return_type),
         }
-        default_disk().store(key, fingerprint.build(), _pack(data.library, header))
+        _store(key, _pack(data.library, header))
         self._claimed.discard(key)
 
     def release(self) -> None:

@@ -45,9 +45,11 @@ def kernel(function: Callable[..., Any] | None = None, *, depends: Iterable[str]
     def compile_or_release(signature: Any) -> Any:
         with compiling(f"{function.__module__.rpartition('.')[2]}.{function.__name__}"):
             try:
-                return compile_(signature)
+                entry = compile_(signature)
             finally:
                 cache.release()
+        machine_code.give_warnings()
+        return entry
 
     dispatcher.compile = compile_or_release
     return dispatcher

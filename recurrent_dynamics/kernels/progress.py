@@ -29,6 +29,11 @@ class _Progress:
         self._bar: Any = None
         self._told = False
 
+    @property
+    def active(self) -> bool:
+        """Whether something is being compiled."""
+        return bool(self._labels)
+
     def begin(self, label: str) -> None:
         with self._lock:
             now = time.monotonic()
@@ -68,6 +73,11 @@ class _Progress:
 
 
 _progress = _Progress()
+
+
+def is_compiling() -> bool:
+    """Whether this process compiles something now."""
+    return _progress.active
 
 
 @contextmanager
