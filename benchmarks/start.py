@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import platform
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -17,8 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+
+import llvmlite.binding as llvm
 
 OURS = """
 import numpy as np
@@ -93,7 +98,7 @@ class Entry:
 
 def timed(code: str, cache: Path) -> tuple[float, float]:
     """(seconds, seconds of all cores) of a process and of those that it starts."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    environment = os.environ | {"RECURRENT_DYNAMICS_CACHE_DIR": str(cache)}
     before, start = os.times(), time.perf_counter()
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.DEVNULL)
     end, after = time.perf_counter(), os.times()
@@ -161,6 +166,16 @@ def report(found: list[Entry]) -> list[list[str]]:
     return lines
 
 
+def hardware() -> str:
+    """The processor, its cores and the versions."""
+    names = ("recurrent-dynamics", "numba", "jax")
+    versions = [f"{name} {version(name)}" for name in names if find_spec(name.replace("-", "_"))]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    vectors = "AVX-512" if llvm.get_host_cpu_features().get("avx512f") else "no AVX-512"
+    python = f"Python {platform.python_version()}"
+    return ", ".join([llvm.get_host_cpu_name(), f"{cores} cores", vectors, python, *versions])
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].partition(":")[0])
@@ -189,7 +204,8 @@ def main() -> None:
     for line in lines:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
     if options.csv is not None:
-        with options.csv.open("w", newline="") as file:
+        with options.csv.open("w", newline="", encoding="utf-8") as file:
+            file.write(f"# {shlex.join(['python', *sys.argv])}; {hardware()}\n")
             csv.writer(file).writerows(lines)
 
 

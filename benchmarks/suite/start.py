@@ -38,12 +38,12 @@ rd.backward(run, np.ones_like(run.output))
 EMPTY_CACHE = """
 import os, tempfile
 folder = tempfile.TemporaryDirectory()
-os.environ["NUMBA_CACHE_DIR"] = folder.name
+os.environ["RECURRENT_DYNAMICS_CACHE_DIR"] = folder.name
 """
 CACHE_OF_ANOTHER_CELL = """
 import os, shutil, tempfile
 folder = tempfile.TemporaryDirectory()
-os.environ["NUMBA_CACHE_DIR"] = folder.name
+os.environ["RECURRENT_DYNAMICS_CACHE_DIR"] = folder.name
 shutil.copytree({cache!r}, folder.name, dirs_exist_ok=True)
 """
 
@@ -89,7 +89,7 @@ class Compile:
         """Compile what all cells share, with a cell that is not in the library."""
         folder = tempfile.mkdtemp(prefix="asv-numba-", dir=Path.cwd())  # asv removes its working folder
         program = FIRST_GRADIENT.replace("cell = rd.cells.{name}()", ANOTHER_CELL)
-        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        environment = os.environ | {"RECURRENT_DYNAMICS_CACHE_DIR": folder}
         subprocess.run([sys.executable, "-c", program], env=environment, check=True)
         return folder
 
