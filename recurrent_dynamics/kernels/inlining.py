@@ -4,12 +4,14 @@ Numba optimizes each function that is called by others and makes machine code of
 optimizes it again there. The first of that is half of all the time that the engine takes to compile, and nothing of it
 is used: `Inlined` leaves it out.
 
-The copies in the callers keep their names, which a process numbers by itself. When machine code of two processes comes
-together, two different functions can have one name, and the linker takes either. `Whole` makes these names private.
+The copies in the callers would keep their names, which a process numbers by itself. When machine code of two processes
+comes together, two different functions can have one name, and the linker takes either. `Whole` makes these functions
+private and gives them names of their own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from typing import Any
 
@@ -24,6 +26,7 @@ OUTSIDE = (
     "cfunc.",
     "_ZN7cpython",
 )  # begin the names of functions that are called at an address, and by Python
+RUNTIME = "NRT_"  # of Numba's reference counts, which its compiler finds by their names
 _numbers = itertools.count()
 
 
@@ -44,12 +47,16 @@ class _Linked(JITCodeLibrary):
 
 
 class _Whole(JITCodeLibrary):
-    """Machine code in which only the functions that are called from outside have names."""
+    """Machine code in which only the functions that are called from outside keep their names."""
 
     def _optimize_final_module(self) -> None:
-        for function in self._final_module.functions:
-            if not function.is_declaration and not function.name.startswith(OUTSIDE):
-                function.linkage = "internal"
+        defined = [function for function in self._final_module.functions if not function.is_declaration]
+        outside = sorted(function.name for function in defined if function.name.startswith(OUTSIDE))
+        prefix = hashlib.sha256(" ".join(outside).encode()).hexdigest()[:20]
+        for number, function in enumerate(defined):
+            if not function.name.startswith((*OUTSIDE, RUNTIME)):
+                # Private alone would not do: the linker takes a private function for another library's of that name.
+                function.linkage, function.name = "internal", f"{prefix}.{number}"
         super()._optimize_final_module()
 
 
