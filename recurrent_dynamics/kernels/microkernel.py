@@ -4,8 +4,12 @@ All matrices are pointers. Rows are those of an index: a ragged batch computes i
 two vectors, of which the first `width` are read and written. The accumulators are SSA values of the loop over k, so
 LLVM keeps them in registers; `start` is added to their sums, so that no tile waits for it before it begins. Eight rows
 by two vectors load ten times for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach the peak of its two
-multiply-adds a cycle (EPYC, Zen 5); with 16 registers, four rows by two vectors. LLVM makes of 16 bytes what the host
-has: NEON, SSE, or scalars.
+multiply-adds a cycle (EPYC, Zen 5). With 16 registers six rows fit, twelve sums, and four are the least: of two
+multiply-adds a cycle each ends four cycles later, so that fewer than eight sums would wait. LLVM makes of 16 bytes what
+the host has: NEON, SSE, or scalars.
+
+Each pass of the loop also fetches what is read later, at `ahead` and `pace` bytes further on every time: the part of
+the next panel that falls to the tile.
 """
 
 from __future__ import annotations
@@ -20,12 +24,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .access import INTERPRETED, element_pointer, fetch
-from .processor import BYTES
+from .processor import BYTES, REGISTERS
 
 VECTORS = 2
-
-
-ROWS = 8 if BYTES == 64 else 4
+ROWS = 8 if REGISTERS == 32 else 4  # of a tile at least, which has at most two more
+BEST = 8 if REGISTERS == 32 else 6  # of a tile, where one is free to choose
+HALF = 4  # the fewest rows for which a panel is read alone
 # Panels side by side for one or two rows, which alone would wait for each multiply-add to end before the next: from
 # the second cache one row reads 175 GB/s so, 139 with one panel.
 WIDE = 4 if BYTES == 64 else 2
@@ -41,16 +45,16 @@ def not_unrolled(module: ir.Module) -> Any:
 
 def _tile(rows: int, panels: int = 1) -> Any:
     @intrinsic
-    def tile(typingctx, a, row_step, k_step, packed, k, start, lds, c, ldc, width, index):
+    def tile(typingctx, a, row_step, k_step, packed, k, start, lds, c, ldc, width, index, ahead, pace):
         i = types.intp
-        signature = types.void(a, i, i, packed, i, start, i, c, i, i, index)
+        signature = types.void(a, i, i, packed, i, start, i, c, i, i, index, ahead, i)
 
         def codegen(context, b, sig, args):
             scalar, i64, i32 = context.get_value_type(sig.args[0].dtype), ir.IntType(64), ir.IntType(32)
             size = sig.args[0].dtype.bitwidth // 8
             lanes = BYTES // size
             vector = ir.VectorType(scalar, lanes)
-            a, row_step, k_step, packed, k, start, lds, c, ldc, width, index = args
+            a, row_step, k_step, packed, k, start, lds, c, ldc, width, index, ahead, pace = args
             multiply_add = cgutils.get_or_insert_function(  # fused wherever the host can
                 b.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}f{8 * size}"
             )
@@ -82,6 +86,8 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 x.add_incoming(zero, before)
             base, column = b.mul(n, i64(VECTORS * lanes)), b.mul(n, k_step)
             right = [load(b.gep(p, [b.add(base, i64(v * lanes))])) for p in panel for v in range(VECTORS)]
+            if panels == 1:
+                fetch(b, b.gep(b.bitcast(ahead, ir.IntType(8).as_pointer()), [b.mul(n, pace)]), locality=2)
             undefined = ir.Constant(vector, ir.Undefined)
             broadcast = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
             new = []
@@ -160,7 +166,7 @@ def _access(
 def _interpreted_tile(rows: int, panels: int = 1) -> Any:
     """The same on NumPy arrays."""
 
-    def tile(a, row_step, k_step, packed, k, start, lds, c, ldc, width, index):
+    def tile(a, row_step, k_step, packed, k, start, lds, c, ldc, width, index, ahead, pace):
         w = VECTORS * BYTES // a.itemsize
         for p in range(panels):
             panel = packed[p * k * w : (p + 1) * k * w].reshape(k, w)
@@ -208,12 +214,12 @@ def panel_entries(itemsize: int) -> int:
 
 
 def strip_entries(itemsize: int) -> int:
-    """Columns that a left factor of an outer product holds side by side: a vector, or a tile's rows."""
-    return max(ROWS, BYTES // itemsize)
+    """Columns that a left factor of an outer product holds side by side: of whole tiles, and a vector at least."""
+    return (BYTES // itemsize + BEST - 1) // BEST * BEST
 
 
 _make = _interpreted_tile if INTERPRETED else _tile
-tile_full, tile_half, tile_pair, tile_one = _make(ROWS), _make(ROWS // 2), _make(2), _make(1)
+tile_full, tile_half, tile_pair, tile_one = _make(ROWS), _make(HALF), _make(2), _make(1)
 tile_tall, tile_tallest = _make(ROWS + 1), _make(ROWS + 2)
 tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 

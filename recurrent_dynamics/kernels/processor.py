@@ -35,6 +35,8 @@ def vector_bytes() -> int:
 
 
 BYTES = vector_bytes()
+# Vector registers: x86 has 16 without AVX-512; with it there are 32, as on AArch64.
+REGISTERS = 16 if BYTES < 64 and llvm.get_process_triple().startswith(("x86_64", "i686")) else 32
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,9 @@ from numba.extending import overload
 
 from .access import OPTIONS, get, moved, pointer, put
 from .microkernel import (
+    HALF,
     ROWS,
+    VECTORS,
     WIDE,
     move_panel,
     panel_entries,
@@ -27,9 +29,9 @@ from .microkernel import (
     tile_tall,
     tile_tallest,
 )
+from .processor import BYTES
 from .units import unit
 
-HALF = ROWS // 2
 LINE = 16  # entries, about a line of the cache
 
 
@@ -139,50 +141,56 @@ def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
 
 
 @njit(**OPTIONS)
-def _tiles(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index):
-    """As many rows of one panel as one of the large tiles has, or less than ROWS in halves."""
+def _tiles(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index, ahead, pace):
+    """As many rows of one panel as one of the large tiles has, or less than ROWS in smaller ones."""
     i = 0
     if M == ROWS + 2:
-        tile_tallest(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index)
+        tile_tallest(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
         i = M
     if M == ROWS + 1:
-        tile_tall(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index)
+        tile_tall(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
         i = M
-    if M == ROWS:
-        tile_full(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index)
+    if M == ROWS and HALF < ROWS:
+        tile_full(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
         i = ROWS
     if i + HALF <= M:
-        tile_half(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index)
+        tile_half(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
         i = HALF
     while i + 2 <= M:
-        tile_pair(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i))
+        tile_pair(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), ahead, pace)
         i += 2
     if i < M:
-        tile_one(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i))
+        tile_one(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), ahead, pace)
 
 
 @njit(**OPTIONS)
-def _beyond(M):
-    """(rows beyond whole tiles that make these taller, rows that then are beyond half tiles) of M rows.
+def _cut(M):
+    """(whole tiles, rows beyond them that make these taller, rows that then are beyond half tiles) of M rows.
 
-    A tile of one or two rows reads a panel as a full one does, so that 25 rows took the time of 27.
+    As few tiles as can be, as each reads the panel. One of one or two rows reads it as a full one does, so that 25 rows
+    took the time of 27.
     """
-    tiles, rest = M // ROWS, M % ROWS
+    tiles = min(M // ROWS, (M + ROWS + 1) // (ROWS + 2))
+    rest = M - tiles * ROWS
     if rest > 2 * tiles:
         rest %= HALF
     taller = min(rest, 2 * tiles)
-    return taller, rest - taller
+    return tiles, taller, rest - taller
 
 
 @njit(**OPTIONS)
 def _wide_tiles(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index):
-    """Few rows of WIDE panels."""
+    """Few rows of WIDE panels, which read as fast as they can and fetch nothing."""
     i = 0
     while i + 2 <= M:
-        tile_pair_wide(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i))
+        tile_pair_wide(
+            a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), packed, ZERO()
+        )
         i += 2
     if i < M:
-        tile_one_wide(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i))
+        tile_one_wide(
+            a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), packed, ZERO()
+        )
 
 
 @njit(**OPTIONS)
@@ -213,13 +221,28 @@ def gemm_from(
     if M > 0 and N > 0 and K > 0:
         multiply_rows(
             M, N, K, pointer(a, ao), row_step, k_step, pointer(packed, po), pointer(start, so), lds,
-            pointer(c, co), ldc, pointer(index, at), own, parts,
+            pointer(c, co), ldc, pointer(index, at), own, parts, ONE(),
+        )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def gemm_near(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at):
+    """`gemm` with all columns of a B that the second cache holds."""
+    if M > 0 and N > 0 and K > 0:
+        multiply_rows(
+            M, N, K, pointer(a, ao), row_step, k_step, pointer(packed, po), pointer(c, co), ldc, pointer(c, co), ldc,
+            pointer(index, at), ZERO(), ONE(), ZERO(),
         )  # fmt: skip
 
 
 @unit
-def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, own, parts):
-    """`gemm_from` on pointers: what a call of a tile pushes on the stack took 3 % of a training step."""
+def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, own, parts, far):
+    """`gemm_from` on pointers: what a call of a tile pushes on the stack took 3 % of a training step.
+
+    Where B is `far` (1, else 0), the tiles of a panel fetch the next one into the second cache, each a part of it in
+    proportion to its rows: the processor alone looks ahead too little, and 24 rows times the U of an LSTM of 512 units
+    took up to 1.5 times as long. All of it during the first tile is more than the third cache gives in that time.
+    """
     w = panel_width(a)
     panels = (N + w - 1) // w
     p, last = (ZERO(), panels) if parts == 1 else (panels * own // parts, panels * (own + 1) // parts)
@@ -227,17 +250,20 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
     while p < last:
         if p == end:
             group = p + WIDE <= last and (p + WIDE) * w <= N
-            end, tall = (p + WIDE, M - _beyond(M)[1]) if group else (p + 1, M)
-        i = ZERO()
+            end, tall = (p + WIDE, M - _cut(M)[2]) if group else (p + 1, M)
+        i, ahead, rest = ZERO(), (p + far) * K * w, far * K
         while i < tall:
-            tiles, rows = (tall - i) // ROWS, tall - i
-            if tiles > 0:
-                rows = ROWS + (_beyond(rows)[0] + tiles - 1) // tiles
+            tiles, taller, _ = _cut(tall - i)
+            rows = ROWS + (taller + tiles - 1) // tiles if tiles > 0 else tall - i
+            share = rest * rows // (tall - i)
             _tiles(
                 rows, K, a, row_step, k_step, moved(packed, p * K * w), moved(start, p * w), lds,
-                moved(c, p * w), ldc, N - p * w, moved(index, i),
+                moved(c, p * w), ldc, N - p * w, moved(index, i), moved(packed, ahead),
+                share * (VECTORS * BYTES) // K,
             )  # fmt: skip
             i += rows
+            ahead += share * w
+            rest -= share
         p += 1
         if p == end and tall < M:
             q = p - WIDE

@@ -14,7 +14,17 @@ from ...kernels.access import OPTIONS, get, put
 from ...kernels.barrier import share
 from ...kernels.microkernel import ROWS, move_strip
 from ...kernels.parallel import kernel, parallel
-from ...kernels.product import ONE, ZERO, clear, gemm, pack_rows, packed_size, strip_width
+from ...kernels.product import (
+    ONE,
+    ZERO,
+    clear,
+    gemm,
+    gemm_near,
+    new_index,
+    pack_rows,
+    packed_size,
+    strip_width,
+)
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS_, SOURCE, STATE, TARGET
 from .walks import bias_of, give_input, pack_part
 
@@ -131,9 +141,12 @@ def _work(groups, threads, i):
 @njit(**OPTIONS)
 def _add_outer(
     products, starts, block, panels, po, dE, e, index, first, some, strips, so, dW, dU, d_bias, classes, q, groups,
-    parts, wide, own, shared,
+    parts, wide, own, shared, numbers,
 ):  # fmt: skip
-    """The share of one thread of what a block of rows gives: dW, dU and d_bias of group q, by columns of dE."""
+    """The share of one thread of what a block of rows gives: dW, dU and d_bias of group q, by columns of dE.
+
+    The tiles of a strip read the panels together; `numbers` lists their rows of it.
+    """
     width = strip_width(dE)
     for m0 in range(own * wide, parts, shared * wide):
         m1 = min(m0 + wide, parts)
@@ -146,12 +159,12 @@ def _add_outer(
                 m, last = max(m0, target), min(m1, target + R)
                 while m < last:
                     strip = (m - m0) // width * width
-                    tall = min(m0 + (m - m0) // ROWS * ROWS + ROWS, last) - m
+                    tall = min(m0 + strip + width, last) - m
                     to = q * (out.size // groups) + products[p, MATRIX]
-                    gemm(
+                    gemm_near(
                         tall, C, some, strips, so + strip * some + m - m0 - strip, ONE(), width, panels,
                         po + starts[p] + head * packed_size(block, C, dE), out, to + (head * R + m - target) * C, C,
-                        index, ZERO(), ZERO(), ONE(),
+                        numbers, np.int64(ROWS),
                     )  # fmt: skip
                     m += tall
         if d_bias.size > 0:
@@ -199,7 +212,7 @@ def _add_blocks(
 ):  # fmt: skip
     """What some blocks of each group give; `alone`, a thread has groups of its own, whose operands it packs itself."""
     groups, po = ends.size - 1, i * starts[-1]
-    strips = np.empty(block * wide, dE.dtype)
+    strips, numbers = np.empty(block * wide, dE.dtype), new_index(strip_width(dE))
     begin, end, own, shared = _work(groups, threads, i)
     for q in range(begin, end):
         if alone and clear:
@@ -222,7 +235,7 @@ def _add_blocks(
                 )  # fmt: skip
             _add_outer(
                 products, starts, block, panels, po, dE, e, index, first, some, strips, ZERO(), dW, dU, d_bias, classes,
-                q, groups, parts, wide, own, shared,
+                q, groups, parts, wide, own, shared, numbers,
             )  # fmt: skip
 
 
@@ -255,7 +268,7 @@ def gradients(
     starts, together = _panels(products, block, E), blocks if alone else min(blocks, max(1, BLOCKS // groups))
     panels = np.empty((threads if alone else groups * together) * starts[-1], E.dtype)
     members, width = _work(groups, threads, ZERO())[3], strip_width(E)
-    wide = min(CHUNK, max(width, (parts + members * width - 1) // (members * width) * width))
+    wide = min(CHUNK // width * width, max(width, (parts + members * width - 1) // (members * width) * width))
     if g > 0:
         parallel(_pack_input_transposed, threads, (threads, W, g, n, right))
     for chunk in range(0, max(1, longest), together * block):
