@@ -10,6 +10,7 @@ import numpy as np
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from ..checks import is_finite
+from ..kernels.copying import plain
 from . import check
 from .backends import Backend
 from .flatten import Flat, alone, complete, empty, views
@@ -29,12 +30,21 @@ def new_tape(
     resets: np.ndarray,
     tf32: bool = False,
     rounded: bool = False,
+    bare: bool = False,
 ) -> Tape:
-    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
+    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs.
+
+    A `bare` one has no numbers in values and states.
+    """
     T, batch, dtype = len(x), x.shape[1], flat.bias.dtype
-    before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
-    before[0] = start
-    if rounded:
+    if bare:
+        before = after = np.empty((T, batch, 0), dtype)
+    else:
+        before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
+        before[0] = start
+    if bare:
+        values = before
+    elif rounded:
         values = engine.rounded_values(layout, T, batch)
     else:
         values = engine.new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
@@ -43,6 +53,19 @@ def new_tape(
         cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
         start, ends, resets, tf32,
     )  # fmt: skip
+
+
+def without_steps(tape: Tape) -> Tape:
+    """The tape, from now on without the arrays of its steps: what is left is of the size of the parameters."""
+    nothing = np.empty((0, tape.batch, 0), tape.dtype)
+    tape.input = tape.values = tape.before = tape.after = nothing
+    tape.resets = tape.resets[:0].copy()
+    return tape
+
+
+def output_slot(cell: Cell, layout: Layout) -> Span:
+    """The slot of the state that is the output."""
+    return next(s for s in layout.slots if s.name == cell.output)
 
 
 def own_parameters(
@@ -149,6 +172,13 @@ def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.
     if not engine.place(x, own, 0, fresh=True):
         check.finite("x", x[:, 0] if single else x)
     return own
+
+
+def input_where_it_lies(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
+    """The input x (T, B, N) of a run that does not keep it: no copy where none is needed, and not looked at then."""
+    if ends.size or not (x.flags.c_contiguous and x.flags.aligned):
+        return own_input(engine, x, ends, single)
+    return plain(x)
 
 
 def state_row(

@@ -102,6 +102,14 @@ class Tape:
         return one_hot(self.input, self.layout.input_size, self.dtype) if self.has_classes else self.input
 
 
+@dataclass(eq=False)
+class Kept:
+    """All that a run without a tape keeps beside what it was given: output (T, B, H) and final state (B, k)."""
+
+    output: np.ndarray
+    final: np.ndarray
+
+
 class Run:
     """The trajectory of a recurrence: states and drives at every step.
 
@@ -128,6 +136,9 @@ class Run:
     gpu : the number of its GPU, None with "cpu"
 
     What a run on a device was given as NumPy arrays it gives back as such, copied when first asked for.
+
+    A run that was computed with ``tape=False`` has `output`, `final`, `initial`, `mask`, `params` and sizes. All else,
+    `x` too, needs the tape: asking for it is a ValueError.
     """
 
     def __init__(
@@ -144,8 +155,9 @@ class Run:
         gpu: int | None = None,
         event: Any = None,
         active: Callable[[int, Any, Any], AbstractContextManager[Any]] | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        self.engine_tape, self.single, self.device, self.gpu = tape, single, device, gpu
+        self._tape, self._kept, self.single, self.device, self.gpu = tape, kept, single, device, gpu
         self.event = event  # behind what was queued for the run
         self._active = active  # enters the GPU, and waits for it
         self._to_host, self._as_numpy = to_host, as_numpy
@@ -153,6 +165,16 @@ class Run:
         self.params = {name: read_only(value) for name, value in params.items()}
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
         self.autonomous, self.classes = autonomous, classes
+
+    @property
+    def engine_tape(self) -> Tape:
+        """The arrays that were computed."""
+        if self._kept is not None:
+            raise ValueError(
+                "the run was computed with tape=False and has no states, values and input of its steps, which this "
+                "needs; came a run with its output and its final state only: call forward with tape=True, the default"
+            )
+        return self._tape
 
     def reading(self) -> AbstractContextManager[Any]:
         """Entered to read what may have been computed on another stream, or on another GPU than the current one."""
@@ -218,11 +240,12 @@ class Run:
 
     @cached_property
     def initial(self) -> Views:
-        return Views(self.shaped(self.given(self.engine_tape.initial)), self.engine_tape.layout.slots)
+        return Views(self.shaped(self.given(self._tape.initial)), self._tape.layout.slots)
 
     @cached_property
     def final(self) -> Views:
-        return Views(self.shaped(self.given(self.engine_tape.after[-1])), self.engine_tape.layout.slots)
+        last = self._tape.after[-1] if self._kept is None else self._kept.final
+        return Views(self.shaped(self.given(last)), self._tape.layout.slots)
 
     @cached_property
     def drives(self) -> Views:
@@ -231,9 +254,9 @@ class Run:
 
     @cached_property
     def mask(self) -> np.ndarray | None:
-        if not self.engine_tape.lengths.size:
+        if not self._tape.lengths.size:
             return None
-        mask = within_lengths(self.steps, self.given(self.engine_tape.lengths))
+        mask = within_lengths(self.steps, self.given(self._tape.lengths))
         return mask[:, 0] if self.single else mask
 
     @cached_property
@@ -243,6 +266,8 @@ class Run:
 
     @cached_property
     def output(self) -> np.ndarray:
+        if self._kept is not None:
+            return read_only(self.shaped(self._kept.output))
         output = self.states[self.cell.output or ""]
         if self.within is None:
             return output

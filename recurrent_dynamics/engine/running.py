@@ -13,12 +13,15 @@ from . import check
 from .arguments import (
     Arrays,
     input_of,
+    input_where_it_lies,
     new_tape,
+    output_slot,
     own_classes,
     own_input,
     own_parameters,
     refuse_not_finite,
     state_row,
+    without_steps,
     write_signals,
 )
 from .backends import backend, placed
@@ -37,6 +40,7 @@ def forward(
     signals: Arrays | None = None,
     check_finite: bool = True,
     copy_params: bool = True,
+    tape: bool = True,
     device: str | None = None,
     stream: Any = None,
     tf32: bool = False,
@@ -70,6 +74,10 @@ def forward(
         Whether the run has copies of the parameters, which no later change of them reaches. Without, a run on the CPU
         reads them where they lie if it can, and looks whether these are finite only if the run is not, and not with
         ``check_finite=False``: for training, where each update makes new ones.
+    tape
+        Whether to keep the states and values of all steps, and the input, for `backward` and all else that is computed
+        from a run. Without, the run has its output and its final state, with the same bits, and takes the memory of
+        these: for inference. On the CPU only.
     device : "cpu" or "cuda", optional
         Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, tensors of PyTorch, what
         speaks DLPack or has ``__cuda_array_interface__``) stay there, and what the run gives lies there too, as arrays
@@ -94,7 +102,7 @@ def forward(
     ------
     ValueError, TypeError
         Naming the argument, what was expected and what came; NaN and infinity are refused, and located. Arrays on
-        different GPUs; `stream`, `tf32` or `tape_dtype` where they cannot be honoured.
+        different GPUs; `stream`, `tf32`, `tape_dtype` or ``tape=False`` where they cannot be honoured.
     FloatingPointError
         The state became NaN or infinite: at which step, in which slot.
     ModuleNotFoundError, RuntimeError
@@ -111,10 +119,18 @@ def forward(
     >>> run = rd.forward(cell, params, np.ones((5, 4, 2), "float32"))
     >>> run.output.shape, run.final["h"].shape
     ((5, 4, 3), (4, 3))
+
+    Without a tape there is nothing to go back along:
+
+    >>> quick = rd.forward(cell, params, np.ones((5, 4, 2), "float32"), tape=False)
+    >>> bool((quick.output == run.output).all())
+    True
     """
     where, gpu = placed(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )
+    if where == "cuda" and not tape:
+        raise ValueError("tape=False is for device='cpu', this run is computed on 'cuda': leave it out")
     there = (
         where == "cuda" and placed(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
     )
@@ -130,6 +146,7 @@ def forward(
         to.check_tf32(tf32, dtype)
         rounded = to.check_tape_dtype(tape_dtype, dtype)
         x = to.moved("x", x) if check.is_on_device(x) else x
+        came = x
         x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
         T = len(x)
         ends = check.lengths(lengths, T, batch)
@@ -143,20 +160,40 @@ def forward(
         if classes:
             x = own_classes(x, ends, single, input_size)
             x = x if to.device == "cpu" else one_hot(x, input_size, dtype)
-        else:
+        elif tape or layout.signals:
             x = own_input(to.verbs, x, ends, single)
+        else:
+            x = input_where_it_lies(to.verbs, x, ends, single)
         start = state_row("initial", initial, layout, batch, dtype, to.xp)
-        tape = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
-        shared = write_signals(cell, layout, tape.values, signals, None if autonomous else x, ends, single)
-        if not to.verbs.forward(tape) and check_finite and not is_finite(tape.after):
+        # Signals stand among the values of all steps: with them there is a tape, which goes once the run is made.
+        bare = not (tape or layout.signals)
+        made = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded, bare)
+        shared = write_signals(cell, layout, made.values, signals, None if autonomous else x, ends, single)
+        if bare:
+            kept, finite = to.verbs.infer(made, output_slot(cell, layout))
+            if not finite:
+                if not classes:
+                    check.finite("x", x[:, 0] if single else x)  # not looked at before
+                if (
+                    check_finite
+                ):  # with a tape it is known where; this is no error if only the sum is not finite
+                    forward(
+                        cell, params, came, steps=steps, initial=initial, lengths=lengths, reset=reset,
+                        copy_params=copy_params,
+                    )  # fmt: skip
+            return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
+        if not to.verbs.forward(made) and check_finite and not is_finite(made.after):
             for name, a in arrays.items():  # not looked at before, if there are no copies of them
                 check.finite(f"params[{name!r}]", a)
-            refuse_not_finite(tape)
+            refuse_not_finite(made)
+        if not tape:
+            kept = to.verbs.kept(made, output_slot(cell, layout))
+            return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
         if to.device == "cpu":
-            return Run(tape, own, single, autonomous, shared, classes)
+            return Run(made, own, single, autonomous, shared, classes)
         # No view of an array of CuPy is read-only: the run has its own copies.
         given = {name: a.copy() if there else to.verbs.to_host(a) for name, a in own.items()}
         return Run(
-            tape, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, not there, to.index,
+            made, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, not there, to.index,
             to.verbs.mark(), to.verbs.active,
         )  # fmt: skip

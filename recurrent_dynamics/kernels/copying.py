@@ -54,9 +54,22 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
     return are_finite(sums)
 
 
+class _Lent:
+    """The memory of an array as if it could be written."""
+
+    def __init__(self, a: np.ndarray) -> None:
+        self._array, interface = a, a.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
 def plain(a: np.ndarray) -> np.ndarray:
-    """C-contiguous, aligned, writeable: any other array would be another type to the compiler, compiled for anew."""
-    return a if a.flags.carray else np.array(a, order="C")
+    """C-contiguous, aligned, writeable: any other array would be another type to the compiler, compiled for anew.
+
+    To be read only: it may lie in the memory of one that cannot be written.
+    """
+    if a.flags.carray:
+        return a
+    return np.asarray(_Lent(a)) if a.flags.c_contiguous and a.flags.aligned else np.array(a, order="C")
 
 
 def row_step(a: np.ndarray) -> int:

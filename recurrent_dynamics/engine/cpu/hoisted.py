@@ -27,7 +27,7 @@ def _inputs(i, threads, X, packed, bias, classes, E, index, n, g, parts, e):
     for r in range(share(rows, threads, i), end, TOGETHER):
         some, at = min(TOGETHER, end - r), ROWS + r
         if bias.size > 0:
-            take_input(X, packed, bias, classes, E, ZERO(), some, n, g, parts, e, index, at)
+            take_input(X, packed, bias, classes, E, ZERO(), ZERO(), some, n, g, parts, e, index, at)
         else:
             gemm(some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, at, ZERO(), ONE())
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...equations.nonlinearities import NONLINEARITIES
 from ...kernels import memory
 from ...kernels.barrier import new_counters
-from ...kernels.copying import are_finite, place
+from ...kernels.copying import place
 from ...kernels.threads import POOL, launch, threads_for
 from ..flatten import Flat, zeros
 from ..run import Tape
@@ -18,7 +18,6 @@ from . import hoisted, jacobian, outer, tables, walks
 from .arguments import (
     NO_CLASSES,
     drive_input,
-    first_arguments,
     new_values,
     own_arguments,
     packed,
@@ -26,6 +25,7 @@ from .arguments import (
     state_arrays,
 )
 from .back import ADD, WRITE, Cotangents, Steps, adjoint, collect, new_input
+from .forth import forward, infer, kept
 from .groups import active_rows, grouped_rows
 from .rows import row_kernel
 from .tables import drives_size
@@ -33,8 +33,8 @@ from .teams import step_flops, team
 
 # `new_values` and `state_arrays` are what `Backend.verbs` asks of a backend, too.
 __all__ = [
-    "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "new_values", "place", "second", "state_arrays",
-    "tangent", "walk_tangent",
+    "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "infer", "kept", "new_values", "place", "second",
+    "state_arrays", "tangent", "walk_tangent",
 ]  # fmt: skip
 
 # The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
@@ -51,33 +51,6 @@ class Tangents(NamedTuple):
     values: np.ndarray
     before: np.ndarray
     after: np.ndarray
-
-
-def forward(tape: Tape) -> bool:
-    """Fill `values`, `before` and `after` of a tape; before[0] (or `initial`, with resets) holds the initial state.
-
-    Returns whether all states are surely finite.
-    """
-    layout = tape.layout
-    g, parts = layout.input_rows, drives_size(layout)
-    x, n, bias, indices = drive_input(tape)
-    with POOL:
-        by_units, threads = team(tape)
-        if by_units:
-            index = active_rows(tape)
-            launch(
-                threads, hoisted.inputs, x, tape.W.reshape(-1), bias, indices,
-                tape.values.reshape(-1), index, n, g, parts, layout.values_size,
-            )  # fmt: skip
-        factors = packed(tape, tape.matrices, False, n, g)
-        sums = np.empty(threads, tape.dtype)
-        launch(
-            threads, walks.forward,
-            *first_arguments(tape, "forward", factors), tape.vectors, tape.constants, tape.values.reshape(-1),
-            tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
-            by_units, new_counters(), sums, x, factors.W, bias, indices, n, g, 0 if by_units else parts,
-        )  # fmt: skip
-    return are_finite(sums)
 
 
 def drives(tape: Tape) -> np.ndarray:

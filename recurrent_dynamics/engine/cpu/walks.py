@@ -88,19 +88,21 @@ def bias_of(classes, row, parts):
 
 
 @njit(**OPTIONS)
-def take_input(X, W, bias, classes, E, first, count, n, g, parts, e, index, at):
+def take_input(X, W, bias, classes, E, of_input, first, count, n, g, parts, e, index, at):
     """The drives' part that needs no state, in rows that `index` lists: E[:, :parts] = bias, and E[:, :g] += X W^T.
 
-    With class indices, n is 0 and there is a bias for each class.
+    Rows are counted from `of_input` in the input, from `first` in E. With class indices, n is 0 and there is a bias
+    for each class.
     """
     multiplied = g if n > 0 else ZERO()
     for q in range(count):
-        r = first + get(index, at + q)
-        row, source = r * e, bias_of(classes, r, parts)
+        r = get(index, at + q)
+        row, source = (first + r) * e, bias_of(classes, of_input + r, parts)
         for j in range(multiplied, parts):
             put(E, row + j, get(bias, source + j))
     gemm_from(
-        count, g, n, X, first * n, n, ONE(), W, ZERO(), bias, ZERO(), ZERO(), E, first * e, e, index, at, ZERO(), ONE()
+        count, g, n, X, of_input * n, n, ONE(), W, ZERO(), bias, ZERO(), ZERO(), E, first * e, e, index, at,
+        ZERO(), ONE(),
     )  # fmt: skip
 
 
@@ -199,15 +201,17 @@ def _add(a, at, c, to, n):
 
 
 @njit(**OPTIONS)
-def _enter(resets, initial, N, S, t, batch, b0, b1, k):
-    """S of step t where it is an array of its own: the state before, or the initial one after a reset."""
+def _enter(resets, initial, N, S, t, first, previous, batch, b0, b1, k):
+    """S of step t where it is an array of its own: the state before, or the initial one after a reset.
+
+    The rows of the step begin at `first`, those of the step before at `previous`.
+    """
     if resets.size > 0:
         for b in range(b0, b1):
-            i = t * batch + b
-            if t == 0 or resets[i]:
-                _copy(initial, b * k, S, i * k, k)
+            if t == 0 or resets[t * batch + b]:
+                _copy(initial, b * k, S, (first + b) * k, k)
             else:
-                _copy(N, (i - batch) * k, S, i * k, k)
+                _copy(N, (previous + b) * k, S, (first + b) * k, k)
 
 
 @njit(**OPTIONS)
@@ -251,19 +255,40 @@ def _active_rows(lengths, t, end, batch, b0, b1, index, at):
 
 
 @njit(**OPTIONS)
-def _hold(lengths, t, batch, b0, b1, S, N, k):
-    """The states of sequences that have ended."""
+def _hold(lengths, t, first, b0, b1, S, N, k):
+    """The states of sequences that have ended, in the rows of step t, which begin at `first`."""
     if lengths.size > 0:
         for b in range(b0, b1):
             if t >= lengths[b]:
-                _copy(S, (t * batch + b) * k, N, (t * batch + b) * k, k)
+                _copy(S, (first + b) * k, N, (first + b) * k, k)
 
 
 @njit(**OPTIONS)
 def _hold_all(lengths, steps, batch, b0, b1, S, N, k):
     """`_hold` for all steps after the last one: where threads share the units of a step, one of them does it."""
     for t in range(steps):
-        _hold(lengths, t, batch, b0, b1, S, N, k)
+        _hold(lengths, t, t * batch, b0, b1, S, N, k)
+
+
+@njit(**OPTIONS)
+def _go_on(resets, last, b0, b1, N, S, k):
+    """The state before the first step of a window: that after the last one of the window before, in the same rows.
+
+    With resets `_enter` has it from there.
+    """
+    if resets.size == 0:
+        _copy(N, (last + b0) * k, S, b0 * k, (b1 - b0) * k)
+
+
+@njit(**OPTIONS)
+def _give_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out):
+    """The output of step t out of the states, which are written over; zeros of sequences that have ended."""
+    for b in range(b0, b1):
+        to = (of_output + b) * width
+        if lengths.size == 0 or t < lengths[b]:
+            _copy(N, (first + b) * k + slot, out, to, width)
+        else:
+            clear(out, to, width)
 
 
 @njit(**OPTIONS)
@@ -287,35 +312,49 @@ def _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e):
 @by_threads
 def forward(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial,
-    lengths, resets, by_units, counters, sums, X, W, bias, classes, n, g, parts_of_drives,
+    lengths, resets, by_units, counters, sums, X, W, bias, classes, n, g, parts_of_drives, window, slot, width, out,
 ):  # fmt: skip
     """The walk forth of one thread; in `sums` the sum of its states.
 
     The input is taken for a few steps ahead, so that E is in cache; E arrives with it where `parts_of_drives` is 0.
+
+    E, S and N have rows of `window` steps, a tape those of all. Fewer are written over again and again, and `out` takes
+    the output (`width` numbers of the state from `slot` on) of all steps: only whole instances do that. Then `sums` has
+    the sum of the input too, which no one has looked at.
     """
     indices, at, turn = new_index(2 * batch + TOGETHER), np.int64(ROWS), ZERO()
     b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
     sizes, together = units(widths, own, parts), _steps_together(b0, b1)
     task = row_task(e, k, P.size, (E, S, P, C, N))
     seen = E.dtype.type(0)
-    for t in range(steps):
-        first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
-        _enter(resets, initial, N, S, t, batch, b0, b1, k)
-        if parts_of_drives > 0 and t % together == 0:
-            ahead = _active_rows(lengths, t, min(t + together, steps), batch, b0, b1, indices, at + batch)
-            take_input(X, W, bias, classes, E, first, ahead, n, g, parts_of_drives, e, indices, at + batch)
-        for stage in range(stages + 1):
-            if active[stage]:
-                compute_rows(rows, stage, task, sizes, indices, at, first, count)
-            if has_products(products, stage):
-                turn = barrier(counters, parts, turn)
-                multiply(
-                    products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at, own, parts
+    for begin in range(0, steps, window):
+        end = min(begin + window, steps)
+        if begin > 0:
+            _go_on(resets, (window - 1) * batch, b0, b1, N, S, k)
+        for t in range(begin, end):
+            of_all, first, count = t * batch, (t - begin) * batch, _active(lengths, t, b0, b1, indices, at)
+            previous = (first if first > 0 else window * batch) - batch
+            _enter(resets, initial, N, S, t, first, previous, batch, b0, b1, k)
+            if parts_of_drives > 0 and (t - begin) % together == 0:
+                ahead = _active_rows(lengths, t, min(t + together, end), batch, b0, b1, indices, at + batch)
+                take_input(
+                    X, W, bias, classes, E, of_all, first, ahead, n, g, parts_of_drives, e, indices, at + batch
                 )  # fmt: skip
-                turn = barrier(counters, parts, turn)
-        if parts == 1:
-            _hold(lengths, t, batch, b0, b1, S, N, k)
-            seen += total(N, (first + b0) * k, (b1 - b0) * k)
+            for stage in range(stages + 1):
+                if active[stage]:
+                    compute_rows(rows, stage, task, sizes, indices, at, first, count)
+                if has_products(products, stage):
+                    turn = barrier(counters, parts, turn)
+                    multiply(
+                        products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at, own, parts
+                    )  # fmt: skip
+                    turn = barrier(counters, parts, turn)
+            if parts == 1:
+                _hold(lengths, t, first, b0, b1, S, N, k)
+                seen += total(N, (first + b0) * k, (b1 - b0) * k)
+            if out.size > 0:
+                _give_output(lengths, t, of_all, first, b0, b1, N, k, slot, width, out)
+                seen += total(X, (of_all + b0) * n, (b1 - b0) * n)
     turn = barrier(counters, parts, turn)
     if parts > 1 and own == 0:
         _hold_all(lengths, steps, batch, b0, b1, S, N, k)
@@ -381,7 +420,7 @@ def tangent(
     sizes, task = units(widths, own, parts), row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN))
     for t in range(steps):
         first, count = t * batch, _active(lengths, t, b0, b1, indices, at)
-        _enter(resets, t_initial, tN, tS, t, batch, b0, b1, k)
+        _enter(resets, t_initial, tN, tS, t, first, first - batch, batch, b0, b1, k)
         for stage in range(stages + 1):
             if active[stage]:
                 compute_rows(rows, stage, task, sizes, indices, at, first, count)
@@ -392,7 +431,7 @@ def tangent(
                 )  # fmt: skip
                 turn = barrier(counters, parts, turn)
         if parts == 1:
-            _hold(lengths, t, batch, b0, b1, tS, tN, k)
+            _hold(lengths, t, first, b0, b1, tS, tN, k)
     turn = barrier(counters, parts, turn)
     if parts > 1 and own == 0:
         _hold_all(lengths, steps, batch, b0, b1, tS, tN, k)
@@ -438,7 +477,7 @@ def one_step(
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
     index, sizes = new_index(batch), units(widths, ZERO(), ONE())
     task = row_task(e, k, P.size, (E, S, P, C, N))
-    take_input(X, W, bias, classes, E, ZERO(), batch, n, g, parts, e, index, ROWS)
+    take_input(X, W, bias, classes, E, ZERO(), ZERO(), batch, n, g, parts, e, index, ROWS)
     for stage in range(stages + 1):
         if active[stage]:
             compute_rows(rows, stage, task, sizes, index, ROWS, ZERO(), batch)
