@@ -261,3 +261,15 @@ def test_errors_of_sampling(arguments, message):
     model = character_model()
     with pytest.raises(ValueError, match=message):
         generate(model, model.init(), **({"prime": [0], "length": 1} | arguments))
+
+
+def test_without_a_tape_a_model_gives_the_same_and_has_no_gradients(rng):
+    model = Model([rd.cells.lstm(), rd.cells.gru()], 6, vocabulary_size=5)
+    params, inputs = model.init(rng=0), rng.integers(0, 5, (12, 3))
+    run, taped = model.forward(params, inputs, tape=False), model.forward(params, inputs)
+    assert run.output.tobytes() == taped.output.tobytes()
+    for ours, theirs in zip(run.final, taped.final, strict=True):
+        assert all(ours[slot].tobytes() == theirs[slot].tobytes() for slot in theirs)
+    assert model.loss(params, (inputs, inputs)) == model.score(taped.output, (inputs, inputs))[0]
+    with pytest.raises(ValueError, match="tape=False"):
+        model.backward(run, np.ones_like(run.output))

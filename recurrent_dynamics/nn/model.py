@@ -197,6 +197,7 @@ class Model:
         dropout_rng: np.random.Generator | None = None,
         signals: Mapping[str, NDArray[Any]] | None = None,
         copy_params: bool = True,
+        tape: bool = True,
     ) -> ModelRun:
         """Run the model through a window of time.
 
@@ -216,6 +217,8 @@ class Model:
             of the parameters.
         copy_params : bool
             Whether later changes of the parameters do not reach the run, see `rd.forward`.
+        tape : bool
+            Whether the layers keep what `backward` needs, see `rd.forward`; without, it takes less time and memory.
 
         Returns
         -------
@@ -267,7 +270,7 @@ class Model:
             runs.append(
                 forward(
                     cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=read,
-                    copy_params=copy_params,
+                    copy_params=copy_params, tape=tape,
                 )
             )  # fmt: skip
             pulls.append(pull)
@@ -283,11 +286,12 @@ class Model:
         initial: Sequence[State] | None = None,
         dropout_rng: np.random.Generator | None = None,
         copy_params: bool = True,
+        tape: bool = True,
     ) -> ModelRun:
         """`forward` over everything that a batch says of its sequences."""
         b = as_batch(batch)
         return self.forward(
-            params, b.inputs, initial, b.lengths, b.reset, dropout_rng, b.signals, copy_params
+            params, b.inputs, initial, b.lengths, b.reset, dropout_rng, b.signals, copy_params, tape
         )
 
     def backward(
@@ -412,7 +416,7 @@ class Model:
         self, params: Mapping[str, Any], batch: Batch | Sequence[Any], initial: Sequence[State] | None = None
     ) -> float:
         """Mean loss of a batch, without dropout."""
-        return self.score(self.run(params, batch, initial).output, batch)[0]
+        return self.score(self.run(params, batch, initial, tape=False).output, batch)[0]
 
     def _draw_dropout(
         self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]

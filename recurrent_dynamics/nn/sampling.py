@@ -67,7 +67,7 @@ def generate(
     length = integer("length", length, at_least=0)
     temperature = number("temperature", temperature, at_least=0)
     rng = np.random.default_rng(rng)
-    run = model.forward(params, start[:, None])
+    run = model.forward(params, start[:, None], tape=False)
     logits, states = run.output[-1, 0], list(run.final)
     table, readout = params["embedding"]["table"], params["readout"]
     steps = [stepper(cell, p) for cell, p in zip(model.cells, model.cell_params(params), strict=True)]

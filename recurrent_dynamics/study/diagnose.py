@@ -111,7 +111,7 @@ def diagnose(
     by_step: dict[str, Any] = {}
     if validation is not None:
         held_out = as_batch(validation)
-        unseen = model.run(params, held_out)
+        unseen = model.run(params, held_out, tape=False)
         steps = min(len(batch.inputs), len(held_out.inputs))
         by_step = {
             "loss_by_step": loss_by_step(model, run.output, batch)[:steps],

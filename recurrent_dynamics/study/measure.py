@@ -106,7 +106,7 @@ def measure(
         )
     starts = np.linspace(0, len(tokens) - needed, windows).astype(np.intp)
     text = tokens[starts + np.arange(needed)[:, None]]
-    before = model.forward(params, text[:window])
+    before = model.forward(params, text[:window], tape=False)
     inputs, targets = text[window:-1], text[window + 1 :]
     run = model.forward(params, inputs, initial=before.final)
 

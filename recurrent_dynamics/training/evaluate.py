@@ -35,7 +35,9 @@ def evaluate(model: Model, params: Mapping[str, Any], data: BatchSource | Sequen
     carry: list[State] | None = None
     for number in range(source.batches_per_epoch):
         batch = source.batch(number)
-        run = model.run(params, batch, carry)
+        # A state to carry from within the batch is on the tape only.
+        within = source.carry_steps is not None and source.carry_steps < len(batch.inputs)
+        run = model.run(params, batch, carry, tape=within)
         share = batch.weight()
         total += share * model.score(run.output, batch)[0]
         weight += share
