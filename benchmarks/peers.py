@@ -1,8 +1,9 @@
 """Medians of interleaved runs against other libraries: ``python benchmarks/peers.py --threads 2``.
 
-All libraries run by turns in one process, on the same weights, with pauses in which each one's idle threads go to
-sleep. Before anything is timed, their numbers are compared: a table whose sides disagree is not printed. Libraries
-that are not installed are skipped. The tables themselves are in ``peer_tables/``.
+All libraries run by turns in one process (for ``inference`` and ``memory`` each in its own), on the same weights, with
+pauses in which each one's idle threads go to sleep. Before anything is timed, their numbers are compared: a table whose
+sides disagree is not printed. Libraries that are not installed are skipped. The tables themselves are in
+``peer_tables/``.
 """
 
 from __future__ import annotations

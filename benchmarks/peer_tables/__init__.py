@@ -6,6 +6,7 @@ TABLES = {
     "float64": "recurrences",
     "normalized": "recurrences",
     "ragged": "recurrences",
+    "inference": "inference",
     "streaming": "streaming",
     "jacobians": "jacobians",
     "peak": "peak",

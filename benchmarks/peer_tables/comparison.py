@@ -54,6 +54,7 @@ class Comparison:
             packages.append("torch")
         if JAX:
             packages.append("jax")
+        packages += [p for p in ("onnxruntime",) if importlib.util.find_spec(p) is not None]
         facts = {"processor": processor(), "threads": self.threads, "seconds": self.seconds}
         facts |= {package: version(package) for package in packages}
         print(", ".join(f"{k} {v}" for k, v in facts.items()), flush=True)
