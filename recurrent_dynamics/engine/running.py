@@ -174,9 +174,7 @@ def forward(
             if not finite:
                 if not classes:
                     check.finite("x", x[:, 0] if single else x)  # not looked at before
-                if (
-                    check_finite
-                ):  # with a tape it is known where; this is no error if only the sum is not finite
+                if check_finite:  # a run with a tape knows where, or that only the sum is not finite
                     forward(
                         cell, params, came, steps=steps, initial=initial, lengths=lengths, reset=reset,
                         copy_params=copy_params,
