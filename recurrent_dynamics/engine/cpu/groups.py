@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...kernels.microkernel import ROWS
-from ...kernels.product import HALF
+from ...kernels.microkernel import HALF
 from ..run import Tape, within_lengths
 from .tables import drives_size
 

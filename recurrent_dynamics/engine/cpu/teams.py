@@ -13,7 +13,7 @@ from numba import njit
 from ...cells.layout import Layout
 from ...kernels.access import INTERPRETED, OPTIONS
 from ...kernels.barrier import meet, share
-from ...kernels.product import HALF
+from ...kernels.microkernel import HALF
 from ...kernels.threads import available_for
 from ..run import Tape
 
