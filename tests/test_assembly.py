@@ -1,8 +1,10 @@
 """The machine code of the engine: rows in full-width vectors without calls, tiles that stay in the registers.
 
-The text that LLVM prints is cut into functions and loops. A row function has one loop after the other, and of each LLVM
-makes one with full-width vectors, perhaps one with narrower ones, and a scalar one for the last units, all of the same
-arithmetic: a scalar loop without such a twin was not vectorized.
+The text that LLVM prints is cut into functions and loops. A row kernel has one loop after the other in its loop over
+rows, and of each LLVM makes one with full-width vectors, perhaps one with narrower ones, and a scalar one for the last
+units, all of the same arithmetic: a scalar loop without such a twin was not vectorized.
+
+Rows, products and walks are compiled apart, each as the engine compiles it, but never read from the disk.
 """
 
 from __future__ import annotations
@@ -24,18 +26,16 @@ from numba import njit, types
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import NAMED, Cell
-from recurrent_dynamics.engine.cpu import microkernel, walks
-from recurrent_dynamics.engine.cpu.rows import Equations, row_adjoint, row_forward
+from recurrent_dynamics.engine.cpu import rows, walks
 from recurrent_dynamics.equations.derive import Derivation
 from recurrent_dynamics.equations.fission import parted
 from recurrent_dynamics.equations.nonlinearities import sigmoid, tanh
-from recurrent_dynamics.equations.signatures import OFFSETS, SIGNATURES
-from recurrent_dynamics.equations.source import source
 from recurrent_dynamics.equations.symbolic import symbolic_function
-from recurrent_dynamics.kernels.access import CHECKED, INTERPRETED, OPTIONS, PARALLEL, get, put
+from recurrent_dynamics.kernels import machine_code, microkernel
+from recurrent_dynamics.kernels.access import CALLED, CHECKED, ENTRY, INTERPRETED, OPTIONS, get, put
 from recurrent_dynamics.kernels.elementary import COMPILED
 from recurrent_dynamics.kernels.microkernel import BYTES, HALF, ROWS, VECTORS, WIDE
-from recurrent_dynamics.kernels.product import total
+from recurrent_dynamics.kernels.product import multiply_rows, total
 
 MACHINE = platform.machine()
 X86 = MACHINE in {"x86_64", "AMD64"}
@@ -60,12 +60,16 @@ LOCAL = re.compile(r"\.L|[Ll](BB|CPI|JTI|loh|tmp|func)|\.const|__(real|[xyz]mm)@
 BRANCH = re.compile(r"(j\w+|b|b\.\w+|bc\.\w+|cbn?z|tbn?z) (?:.*[ ,])?([^ ,]+)$")
 LEAVE = re.compile(r"(jmpq?|b|br|retq?|ret|ud2|brk)( |$)")
 CALL = r"^(callq?|blr?) "
+DOUBLE = r"^(f(?!mov)\w+|[su]cvtf) .*(\bd\d|\.2d)"
+if X86:
+    DOUBLE = r"^v?((add|sub|mul|div|sqrt|fn?m(?:add|sub)\d*)[ps]d|cvt\w*[ps]d\w*) "
 VECTOR = r"%[xyz]mm" if X86 else r"\b[vqz]\d"
 # AT&T syntax names the target last.
 READERS = r"v?u?comis|cmp|test|bt|prefetch|push|call|jmp|i?mul\w? [^,]*$|i?div\w? "
 STORE = rf"^(?!{READERS}).* [^ ]*\)( \{{.*)?$" if X86 else r"^(st|cas|swp)\w+ "
 WHOLE = r"v?mov([ua]p|dq[ua]|nt)" if X86 else "st"
 ALLOWED = {"NRT_incref", "NRT_decref", "NRT_MemInfo_call_dtor", "memcpy", "memmove", "memset"}
+WRAPPERS = re.compile(r"_*(cfunc\.|ZN7cpython)")  # take arguments from elsewhere, and say errors
 COPIES = re.compile(r"\b_?mem(cpy|move|set)\b")
 
 
@@ -73,8 +77,10 @@ COPIES = re.compile(r"\b_?mem(cpy|move|set)\b")
 class Loop:
     """The instructions of one loop."""
 
+    function: str
     lines: tuple[str, ...]
     stack: str  # pattern of the registers that point to it
+    around: int  # how many loops are around it
 
     @property
     def arithmetic(self) -> dict[int, Counter[str]]:
@@ -94,13 +100,18 @@ class Loop:
         return [line for line in self.lines if re.search(pattern, line)]
 
     @property
+    def spilled(self) -> list[str]:
+        """Vectors that did not fit the registers."""
+        return [line for line in self.matching(self.stack) if re.search(VECTOR, line)]
+
+    @property
     def beyond_registers(self) -> list[str]:
         """Stores, calls, and values that did not fit the registers."""
         return self.matching(STORE) + self.matching(self.stack) + self.matching(CALL)
 
 
 def functions(text: str) -> dict[str, list[str]]:
-    """Labels and instructions of every function, without directives and comments."""
+    """Labels and instructions of every function except wrappers, without directives and comments."""
     found: dict[str, list[str]] = {}
     body: list[str] = []
     for line in text.splitlines():
@@ -111,11 +122,15 @@ def functions(text: str) -> dict[str, list[str]]:
         elif label or re.match(r"\t[a-z]", line):
             line = " ".join(line.split())
             body.append(re.sub(r"^(\w+)\.(\d\w) (\{? ?v\d+)", r"\1 \3.\2", line))  # as Apple writes it
-    return {name: body for name, body in found.items() if any(not line.endswith(":") for line in body)}
+    return {
+        name: body
+        for name, body in found.items()
+        if not WRAPPERS.match(name) and any(not line.endswith(":") for line in body)
+    }
 
 
-def flow(body: list[str]) -> tuple[list[list[str]], list[set[int]], list[set[int]]]:
-    """The blocks of a function, of each the blocks that may come next, and those that may come sooner or later."""
+def flow(body: list[str]) -> tuple[list[list[str]], list[set[int]]]:
+    """The blocks of a function, and of each the blocks that may come next."""
     blocks: list[list[str]] = [[]]
     start: dict[str, int] = {}
     for line in body:
@@ -133,31 +148,40 @@ def flow(body: list[str]) -> tuple[list[list[str]], list[set[int]], list[set[int
         following.append({start[branch[2]]} if branch and branch[2] in start else set())
         if i + 1 < len(blocks) and not LEAVE.match(last):
             following[i].add(i + 1)
-    reached = []
-    for direct in following:
-        seen, new = set(direct), direct
-        while new := set().union(*(following[i] for i in new)) - seen:
-            seen |= new
-        reached.append(seen)
-    return blocks, following, reached
+    return blocks, following
 
 
-def loops(text: str, nested: bool = False) -> Iterator[Loop]:
-    """Blocks that lead to each other; where loops are `nested`, only blocks that lead to themselves at once.
+def circles(following: list[set[int]], among: frozenset[int]) -> set[frozenset[int]]:
+    """Blocks that lead to each other by way of some blocks only."""
+    reached = {}
+    for i in among:
+        seen = new = following[i] & among
+        while new := set().union(*(following[j] for j in new)) & among - seen:
+            seen = seen | new
+        reached[i] = seen
+    return {frozenset(j for j in seen if i in reached[j]) for i, seen in reached.items()} - {frozenset()}
 
-    The functions read here nest no loops, so that these are single ones; a walk does.
-    """
-    for body in functions(text).values():
+
+def nests(
+    following: list[set[int]], among: frozenset[int], around: int = 0
+) -> Iterator[tuple[list[int], int]]:
+    """(the blocks of a loop with no other one inside, how many are around it)."""
+    for circle in sorted(circles(following, among), key=min):
+        outside = set(range(len(following))) - circle
+        entries = {i for i in circle if i == 0 or any(i in following[j] for j in outside)}
+        inner = list(nests(following, circle - entries, around + 1))
+        yield from inner or [(sorted(circle), around)]
+
+
+def loops(text: str) -> Iterator[Loop]:
+    """The loops of all functions that have no other loop inside."""
+    for name, body in functions(text).items():
         whole = "\n".join(body)
         stack = [r"%[re]sp\b|\bsp\b"] + [r"%rbp\b"] * ("movq %rsp, %rbp" in whole)
         stack += [r"\bx29\b"] * bool(re.search(r"(mov|add) x29, sp", whole))
-        blocks, following, reached = flow(body)
-        if nested:
-            parts = {(i,) for i, direct in enumerate(following) if i in direct}
-        else:
-            parts = {tuple(sorted(j for j in seen if i in reached[j])) for i, seen in enumerate(reached)}
-        for part in sorted(parts - {()}):
-            yield Loop(tuple(line for i in part for line in blocks[i]), "|".join(stack))
+        blocks, following = flow(body)
+        for part, around in nests(following, frozenset(range(len(blocks)))):
+            yield Loop(name, tuple(line for i in part for line in blocks[i]), "|".join(stack), around)
 
 
 def operation(line: str) -> tuple[int, str] | None:
@@ -177,16 +201,28 @@ def vector(operands: str) -> int:
     return (SCALABLE if found[1][0] == "z" else 8 if found[2] == "2s" else 16) if found else SCALAR
 
 
+def symbols(lines: Iterable[str]) -> set[str]:
+    """The names that instructions refer to, without labels and constants."""
+    if X86:
+        named = r"(?<![%\w.$@\"])\$?(?:\"([^\"]+)\"|([A-Za-z_.][\w.$@]*))(?=[,()*]|$)"
+    else:
+        before = r"(?:#:abs_g\d(?:_nc)?:|:got:|:got_lo12:|:lo12:|\bbl |\bb |adrp \w+, )"
+        named = before + r"(?:\"([^\"]+)\"|([A-Za-z_.][\w.$]*))"
+    texts = [line.partition(" ")[2] if X86 else line for line in lines if not line.endswith(":")]
+    found = {quoted or plain for text in texts for quoted, plain in re.findall(named, text)}
+    return {symbol for symbol in found if not LOCAL.match(symbol)}
+
+
 def foreign(text: str) -> set[str]:
     """What the functions refer to outside of the text, except memory management and copies."""
-    if X86:
-        named = r"(?<![%\w.$@])\$?([A-Za-z_.][\w.$@]*)(?=[,()*]|$)"
-    else:
-        named = r"(?:#:abs_g\d(?:_nc)?:|:got:|:got_lo12:|:lo12:|\bbl |\bb |adrp \w+, )([A-Za-z_.][\w.$]*)"
     own = functions(text)
-    lines = [line for body in own.values() for line in body if not line.endswith(":")]
-    symbols = {s for line in lines for s in re.findall(named, line.partition(" ")[2] if X86 else line)}
-    return {s for s in symbols - set(own) if s.removeprefix("_") not in ALLOWED and not LOCAL.match(s)}
+    found = symbols(line for body in own.values() for line in body)
+    return {s for s in found - set(own) if s.removeprefix("_") not in ALLOWED}
+
+
+def doubles(text: str) -> list[str]:
+    """Arithmetic on float64, and what converts to or from it."""
+    return [line for body in functions(text).values() for line in body if re.search(DOUBLE, line)]
 
 
 def in_lowest_terms(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
@@ -205,6 +241,7 @@ def shortcomings(text: str, width: int, number: int, quotients: int = 0) -> list
     wide = divisions = 0
     for loop in loops(text):
         found += [f"calls in a loop: {call}" for call in loop.matching(CALL)]
+        found += [f"{loop.around} loops around one"] * (loop.around > 1)
         for at, counts in loop.arithmetic.items():
             like.setdefault(at, Counter())[in_lowest_terms(counts)] += 1
         if len(loop.arithmetic) > 1:
@@ -224,13 +261,17 @@ def shortcomings(text: str, width: int, number: int, quotients: int = 0) -> list
 
 
 REAL = {"float32": types.float32, "float64": types.float64}
-ROW = {"forward": row_forward, "adjoint": row_adjoint}
+LETTER = {"float32": "f", "float64": "d"}  # of a unit's types
+VERBS = ("forward", "adjoint")
 
 
 def assembly(function: Callable[..., Any], *arguments: types.Type) -> str:
     """What LLVM makes of a call with arguments of these types; never taken from the disk."""
 
-    @njit(**OPTIONS, no_cfunc_wrapper=True)
+    # Without Numba's own compiler nothing that has no name outside would be left.
+    options = {name: value for name, value in CALLED.items() if name != "pipeline_class"}
+
+    @njit(**options, no_cfunc_wrapper=True)
     def alone(arguments):
         return function(*arguments)
 
@@ -239,16 +280,20 @@ def assembly(function: Callable[..., Any], *arguments: types.Type) -> str:
     return alone.inspect_asm(signature)
 
 
-def row_arguments(cell: Cell, verb: str, dtype: str) -> list[types.Type]:
-    """As a walk calls it: `sizes` is an array whose entries the compiler cannot know."""
-    offset, names = types.int64, SIGNATURES[verb].split(", ")
-    of_row = [offset if name in OFFSETS.values() else REAL[dtype][::1] for name in names]
-    return [Equations(cell)._numba_type_, types.int64, types.int64[::1], *of_row]
+def c_assembly(signature: Any, make: Callable[[], Callable[..., Any]]) -> str:
+    """Of what is called by its address."""
+    return machine_code.c_function("alone", signature, make).library.get_asm_str()
 
 
 @cache
 def row_assembly(cell: Cell, verb: str, dtype: str) -> str:
-    return assembly(ROW[verb], *row_arguments(cell, verb, dtype))
+    return c_assembly(*rows.c_function(cell, verb, dtype))
+
+
+@cache
+def product_assembly(dtype: str) -> str:
+    real = LETTER[dtype]
+    return c_assembly(*multiply_rows.c_function(f"iiip{real}iip{real}p{real}ip{real}ipiii"))
 
 
 compiled_tanh = COMPILED["tanh"]
@@ -308,14 +353,15 @@ def test_a_row_of_narrower_vectors_or_with_parts_missing_is_seen():
 
 
 @pytest.mark.full
-def test_a_row_that_needs_too_many_comparisons_of_pointers_is_seen():
+def test_a_row_that_needs_too_many_comparisons_of_pointers_is_seen(monkeypatch):
     """What the marks of streams are for: without them this row is not vectorized at all."""
     cell = CELLS["lstm_normalized"]
-    bare: dict[str, Any] = dict(COMPILED)
-    bare["get"] = njit(**OPTIONS)(lambda array, index, stream: get(array, index))
-    bare["put"] = njit(**OPTIONS)(lambda array, index, value, stream: put(array, index, value))
-    exec(source(Derivation(cell, compact=True), "adjoint").text, bare)
-    text = assembly(njit(**OPTIONS)(bare["adjoint"]), *row_arguments(cell, "adjoint", "float32"))
+    bare = (
+        njit(**OPTIONS)(lambda array, index, stream: get(array, index)),
+        njit(**OPTIONS)(lambda array, index, value, stream: put(array, index, value)),
+    )
+    monkeypatch.setattr(rows, "stream_access", lambda streams: bare)
+    text = c_assembly(*rows.c_function(cell, "adjoint", "float32"))
     assert any("loops of 0 bytes without a twin" in fault for fault in shortcomings(text, widest(), 1))
 
 
@@ -339,11 +385,16 @@ def wanted(cell: Cell, verb: str) -> tuple[int, int]:
     return len(of_verb), sum(len(e.atoms(*DIVIDING)) for e in expressions)
 
 
-@pytest.mark.parametrize("verb", ROW)
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(("name", "dtype"), QUICK + OTHERS)
 def test_rows_are_vectors_without_calls(name, dtype, verb):
     cell = CELLS[name]
-    assert shortcomings(row_assembly(cell, verb, dtype), widest(), *wanted(cell, verb)) == []
+    text = row_assembly(cell, verb, dtype)
+    assert shortcomings(text, widest(), *wanted(cell, verb)) == []
+    assert bool(doubles(text)) == (dtype == "float64")
+    own = functions(text)
+    (kernel,) = [body for symbol, body in own.items() if "kernel" in symbol]
+    assert not symbols(kernel) & set(own)  # the row is inside of the loop over rows
 
 
 @pytest.mark.parametrize("dtype", REAL)
@@ -392,26 +443,71 @@ def test_a_tile_that_does_not_fit_or_has_another_shape_is_seen():
     assert fault.startswith("arithmetic")
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("verb", ["forward", "adjoint"])
-def test_a_whole_walk_has_the_loops_of_its_parts(verb):
-    cell, x = CELLS["lstm"], np.ones((2, 3, 4), np.float32)
-    run = rd.forward(cell, cell.init(4, 5), x)
-    rd.backward(run, np.ones_like(run.output))
-    own, compiled = Equations(cell)._numba_type_, getattr(walks, verb)
-    (signature,) = [s for s in compiled.signatures if s[0] == own and types.float32[::1] in s]
-    walk = njit(**{**PARALLEL, "cache": False})(compiled.py_func)
-    walk.compile(signature)
-    inside = list(loops(walk.inspect_asm(signature), nested=True))
-    assert set() < vectors(loops(row_assembly(cell, verb, "float32"))) <= vectors(inside)
-    tile = {BYTES: Counter(fused=ROWS * VECTORS)}
-    of_tiles = [loop for loop in inside if loop.arithmetic == tile]
-    assert of_tiles
-    # All vectors stay in registers; of the integers of a whole walk one may have to be read.
+@pytest.mark.parametrize("dtype", REAL)
+def test_a_product_has_the_loops_of_its_tiles(dtype):
+    text = product_assembly(dtype)
+    assert foreign(text) == set()
+    assert bool(doubles(text)) == (dtype == "float64")
+    of_tiles = [loop for loop in loops(text) if loop.arithmetic]
+    shapes = Counter(rows_ * VECTORS * panels for rows_, panels in TILES.values())
+    assert all(
+        set(loop.arithmetic) == {BYTES} and set(loop.arithmetic[BYTES]) == {"fused"} for loop in of_tiles
+    )
+    assert Counter(loop.arithmetic[BYTES]["fused"] for loop in of_tiles) == shapes
+    # All vectors stay in registers. Of the integers of a whole product one may have to be read, of float64 two, now and
+    # then, and in the tiles with pointers to more rows more of them.
     for loop in of_tiles:
-        assert loop.matching(STORE) + loop.matching(CALL) == []
-        assert len(loop.matching(loop.stack)) <= 1
-        assert not any(re.search(VECTOR, line) for line in loop.matching(loop.stack))
+        assert loop.matching(STORE) + loop.matching(CALL) + loop.spilled == []
+        read = loop.matching(loop.stack)
+        if loop.arithmetic[BYTES]["fused"] <= ROWS * VECTORS:
+            assert len(read) <= 1 if dtype == "float32" else len(set(read)) <= 2
+
+
+WALKS = ("forward", "adjoint", "tangent", "second")
+UNHURRIED = [
+    pytest.param(verb, dtype, marks=() if (verb, dtype) == ("adjoint", "float32") else pytest.mark.full)
+    for verb in WALKS
+    for dtype in REAL
+]
+
+
+@pytest.mark.parametrize(("verb", "dtype"), UNHURRIED)
+def test_walks_add_in_vectors_and_leave_the_rest_to_rows_and_products(verb, dtype):
+    text = walk_assembly(verb, dtype)
+    real = LETTER[dtype]
+    product = f"{machine_code.SYMBOL}product.multiply_rows:iiip{real}iip{real}p{real}ip{real}ipiii"
+    called = {s.removeprefix("_") for s in foreign(text)}
+    assert called - {"sched_yield", "NRT_MemInfo_alloc_aligned"} == {
+        product,
+        f"{machine_code.SYMBOL}parallel.loop:",
+    }
+    assert bool(doubles(text)) == (dtype == "float64")
+    inside = list(loops(text))
+    assert vectors(inside) == {(("sum", 1),)}
+    for name in {loop.function for loop in inside if loop.arithmetic}:
+        own = [loop for loop in inside if loop.function == name]
+        assert vectors(own) == {in_lowest_terms(n) for loop in own for n in loop.arithmetic.values()}, name
+    for loop in inside:
+        assert loop.spilled == []
+        assert not (loop.arithmetic and loop.matching(CALL))
+
+
+def walk_assembly(verb: str, dtype: str) -> str:
+    """Of a walk with the part of a thread, for the types that a run has."""
+    cell = CELLS["lstm"]
+    params = cell.init(4, 5, dtype=dtype)
+    run = rd.forward(cell, params, np.ones((2, 3, 4), dtype))
+    if verb == "adjoint":
+        rd.backward(run, np.ones_like(run.output))
+    elif verb == "tangent":
+        rd.jvp(run, params)
+    elif verb == "second":
+        rd.hvp(run, np.ones_like(run.output), params)
+    compiled = getattr(walks, verb)
+    (signature,) = [s for s in compiled.signatures if REAL[dtype][::1] in s]
+    walk = njit(**ENTRY)(compiled.py_func)
+    walk.compile(signature)
+    return walk.inspect_asm(signature)
 
 
 def vectors(several: Iterable[Loop]) -> set[tuple[tuple[str, int], ...]]:

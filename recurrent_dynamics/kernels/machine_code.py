@@ -118,14 +118,7 @@ def _compiled(
     disk, build = default_disk(), fingerprint.build()
     try:
         with compiling(label):
-            function = make()
-            # Of two functions with one name, the code of the first would be called for both.
-            function.__name__ = function.__qualname__ = (
-                f"kernel_{hashlib.sha256(key.encode()).hexdigest()[:20]}"
-            )
-            dispatcher = njit(**CALLED, **options)(function)
-            dispatcher.compile(signature)
-        made = dispatcher.overloads[tuple(signature.args)]
+            made = c_function(key, signature, make, **options)
         name = made.fndesc.llvm_cfunc_wrapper_name
         _refuse_constants(made)
         header = {"names": [name], "needs": _needed(made.library), "function": name}
@@ -152,6 +145,16 @@ def give_warnings() -> None:
     while _warnings and not is_compiling():
         warning = _warnings.pop()
         warnings.warn(warning.message, warning.category, stacklevel=3)
+
+
+def c_function(key: str, signature: Any, make: Callable[[], Callable[..., Any]], **options: Any) -> Any:
+    """What `address` compiles, as Numba describes it, whatever is on disk: its `library` shows the machine code."""
+    function = make()
+    # Of two functions with one name, the code of the first would be called for both.
+    function.__name__ = function.__qualname__ = f"kernel_{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+    dispatcher = njit(**CALLED, **options)(function)
+    dispatcher.compile(signature)
+    return dispatcher.overloads[tuple(signature.args)]
 
 
 def _pointer(library: Any, name: str) -> int:

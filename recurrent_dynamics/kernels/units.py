@@ -76,19 +76,23 @@ def unit(function: Callable[..., Any]) -> Callable[..., Any]:
         exec(f"def called({', '.join(taken)}):\n    function({', '.join(given)})\n", scope)
         return scope["called"]
 
+    def c_function(letters: str) -> tuple[Any, Callable[[], Callable[..., Any]]]:
+        words = _words(letters)
+        return types.void(*_passed(words)), lambda: make(words)
+
     def provide(text: str) -> None:
         letters = text.partition(":")[0]
         symbol = f"{machine_code.SYMBOL}{name}:{letters}"
         if symbol not in symbols:
-            words = _words(letters)
             key = f"{name}({letters}) {fingerprint.of_module(function.__code__.co_filename)}"
-            signature = types.void(*_passed(words))
-            where = machine_code.address(key, f"{name} ({letters})", signature, lambda: make(words))
+            where = machine_code.address(key, f"{name} ({letters})", *c_function(letters))
             llvm.add_symbol(symbol, where)
             symbols.add(symbol)
 
     machine_code.provides(name, provide)
-    return _by_name(name, names, provide)
+    by_name = _by_name(name, names, provide)
+    by_name.c_function = c_function
+    return by_name
 
 
 def _by_name(name: str, names: list[str], provide: Callable[[str], None]) -> Any:

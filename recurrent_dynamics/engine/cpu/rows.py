@@ -110,6 +110,11 @@ def _interpreted(cell: Cell, verb: str) -> Callable[..., None]:
 
 def _address(cell: Cell, verb: str, dtype: str) -> int:
     key = f"{verb} {dtype} {_derivation_fingerprint()} {cell.fingerprint}"
+    return machine_code.address(key, f"{verb} of {cell.name}, {dtype}", *c_function(cell, verb, dtype))
+
+
+def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Callable[..., None]]]:
+    """Of a kernel its types, and what makes the function that is compiled for them; see `machine_code.address`."""
     pointer = types.CPointer(types.int64)
     labels = len(width_labels(cell))
     signature = types.void(types.int64, pointer, pointer, pointer, types.int64, types.int64)
@@ -132,7 +137,7 @@ def _address(cell: Cell, verb: str, dtype: str) -> int:
 
         return called
 
-    return machine_code.address(key, f"{verb} of {cell.name}, {dtype}", signature, make)
+    return signature, make
 
 
 def _array_in(real: Any) -> Any:
