@@ -10,8 +10,10 @@ Rows, products and walks are compiled apart, each as the engine compiles it, but
 from __future__ import annotations
 
 import math
+import pathlib
 import platform
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -350,6 +352,14 @@ def test_a_row_of_narrower_vectors_or_with_parts_missing_is_seen():
     text = row_assembly(CELLS["lstm"], "forward", "float32")
     assert any(f"loops of {widest()} bytes without" in f for f in shortcomings(text, 2 * widest(), 1))
     assert len(shortcomings(text, widest(), 3, 10)) == 2
+
+
+def test_the_documentation_shows_how_to_look_at_a_row(capsys):
+    page = pathlib.Path(__file__).parents[1].joinpath("docs", "engine.rst").read_text("utf-8")
+    code = page[page.index("Looking at the machine code") :].partition(".. code-block:: python\n")[2]
+    exec(textwrap.dedent(re.match(r"(\n|   .*\n)+", code)[0]), {})
+    text = capsys.readouterr().out
+    assert shortcomings(text, widest(), *wanted(CELLS["lstm"], "forward")) == []
 
 
 @pytest.mark.full
