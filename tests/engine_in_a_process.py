@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import pathlib
 import sys
 
 import numpy as np
-from cell_checks import case, check
+from cell_checks import case, check, check_forward
 
 import recurrent_dynamics as rd
 
@@ -36,13 +39,17 @@ def bad_index() -> None:
 
 
 def compiled_before() -> None:
-    """All verbs without SymPy, which compiling needs; every compiled function comes from the disk."""
+    """All verbs without SymPy, which compiling needs; Numba compiles nothing, not even what kernels call."""
+    from numba.core import event
+
     sys.modules["sympy"] = None  # type: ignore[assignment]
     cell = rd.cells.elman()
-    run = rd.forward(cell, cell.init(3, 5, dtype="float64"), np.ones((4, 2, 3)))
-    rd.backward(run, run.output)
-    rd.hvp(run, run.output, {"b": np.ones(5)})
-    rd.jacobian(run)
+    with event.install_recorder("numba:compile") as compiled:
+        run = rd.forward(cell, cell.init(3, 5, dtype="float64"), np.ones((4, 2, 3)))
+        rd.backward(run, run.output)
+        rd.hvp(run, run.output, {"b": np.ones(5)})
+        rd.jacobian(run)
+    assert [e.data["dispatcher"] for _, e in compiled.buffer if e.is_start] == []
 
     from recurrent_dynamics.engine.cpu import jacobian, walks
 
@@ -51,5 +58,70 @@ def compiled_before() -> None:
         assert len(function.stats.cache_hits) == 1, function
 
 
+def right(verbs: str, *names: str) -> None:
+    """Runs cells and compares with the reference; prints the keys of all that was compiled."""
+    from recurrent_dynamics.kernels.disk import Disk
+
+    compiled = []
+    store = Disk.store
+
+    def note_and_store(self, key, *rest):
+        compiled.append(key)
+        store(self, key, *rest)
+
+    Disk.store = note_and_store  # type: ignore[method-assign]
+    rng = np.random.default_rng(0)
+    for name in names:
+        c = case(rd.cells.by_name(name), rng)
+        if verbs == "all":
+            check(c, rng, every_entry=False)
+        else:
+            check_forward(c)
+    print(json.dumps(compiled))
+
+
+def right_and_read_only(verbs: str, *names: str) -> None:
+    """The same where nothing can be written."""
+    from recurrent_dynamics.kernels import files
+
+    def write(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    files.write = write
+    right(verbs, *names)
+
+
+def build() -> None:
+    """Prints what names the build, and how wide vector registers are."""
+    from recurrent_dynamics.kernels import fingerprint, processor
+
+    print(json.dumps([fingerprint.build(), processor.BYTES]))
+
+
+def keys(package: str, *edited: str) -> None:
+    """Prints the keys as the package stands, and after the edit of each of some files; it must be a copy."""
+    from recurrent_dynamics.engine.cpu import rows, walks
+    from recurrent_dynamics.kernels import fingerprint, machine_code
+
+    assert pathlib.Path(package) == fingerprint.PACKAGE
+    asked = []
+    machine_code.address = lambda key, *rest: asked.append(key)  # type: ignore[assignment, return-value]
+
+    def now() -> dict[str, str]:
+        for function in (fingerprint.of_files, fingerprint.build, rows._derivation_fingerprint):
+            function.cache_clear()
+        rows._address(rd.cells.lstm(), "forward", "float64")
+        return {"row": asked.pop(), "walk": walks.forward._cache._key(()), "build": fingerprint.build()}
+
+    found = {"": now()}
+    for name in edited:
+        file = pathlib.Path(package, name)
+        text = file.read_bytes()
+        file.write_bytes(text + b"# edited\n")
+        found[name] = now()
+        file.write_bytes(text)
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    globals()[sys.argv[1]](*sys.argv[2:])
