@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell
 from recurrent_dynamics.engine.cpu import rows
 from recurrent_dynamics.equations import tanh
-from recurrent_dynamics.kernels import entries, fingerprint, machine_code, processor
+from recurrent_dynamics.kernels import entries, fingerprint, machine_code, processor, product
 
 SCRIPT = pathlib.Path(__file__).with_name("engine_in_a_process.py")
 CACHE = "RECURRENT_DYNAMICS_CACHE_DIR"
@@ -252,3 +253,41 @@ def test_products_are_right_with_narrower_vectors_than_the_host_has(width):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stdout + done.stderr
+
+
+def test_functions_of_others_may_have_the_names_of_private_ones():
+    """The linker took the private copy of a product in a compiled kernel for the function of that name elsewhere."""
+    from numba import njit
+
+    from recurrent_dynamics.kernels.product import ONE, ROWS, ZERO, gemm, new_index, pack, packed_size
+
+    cell = rd.cells.gru_reset_before()  # whose Jacobians take products
+    run = rd.forward(cell, cell.init(3, 5, dtype="float64"), np.ones((4, 2, 3)))
+    rd.jacobian(run)
+
+    @njit(error_model="numpy")
+    def multiply(a, b, c, n):
+        packed = np.empty(packed_size(n, n, a), a.dtype)
+        pack(b, 0, n, 1, n, n, packed, 0)
+        gemm(n, n, n, a, 0, n, ONE(), packed, ZERO(), c, 0, n, new_index(n), ROWS, ZERO(), ONE())
+
+    a, b, c = np.random.default_rng(0).standard_normal((3, 5, 5))
+    wanted = c + a @ b
+    multiply(a.reshape(-1), b.reshape(-1), c.reshape(-1), 5)
+    np.testing.assert_allclose(c, wanted, rtol=1e-13)
+
+
+def test_machine_code_shares_no_names_but_those_that_are_called():
+    """Functions of two processes with one name would be mistaken for each other."""
+    from recurrent_dynamics.kernels.inlining import OUTSIDE, RUNTIME
+
+    def names(key, linkage):
+        text = machine_code.c_function(key, *product.pack.c_function("adiiiiiadi")).library.get_llvm_str()
+        return set(re.findall(rf'^define {linkage}[^@\n]*@"?([^"(]+)', text, re.M))
+
+    def private(key):
+        return names(key, "internal ")
+
+    seen = [name for name in names("one", "(?!internal)") if not name.startswith((*OUTSIDE, RUNTIME))]
+    assert seen == []
+    assert not private("one") & private("another")

@@ -6,8 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...kernels.microkernel import ROWS
-from ...kernels.microkernel import HALF
+from ...kernels.microkernel import HALF, ROWS
 from ..run import Tape, within_lengths
 from .tables import drives_size
 
