@@ -1,8 +1,7 @@
 """How Numba compiles: what other functions call is linked into them, and has no name outside of them.
 
-Numba optimizes each function that is called by others and makes machine code of it, then links it into its callers and
-optimizes it again there. The first of that is half of all the time that the engine takes to compile, and nothing of it
-is used: `Inlined` leaves it out.
+Numba makes machine code of each function that is called by others, though it links it into its callers and compiles it
+again there. Nothing of the first is used: `Inlined` leaves it out.
 
 The copies in the callers would keep their names, which a process numbers by itself. When machine code of two processes
 comes together, two different functions can have one name, and the linker takes either. `Whole` makes these functions
@@ -31,10 +30,7 @@ _numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
-    """What is linked into callers, as it was written by Numba."""
-
-    def add_llvm_module(self, ll_module: Any) -> None:
-        self._final_module.link_in(ll_module)
+    """What is linked into callers: optimized, as counts of references can be left out only function by function."""
 
     def finalize(self) -> None:
         require_global_compiler_lock()
@@ -42,6 +38,7 @@ class _Linked(JITCodeLibrary):
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._optimize_final_module()
         self._finalize_dynamic_globals()
         self._finalized = True
 

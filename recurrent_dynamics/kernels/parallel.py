@@ -95,6 +95,15 @@ else:
 
         return types.void(types.int64, types.int64, types.int64), codegen
 
+    def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        """An array without an owner: the caller keeps it, and counting its references would take atomic operations."""
+        if not isinstance(kind, types.Array):
+            return value
+        array = context.make_array(kind)(context, builder, value)
+        for owner in ("meminfo", "parent"):
+            setattr(array, owner, ir.Constant(getattr(array, owner).type, None))
+        return array._getvalue()
+
     def _loop(function, data, threads):
         for i in prange(threads):
             _call(function, data, np.int64(i))
@@ -140,6 +149,7 @@ else:
             b = ir.IRBuilder(work.append_basic_block())
             mine = b.inttoptr(work.args[0], task.as_pointer())
             items = cgutils.unpack_tuple(b, b.load(b.gep(mine, [zero, zero])))
+            items = [_borrowed(context, b, *pair) for pair in zip(arguments.types, items, strict=True)]
             context.add_linking_libs([compiled.library])
             status, _ = context.call_internal_no_propagate(b, compiled.fndesc, inner, [work.args[1], *items])
             with b.if_then(status.is_error, likely=False):

@@ -72,8 +72,9 @@ def pack(
     """Blocks of U and W (g, n) as right factors, by so many threads; inside of `POOL`."""
     dtype = matrices.dtype
     starts = _starts(cell, layout, dtype.itemsize, transposed)
-    U = memory.empty((int(starts[-1]),), dtype)
-    of_input = memory.empty((packed_entries(n, g, dtype.itemsize, transposed),), dtype)
+    of_U = int(starts[-1])
+    both = memory.empty((of_U + packed_entries(n, g, dtype.itemsize, transposed),), dtype)
+    U, of_input = both[:of_U], both[of_U:]
     launch(
         threads, walks.pack_factors, tables.products(cell, layout), matrices, W.reshape(-1), n, g, transposed, U,
         starts, of_input,

@@ -58,7 +58,7 @@ _kernels: dict[tuple[str, str, str], Any] = {}
 
 def row_kernel(cell: Cell, verb: str, dtype: np.dtype) -> Any:
     """The kernel of one verb of a cell, to be handed to a walk: its address, or interpreted, a function."""
-    key = (cell.fingerprint, verb, dtype.name)
+    key = (cell.fingerprint, verb, dtype.char)  # the name of a dtype takes a microsecond
     found = _kernels.get(key)
     if found is None:
         found = _interpreted(cell, verb) if INTERPRETED else _address(cell, verb, dtype.name)
