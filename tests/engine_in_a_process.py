@@ -91,6 +91,13 @@ def right_and_read_only(verbs: str, *names: str) -> None:
     right(verbs, *names)
 
 
+def row(name: str) -> None:
+    """Compiles the equations of a cell and nothing else."""
+    from recurrent_dynamics.engine.cpu.rows import row_kernel
+
+    row_kernel(rd.cells.by_name(name), "forward", np.dtype("float64"))
+
+
 def build() -> None:
     """Prints what names the build, and how wide vector registers are."""
     from recurrent_dynamics.kernels import fingerprint, processor
