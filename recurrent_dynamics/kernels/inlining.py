@@ -30,7 +30,7 @@ _numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
-    """What is linked into callers: optimized, as counts of references can be left out only function by function."""
+    """What is linked into callers. Each function has been optimized for itself, but nothing has been inlined into it."""
 
     def finalize(self) -> None:
         require_global_compiler_lock()
@@ -38,7 +38,6 @@ class _Linked(JITCodeLibrary):
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-        self._optimize_final_module()
         self._finalize_dynamic_globals()
         self._finalized = True
 
