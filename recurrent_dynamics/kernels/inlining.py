@@ -26,11 +26,18 @@ OUTSIDE = (
     "_ZN7cpython",
 )  # begin the names of functions that are called at an address, and by Python
 RUNTIME = "NRT_"  # of Numba's reference counts, which its compiler finds by their names
+APART = "_apart"  # in the name of a function that is not inlined: its loops want all registers for themselves
 _numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
     """What is linked into callers. Each function has been optimized for itself, but nothing has been inlined into it."""
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        if APART in self.name:  # the passes keep pointers alive for which there are no registers
+            self._final_module.link_in(ll_module)
+        else:
+            super().add_llvm_module(ll_module)
 
     def finalize(self) -> None:
         require_global_compiler_lock()
@@ -50,6 +57,8 @@ class _Whole(JITCodeLibrary):
         outside = sorted(function.name for function in defined if function.name.startswith(OUTSIDE))
         prefix = hashlib.sha256(" ".join(outside).encode()).hexdigest()[:20]
         for number, function in enumerate(defined):
+            if APART in function.name:
+                function.add_function_attribute("noinline")
             if not function.name.startswith((*OUTSIDE, RUNTIME)):
                 # Private alone would not do: the linker takes a private function for another library's of that name.
                 function.linkage, function.name = "internal", f"{prefix}.{number}"

@@ -141,7 +141,7 @@ def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
 
 
 @njit(**OPTIONS)
-def _tiles(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index, ahead, pace):
+def _tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index, ahead, pace):
     """As many rows of one panel as one of the large tiles has, or less than ROWS in smaller ones."""
     i = 0
     if M == ROWS + 2:
@@ -179,7 +179,7 @@ def _cut(M):
 
 
 @njit(**OPTIONS)
-def _wide_tiles(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index):
+def _wide_tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index):
     """Few rows of WIDE panels, which read as fast as they can and fetch nothing."""
     i = 0
     while i + 2 <= M:
@@ -256,7 +256,7 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
             tiles, taller, _ = _cut(tall - i)
             rows = ROWS + (taller + tiles - 1) // tiles if tiles > 0 else tall - i
             share = rest * rows // (tall - i)
-            _tiles(
+            _tiles_apart(
                 rows, K, a, row_step, k_step, moved(packed, p * K * w), moved(start, p * w), lds,
                 moved(c, p * w), ldc, N - p * w, moved(index, i), moved(packed, ahead),
                 share * (VECTORS * BYTES) // K,
@@ -267,7 +267,7 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
         p += 1
         if p == end and tall < M:
             q = p - WIDE
-            _wide_tiles(
+            _wide_tiles_apart(
                 M - tall, K, a, row_step, k_step, moved(packed, q * K * w), moved(start, q * w), lds,
                 moved(c, q * w), ldc, N - q * w, moved(index, tall),
             )  # fmt: skip
