@@ -230,3 +230,9 @@ def test_signals_need_the_values_of_all_steps_only_while_they_run():
     run = rd.forward(cell, params, x, signals={"dt": np.ones((2000, 4), "float32")}, tape=False)
     arrays = [a for a in vars(run._tape).values() if isinstance(a, np.ndarray)]
     assert sum(a.nbytes for a in arrays) < 100_000
+
+
+def test_tape_is_true_or_false():
+    cell = rd.cells.elman()
+    with pytest.raises(TypeError, match="tape must be True or False, came 3"):
+        rd.forward(cell, cell.init(3, 4), np.ones((5, 3), "float32"), tape=3)

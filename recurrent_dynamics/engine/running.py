@@ -129,6 +129,8 @@ def forward(
     where, gpu = placed(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )
+    if not isinstance(tape, bool | np.bool_):
+        raise TypeError(f"tape must be True or False, came {tape!r}")
     if where == "cuda" and not tape:
         raise ValueError("tape=False is for device='cpu', this run is computed on 'cuda': leave it out")
     there = (

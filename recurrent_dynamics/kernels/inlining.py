@@ -31,7 +31,7 @@ _numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
-    """What is linked into callers. Each function has been optimized for itself, but nothing has been inlined into it."""
+    """What is linked into callers: each function is optimized for itself, and nothing is inlined into it."""
 
     def add_llvm_module(self, ll_module: Any) -> None:
         if APART in self.name:  # the passes keep pointers alive for which there are no registers
