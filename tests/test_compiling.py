@@ -142,7 +142,7 @@ def test_what_is_quick_is_not_told(caplog):
 @pytest.mark.full
 def test_warmup_fills_a_cache_that_a_second_one_finds(clean_environment, tmp_path):
     command = [sys.executable, "-m", "recurrent_dynamics", "warmup", "--cell", "elman", "--verb", "forward"]
-    environment = clean_environment | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = clean_environment | {"RECURRENT_DYNAMICS_CACHE_DIR": str(tmp_path)}
 
     def said():
         done = subprocess.run(
