@@ -80,8 +80,7 @@ def unit(function: Callable[..., Any]) -> Callable[..., Any]:
         words = _words(letters)
         return types.void(*_passed(words)), lambda: make(words)
 
-    def provide(text: str) -> None:
-        letters = text.partition(":")[0]
+    def provide(letters: str) -> None:
         symbol = f"{machine_code.SYMBOL}{name}:{letters}"
         if symbol not in symbols:
             key = f"{name}({letters}) {fingerprint.of_module(function.__code__.co_filename)}"
