@@ -12,7 +12,7 @@ from cell_checks import case, group
 from hypothesis import given, settings
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import forth, teams
+from recurrent_dynamics.engine.cpu import teams, walks
 from recurrent_dynamics.kernels import memory
 from recurrent_dynamics.kernels.access import INTERPRETED
 
@@ -94,8 +94,9 @@ def test_any_shape_lengths_resets_and_threads(name, steps, batch, hidden, ragged
 @pytest.mark.skipif(INTERPRETED, reason="one thread, all units")
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("classes", [False, True])
-def test_threads_that_share_the_units_of_a_step(ragged, classes, rng, monkeypatch, set_threads):
-    monkeypatch.setattr(forth, "CHUNK", 7 * 3 * 4 * 160)  # seven steps
+@pytest.mark.parametrize("window", [walks.WINDOW, 7])
+def test_threads_that_share_the_units_of_a_step(ragged, classes, window, rng, monkeypatch, set_threads):
+    monkeypatch.setattr(walks, "TOGETHER", 3 * window)
     cell = rd.cells.lstm()
     params = cell.init(5, 160, rng)
     x = rng.standard_normal((24, 3, 5)).astype("float32")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import get_num_threads, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-FEATURES = llvm.get_host_cpu_features()
-BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
+from recurrent_dynamics.kernels.processor import BYTES, REGISTERS  # what the library's kernels use
+
 WIDTH = BYTES // 4
 # Independent sums: enough to hide the latency of every unit, few enough to stay in registers (16 or 32 of them).
-SUMS = 24 if BYTES == 64 or platform.machine().lower() in ("aarch64", "arm64") else 12
+SUMS = 24 if REGISTERS == 32 else 12
 ROUNDS = 200_000  # about a millisecond: more of it is more seldom undisturbed
 
 

@@ -30,13 +30,14 @@ ROWS = {
     "forward": "forward", "step": "forward", "backward": "adjoint", "jvp": "tangent", "hvp": "second",
     "jacobian": "jacobian",
 }  # fmt: skip
-_FORWARD = ("walks.forward", "walks.pack_factors", "copying.place_rows", "hoisted.inputs", "classes._biases")
+_FORWARD = ("walks.forward", "walks.pack_factors", "copying.place_rows", "classes._biases")
 _BACKWARD = ("outer.gradients", "walks.adjoint", "classes._gradients")
+_TANGENT = ("walks.tangent", "hoisted.inputs", "hoisted.add_matrices")
 KERNELS: dict[str, tuple[str, ...]] = {
     "forward": _FORWARD,
     "backward": (*_FORWARD, *_BACKWARD),
-    "jvp": (*_FORWARD, "walks.tangent", "hoisted.add_matrices"),
-    "hvp": (*_FORWARD, *_BACKWARD, "walks.tangent", "hoisted.add_matrices", "walks.second"),
+    "jvp": (*_FORWARD, *_TANGENT),
+    "hvp": (*_FORWARD, *_BACKWARD, *_TANGENT, "walks.second"),
     "jacobian": (*_FORWARD, "jacobian.jacobian"),
     "step": ("walks.one_step", "walks.pack_factors"),
     "drives": ("hoisted.inputs", "hoisted.add_matrices"),

@@ -21,26 +21,28 @@ def _pack_input(i, threads, W, g, n, packed):
 
 
 @njit(**OPTIONS)
-def _inputs(i, threads, X, packed, bias, classes, E, index, n, g, parts, e):
+def _inputs(i, threads, X, packed, bias, classes, E, index, n, g, drives, e):
     rows = index.size - ROWS
     end = share(rows, threads, i + 1)
     for r in range(share(rows, threads, i), end, TOGETHER):
         some, at = min(TOGETHER, end - r), ROWS + r
         if bias.size > 0:
-            take_input(X, packed, bias, classes, E, ZERO(), ZERO(), some, n, g, parts, e, index, at)
+            take_input(
+                X, packed, bias, classes, E, ZERO(), ZERO(), some, n, g, drives, e, index, at, ZERO(), ONE()
+            )  # fmt: skip
         else:
             gemm(some, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, at, ZERO(), ONE())
 
 
 @kernel
-def inputs(threads, X, W, bias, classes, E, index, n, g, parts, e):
-    """E[:, :parts] = bias, or what it was if that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n).
+def inputs(threads, X, W, bias, classes, E, index, n, g, drives, e):
+    """E[:, :drives] = bias, or what it was if that is empty, and E[:, :g] += X W^T; X (rows, n), W (g, n).
 
     With class indices, n is 0 and there is a bias for each class.
     """
     packed = np.empty(packed_size(n, g, X), X.dtype)
     parallel(_pack_input, threads, (threads, W, g, n, packed))
-    parallel(_inputs, threads, (threads, X, packed, bias, classes, E, index, n, g, parts, e))
+    parallel(_inputs, threads, (threads, X, packed, bias, classes, E, index, n, g, drives, e))
 
 
 @by_threads

@@ -50,6 +50,9 @@ from .teams import assignment, units
 
 ALL_STAGES = -1
 TOGETHER = 96  # rows of as many steps for which W is read at once
+# Steps at least between two that share a row: where threads share units, one may be a step ahead of another, which
+# still reads the states before its own.
+WINDOW = 3
 
 # Entries of a step that a walk back has the processor fetch while it still works on the step after: rows of each array
 # are too short for it to see by itself that they go on. More of them would only drive the matrices out of the cache.
@@ -88,21 +91,23 @@ def bias_of(classes, row, parts):
 
 
 @njit(**OPTIONS)
-def take_input(X, W, bias, classes, E, of_input, first, count, n, g, parts, e, index, at):
-    """The drives' part that needs no state, in rows that `index` lists: E[:, :parts] = bias, and E[:, :g] += X W^T.
+def take_input(X, W, bias, classes, E, of_input, first, count, n, g, drives, e, index, at, own, parts):
+    """The drives' part that needs no state, in rows that `index` lists: E[:, :drives] = bias, and E[:, :g] += X W^T.
 
     Rows are counted from `of_input` in the input, from `first` in E. With class indices, n is 0 and there is a bias
-    for each class.
+    for each class. Of the columns it does the part `own` of `parts`.
     """
     multiplied = g if n > 0 else ZERO()
+    begin = multiplied + share(drives - multiplied, parts, own)
+    end = multiplied + share(drives - multiplied, parts, own + 1)
     for q in range(count):
         r = get(index, at + q)
-        row, source = (first + r) * e, bias_of(classes, of_input + r, parts)
-        for j in range(multiplied, parts):
+        row, source = (first + r) * e, bias_of(classes, of_input + r, drives)
+        for j in range(begin, end):
             put(E, row + j, get(bias, source + j))
     gemm_from(
         count, g, n, X, of_input * n, n, ONE(), W, ZERO(), bias, ZERO(), ZERO(), E, first * e, e, index, at,
-        ZERO(), ONE(),
+        own, parts,
     )  # fmt: skip
 
 
@@ -264,13 +269,6 @@ def _hold(lengths, t, first, b0, b1, S, N, k):
 
 
 @njit(**OPTIONS)
-def _hold_all(lengths, steps, batch, b0, b1, S, N, k):
-    """`_hold` for all steps after the last one: where threads share the units of a step, one of them does it."""
-    for t in range(steps):
-        _hold(lengths, t, t * batch, b0, b1, S, N, k)
-
-
-@njit(**OPTIONS)
 def _go_on(resets, last, b0, b1, N, S, k):
     """The state before the first step of a window: that after the last one of the window before, in the same rows.
 
@@ -281,14 +279,18 @@ def _go_on(resets, last, b0, b1, N, S, k):
 
 
 @njit(**OPTIONS)
-def _give_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out):
-    """The output of step t out of the states, which are written over; zeros of sequences that have ended."""
+def _give_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out, own, parts):
+    """The output of step t out of the states, which are written over; zeros of sequences that have ended.
+
+    Of the units it takes those that the thread itself has computed.
+    """
+    j0, j1 = share(width, parts, own), share(width, parts, own + 1)
     for b in range(b0, b1):
-        to = (of_output + b) * width
+        to = (of_output + b) * width + j0
         if lengths.size == 0 or t < lengths[b]:
-            _copy(N, (first + b) * k + slot, out, to, width)
+            _copy(N, (first + b) * k + slot + j0, out, to, j1 - j0)
         else:
-            clear(out, to, width)
+            clear(out, to, j1 - j0)
 
 
 @njit(**OPTIONS)
@@ -312,15 +314,15 @@ def _release_all(lengths, steps, batch, b0, b1, dN, dS, dE, k, e):
 @by_threads
 def forward(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial,
-    lengths, resets, by_units, counters, sums, X, W, bias, classes, n, g, parts_of_drives, window, slot, width, out,
+    lengths, resets, by_units, counters, sums, X, W, bias, classes, n, g, drives, window, slot, width, out,
 ):  # fmt: skip
     """The walk forth of one thread; in `sums` the sum of its states.
 
-    The input is taken for a few steps ahead, so that E is in cache; E arrives with it where `parts_of_drives` is 0.
+    The input is taken for a few steps ahead, so that E is in cache.
 
-    E, S and N have rows of `window` steps, a tape those of all. Fewer are written over again and again, and `out` takes
-    the output (`width` numbers of the state from `slot` on) of all steps: only whole instances do that. Then `sums` has
-    the sum of the input too, which no one has looked at.
+    E, S and N have rows of `window` steps, a tape those of all. Fewer, at least `WINDOW`, are written over again and
+    again, and `out` takes the output (`width` numbers of the state from `slot` on) of all steps. Then `sums` has the
+    sum of the input too, which no one has looked at.
     """
     indices, at, turn = new_index(2 * batch + TOGETHER), np.int64(ROWS), ZERO()
     b0, b1, own, parts = assignment(counters, by_units, batch, lengths, threads, i)
@@ -329,17 +331,24 @@ def forward(
     seen = E.dtype.type(0)
     for begin in range(0, steps, window):
         end = min(begin + window, steps)
-        if begin > 0:
-            _go_on(resets, (window - 1) * batch, b0, b1, N, S, k)
         for t in range(begin, end):
             of_all, first, count = t * batch, (t - begin) * batch, _active(lengths, t, b0, b1, indices, at)
             previous = (first if first > 0 else window * batch) - batch
+            if (t - begin) % together == 0:
+                turn = barrier(
+                    counters, parts, turn
+                )  # no thread is still at a step whose rows are written over
+                if own == 0 and 0 < begin == t:
+                    _go_on(resets, previous, b0, b1, N, S, k)
+                if drives > 0:
+                    ahead = _active_rows(
+                        lengths, t, min(t + together, end), batch, b0, b1, indices, at + batch
+                    )
+                    take_input(
+                        X, W, bias, classes, E, of_all, first, ahead, n, g, drives, e, indices, at + batch, own, parts
+                    )  # fmt: skip
+                turn = barrier(counters, parts, turn)
             _enter(resets, initial, N, S, t, first, previous, batch, b0, b1, k)
-            if parts_of_drives > 0 and (t - begin) % together == 0:
-                ahead = _active_rows(lengths, t, min(t + together, end), batch, b0, b1, indices, at + batch)
-                take_input(
-                    X, W, bias, classes, E, of_all, first, ahead, n, g, parts_of_drives, e, indices, at + batch
-                )  # fmt: skip
             for stage in range(stages + 1):
                 if active[stage]:
                     compute_rows(rows, stage, task, sizes, indices, at, first, count)
@@ -349,16 +358,21 @@ def forward(
                         products, stage, packed, starts, True, S, E, E, first, count, k, e, indices, at, own, parts
                     )  # fmt: skip
                     turn = barrier(counters, parts, turn)
-            if parts == 1:
+            if own == 0:
+                # Other threads may still be at the last stage of this step, so the states before it are summed. No
+                # other thread writes the rows of sequences that have ended.
                 _hold(lengths, t, first, b0, b1, S, N, k)
-                seen += total(N, (first + b0) * k, (b1 - b0) * k)
+                if parts == 1:
+                    seen += total(N, (first + b0) * k, (b1 - b0) * k)
+                elif t > 0:
+                    seen += total(N, previous * k, batch * k)
             if out.size > 0:
-                _give_output(lengths, t, of_all, first, b0, b1, N, k, slot, width, out)
-                seen += total(X, (of_all + b0) * n, (b1 - b0) * n)
+                _give_output(lengths, t, of_all, first, b0, b1, N, k, slot, width, out, own, parts)
+                if own == 0:
+                    seen += total(X, (of_all + b0) * n, (b1 - b0) * n)
     turn = barrier(counters, parts, turn)
     if parts > 1 and own == 0:
-        _hold_all(lengths, steps, batch, b0, b1, S, N, k)
-        seen = total(N, ZERO(), steps * batch * k)
+        seen += total(N, (steps - 1) % window * batch * k, batch * k)
     sums[i] = seen
 
 
@@ -430,11 +444,8 @@ def tangent(
                     products, stage, packed, starts, True, tS, tE, tE, first, count, k, e, indices, at, own, parts
                 )  # fmt: skip
                 turn = barrier(counters, parts, turn)
-        if parts == 1:
+        if own == 0:
             _hold(lengths, t, first, b0, b1, tS, tN, k)
-    turn = barrier(counters, parts, turn)
-    if parts > 1 and own == 0:
-        _hold_all(lengths, steps, batch, b0, b1, tS, tN, k)
 
 
 @by_threads
@@ -472,12 +483,13 @@ def second(
 
 @kernel
 def one_step(
-    rows, active, widths, k, e, n, g, parts, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N, batch
+    rows, active, widths, k, e, n, g, drives, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N,
+    batch,
 ):  # fmt: skip
     """`forward` for one step on one thread, with everything packed before. Sum of the input and of the new state."""
     index, sizes = new_index(batch), units(widths, ZERO(), ONE())
     task = row_task(e, k, P.size, (E, S, P, C, N))
-    take_input(X, W, bias, classes, E, ZERO(), ZERO(), batch, n, g, parts, e, index, ROWS)
+    take_input(X, W, bias, classes, E, ZERO(), ZERO(), batch, n, g, drives, e, index, ROWS, ZERO(), ONE())
     for stage in range(stages + 1):
         if active[stage]:
             compute_rows(rows, stage, task, sizes, index, ROWS, ZERO(), batch)
