@@ -77,7 +77,7 @@ def forward(
     tape
         Whether to keep the states and values of all steps, and the input, for `backward` and all else that is computed
         from a run. Without, the run has its output and its final state, with the same bits, and takes the memory of
-        these: for inference. On the CPU only.
+        these: for inference. It has no copies of the parameters either, see `copy_params`. On the CPU only.
     device : "cpu" or "cuda", optional
         Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, tensors of PyTorch, what
         speaks DLPack or has ``__cuda_array_interface__``) stay there, and what the run gives lies there too, as arrays
@@ -143,7 +143,7 @@ def forward(
         arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
         layout = cell.layout(input_size, hidden)
         flat, own = own_parameters(
-            to.verbs, layout, arrays, dtype, to.xp, copy=copy_params or to.device != "cpu"
+            to.verbs, layout, arrays, dtype, to.xp, copy=(copy_params and tape) or to.device != "cpu"
         )
         to.check_tf32(tf32, dtype)
         rounded = to.check_tape_dtype(tape_dtype, dtype)
@@ -177,10 +177,7 @@ def forward(
                 if not classes:
                     check.finite("x", x[:, 0] if single else x)  # not looked at before
                 if check_finite:  # a run with a tape knows where, or that only the sum is not finite
-                    forward(
-                        cell, params, came, steps=steps, initial=initial, lengths=lengths, reset=reset,
-                        copy_params=copy_params,
-                    )  # fmt: skip
+                    forward(cell, params, came, steps=steps, initial=initial, lengths=lengths, reset=reset)
             return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
         if not to.verbs.forward(made) and check_finite and not is_finite(made.after):
             for name, a in arrays.items():  # not looked at before, if there are no copies of them
