@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
-    "__version__", "backward", "cells", "compile", "data", "diagnose", "dynamics", "engine", "equations", "forward",
-    "gradients", "hvp", "interop", "jacobian", "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel",
-    "stepper", "study", "training",
+    "ArgumentError", "ArgumentTypeError", "__version__", "backward", "cells", "compile", "data", "diagnose",
+    "dynamics", "engine", "equations", "forward", "gradients", "hvp", "interop", "jacobian", "jacobian_operator", "jvp",
+    "nn", "ode", "parametrize", "plot", "ravel", "stepper", "study", "training",
 ]  # fmt: skip
 
 # The rooms of the library are imported when they are first used: `import recurrent_dynamics` stays quick.
+_ERRORS = ("ArgumentError", "ArgumentTypeError")
 _VERBS = ("backward", "compile", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "ravel", "stepper")
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         study,
         training,
     )
+    from .checks import ArgumentError, ArgumentTypeError
     from .engine import backward, compile, forward, hvp, jacobian, jacobian_operator, jvp, ravel, stepper
     from .study import diagnose
 
@@ -53,6 +55,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"{__name__}.engine"), name)
         globals()[name] = value
         return value
+    if name in _ERRORS:
+        return getattr(importlib.import_module(f"{__name__}.checks"), name)
     if name == "diagnose":  # the function; it needs models and training
         return importlib.import_module(f"{__name__}.study").diagnose
     if name in __all__:

@@ -1,16 +1,111 @@
 """Arguments that are numbers or names, looked at once at the border; `engine.check` looks at arrays.
 
-Every error of the package reads "<argument> must ...; came ...".
+An argument that is refused raises `ArgumentError` or `ArgumentTypeError`. Their texts are made here, all by one rule.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Collection
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+
+
+class _Refusal(Exception):
+    """What both errors of an argument have in common. `args` holds the three texts, as pickle needs them."""
+
+    def __init__(self, argument: str, expected: str, came: object) -> None:
+        super().__init__(argument, expected, re.sub(r"\s*\n\s*", " ", str(came)))
+
+    def __str__(self) -> str:
+        return f"{self.argument} must {self.expected}; came {self.came}"
+
+    @property
+    def argument(self) -> str:
+        """The argument, as the caller spells it, such as ``params['W']``."""
+        return self.args[0]
+
+    @property
+    def expected(self) -> str:
+        """What the argument must do, such as ``be an integer of at least 1`` or ``have shape (4, 2)``."""
+        return self.args[1]
+
+    @property
+    def came(self) -> str:
+        """What was given instead, in short: a value, a type or a shape."""
+        return self.args[2]
+
+
+class ArgumentError(_Refusal, ValueError):
+    """An argument has a value that the function cannot take.
+
+    Parameters
+    ----------
+    argument : str
+        The argument, as the caller spells it, such as ``params['W']``.
+    expected : str
+        What it must do, beginning with a verb, such as ``have shape (4, 2)``.
+    came : object
+        What was given instead, in short. It is kept as text, on one line.
+
+    Attributes
+    ----------
+    argument, expected, came : str
+        The three texts. The message of the error is ``<argument> must <expected>; came <came>``.
+
+    See Also
+    --------
+    ArgumentTypeError : For an argument of another type.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> try:
+    ...     rd.cells.lstm().init(input_size=3, hidden_size=0)
+    ... except rd.ArgumentError as error:
+    ...     print(error.argument, "|", error.expected, "|", error.came)
+    hidden_size | be an integer of at least 1 | 0
+    """
+
+    __module__ = "recurrent_dynamics"
+
+
+class ArgumentTypeError(_Refusal, TypeError):
+    """An argument has a type or a dtype that the function cannot take.
+
+    Parameters
+    ----------
+    argument : str
+        The argument, as the caller spells it, such as ``params['W']``.
+    expected : str
+        What it must do, beginning with a verb, such as ``be a Cell``.
+    came : object
+        What was given instead, in short. It is kept as text, on one line.
+
+    Attributes
+    ----------
+    argument, expected, came : str
+        The three texts. The message of the error is ``<argument> must <expected>; came <came>``.
+
+    See Also
+    --------
+    ArgumentError : For an argument of the right type with a value that cannot be taken.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> try:
+    ...     rd.cells.lstm().init(input_size=3, hidden_size=4, dtype="int64")
+    ... except rd.ArgumentTypeError as error:
+    ...     print(error.argument, "|", error.expected, "|", error.came)
+    dtype | be float32 or float64 | int64
+    """
+
+    __module__ = "recurrent_dynamics"
+
 
 SMALL = 1 << 18  # entries, looked at sooner than summed with the warnings of overflow off
 
@@ -52,7 +147,7 @@ def integer(name: str, value: Any, **bounds: Unpack[Bounds]) -> int:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         Naming the argument, what was expected and what came.
 
     Examples
@@ -61,11 +156,11 @@ def integer(name: str, value: Any, **bounds: Unpack[Bounds]) -> int:
     3
     >>> integer("steps", 0, at_least=1)
     Traceback (most recent call last):
-    ValueError: steps must be an integer of at least 1; came 0
+    recurrent_dynamics.ArgumentError: steps must be an integer of at least 1; came 0
     """
     kind = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not kind or not _inside(value, bounds):
-        raise ValueError(f"{name} must be an integer{_words(bounds)}; came {_shown(value)}")
+        raise ArgumentError(name, f"be an integer{_words(bounds)}", _shown(value))
     return int(value)
 
 
@@ -74,7 +169,7 @@ def number(name: str, value: Any, **bounds: Unpack[Bounds]) -> float:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         Naming the argument, what was expected and what came.
 
     Examples
@@ -83,11 +178,11 @@ def number(name: str, value: Any, **bounds: Unpack[Bounds]) -> float:
     0.9
     >>> number("momentum", float("nan"), at_least=0, below=1)
     Traceback (most recent call last):
-    ValueError: momentum must be a finite number of at least 0 and below 1; came nan
+    recurrent_dynamics.ArgumentError: momentum must be a finite number of at least 0 and below 1; came nan
     """
     kind = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not kind or not math.isfinite(value) or not _inside(value, bounds):
-        raise ValueError(f"{name} must be a finite number{_words(bounds)}; came {_shown(value)}")
+        raise ArgumentError(name, f"be a finite number{_words(bounds)}", _shown(value))
     return float(value)
 
 
@@ -96,17 +191,17 @@ def one_of(name: str, value: Any, known: Collection[str]) -> str:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         Naming the argument, what was expected and what came.
 
     Examples
     --------
     >>> one_of("loss", "hinge", ("cross_entropy", "mean_squared_error"))
     Traceback (most recent call last):
-    ValueError: loss must be one of cross_entropy, mean_squared_error; came 'hinge'
+    recurrent_dynamics.ArgumentError: loss must be one of cross_entropy, mean_squared_error; came 'hinge'
     """
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}; came {_shown(value)}")
+        raise ArgumentError(name, f"be one of {', '.join(known)}", _shown(value))
     return value
 
 
@@ -115,7 +210,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
 
     Raises
     ------
-    TypeError
+    ArgumentTypeError
         Naming the argument, what was expected and what came.
 
     Examples
@@ -124,15 +219,15 @@ def numbers(name: str, values: Any) -> np.ndarray:
     array([1., 2.])
     >>> numbers("losses", "low")
     Traceback (most recent call last):
-    TypeError: losses must hold real numbers; came 'low'
+    recurrent_dynamics.ArgumentTypeError: losses must hold real numbers; came 'low'
     """
     try:
         found = np.asarray(values)
     except (TypeError, ValueError) as error:  # lists of different lengths
-        raise TypeError(f"{name} must hold real numbers; {error}") from None
+        raise ArgumentTypeError(name, "hold real numbers", error) from None
     if found.dtype.kind not in "biuf":
         came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
-        raise TypeError(f"{name} must hold real numbers; came {came}")
+        raise ArgumentTypeError(name, "hold real numbers", came)
     return found.astype(np.float64)
 
 
@@ -141,17 +236,17 @@ def boolean(name: str, value: Any) -> bool:
 
     Raises
     ------
-    TypeError
+    ArgumentTypeError
         Naming the argument, what was expected and what came.
 
     Examples
     --------
     >>> boolean("increase", "yes")
     Traceback (most recent call last):
-    TypeError: increase must be True or False; came 'yes'
+    recurrent_dynamics.ArgumentTypeError: increase must be True or False; came 'yes'
     """
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; came {_shown(value)}")
+        raise ArgumentTypeError(name, "be True or False", _shown(value))
     return bool(value)
 
 
@@ -160,20 +255,20 @@ def generator(name: str, rng: Any) -> np.random.Generator:
 
     Raises
     ------
-    TypeError
+    ArgumentTypeError
         Naming the argument, what was expected and what came.
 
     Examples
     --------
     >>> generator("rng", -1)
     Traceback (most recent call last):
-    TypeError: rng must be a seed, an integer of at least 0, or a NumPy generator; came -1
+    recurrent_dynamics.ArgumentTypeError: rng must be a seed, an integer of at least 0, or a NumPy generator; came -1
     """
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"{name} must be a seed, an integer of at least 0, or a NumPy generator; came {_shown(rng)}"
+        raise ArgumentTypeError(
+            name, "be a seed, an integer of at least 0, or a NumPy generator", _shown(rng)
         ) from None
 
 
@@ -182,18 +277,18 @@ def instance(name: str, value: Any, kind: type) -> None:
 
     Raises
     ------
-    TypeError
+    ArgumentTypeError
         Naming the argument, what was expected and what came.
 
     Examples
     --------
     >>> instance("branch", 3, dict)
     Traceback (most recent call last):
-    TypeError: branch must be a dict; came int
+    recurrent_dynamics.ArgumentTypeError: branch must be a dict; came int
     """
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise TypeError(f"{name} must be {article} {kind.__name__}; came {type(value).__name__}")
+        raise ArgumentTypeError(name, f"be {article} {kind.__name__}", type(value).__name__)
 
 
 def _inside(value: Any, bounds: Bounds) -> bool:

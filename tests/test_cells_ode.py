@@ -9,6 +9,7 @@ import numpy as np
 import ode_equations
 import pytest
 import scipy.integrate
+from refusals import refused
 
 from recurrent_dynamics import cells, parametrize
 from recurrent_dynamics.cells import NAMED, Cell
@@ -55,7 +56,7 @@ def test_options(rng: np.random.Generator) -> None:
                          (cells.unicornn, "alpha"), (cells.ltc, "tau"), (cells.unitary_rnn, "eps")):  # fmt: skip
         with pytest.raises(ValueError, match=f"{option} must be a finite number .*; came -1"):
             make(**{option: -1.0})
-    with pytest.raises(ValueError, match="hidden_layer must be an integer of at least 1; came 0"):
+    with refused("hidden_layer", "1", "0"):
         cells.shplrnn(0)
 
 

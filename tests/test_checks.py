@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import numpy as np
 import pytest
 
+from recurrent_dynamics import ArgumentError, ArgumentTypeError
 from recurrent_dynamics.checks import integer, number, one_of
+
+
+@pytest.mark.parametrize(("error", "builtin"), [(ArgumentError, ValueError), (ArgumentTypeError, TypeError)])
+def test_errors_of_arguments_have_one_wording_and_go_through_pickle(error, builtin):
+    made = error("params['W']", "have shape (2, 3)", np.array([[1], [2]]))
+    assert isinstance(made, builtin)
+    for e in (made, pickle.loads(pickle.dumps(made))):
+        assert type(e) is error
+        assert (e.argument, e.expected, e.came) == ("params['W']", "have shape (2, 3)", "[[1] [2]]")
+        assert str(e) == "params['W'] must have shape (2, 3); came [[1] [2]]"
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import check
@@ -92,7 +93,7 @@ def test_beyond_the_lengths_indices_are_not_read():
     params = cell.init(3, 4)
     run = rd.forward(cell, params, np.array([[0, 1], [2, 99]]), lengths=[2, 1])
     assert run.x.tolist() == [[0, 1], [2, 0]]
-    with pytest.raises(ValueError, match=r"x must be class indices in 0\.\.2.*came 99 at index \(1, 1\)"):
+    with refused("x", "0..2", ("99", "(1, 1)")):
         rd.forward(cell, params, np.array([[0, 1], [2, 99]]))
 
 
@@ -125,7 +126,7 @@ def test_wrong_indices_are_refused():
     ):
         rd.forward(without, without.init(0, 3), np.zeros((2, 1), int))
     run = rd.forward(cell, params, np.zeros((2, 1), int))
-    with pytest.raises(ValueError, match="d_x must be None, as the run has class indices as its input"):
+    with refused("d_x"):
         rd.jvp(run, d_x=np.zeros((2, 1, 3), "float32"))
 
 

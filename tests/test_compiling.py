@@ -51,7 +51,7 @@ def test_after_compile_no_verb_compiles(rng, options):
         ({"cell": "lstm"}, TypeError, "cell must be a Cell"),
         ({"cell": [rd.cells.lstm, rd.cells.gru()]}, TypeError, "cell must be a Cell"),
         ({"verbs": "fit"}, ValueError, "verbs must be of forward, .*; came 'fit'"),
-        ({"dtype": "int32"}, TypeError, "dtype must be float32 or float64, came 'int32'"),
+        ({"dtype": "int32"}, TypeError, "dtype must be float32 or float64; came 'int32'"),
         ({"dtype": "single precision"}, TypeError, "dtype must be float32 or float64"),
         ({"processes": 0}, ValueError, "processes must be an integer of at least 1; came 0"),
     ],

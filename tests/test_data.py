@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
 from recurrent_dynamics.data import (
     AddingProblem,
@@ -83,7 +84,7 @@ def test_a_short_text_still_validates():
     assert streams.batch(0).inputs.shape == (5, 2)
     with pytest.raises(ValueError, match="at least 101 for 2 streams of 50 steps; came 12"):
         Streams(np.arange(12), batch_size=2, window=50)
-    with pytest.raises(ValueError, match=r"stride must be at most the window, 4, .*; came 5"):
+    with refused("stride", "4", "5"):
         Streams(np.arange(100), 2, 4, stride=5)
 
 
@@ -94,7 +95,7 @@ def test_the_last_part_is_held_out():
     for fraction in (0.0, 1.0):
         with pytest.raises(ValueError, match="fraction"):
             split(np.arange(10), fraction)
-    with pytest.raises(ValueError, match=r"indices must be enough to hold out a fraction of 0\.1; came 3"):
+    with refused("indices", "0.1", "3"):
         split(np.arange(3), 0.1)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from refusals import refused
 
 from recurrent_dynamics.dynamics import (
     diagnose,
@@ -103,7 +104,7 @@ def test_a_singular_factor_gives_minus_infinity():
     ("jacobians", "steps", "message"),
     [
         (np.ones((2, 3, 4)), None, r"jacobians must have shape \(T, S, S\)"),
-        (np.full((2, 3, 3), np.nan), None, "jacobians must be finite, those of step 0"),
+        (np.full((2, 3, 3), np.nan), None, "jacobians must be finite; came .* step 0"),
         (np.ones((4, 2, 2)), [2, 1], "steps must increase"),
         (np.ones((4, 2, 2)), [5], r"steps must increase and lie in 1\.\.4"),
         (np.ones((4, 2, 2)), [1.5], "steps must be a sequence of integers"),
@@ -131,7 +132,7 @@ def test_direct_path_and_rest_add_up_to_the_block_of_the_slot(rng):
 
 
 def test_paths_of_the_wrong_width_are_refused():
-    with pytest.raises(ValueError, match="direct must have shape"):
+    with refused("direct"):
         path_norms(np.ones((2, 1, 4, 4)), np.ones((2, 1, 3)), offset=2)
 
 
@@ -167,12 +168,12 @@ def test_lags_before_the_gradient_enters_do_not_count():
 
 @pytest.mark.parametrize("share", [0.0, -1.0, np.nan])
 def test_a_share_is_above_zero(share):
-    with pytest.raises(ValueError, match=f"share must be a finite number above 0; came {share}"):
+    with refused("share", "0", str(share)):
         gradient_flow(np.ones((4, 2, 3))).reach(share)
 
 
 def test_a_gradient_that_is_not_finite_is_refused():
-    with pytest.raises(ValueError, match="those of step 1"):
+    with refused("d_states", "finite", "step 1"):
         gradient_flow(np.array([1.0, np.inf]).reshape(2, 1, 1))
 
 
@@ -205,7 +206,7 @@ def test_open_and_closed_gates_have_the_limits_as_time_scales():
 
 
 def test_growing_factors_have_no_time_scale():
-    with pytest.raises(ValueError, match=r"factors must lie in \[0, 1\]"):
+    with refused("factors", ("0", "1")):
         time_scales(np.full((2, 1, 1), 1.1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell, Drive
@@ -142,7 +143,7 @@ def test_a_run_without_copies_of_the_parameters_is_the_same_and_reads_them_where
     with pytest.raises(ValueError, match="read-only"):
         lean.params["U"][0, 0] = 1.0
     params["U"][1, 2] = np.nan
-    with pytest.raises(ValueError, match=r"^params\['U'\] must be finite; came nan at index \(1, 2\)$"):
+    with refused("params['U']", came="nan at index (1, 2)"):
         rd.forward(cell, params, x, copy_params=False)
     assert np.isnan(rd.forward(cell, params, x, copy_params=False, check_finite=False).output).any()
 

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.optimize
+from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import plot
@@ -266,7 +267,7 @@ def test_a_trained_flip_flop_network_has_eight_memories_and_saddles_between_them
     [
         ((ELMAN, elman(2.0), np.zeros((3, 2))), {}, r"starts must have shape \(n, 1\)"),
         ((ELMAN, elman(2.0), np.array([[np.nan]])), {}, "starts must be finite; came nan"),
-        ((ELMAN, elman(2.0), {"c": np.zeros((3, 1))}), {}, "starts has the key 'c'"),
+        ((ELMAN, elman(2.0), {"c": np.zeros((3, 1))}), {}, "starts must have no keys but h; came 'c'"),
         ((ELMAN, elman(2.0), {}), {}, "starts must have h; came none"),
         ((ELMAN, elman(2.0), np.zeros((3, 1))), {"number": 4}, "number must be at most 3"),
         ((ELMAN, elman(2.0), np.zeros((3, 1))), {"input": np.zeros(2)}, r"input must have shape \(0,\)"),
@@ -281,7 +282,11 @@ def test_a_trained_flip_flop_network_has_eight_memories_and_saddles_between_them
             {"noise": -1.0},
             "noise must be a finite number of at least 0",
         ),
-        ((ELMAN, elman(2.0), np.zeros((3, 1))), {"signals": {"dt": 1.0}}, "signals has the key 'dt'"),
+        (
+            (ELMAN, elman(2.0), np.zeros((3, 1))),
+            {"signals": {"dt": 1.0}},
+            "signals must have no keys; came 'dt'",
+        ),
         (
             (ELMAN, elman(2.0), np.zeros((3, 1))),
             {"iterations": 0},
@@ -303,8 +308,8 @@ def test_wrong_arguments_are_refused(arguments, options, message):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("elman", elman(2.0), np.zeros(1)), {}, "cell must be a Cell, came str"),
-        ((ELMAN, None, np.zeros(1)), {}, "params must be a mapping of arrays, came NoneType"),
+        (("elman", elman(2.0), np.zeros(1)), {}, "cell must be a Cell; came str"),
+        ((ELMAN, None, np.zeros(1)), {}, "params must be a mapping of arrays; came NoneType"),
         ((ELMAN, elman(2.0), "a"), {}, "starts must hold real numbers; came 'a'"),
         (
             (ELMAN, elman(2.0), {"h": np.ones((2, 1)) * 1j}),
@@ -312,7 +317,7 @@ def test_wrong_arguments_are_refused(arguments, options, message):
             r"starts\['h'\] must hold real numbers; came dtype",
         ),
         ((ELMAN, elman(2.0), np.zeros(1)), {"input": [[1.0], [2.0, 3.0]]}, "input must hold real numbers"),
-        ((ELMAN, elman(2.0), np.zeros(1)), {"signals": [1]}, "signals must be a dict of arrays, came list"),
+        ((ELMAN, elman(2.0), np.zeros(1)), {"signals": [1]}, "signals must be a dict of arrays; came list"),
         ((ELMAN, elman(2.0), np.zeros(1)), {"rng": "a"}, "rng must be a seed, .*; came 'a'"),
     ],
 )
@@ -340,9 +345,9 @@ def test_the_plot_shows_every_class():
     assert labels == ["stable (8)", "saddle (18)", "unstable (1)"]
     assert sum(len(c.get_offsets()) for c in ax.collections) == 27 + 400
     assert sorted(t.get_text() for t in ax.texts) == ["1"] * 12 + ["2"] * 6
-    with pytest.raises(ValueError, match="trajectories must be an integer of at least 0; came -1"):
+    with refused("trajectories", "0", "-1"):
         found.plot(trajectories=-1)
-    with pytest.raises(TypeError, match="points must be a FixedPoints; came NoneType"):
+    with refused(wrong_type("points", came="NoneType")):
         plot.fixed_points(None)
     cycles = fixed_points(ELMAN, elman(-2.0), np.linspace(-1, 1, 9)[:, None], period=2)
     assert cycles.plot().get_legend_handles_labels()[1] == ["stable (1)"]
@@ -419,5 +424,5 @@ def test_points_far_from_the_trajectories_are_drawn_at_the_edge_with_their_dista
     factors = np.linalg.norm(found.points - cloud.mean(axis=0), axis=1) / radius
     shown = sorted(round(float(t.get_text()[1:])) for t in ax.texts)
     assert shown == sorted(round(f) for f in factors[factors > 1])
-    with pytest.raises(ValueError, match="points and labels must be 1, one for each path; came 1 and 2"):
+    with refused("points and labels", "1", "1 and 2"):
         plot.held_inputs(trajectories, [path], [found], labels=["a", "b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell, Unit
@@ -142,9 +143,9 @@ def test_the_plot_marks_stability_and_bifurcations():
     ax = branch.plot()
     assert ax.get_legend_handles_labels()[1] == ["fold"]
     assert [line.get_linestyle() for line in ax.lines[:3]] == ["-", "--", "-"]
-    with pytest.raises(ValueError, match="slot must be one of h; came 'c'"):
+    with refused("slot", "h", "'c'"):
         branch.plot(slot="c")
-    with pytest.raises(ValueError, match="unit must be an integer of at least 0 and below 1; came 1"):
+    with refused("unit", ("0", "1"), "1"):
         branch.plot(unit=1)
 
 

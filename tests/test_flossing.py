@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.dynamics import finite_time_exponents, flossing, omega
@@ -159,14 +160,14 @@ def test_what_has_no_gradient_is_refused(rng):
     params = cell.init(2, 3, rng=rng, dtype="float64")
     x = rng.standard_normal((5, 2, 2))
     run = rd.forward(cell, params, x)
-    with pytest.raises(ValueError, match="count must be an integer of at least 1 and of at most 3; came 4"):
+    with refused("count", ("1", "3"), "4"):
         finite_time_exponents(run, 4)
-    with pytest.raises(ValueError, match="run must have no reset"):
+    with refused("run"):
         finite_time_exponents(rd.forward(cell, params, x, reset=np.eye(5, 2, dtype=bool)))
-    with pytest.raises(ValueError, match="run must have whole sequences"):
+    with refused("run"):
         finite_time_exponents(rd.forward(cell, params, x, lengths=[5, 3]))
     flat = {**params, "U": np.ones((3, 3))}
     with pytest.raises(FloatingPointError, match=r"singular to rounding after step 0, in vector [12]"):
         finite_time_exponents(rd.forward(cell, flat, x))
-    with pytest.raises(ValueError, match="d_states must hold h"):
+    with refused("d_states"):
         omega(run, {"c": np.ones((5, 2, 3))})

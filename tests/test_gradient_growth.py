@@ -69,7 +69,7 @@ def test_gradients_beyond_the_square_root_of_the_smallest_number_still_count():
     ("d_states", "skip", "message"),
     [
         (np.ones((4, 1, 2)), 0, "B at least 2; came shape"),
-        (np.zeros((4, 2, 2)), 0, "d_states must not be 0 anywhere; they are 0 steps back"),
+        (np.zeros((4, 2, 2)), 0, "d_states must not be 0 at any step; came 0 everywhere 0 steps back"),
         (np.ones((4, 2, 2)), 3, "skip must be an integer of at least 0 and of at most 2; came 3"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.nn import Batch, Model, generate
@@ -202,17 +203,15 @@ def test_errors_of_the_constructor(arguments, message):
 def test_errors_of_a_batch(rng):
     model = character_model()
     params = model.init()
-    with pytest.raises(TypeError, match=r"batch must be .*; came ndarray"):
+    with refused(wrong_type("batch", came="ndarray")):
         model.loss(params, np.zeros((3, 2), int))
-    with pytest.raises(ValueError, match=r"inputs must be class indices of shape \(T, B\); came \(3,\)"):
+    with refused("inputs", "(T, B)", "(3,)"):
         model.loss(params, (np.zeros(3, int), np.zeros(3, int)))
-    with pytest.raises(ValueError, match="initial must hold the states of 2 layers; came those of 1"):
+    with refused("initial", "2", "those of 1"):
         model.forward(params, np.zeros((3, 2), int), initial=[{}])
     with pytest.raises(ValueError, match="d_output"):
         model.backward(model.forward(params, np.zeros((3, 2), int)), np.zeros((3, 2, 5), np.float32))
-    with pytest.raises(
-        ValueError, match=r"inputs must be real numbers of shape \(T, B, 2\); came \(3, 2, 1\)"
-    ):
+    with refused("inputs", "(T, B, 2)", "(3, 2, 1)"):
         real_model().forward(real_model().init(), np.zeros((3, 2, 1), np.float32))
 
 

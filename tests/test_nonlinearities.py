@@ -13,6 +13,7 @@ import pytest
 import sympy
 from numba import njit
 from numba.core.errors import TypingError
+from refusals import refused, wrong_type
 
 from recurrent_dynamics.equations import nonlinearities as nl
 from recurrent_dynamics.equations.nonlinearities import NONLINEARITIES, nonlinearity
@@ -338,11 +339,11 @@ def test_recorded_variables_take_the_call():
 
 
 def test_other_arguments_are_refused():
-    with pytest.raises(TypeError, match=r"tanh takes numbers, NumPy arrays, .* got 'x' \(str\)"):
+    with refused(wrong_type("the arguments of tanh", came="'x' (str)")):
         nl.tanh("x")
-    with pytest.raises(TypeError, match="got an array of dtype object"):
+    with refused(wrong_type("the arguments of tanh", came="dtype object")):
         nl.tanh(np.array([None]))
-    with pytest.raises(TypeError, match="maximum takes 2 arguments, got 1"):
+    with refused(wrong_type("the arguments of maximum", "2", "1")):
         nl.maximum(1.0)
 
 
@@ -350,9 +351,7 @@ def test_lookup_by_name():
     assert nonlinearity("tanh") is nl.tanh
     assert all(nonlinearity(f.__name__) is f for f in COMPOSED)
     assert nonlinearity(np.tanh) is np.tanh
-    with pytest.raises(
-        ValueError, match=r"there is no nonlinearity 'tan'; known are absolute, cos, elu, .* tanh"
-    ):
+    with refused("nonlinearity", ("absolute, cos, elu", "tanh"), "'tan'"):
         nonlinearity("tan")
-    with pytest.raises(TypeError, match="a nonlinearity is a name or a callable, got 3"):
+    with refused(wrong_type("nonlinearity", came="3")):
         nonlinearity(3)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cell_checks import COMPLEX_STEP, Case, case, group
 from ode_fields import CHAIN, EXPLICIT, LINEAR, PARTITIONED
+from refusals import refused
 from scipy.integrate import solve_ivp
 
 from recurrent_dynamics import cells
@@ -310,7 +311,7 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
     "two steps": (ValueError, "dt must be None", lambda: discretize(CHAIN, dt=0.1, step="signal")),
     "a kind of step": (ValueError, "step must be one of fixed", lambda: discretize(CHAIN, dt=0.1, step="adaptive")),
     "names taken": (
-        ValueError, "uses the names dt and step",
+        ValueError, "one of the names dt and step",
         lambda: discretize(field_of(constants={"step": 1.0}, signals=("dt",)), dt=0.1),
     ),
     "normalization": (ValueError, "statistics", lambda: vector_field(cells.gru().with_normalization())),
@@ -374,5 +375,5 @@ def test_tied_drives_share_one_block() -> None:
         cell.with_normalization()
     diagonal = cell.with_structure(cells.DIAGONAL)
     assert diagonal.init(3, 4)["U"].shape == (4,)
-    with pytest.raises(ValueError, match=r"drives must be some of those .* n; came m"):
+    with refused("drives", came="m"):
         cell.with_structure(cells.DIAGONAL, ["m"])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix_examples import REFUSED, grcar, jordan, normal, square
+from refusals import refused
 
 from recurrent_dynamics.dynamics import (
     kreiss_constant,
@@ -175,10 +176,10 @@ def test_wrong_options_are_refused(options, message):
 
 
 def test_one_matrix_at_a_time_and_a_positive_epsilon():
-    with pytest.raises(ValueError, match=r"matrices must be a single one of shape \(n, n\) here; came shape"):
+    with refused("matrices", came="shape"):
         pseudospectra(np.ones((3, 2, 2)))
     for function in (pseudospectral_abscissa, pseudospectral_radius):
-        with pytest.raises(ValueError, match="epsilon must be a finite number above 0; came 0"):
+        with refused("epsilon", "0", "0"):
             function(np.eye(2), 0)
 
 

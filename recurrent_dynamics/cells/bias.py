@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..checks import ArgumentError
 from ..parametrize import initialize
 from .cell import Cell, Params
 
@@ -43,15 +44,15 @@ def with_bias(cell: Cell, params: Mapping[str, np.ndarray], /, **values: ArrayLi
     new = dict(params)
     for drive, value in values.items():
         if drive not in places:
-            raise ValueError(
-                f"cell {cell.name!r} has no bias of a drive {drive!r}; those with one are {', '.join(places) or 'none'}"
+            raise ArgumentError(
+                "drive", f"have a bias in cell {cell.name!r}: {', '.join(places) or 'none'}", repr(drive)
             )
         name, rows = places[drive]
         wanted, came = (rows.stop - rows.start,), np.asarray(value, dtype=np.float64)
         if came.shape not in ((), wanted) or not np.isfinite(came).all():
             what = f"shape {came.shape}" if came.shape not in ((), wanted) else f"{value!r}"
-            raise ValueError(
-                f"the bias of drive {drive} must be a finite number or have shape {wanted}; came {what}"
+            raise ArgumentError(
+                f"the bias of drive {drive}", f"be a finite number or have shape {wanted}", what
             )
         new[name] = new[name].copy() if new[name] is params[name] else new[name]
         new[name][rows] = came
@@ -91,9 +92,10 @@ def chrono(
     """
     places = _places(cell, params)
     if "f" not in places:
-        raise ValueError(
-            f"chrono initialization needs a forget gate, a drive f with a bias; cell {cell.name!r} has "
-            f"{', '.join(places) or 'no biases'}"
+        raise ArgumentError(
+            "cell",
+            "have a forget gate for chrono initialization, a drive f with a bias",
+            f"{cell.name!r} with {', '.join(places) or 'no biases'}",
         )
     rows = places["f"][1]
     forget = initialize.chrono(np.random.default_rng(rng), rows.stop - rows.start, longest)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..checks import ArgumentError, ArgumentTypeError
 from ..equations.graph import DefinitionError
 from ..equations.record import record
 from ..equations.schedule import Schedule, fingerprint_text
@@ -213,14 +214,18 @@ class Cell:
         ]
         chosen = multiplying if drives is None else list(drives)
         if not chosen or set(chosen) - set(multiplying):
-            raise ValueError(
-                f"drives must be some of those of cell {self.name!r} that multiply by U, "
-                f"{', '.join(multiplying) or 'none'}; came {', '.join(chosen) or 'none'}"
+            raise ArgumentError(
+                "drives",
+                f"be some of those of cell {self.name!r} that multiply by U, "
+                f"{', '.join(multiplying) or 'none'}",
+                ", ".join(chosen) or "none",
             )
         if self.parametrize:
-            raise ValueError(
-                f"structure must be dense for cell {self.name!r}, since {', '.join(self.parametrize)} is made by "
-                f"{', '.join(map(repr, self.parametrize.values()))}; came {structure!r}"
+            raise ArgumentError(
+                "structure",
+                f"be dense for cell {self.name!r}, since {', '.join(self.parametrize)} is made by "
+                f"{', '.join(map(repr, self.parametrize.values()))}",
+                repr(structure),
             )
         return self._with(
             drives=tuple(
@@ -283,7 +288,7 @@ class Cell:
         """
         layout = self.layout(natural("input_size", input_size), positive_integer("hidden_size", hidden_size))
         if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"dtype must be float32 or float64, came {np.dtype(dtype)}")
+            raise ArgumentTypeError("dtype", "be float32 or float64", np.dtype(dtype))
         generator = np.random.default_rng(rng)
         draw_w = initialize.named(weight, hidden_size)
         draw_u = initialize.named(recurrent if recurrent is not None else weight, hidden_size)
@@ -328,7 +333,7 @@ class Cell:
 def _block(draw: initialize.Draw, rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     block = np.asarray(draw(rng, rows, columns))
     if block.shape != (rows, columns):
-        raise ValueError(
-            f"weight and recurrent must draw arrays (rows, columns), here {(rows, columns)}; came {block.shape}"
+        raise ArgumentError(
+            "weight and recurrent", f"draw arrays (rows, columns), here {(rows, columns)}", block.shape
         )
     return block

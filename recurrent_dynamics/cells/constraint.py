@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError, ArgumentTypeError
 from ..parametrize import Parametrization
 from .layout import Layout
 
@@ -20,9 +21,11 @@ def by_parameter(choice: Any) -> dict[str, Parametrization]:
     """Parametrizations by what they make: "U", or "U.n" for the block of one drive."""
     named = {"U": choice} if isinstance(choice, Parametrization) else choice
     if not isinstance(named, Mapping) or not all(isinstance(p, Parametrization) for p in named.values()):
-        raise TypeError(
-            "parametrize must be a parametrization, or a dict of them by the matrix that they make, such as 'U', or "
-            f"'U.n' for the rows of drive n alone; came {choice!r}"
+        raise ArgumentTypeError(
+            "parametrize",
+            "be a parametrization, or a dict of them by the matrix that they make, such as 'U', or "
+            "'U.n' for the rows of drive n alone",
+            repr(choice),
         )
     return dict(named)
 
@@ -72,19 +75,19 @@ class Constraint:
         for key in chosen:
             name, dot, drive = key.partition(".")
             if name not in self.blocks:
-                raise ValueError(
-                    f"parametrize must name matrices of cell {self.cell.name!r}, {', '.join(self.blocks) or 'none'}; "
-                    f"came {key!r}"
+                raise ArgumentError(
+                    "parametrize",
+                    f"name matrices of cell {self.cell.name!r}, {', '.join(self.blocks) or 'none'}",
+                    repr(key),
                 )
             if dot and drive not in self.blocks[name]:
-                raise ValueError(
-                    f"parametrize must name drives of {name} of cell {self.cell.name!r}, "
-                    f"{', '.join(self.blocks[name])}; came {key!r}"
+                raise ArgumentError(
+                    "parametrize",
+                    f"name drives of {name} of cell {self.cell.name!r}, {', '.join(self.blocks[name])}",
+                    repr(key),
                 )
             if dot and name in chosen:
-                raise ValueError(
-                    f"parametrize must make {name} whole or by drives; came {name!r} and {key!r}"
-                )
+                raise ArgumentError("parametrize", f"make {name} whole or by drives", f"{name!r} and {key!r}")
 
     def __str__(self) -> str:
         assert isinstance(self.parametrize, dict)
@@ -153,9 +156,10 @@ class Constraint:
             drives = list(self.blocks[key.partition(".")[0]])
             several = "." not in key and len(drives) > 1
             advice = f": it holds the rows of drives {', '.join(drives)}; name one, '{key}.{drives[-1]}'"
-            raise ValueError(
-                f"{key} of cell {self.cell.name!r}, of shape {shape}, cannot be made by {made!r}: {error}"
-                f"{advice if several else ''}"
+            raise ArgumentError(
+                "parametrize",
+                f"make {key} of cell {self.cell.name!r}, of shape {shape}",
+                f"{made!r}: {error}{advice if several else ''}",
             ) from None
 
     def __call__(self, params: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], PullParams]:
@@ -183,8 +187,8 @@ def _stacked(
 ) -> tuple[np.ndarray, Callable[[np.ndarray], dict[str, Any]]]:
     """Rows of all drives, those of some made from free parameters."""
     if not isinstance(params, Mapping) or set(params) != set(blocks):
-        raise ValueError(
-            f"params[{name!r}] must be a dict of the rows of {', '.join(blocks)}; came {params!r:.60}"
+        raise ArgumentError(
+            f"params[{name!r}]", f"be a dict of the rows of {', '.join(blocks)}", f"{params!r:.60}"
         )
     rows, pulls = [], {}
     for drive, shape in blocks.items():
@@ -192,7 +196,7 @@ def _stacked(
         if drive in how:
             value, pulls[drive] = how[drive](value)
         if np.shape(value) != shape:
-            raise ValueError(f"params[{name!r}][{drive!r}] must make rows {shape}; came {np.shape(value)}")
+            raise ArgumentError(f"params[{name!r}][{drive!r}]", f"make rows {shape}", np.shape(value))
         rows.append(np.asarray(value))
     ends = np.cumsum([len(r) for r in rows])[:-1]
 

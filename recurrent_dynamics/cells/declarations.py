@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..equations.graph import DefinitionError
 from ..equations.nonlinearities import sigmoid, softplus
 from ..equations.schedule import HIDDEN
@@ -15,14 +16,14 @@ from ..equations.schedule import HIDDEN
 def natural(name: str, value: int) -> int:
     """An integer of at least 0."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{name} must be an integer of at least 0, came {value!r}")
+        raise ArgumentError(name, "be an integer of at least 0", repr(value))
     return int(value)
 
 
 def positive_integer(name: str, value: int) -> int:
     """An integer of at least 1."""
     if natural(name, value) < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, came {value!r}")
+        raise ArgumentError(name, "be an integer of at least 1", repr(value))
     return int(value)
 
 

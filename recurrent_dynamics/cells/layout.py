@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError, ArgumentTypeError
 from ..equations.schedule import HIDDEN, Schedule, is_direct, operand_name, width_labels
 from .tying import drives_of, products_of, tied_to, vector_owner
 
@@ -137,8 +138,8 @@ class Layout:
             target = by_name[p.target]
             for what, width in (("units", target.width), ("operand's width", source.width)):
                 if width % p.heads:
-                    raise ValueError(
-                        f"cell {cell.name!r}: {width} {what} cannot be split into {p.heads} heads"
+                    raise ArgumentError(
+                        f"the {what} of cell {cell.name!r}", f"be a multiple of its {p.heads} heads", width
                     )
             products.append((p, kind == "state", source, target))
             if p.parameter is not None:
@@ -200,9 +201,9 @@ class Layout:
     def sizes_of(cell: Any, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """(input size, hidden size) from the shapes of the parameters, all of which are checked."""
         if not isinstance(params, Mapping):
-            raise TypeError(f"params must be a mapping of arrays, came {type(params).__name__}")
+            raise ArgumentTypeError("params", "be a mapping of arrays", type(params).__name__)
         if "W" in params and np.ndim(params["W"]) != 2:
-            raise ValueError(f"params['W'] must have shape (rows, input size), came {np.shape(params['W'])}")
+            raise ArgumentError("params['W']", "have shape (rows, input size)", np.shape(params["W"]))
         input_size = params["W"].shape[1] if "W" in params else 0
         hidden = None
         for name, labels in row_labels(cell).items():
@@ -213,32 +214,38 @@ class Layout:
                 hidden, rest = divmod(rows - fixed, per_unit)
                 if rest or hidden < 1:
                     wanted = f"{per_unit} x hidden size" + (f" + {fixed}" if fixed else "")
-                    raise ValueError(
-                        f"params[{name!r}] must have {wanted} rows for cell {cell.name!r}, "
-                        f"came shape {np.shape(params[name])}"
+                    raise ArgumentError(
+                        f"params[{name!r}]",
+                        f"have {wanted} rows for cell {cell.name!r}",
+                        f"shape {np.shape(params[name])}",
                     )
                 break
         if hidden is None:
             if not row_labels(cell):
-                raise ValueError(
-                    f"cell {cell.name!r} has no parameters, which would say how many units there are"
+                raise ArgumentError(
+                    "cell", "have parameters, which say how many units there are", f"{cell.name!r} with none"
                 )
-            raise ValueError(
-                f"params of cell {cell.name!r} need {', '.join(row_labels(cell))}; came {', '.join(params) or 'none'}"
+            raise ArgumentError(
+                "params",
+                f"hold {', '.join(row_labels(cell))} for cell {cell.name!r}",
+                ", ".join(params) or "none",
             )
         expected = Layout.of(cell, input_size, hidden).shapes
         for name, shape in expected.items():
             if name not in params:
-                raise ValueError(f"params has no {name!r}; cell {cell.name!r} needs {', '.join(expected)}")
+                raise ArgumentError(
+                    "params", f"hold {', '.join(expected)} for cell {cell.name!r}", f"no {name!r}"
+                )
             if np.shape(params[name]) != shape:
-                raise ValueError(
-                    f"params[{name!r}] must have shape {shape} for cell {cell.name!r} with {hidden} units, "
-                    f"came {np.shape(params[name])}"
+                raise ArgumentError(
+                    f"params[{name!r}]",
+                    f"have shape {shape} for cell {cell.name!r} with {hidden} units",
+                    np.shape(params[name]),
                 )
         unknown = [name for name in params if name not in expected]
         if unknown:
-            raise ValueError(
-                f"params[{unknown[0]!r}] is not a parameter of cell {cell.name!r}: {', '.join(expected)}"
+            raise ArgumentError(
+                "params", f"hold {', '.join(expected)} for cell {cell.name!r}", f"also {unknown[0]!r}"
             )
         return input_size, hidden
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..checks import ArgumentError
 from ..equations.nonlinearities import nonlinearity, sigmoid
 from ..parametrize import cayley
 from .cell import Cell
@@ -37,10 +38,10 @@ def leaky(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh", g
     {'W': (3, 2), 'U': (3, 3), 'b': (3,), 'alpha': (3,)}
     """
     if gate not in GATES:
-        raise ValueError(f"gate must be one of {', '.join(GATES)}; came {gate!r}")
+        raise ArgumentError("gate", f"be one of {', '.join(GATES)}", repr(gate))
     if not (0 <= alpha <= 1 if gate == "fixed" else 0 < alpha < 1):
         bounds = "[0, 1]" if gate == "fixed" else "(0, 1)"
-        raise ValueError(f"alpha must lie in {bounds} for a gate that is {gate!r}; came {alpha!r}")
+        raise ArgumentError("alpha", f"lie in {bounds} for a gate that is {gate!r}", repr(alpha))
     f = nonlinearity(activation)
 
     def fixed(drive, state, constant):
@@ -92,7 +93,7 @@ def es2n(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh") ->
     True
     """
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must lie in [0, 1]; came {alpha!r}")
+        raise ArgumentError("alpha", "lie in [0, 1]", repr(alpha))
     f = nonlinearity(activation)
 
     def update(drive, constant):

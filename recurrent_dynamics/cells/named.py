@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..checks import ArgumentError
 from .cell import Cell
 from .continuous import antisymmetric_rnn, ctrnn, gru_ode, lem, lipschitz_rnn
 from .elementwise import indrnn, min_gru, min_lstm
@@ -68,5 +69,5 @@ def by_name(name: str, **options: Any) -> Cell:
     Cell('elman', state=(h), drives=(n))
     """
     if name not in NAMED:
-        raise ValueError(f"there is no cell {name!r}; known are {', '.join(NAMED)}")
+        raise ArgumentError("name", f"be one of {', '.join(NAMED)}", repr(name))
     return NAMED[name](**options)

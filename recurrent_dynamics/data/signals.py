@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import ArgumentTypeError
+
 OPENING, CLOSING = "([{", ")]}"
 
 
@@ -37,7 +39,7 @@ def text_signals(text: str) -> dict[str, np.ndarray]:
     [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0, 0.0]
     """
     if not isinstance(text, str):
-        raise TypeError(f"text must be a str; came {type(text).__name__}")
+        raise ArgumentTypeError("text", "be a str", type(text).__name__)
     n = len(text)
     quoted, comment, brackets, place, depth = np.zeros((5, n))
     quote, in_comment, level, column, indent, start = "", False, 0, 0, 0, True

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 from ..nn.batch import Batch
 
 SHORTEST_TEXT = 1000
@@ -42,15 +42,15 @@ class Vocabulary:
     def __init__(self, characters: Iterable[str], unknown: str | None = None) -> None:
         self.characters = tuple(characters)
         if not self.characters:
-            raise ValueError("characters must hold at least one; came none")
+            raise ArgumentError("characters", "hold at least one", "none")
         for c in self.characters:
             if not isinstance(c, str) or len(c) != 1:
-                raise ValueError(f"characters must be single characters; came {c!r}")
+                raise ArgumentError("characters", "be single characters", repr(c))
         if len(set(self.characters)) != len(self.characters):
             twice = next(c for i, c in enumerate(self.characters) if c in self.characters[:i])
-            raise ValueError(f"characters must hold each once; came {twice!r} twice")
+            raise ArgumentError("characters", "hold each once", f"{twice!r} twice")
         if unknown is not None and unknown not in self.characters:
-            raise ValueError(f"unknown must be one of the characters; came {unknown!r}")
+            raise ArgumentError("unknown", "be one of the characters", repr(unknown))
         self.unknown = unknown
 
     @classmethod
@@ -103,8 +103,8 @@ class Vocabulary:
         if missing.any():
             if self.unknown is None:
                 at = int(np.argmax(missing))
-                raise ValueError(
-                    f"text must be of characters in the vocabulary; came {text[at]!r} at position {at}"
+                raise ArgumentError(
+                    "text", "be of characters in the vocabulary", f"{text[at]!r} at position {at}"
                 )
             indices[missing] = self._table[ord(self.unknown)]
         return indices
@@ -113,9 +113,9 @@ class Vocabulary:
         """The text of indices (n,)."""
         array = np.asarray(indices)
         if array.size and array.dtype.kind not in "iu":
-            raise ValueError(f"indices must be integers; came {array.dtype}")
+            raise ArgumentError("indices", "be integers", array.dtype)
         if array.size and (array.min() < 0 or array.max() >= len(self)):
-            raise ValueError(f"indices must lie in 0..{len(self) - 1}; came {array.min()} to {array.max()}")
+            raise ArgumentError("indices", f"lie in 0..{len(self) - 1}", f"{array.min()} to {array.max()}")
         return "".join(self.characters[int(i)] for i in array)
 
 
@@ -165,19 +165,19 @@ class Streams:
     ) -> None:
         array = np.asarray(indices)
         if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise ValueError(f"indices must be integers of shape (n,); came {array.dtype} {array.shape}")
+            raise ArgumentError("indices", "be integers of shape (n,)", f"{array.dtype} {array.shape}")
         batch_size = integer("batch_size", batch_size, at_least=1)
         window = integer("window", window, at_least=1)
         stride = window if stride is None else integer("stride", stride, at_least=1)
         if stride > window:
-            raise ValueError(
-                f"stride must be at most the window, {window}, since every loss counts; came {stride}"
-            )
+            raise ArgumentError("stride", f"be at most the window, {window}, since every loss counts", stride)
         length = (len(array) - 1) // batch_size
         if length < (1 if partial else window):
-            raise ValueError(
-                f"indices must be at least {batch_size * (1 if partial else window) + 1} for {batch_size} streams "
-                f"of {window} steps; came {len(array)}"
+            raise ArgumentError(
+                "indices",
+                f"be at least {batch_size * (1 if partial else window) + 1} for {batch_size} streams of "
+                f"{window} steps",
+                len(array),
             )
         cut = length * batch_size
         self.inputs = np.ascontiguousarray(array[:cut].reshape(batch_size, length).T)
@@ -224,7 +224,7 @@ def split(indices: NDArray[Any], fraction: float) -> tuple[NDArray[Any], NDArray
     number("fraction", fraction, above=0, below=1)
     held_out = round(len(indices) * fraction)
     if not 0 < held_out < len(indices):
-        raise ValueError(f"indices must be enough to hold out a fraction of {fraction}; came {len(indices)}")
+        raise ArgumentError("indices", f"be enough to hold out a fraction of {fraction}", len(indices))
     return indices[:-held_out], indices[-held_out:]
 
 
@@ -256,18 +256,18 @@ def read_text(path: str | os.PathLike[str], shortest: int = SHORTEST_TEXT) -> st
     except PermissionError:
         raise PermissionError(f"{path}: no permission to read it") from None
     if not data:
-        raise ValueError(f"{path} must be UTF-8 text; came an empty file")
+        raise ArgumentError(str(path), "be UTF-8 text", "an empty file")
     if b"\0" in data:
-        raise ValueError(f"{path} must be UTF-8 text; came a binary file (it contains zero bytes)")
+        raise ArgumentError(str(path), "be UTF-8 text", "a binary file (it contains zero bytes)")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} must be UTF-8 text; came {data[error.start]:#04x} as byte {error.start}"
+        raise ArgumentError(
+            str(path), "be UTF-8 text", f"{data[error.start]:#04x} as byte {error.start}"
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if len(text) < shortest:
-        raise ValueError(f"{path} must hold at least {shortest} characters; came {len(text)}")
+        raise ArgumentError(str(path), f"hold at least {shortest} characters", len(text))
     return text
 
 
@@ -302,5 +302,5 @@ def standard_library(size: int = 1_000_000) -> str:
             continue  # an empty file
         length += len(parts[-1])
     if length < SHORTEST_TEXT:
-        raise ValueError(f"{folder} must hold the standard library's source files; came {length} characters")
+        raise ArgumentError(str(folder), "hold the standard library's source files", f"{length} characters")
     return "".join(parts)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..cells import Cell
+from ..checks import ArgumentError, ArgumentTypeError
 from ..engine import check, jvp
 from ..engine.run import Views
 from .newton import solve
@@ -173,23 +174,25 @@ def continuation(
     """
     family = _Family(cell, params, input, signals, along)
     if not isinstance(bounds, Sequence | np.ndarray) or len(bounds) != 2:
-        raise ValueError(f"bounds must be (low, high); came {bounds!r}")
+        raise ArgumentError("bounds", "be (low, high)", repr(bounds))
     low, high = (checks.number(f"bounds[{i}]", b) for i, b in enumerate(bounds))
     value = checks.number("begin", (0.0 if isinstance(along, Mapping) else 1.0) if begin is None else begin)
     if not low <= value <= high:
-        raise ValueError(f"bounds must hold the beginning, {value:g}; came {low:g} to {high:g}")
+        raise ArgumentError("bounds", f"hold the beginning, {value:g}", f"{low:g} to {high:g}")
     ds = checks.number("step", step, above=0)
     checks.number("longest", longest, at_least=ds)
     checks.integer("steps", steps, at_least=1)
     checks.boolean("increase", increase)
     rows = family.map(value).rows("start", start)
     if len(rows) != 1:
-        raise ValueError(f"start must be one state; came {len(rows)}")
+        raise ArgumentError("start", "be one state", len(rows))
     vertical = np.append(np.zeros(family.size), 1.0)
     y = family.correct(np.append(rows[0], value), vertical)
     if y is None:
-        raise ValueError(
-            f"start must be near a fixed point at the parameter {value:g}; Newton's method does not converge from there"
+        raise ArgumentError(
+            "start",
+            f"be near a fixed point at the parameter {value:g}",
+            "a state from where Newton's method does not converge",
         )
     here = family.local(y, vertical if increase else -vertical)
     branch, found, ended = [here], [], "steps"
@@ -247,11 +250,13 @@ class _Family:
         self.scaled = isinstance(along, str)
         if isinstance(along, str):
             if along not in arrays:
-                raise ValueError(f"along must be one of {', '.join(arrays)}, or a direction; came {along!r}")
+                raise ArgumentError("along", f"be one of {', '.join(arrays)}, or a direction", repr(along))
             self.direction = {along: arrays[along]}
         else:
             if not isinstance(along, Mapping):
-                raise TypeError(f"along must be the name of a parameter or a dict of arrays; came {along!r}")
+                raise ArgumentTypeError(
+                    "along", "be the name of a parameter or a dict of arrays", repr(along)
+                )
             given = check.mapping("along", along, tuple(arrays))
             self.direction = {
                 name: check.floating(
@@ -260,7 +265,7 @@ class _Family:
                 for name, a in given.items()
             }
         if not any(a.any() for a in self.direction.values()):
-            raise ValueError("along must name something that is not 0; came only zeros")
+            raise ArgumentError("along", "name something that is not 0", "only zeros")
 
     def map(self, value: float) -> StepMap:
         """F(.; value)."""

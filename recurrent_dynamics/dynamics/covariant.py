@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..cells.cell import Cell
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from ..engine.run import Run
 from .frames import Stretch, walk
 from .lyapunov import run_or_given_steps
@@ -198,7 +198,9 @@ def _refuse_singular(stretch: Stretch) -> None:
     lost = np.isneginf(stretch.log_diagonal)
     if lost.any():
         rank = int((~lost).sum(axis=1).min())
-        raise ValueError(
-            f"count must be at most {rank}, the numerical rank of the Jacobian of step {stretch.start} on the frame: "
-            f"vectors cannot be followed back through a singular one; came {lost.shape[1]}"
+        raise ArgumentError(
+            "count",
+            f"be at most {rank}, the numerical rank of the Jacobian of step {stretch.start} on the "
+            "frame: vectors cannot be followed back through a singular one",
+            lost.shape[1],
         )

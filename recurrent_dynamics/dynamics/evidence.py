@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import numbers
+from ..checks import ArgumentError, ArgumentTypeError, numbers
 from .gradient_flow import GradientFlow
 from .saturation import Saturation, saturation
 
@@ -87,9 +87,11 @@ def as_flows(flows: Any) -> list[GradientFlow]:
     except TypeError:
         norms = np.empty((0, 0))
     if norms.ndim != 2 or not norms.size or not np.isfinite(norms).all() or (norms < 0).any():
-        raise ValueError(
-            "flows must be one GradientFlow for each layer, or finite norms of at least 0 by lag, of shape (K + 1,) or "
-            f"(layers, K + 1); came {flows!r}"
+        raise ArgumentError(
+            "flows",
+            "be one GradientFlow for each layer, or finite norms of at least 0 by lag, of shape (K + "
+            "1,) or (layers, K + 1)",
+            repr(flows),
         )
     return [GradientFlow(np.arange(len(n)), n, np.stack([n, n])) for n in norms]
 
@@ -101,7 +103,7 @@ def series(name: str, values: Any, *, finite: bool = False, norms: bool = False)
     found = numbers(name, values)
     if found.ndim != 1 or (finite and not np.isfinite(found).all()) or (norms and (found < 0).any()):
         what = "finite numbers" if finite else "numbers of at least 0" if norms else "numbers"
-        raise ValueError(f"{name} must be {what} in one row; came {values!r}")
+        raise ArgumentError(name, f"be {what} in one row", repr(values))
     return found if found.size else None
 
 
@@ -115,9 +117,10 @@ def by_layer(name: str, units: Any) -> list[list[Saturation]]:
     layers = [units] if one else units
     known = isinstance(layers, Sequence) and not isinstance(layers, str)
     if not known or not all(_is_layer(layer) for layer in layers):
-        raise TypeError(
-            f"{name} must be activations (T, B, H) by name, or a list of Saturation, or such for each layer; came "
-            f"{units!r}"
+        raise ArgumentTypeError(
+            name,
+            "be activations (T, B, H) by name, or a list of Saturation, or such for each layer",
+            repr(units),
         )
     return [
         [_units(f"{name}[{key!r}]", key, values) for key, values in layer.items()]
@@ -135,7 +138,7 @@ def _is_layer(layer: Any) -> bool:
 def _units(argument: str, name: str, values: Any) -> Saturation:
     values = numbers(argument, values)
     if values.ndim != 3 or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"{argument} must be finite, of shape (T, B, H); came shape {values.shape}")
+        raise ArgumentError(argument, "be finite, of shape (T, B, H)", f"shape {values.shape}")
     low, high = float(values.min()), float(values.max())
     thresholds = (0.1, 0.9) if 0 <= low and high <= 1 else (-0.9, 0.9) if -1 <= low and high <= 1 else None
     return saturation(values, thresholds, name=name)

@@ -11,6 +11,7 @@ from scipy.linalg import lapack
 
 from .. import checks
 from ..cells import Cell
+from ..checks import ArgumentError
 from ..engine import Run
 from .kantorovich import certify
 from .newton import CONVERGED, DIVERGED, RUNNING, SLOW, search, solve
@@ -173,9 +174,10 @@ def _starts(
     if isinstance(starts, Run):
         trajectories = starts.tape.after.astype(np.float64)
         if trajectories.shape[2] != f.size:
-            raise ValueError(
-                f"starts must be a run of the cell, with a state of {f.size} numbers; came {starts!r} with "
-                f"{trajectories.shape[2]}"
+            raise ArgumentError(
+                "starts",
+                f"be a run of the cell, with a state of {f.size} numbers",
+                f"{starts!r} with {trajectories.shape[2]}",
             )
         rows = f.rows("starts", trajectories.reshape(-1, f.size))
         number = min(DEFAULT_NUMBER, len(rows)) if number is None else number
@@ -185,8 +187,8 @@ def _starts(
     if number is not None:
         n = checks.integer("number", number, at_least=1)
         if n > len(rows) and not noise:
-            raise ValueError(
-                f"number must be at most {len(rows)}, the states of starts, where no noise sets copies apart; came {n}"
+            raise ArgumentError(
+                "number", f"be at most {len(rows)}, the states of starts, where no noise sets copies apart", n
             )
         times, rest = divmod(n, len(rows))
         chosen = np.concatenate([np.tile(np.arange(len(rows)), times), rng.permutation(len(rows))[:rest]])

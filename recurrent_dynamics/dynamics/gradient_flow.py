@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,10 +111,10 @@ def gradient_flow(d_states: np.ndarray) -> GradientFlow:
     """
     d_states = np.asarray(d_states)
     if d_states.ndim != 3 or not d_states.size:
-        raise ValueError(f"d_states must have shape (T, B, H), came {d_states.shape}")
+        raise ArgumentError("d_states", "have shape (T, B, H)", d_states.shape)
     if not np.isfinite(d_states).all():
         step = int(np.flatnonzero(~np.isfinite(d_states).all(axis=(1, 2)))[-1])
-        raise ValueError(f"d_states must be finite, those of step {step} are not")
+        raise ArgumentError("d_states", "be finite", f"other numbers at step {step}")
     # Scaled, so that squares neither vanish nor overflow.
     scale = np.abs(d_states).max(axis=2, keepdims=True).astype(np.float64)
     rows = np.divide(d_states, scale, out=np.zeros(d_states.shape), where=scale > 0)
@@ -171,14 +171,16 @@ def gradient_growth(d_states: np.ndarray, skip: int = 0) -> GradientGrowth:
     """
     d_states = np.asarray(d_states, dtype=np.float64)
     if d_states.ndim != 3 or not d_states.size or d_states.shape[1] < 2 or not np.isfinite(d_states).all():
-        raise ValueError(
-            f"d_states must be finite, of shape (T, B, H) with B at least 2; came shape {d_states.shape}"
+        raise ArgumentError(
+            "d_states", "be finite, of shape (T, B, H) with B at least 2", f"shape {d_states.shape}"
         )
     skip = integer("skip", skip, at_least=0, at_most=len(d_states) - 2)
     scale = np.abs(d_states).max(axis=2)[::-1]  # so that squares do not underflow
     if not (scale > 0).all():
-        raise ValueError(
-            f"d_states must not be 0 anywhere; they are {int(np.argmin((scale > 0).all(axis=1)))} steps back"
+        raise ArgumentError(
+            "d_states",
+            "not be 0 at any step",
+            f"0 everywhere {int(np.argmin((scale > 0).all(axis=1)))} steps back",
         )
     logs = np.log(np.linalg.norm(d_states[::-1] / scale[..., None], axis=2)) + np.log(scale)
     rates = (logs[-1] - logs[skip]) / (len(logs) - 1 - skip)

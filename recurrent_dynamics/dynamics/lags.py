@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from ..engine import Run, backward, check
 from .steps import side_by_side
 
@@ -38,7 +38,7 @@ class LagGradients:
     def norms(self, name: str = "U") -> np.ndarray:
         """Frobenius norm of the part of every lag of one parameter, shape (K + 1,)."""
         if name not in self.params:
-            raise ValueError(f"name must be one of {', '.join(self.params)}; came {name!r}")
+            raise ArgumentError("name", f"be one of {', '.join(self.params)}", repr(name))
         return np.linalg.norm(self.params[name].reshape(len(self.lags), -1).astype(np.float64), axis=1)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:

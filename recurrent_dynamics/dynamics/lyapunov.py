@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..cells.cell import Cell
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 from ..engine.run import Run
 from .frames import Stretch, walk
 from .statistics import bootstrap_errors, drift, stationary_from
@@ -110,9 +110,10 @@ class LyapunovSpectrum:
         Raises ValueError if positive exponents may be missing.
         """
         if len(self.exponents) < self.size and self.exponents[-1] > 0:
-            raise ValueError(
-                f"the entropy rate needs all positive exponents, and the last of the {len(self.exponents)} computed is "
-                f"{self.exponents[-1]:.4g}: ask for a larger count"
+            raise ArgumentError(
+                "count",
+                "be large enough for the entropy rate to have all positive exponents",
+                f"{len(self.exponents)}, the last of them {self.exponents[-1]:.4g}",
             )
         return float(self.exponents[self.exponents > 0].sum())
 
@@ -126,9 +127,10 @@ class LyapunovSpectrum:
         if sums[-1] >= 0:
             if len(sums) == self.size:
                 return float(self.size)
-            raise ValueError(
-                f"the dimension needs exponents until their sum is negative, and the {len(sums)} computed sum to "
-                f"{sums[-1]:.4g}: ask for a larger count"
+            raise ArgumentError(
+                "count",
+                "be large enough for the dimension: the sum of the exponents must become negative",
+                f"{len(sums)}, with the sum {sums[-1]:.4g}",
             )
         j = int(np.flatnonzero(sums < 0)[0])
         return j + (float(sums[j - 1] / -self.exponents[j]) if j else 0.0)
@@ -270,9 +272,9 @@ def run_or_given_steps(system: Any, steps: Any) -> int:
     if not isinstance(system, Run):
         return integer("steps", steps, at_least=FEWEST_STEPS)
     if steps is not None:
-        raise ValueError(f"steps must not be given with a run, which has {system.steps}; came {steps!r}")
+        raise ArgumentError("steps", f"not be given with a run, which has {system.steps}", repr(steps))
     if system.steps < FEWEST_STEPS:
-        raise ValueError(f"run must have at least {FEWEST_STEPS} steps, came {system.steps}")
+        raise ArgumentError("run", f"have at least {FEWEST_STEPS} steps", system.steps)
     return system.steps
 
 

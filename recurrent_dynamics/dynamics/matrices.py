@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError, ArgumentTypeError
 from ..kernels.blas import one_thread
 
 EPS = float(np.finfo(np.float64).eps)
@@ -30,20 +31,20 @@ def square_matrices(matrices: Any) -> np.ndarray:
     dtype('float64')
     >>> square_matrices([1.0, 2.0])
     Traceback (most recent call last):
-    ValueError: matrices must have shape (..., n, n) and not be empty; came shape (2,)
+    recurrent_dynamics.ArgumentError: matrices must have shape (..., n, n) and not be empty; came shape (2,)
     """
     try:
         given = np.asarray(matrices)
     except ValueError as error:  # lists of different lengths
-        raise ValueError(f"matrices must have shape (..., n, n); came {error}") from None
+        raise ArgumentError("matrices", "have shape (..., n, n)", error) from None
     if given.dtype.kind not in "iufc":
-        raise TypeError(f"matrices must hold real or complex numbers; came dtype {given.dtype}")
+        raise ArgumentTypeError("matrices", "hold real or complex numbers", f"dtype {given.dtype}")
     if given.ndim < 2 or given.shape[-1] != given.shape[-2] or not given.size:
-        raise ValueError(f"matrices must have shape (..., n, n) and not be empty; came shape {given.shape}")
+        raise ArgumentError("matrices", "have shape (..., n, n) and not be empty", f"shape {given.shape}")
     given = given.astype(np.complex128 if given.dtype.kind == "c" else np.float64, copy=False)
     if not np.isfinite(given).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(given))[0])
-        raise ValueError(f"matrices must be finite; came {given[where]} at index {where}")
+        raise ArgumentError("matrices", "be finite", f"{given[where]} at index {where}")
     return given
 
 
@@ -51,7 +52,7 @@ def single_matrix(matrix: Any) -> np.ndarray:
     """One matrix (n, n), for what is drawn in a plane of its own."""
     given = square_matrices(matrix)
     if given.ndim != 2:
-        raise ValueError(f"matrices must be a single one of shape (n, n) here; came shape {given.shape}")
+        raise ArgumentError("matrices", "be a single one of shape (n, n) here", f"shape {given.shape}")
     return given
 
 

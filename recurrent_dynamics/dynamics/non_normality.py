@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from .matrices import adjoint, each, rounding, square_matrices, triangle_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def logarithmic_norm(matrices: np.ndarray, order: float = 2) -> np.ndarray | flo
     """
     given = square_matrices(matrices)
     if isinstance(order, bool) or order not in (1, 2, np.inf):
-        raise ValueError(f"order must be 1, 2 or inf; came {order!r}")
+        raise ArgumentError("order", "be 1, 2 or inf", repr(order))
     if order == 2:
         return np.linalg.eigvalsh((given + adjoint(given)) / 2)[..., -1][()]
     diagonal = np.diagonal(given, axis1=-2, axis2=-1)
@@ -295,7 +295,7 @@ def departure_from_normality(matrices: np.ndarray, *, relative: bool = False) ->
     1.0
     """
     if not isinstance(relative, bool | np.bool_):
-        raise ValueError(f"relative must be True or False; came {relative!r}")
+        raise ArgumentError("relative", "be True or False", repr(relative))
 
     def departure(matrix: np.ndarray) -> float:
         above = float(np.linalg.norm(np.triu(triangle_of(matrix), 1)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..engine import Run, backward
 from ..engine.run import Views
 from .steps import by_slot, jacobian_form, joined, side_by_side
@@ -72,12 +73,12 @@ def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:
     given = {name: np.asarray(v) for name, v in d_states.items()}
     if set(given) != set(wanted) or any(given[n].size != int(np.prod(w)) for n, w in wanted.items()):
         came = ", ".join(f"{name} {value.shape}" for name, value in given.items())
-        raise ValueError(
-            f"d_states must hold {', '.join(f'{n} {w}' for n, w in wanted.items())}; came {came or 'none'}"
+        raise ArgumentError(
+            "d_states", f"hold {', '.join((f'{n} {w}' for n, w in wanted.items()))}", came or "none"
         )
     v = np.concatenate([given[n].reshape(w) for n, w in wanted.items()], axis=-1)
     if not np.isfinite(v).all():
-        raise ValueError("d_states must be finite; came others")
+        raise ArgumentError("d_states", "be finite", "others")
     steps = side_by_side(run)
     back = backward(steps, d_states={slot: rows[None] for slot, rows in by_slot(steps, v).items()})
     pulled = joined(back.initial, shape).astype(np.float64)

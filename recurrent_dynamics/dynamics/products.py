@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from ..engine import Run, jacobian
 from ..kernels.blas import one_thread
 from .trajectories import unbroken
@@ -249,9 +249,11 @@ def path_norms(
     direct = np.asarray(direct, dtype=np.float64)
     direct = direct[:, None] if direct.ndim == 2 else direct
     if direct.shape[:2] != jacobians.shape[:2] or offset + direct.shape[2] > jacobians.shape[2]:
-        raise ValueError(
-            f"direct must have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with "
-            f"H <= {jacobians.shape[2] - offset}, came {direct.shape}"
+        raise ArgumentError(
+            "direct",
+            f"have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with H <= "
+            f"{jacobians.shape[2] - offset}",
+            direct.shape,
         )
     lengths = product_lengths(steps, len(jacobians))
     block = slice(offset, offset + direct.shape[2])
@@ -275,10 +277,10 @@ def _checked(jacobians: np.ndarray) -> np.ndarray:
     jacobians = np.asarray(jacobians)
     jacobians = jacobians[:, None] if jacobians.ndim == 3 else jacobians
     if jacobians.ndim != 4 or jacobians.shape[2] != jacobians.shape[3] or not jacobians.size:
-        raise ValueError(f"jacobians must have shape (T, S, S) or (T, B, S, S), came {jacobians.shape}")
+        raise ArgumentError("jacobians", "have shape (T, S, S) or (T, B, S, S)", jacobians.shape)
     if not np.isfinite(jacobians).all():
         step = int(np.flatnonzero(~np.isfinite(jacobians).all(axis=(1, 2, 3)))[0])
-        raise ValueError(f"jacobians must be finite, those of step {step} are not")
+        raise ArgumentError("jacobians", "be finite", f"other numbers at step {step}")
     return jacobians
 
 
@@ -286,7 +288,7 @@ def product_lengths(steps: Sequence[int] | None, longest: int) -> np.ndarray:
     """The chosen lengths of products, checked; powers of two by default."""
     lengths = np.asarray(powers_of_two(longest) if steps is None else steps)
     if lengths.ndim != 1 or not lengths.size or lengths.dtype.kind not in "iu":
-        raise ValueError(f"steps must be a sequence of integers, came {steps!r}")
+        raise ArgumentError("steps", "be a sequence of integers", repr(steps))
     if (np.diff(lengths) <= 0).any() or lengths[0] < 1 or lengths[-1] > longest:
-        raise ValueError(f"steps must increase and lie in 1..{longest}, came {lengths.tolist()}")
+        raise ArgumentError("steps", f"increase and lie in 1..{longest}", lengths.tolist())
     return lengths

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer, number, one_of
+from ..checks import ArgumentError, integer, number, one_of
 from .matrices import (
     adjoint,
     each,
@@ -113,10 +113,10 @@ def pseudospectra(
 
 def _limits(limits: Sequence[float]) -> tuple[float, float, float, float]:
     if np.shape(limits) != (4,):
-        raise ValueError(f"limits must be (left, right, bottom, top); came {limits!r}")
+        raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
     left, right, bottom, top = (number("limits", v) for v in limits)
     if not (left < right and bottom < top):
-        raise ValueError(f"limits must have left < right and bottom < top; came {limits!r}")
+        raise ArgumentError("limits", "have left < right and bottom < top", repr(limits))
     return left, right, bottom, top
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from .evidence import Measure, Trial, level, rise, spike, stuck, widening
 from .gradient_flow import GradientFlow
 from .saturation import Saturation
@@ -43,24 +43,24 @@ class Readings:
         gated: bool | None,
     ) -> None:
         if not flows and losses is None and norms is None and not states and trial is None:
-            raise ValueError(
-                "flows, losses, gradient_norms, states or a trial must be given; came none of them"
+            raise ArgumentError(
+                "flows, losses, gradient_norms, states or a trial", "be given", "none of them"
             )
         longest = min((len(f.lags) for f in flows), default=1) - 1
         if truncation is None:
             truncation = max(1, longest)
         self.truncation = integer("truncation", truncation, at_least=1)
         if clipped is not None and (norms is None or len(norms) != len(clipped)):
-            raise ValueError(
-                "clipped_norms must be as many as gradient_norms; came others, or no gradient_norms"
+            raise ArgumentError(
+                "clipped_norms", "be as many as gradient_norms", "others, or no gradient_norms"
             )
         if (by_step is None) != (validation_by_step is None) or (
             by_step is not None
             and validation_by_step is not None
             and by_step.shape != validation_by_step.shape
         ):
-            raise ValueError(
-                "loss_by_step and validation_by_step must be given both, of one length; came others"
+            raise ArgumentError(
+                "loss_by_step and validation_by_step", "be given both, of one length", "others"
             )
         self.flows, self.trial, self.gated, self.baseline = flows, trial, gated, baseline
         self.losses, self.validation, self.norms, self.clipped_norms = losses, validation, norms, clipped

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import ArgumentError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -82,9 +84,9 @@ def saturation(
     """
     values = np.asarray(values)
     if values.ndim != 3 or not values.size:
-        raise ValueError(f"values must have shape (T, B, H), came {values.shape}")
+        raise ArgumentError("values", "have shape (T, B, H)", values.shape)
     if thresholds is not None and not thresholds[0] < thresholds[1]:
-        raise ValueError(f"thresholds must be (low, high) with low < high, came {thresholds}")
+        raise ArgumentError("thresholds", "be (low, high) with low < high", thresholds)
     deviation = values.std(axis=(0, 1), dtype=np.float64)
     if thresholds is None:
         low = high = np.zeros(values.shape[2])

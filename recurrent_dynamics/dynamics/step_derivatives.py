@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import integer, one_of
+from ..checks import ArgumentError, integer, one_of
 from ..engine import Run, backward, check, jvp
 from .steps import by_slot, joined, side_by_side
 from .trajectories import cut, unbroken
@@ -89,7 +89,7 @@ class StepDerivatives:
     def by_input(self) -> np.ndarray:
         """d state after / d input of every step, formed: (T, B, S, N)."""
         if self._run.x is None:
-            raise ValueError("run must have an input; this one runs by itself")
+            raise ArgumentError("run", "have an input", "one of a cell that runs by itself")
         size = self._run.tape.x.shape[-1]
         columns = []
         for j in range(size):

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import checks
 from ..cells import Cell
+from ..checks import ArgumentError
 from ..engine import Run, check, forward, jacobian
 from ..engine.run import Views
 
@@ -45,8 +46,8 @@ class StepMap:
         }
         for name, value in self.signals.items():
             if value.shape not in ((), (hidden,)):
-                raise ValueError(
-                    f"signals[{name!r}] must be a number or have shape {(hidden,)}; came {value.shape}"
+                raise ArgumentError(
+                    f"signals[{name!r}]", f"be a number or have shape {(hidden,)}", value.shape
                 )
 
     def copy(self) -> StepMap:
@@ -60,7 +61,7 @@ class StepMap:
         wanted = self.layout.input_size or raw
         x = checks.numbers("input", input)
         if x.shape != (wanted,):
-            raise ValueError(f"input must have shape {(wanted,)}, one constant vector; came {x.shape}")
+            raise ArgumentError("input", f"have shape {(wanted,)}, one constant vector", x.shape)
         return check.finite("input", x)
 
     def rows(self, name: str, state: Any) -> Array:
@@ -70,23 +71,24 @@ class StepMap:
             pieces: list[Array] = []
             for slot in self.layout.slots:
                 if slot.name not in given:
-                    raise ValueError(
-                        f"{name} must have {', '.join(self.cell.state)}; came {', '.join(given) or 'none'}"
+                    raise ArgumentError(
+                        name, f"have {', '.join(self.cell.state)}", ", ".join(given) or "none"
                     )
                 piece = np.atleast_2d(checks.numbers(f"{name}[{slot.name!r}]", given[slot.name]))
                 wanted = (len(pieces[0]) if pieces else len(piece), slot.width)
                 if piece.shape != wanted:
-                    raise ValueError(
-                        f"{name}[{slot.name!r}] must have shape {wanted}; came {np.shape(given[slot.name])}"
+                    raise ArgumentError(
+                        f"{name}[{slot.name!r}]", f"have shape {wanted}", np.shape(given[slot.name])
                     )
                 pieces.append(piece)
             rows = np.concatenate(pieces, axis=1)
         else:
             rows = np.atleast_2d(checks.numbers(name, state))
         if rows.ndim != 2 or rows.shape[1] != self.size or not len(rows):
-            raise ValueError(
-                f"{name} must have shape (n, {self.size}), a whole state ({', '.join(self.cell.state)}) a row; "
-                f"came {rows.shape}"
+            raise ArgumentError(
+                name,
+                f"have shape (n, {self.size}), a whole state ({', '.join(self.cell.state)}) a row",
+                rows.shape,
             )
         return check.finite(name, rows)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import number, one_of
+from ..checks import ArgumentError, number, one_of
 
 METHODS = ("rk4", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 
@@ -155,5 +155,5 @@ def _rk4(field: Callable[[np.ndarray], np.ndarray], s: np.ndarray, h: float) -> 
 def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     value = np.asarray(value, dtype=np.float64)
     if value.shape != shape:
-        raise ValueError(f"{name} must return an array of shape {shape}, came {value.shape}")
+        raise ArgumentError(name, f"return an array of shape {shape}", value.shape)
     return value

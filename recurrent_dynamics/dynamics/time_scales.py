@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..engine import check
 from .products import product_lengths
 
@@ -65,8 +66,8 @@ def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
     """
     factors = _factors(factors)
     if not ((factors >= 0) & (factors <= 1)).all():
-        raise ValueError(
-            f"factors must lie in [0, 1] for a time scale, came {factors.min():.3g} to {factors.max():.3g}"
+        raise ArgumentError(
+            "factors", "lie in [0, 1] for a time scale", f"{factors.min():.3g} to {factors.max():.3g}"
         )
     with np.errstate(divide="ignore"):
         decay = np.abs(np.log(factors).mean(axis=(0, 1)))  # of factors that are all 1 it is +0, not -0
@@ -76,7 +77,7 @@ def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
 def _factors(factors: np.ndarray) -> np.ndarray:
     values = np.asarray(factors, dtype=np.float64)
     if values.ndim != 3 or not values.size:
-        raise ValueError(f"factors must have shape (T, B, H), came {values.shape}")
+        raise ArgumentError("factors", "have shape (T, B, H)", values.shape)
     return values
 
 
@@ -122,7 +123,7 @@ def measured_time_scales(states: np.ndarray, *, slot: str = "") -> TimeScales:
     """
     values = np.asarray(states, dtype=np.float64)
     if values.ndim != 3 or len(values) < 4 or not values.size:
-        raise ValueError(f"states must have shape (T, B, H) with T of at least 4, came {values.shape}")
+        raise ArgumentError("states", "have shape (T, B, H) with T of at least 4", values.shape)
     check.finite("states", values)
     T = len(values)
     changing = np.ptp(values, axis=(0, 1)) > 0

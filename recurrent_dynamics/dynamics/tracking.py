@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import number, numbers
+from ..checks import ArgumentError, ArgumentTypeError, number, numbers
 
 
 @dataclass(frozen=True)
@@ -81,26 +81,24 @@ def tracking(values: ArrayLike, signals: Mapping[str, ArrayLike], *, held_out: f
     """
     values = numbers("values", values)
     if values.ndim not in (2, 3) or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"values must be finite, of shape (T, H) or (T, B, H); came shape {values.shape}")
+        raise ArgumentError("values", "be finite, of shape (T, H) or (T, B, H)", f"shape {values.shape}")
     number("held_out", held_out, above=0, below=1)
     if not isinstance(signals, Mapping):
-        raise TypeError(f"signals must be a dict of arrays; came {type(signals).__name__}")
+        raise ArgumentTypeError("signals", "be a dict of arrays", type(signals).__name__)
     if not signals:
-        raise ValueError("signals must hold at least one; came none")
+        raise ArgumentError("signals", "hold at least one", "none")
     steps, units = len(values), values.shape[-1]
     rows = []
     for name, signal in signals.items():
         row = numbers(f"signals[{name!r}]", signal)
         if row.shape != values.shape[:-1] or not np.isfinite(row).all():
-            raise ValueError(
-                f"signals[{name!r}] must be finite, of shape {values.shape[:-1]}; came shape {row.shape}"
+            raise ArgumentError(
+                f"signals[{name!r}]", f"be finite, of shape {values.shape[:-1]}", f"shape {row.shape}"
             )
         rows.append(row)
     split = steps - round(steps * held_out)
     if not 2 <= split <= steps - 2:
-        raise ValueError(
-            f"values must have steps enough for two parts; came {steps} with held_out {held_out}"
-        )
+        raise ArgumentError("values", "have steps enough for two parts", f"{steps} with held_out {held_out}")
     wanted = np.stack(rows, axis=1).reshape(steps, len(rows), -1)  # (T, signals, B)
     first, second = (
         _correlation(values[part].reshape(-1, units), np.moveaxis(wanted[part], 1, 2).reshape(-1, len(rows)))

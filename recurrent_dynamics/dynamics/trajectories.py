@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import engine
 from ..cells.cell import Cell
+from ..checks import ArgumentError, ArgumentTypeError
 from ..engine.run import Run
 from ..engine.sparsity import structure
 from ..kernels.qr import Carried, Frames, carry, carry_each
@@ -122,7 +123,7 @@ class MapSource:
         state = np.array(initial, dtype=np.float64)
         state = state[None] if state.ndim == 1 else state
         if state.ndim != 2 or not state.size or not np.isfinite(state).all():
-            raise ValueError(f"initial must be finite, of shape (S,) or (B, S); came {np.asarray(initial)!r}")
+            raise ArgumentError("initial", "be finite, of shape (S,) or (B, S)", repr(np.asarray(initial)))
         self._system, self._state = system, state
         self.batch, self.size = state.shape
         self.unit, self.time_step = system.unit, system.time_step
@@ -240,10 +241,12 @@ def unbroken(run: Run) -> None:
     """Refuse a run with resets, or with sequences that end before it."""
     tape = run.tape
     if tape.resets.size and tape.resets.any():
-        raise ValueError("run must have no reset: exponents belong to an unbroken trajectory")
+        raise ArgumentError(
+            "run", "have no reset, since exponents belong to an unbroken trajectory", "one with resets"
+        )
     if tape.lengths.size and (tape.lengths < tape.steps).any():
-        raise ValueError(
-            f"run must have whole sequences of {tape.steps} steps; came lengths {tape.lengths.tolist()}"
+        raise ArgumentError(
+            "run", f"have whole sequences of {tape.steps} steps", f"lengths {tape.lengths.tolist()}"
         )
 
 
@@ -278,17 +281,20 @@ class NetworkSource:
     def __init__(self, cell: Cell, params: Mapping[str, np.ndarray] | None, x: Any, initial: Any) -> None:
         if params is None or initial is None:
             missing = "params" if params is None else "initial"
-            raise ValueError(f"{missing} must be given for a cell that runs by itself; came None")
+            raise ArgumentError(missing, "be given for a cell that runs by itself", "None")
         if cell.signals and (cell.signals != ("x",) or x is None):
-            raise ValueError(
-                f"cell {cell.name!r} reads the signals {', '.join(cell.signals)}; give a run with them instead"
+            raise ArgumentError(
+                "system",
+                "be a run for a cell that reads signals",
+                f"cell {cell.name!r}, which reads {', '.join(cell.signals)}",
             )
         self._cell, self._params = cell, params
         self._x = None if x is None else np.asarray(x)
         if self._x is not None and self._x.ndim not in (1, 2):
-            raise ValueError(
-                f"x must be a constant input of shape (N,) or (B, N), came {self._x.shape}; "
-                "for an input that varies give a run"
+            raise ArgumentError(
+                "x",
+                "be a constant input of shape (N,) or (B, N)",
+                f"{self._x.shape}; for an input that varies give a run",
             )
         given = {name: np.atleast_2d(value) for name, value in dict(initial).items()}
         batches = {len(value) for value in given.values()}
@@ -338,9 +344,9 @@ def source_of(system: Any, params: Any, x: Any, initial: Any) -> Source:
             return RunSource(system)
     elif isinstance(system, Map | Flow):
         if initial is None:
-            raise ValueError("initial must be given for a map or a flow; came None")
+            raise ArgumentError("initial", "be given for a map or a flow", "None")
         if not given:
             return MapSource(system, initial)
     else:
-        raise TypeError(f"system must be a Run, a Cell, a Map or a Flow; came {type(system).__name__}")
-    raise ValueError(f"{', '.join(given)} must not be given with a {type(system).__name__}")
+        raise ArgumentTypeError("system", "be a Run, a Cell, a Map or a Flow", type(system).__name__)
+    raise ArgumentError(", ".join(given), f"not be given with a {type(system).__name__}", "values")

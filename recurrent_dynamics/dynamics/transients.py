@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer, number, one_of
+from ..checks import ArgumentError, integer, number, one_of
 from ..kernels.blas import one_thread
 from .matrices import (
     EPS,
@@ -244,10 +244,10 @@ def transient_growth(
     one_of("kind", kind, KINDS)
     steps = integer("steps", steps, at_least=1)
     if not isinstance(bounds, bool | np.bool_):
-        raise ValueError(f"bounds must be True or False; came {bounds!r}")
+        raise ArgumentError("bounds", "be True or False", repr(bounds))
     if kind == "map":
         if time_step is not None:
-            raise ValueError(f"time_step must be None for a map; came {time_step!r}")
+            raise ArgumentError("time_step", "be None for a map", repr(time_step))
         dt, factors = 1.0, given
     else:
         from scipy.linalg import expm

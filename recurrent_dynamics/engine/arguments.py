@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
-from ..checks import is_finite
+from ..checks import ArgumentError, ArgumentTypeError, is_finite
 from ..kernels.copying import plain
 from . import check
 from .backends import Backend
@@ -99,53 +99,58 @@ def input_of(
     """(x as (T, B, N) or class indices (T, B), is it one sequence, is it autonomous, B)."""
     if x is None:
         if steps is None:
-            raise ValueError(
-                "forward needs an input x or, for a network that runs by itself, the number of steps"
+            raise ArgumentError(
+                "x or steps",
+                "be given: an input, or the number of steps of a network that runs by itself",
+                "none of them",
             )
         if not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise ValueError(f"steps must be an integer of at least 1, came {steps!r}")
+            raise ArgumentError("steps", "be an integer of at least 1", repr(steps))
         given = check.mapping("initial", initial, tuple(s.name for s in layout.slots))
         batches = {s: len(v) for s, v in given.items() if np.ndim(v) == 2}
         for s, n in batches.items():
             if n == 0:
-                raise ValueError(f"initial[{s!r}] must have at least one sequence, came {np.shape(given[s])}")
+                raise ArgumentError(f"initial[{s!r}]", "have at least one sequence", np.shape(given[s]))
         single, batch = not batches, next(iter(batches.values()), 1)
         return np.zeros((int(steps), batch, input_size), dtype), single, True, batch
     if steps is not None:
-        raise ValueError("steps is for a run without input; the input x says how many steps there are")
+        raise ArgumentError("steps", "be None where the input x says how many steps there are", repr(steps))
     x = check.array("x", x)
     if x.dtype.kind in "iu":
         return _classes(x, layout)
     x = check.real("x", x, dtype)
     if x.ndim not in (2, 3):
-        raise ValueError(f"x must have shape (T, B, N), or (T, N) for one sequence; came {x.shape}")
+        raise ArgumentError("x", "have shape (T, B, N), or (T, N) for one sequence", x.shape)
     single = x.ndim == 2
     given = x.shape
     x = x[:, None] if single else x
     if 0 in x.shape[:2]:
-        raise ValueError(f"x must have at least one step and one sequence; came {given}")
+        raise ArgumentError("x", "have at least one step and one sequence", given)
     wanted = input_size
     if not layout.input_rows and any(s.name == "x" for s in layout.signals):
         wanted = x.shape[2]  # `write_signals` looks at it
     if x.shape[2] != wanted:
         why = "as params['W'] has columns" if "W" in layout.shapes else "as there is no params['W']"
-        raise ValueError(f"x must have {wanted} entries a step, {why}; came shape {given}")
+        raise ArgumentError("x", f"have {wanted} entries a step, {why}", f"shape {given}")
     return x, single, False, x.shape[1]
 
 
 def _classes(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, bool, bool, int]:
     """`input_of` for class indices."""
     if x.ndim not in (1, 2):
-        raise TypeError(
-            "x must be real numbers of shape (T, B, N), or class indices (integers) of shape (T, B), or (T,) for one "
-            f"sequence; came {x.dtype} of shape {x.shape}"
+        raise ArgumentTypeError(
+            "x",
+            "be real numbers of shape (T, B, N), or class indices (integers) of shape (T, B), or (T,) "
+            "for one sequence",
+            f"{x.dtype} of shape {x.shape}",
         )
     if 0 in x.shape:
-        raise ValueError(f"x must have at least one step and one sequence; came {x.shape}")
+        raise ArgumentError("x", "have at least one step and one sequence", x.shape)
     if "W" not in layout.shapes or any(s.name == "x" for s in layout.signals):
-        raise TypeError(
-            "x must be real numbers, as the cell reads its input not by params['W'] alone; came class indices "
-            f"({x.dtype})"
+        raise ArgumentTypeError(
+            "x",
+            "be real numbers, as the cell reads its input not by params['W'] alone",
+            f"class indices ({x.dtype})",
         )
     single = x.ndim == 1
     return x[:, None] if single else x, single, False, 1 if single else x.shape[1]
@@ -157,9 +162,10 @@ def own_classes(x: np.ndarray, ends: np.ndarray, single: bool, count: int) -> np
         x = np.where(within_lengths(len(x), ends), x, x.dtype.type(0))
     if not check.below(x, count):
         t, b = (int(i) for i in namespace(x).argwhere((x < 0) | (x >= count))[0])
-        raise ValueError(
-            f"x must be class indices in 0..{count - 1}, as params['W'] has {count} columns; came "
-            f"{int(x[t, b])} at index {(t,) if single else (t, b)}"
+        raise ArgumentError(
+            "x",
+            f"be class indices in 0..{count - 1}, as params['W'] has {count} columns",
+            f"{int(x[t, b])} at index {((t,) if single else (t, b))}",
         )
     return namespace(x).array(x, np.int64)
 
@@ -194,7 +200,7 @@ def state_row(
         s = slots[slot]
         a = check.real(f"{name}[{slot!r}]", value, dtype)
         if a.shape not in ((s.width,), (batch, s.width)):
-            raise ValueError(f"{name}[{slot!r}] must have shape {(batch, s.width)}, came {a.shape}")
+            raise ArgumentError(f"{name}[{slot!r}]", f"have shape {(batch, s.width)}", a.shape)
         out[:, s.offset : s.offset + s.width] = arrays[slot] = a
     if not is_finite(out):
         for slot, a in arrays.items():
@@ -222,21 +228,22 @@ def write_signals(
         if s.name == "x":
             if x is None or x.shape[2] != s.width:
                 came = "no input" if x is None else f"shape {x.shape}"
-                raise ValueError(
-                    f"cell {cell.name!r} reads the input itself, so x must have {s.width} entries; came {came}"
+                raise ArgumentError(
+                    "x", f"have {s.width} entries, as cell {cell.name!r} reads the input itself", came
                 )
             a = x
         else:
             if s.name not in arrays:
-                raise ValueError(
-                    f"{prefix}signals must have {s.name!r}, which cell {cell.name!r} reads; "
-                    f"came {', '.join(arrays) or 'none'}"
+                raise ArgumentError(
+                    f"{prefix}signals",
+                    f"have {s.name!r}, which cell {cell.name!r} reads",
+                    ", ".join(arrays) or "none",
                 )
             name = f"{prefix}signals[{s.name!r}]"
             a = check.real(name, arrays[s.name], values.dtype)
             shapes = ((T,), (T, s.width)) if single else ((T, B), (T, B, s.width))
             if a.shape not in shapes:
-                raise ValueError(f"{name} must have shape {shapes[0]} or {shapes[1]}, came {a.shape}")
+                raise ArgumentError(name, f"have shape {shapes[0]} or {shapes[1]}", a.shape)
             if a.shape == shapes[0]:
                 shared.append(s.name)
             # Looked at in the shape in which it came, so that an error gives an index into it.
@@ -260,7 +267,7 @@ def some_cotangent(verb: str, output: Any, states: Any, final: Any) -> None:
     """Refuse a walk back that starts from nothing."""
     empty = [v is None or (isinstance(v, Mapping) and not v) for v in (states, final)]
     if output is None and all(empty):
-        raise ValueError(f"{verb} needs at least one of d_output, d_states, d_final")
+        raise ArgumentError("one of d_output, d_states, d_final", f"be given to {verb}", "none")
 
 
 def cotangent(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.layout import Layout
+from ..checks import ArgumentError, ArgumentTypeError
 from . import check
 from .run import Run, Tape
 
@@ -75,25 +76,29 @@ class Backend:
         if tape_dtype is None:
             return False
         if str(tape_dtype) not in ("bfloat16", str(dtype)):
-            raise ValueError(f"tape_dtype must be None, {dtype} or 'bfloat16'; came {tape_dtype!r}")
+            raise ArgumentError("tape_dtype", f"be None, {dtype} or 'bfloat16'", repr(tape_dtype))
         if str(tape_dtype) != "bfloat16":
             return False
         if self.device == "cpu":
-            raise ValueError("tape_dtype='bfloat16' is for device='cuda', this run is computed on 'cpu'")
+            raise ArgumentError("tape_dtype", "be None on device='cpu'", "'bfloat16'")
         if dtype != np.float32:
-            raise ValueError(f"tape_dtype='bfloat16' is for float32, the parameters have dtype {dtype}")
+            raise ArgumentError(
+                "tape_dtype", f"be None for parameters of dtype {dtype}", "'bfloat16', which is for float32"
+            )
         return True
 
     def check_tf32(self, tf32: bool, dtype: Any) -> None:
         """Refuse products in TF32 where there are none."""
         if not isinstance(tf32, bool | np.bool_):
-            raise TypeError(f"tf32 must be True or False, came {tf32!r}")
+            raise ArgumentTypeError("tf32", "be True or False", repr(tf32))
         if not tf32:
             return
         if self.device == "cpu":
-            raise ValueError("tf32=True is for device='cuda', this run is computed on 'cpu'")
+            raise ArgumentError("tf32", "be False on device='cpu'", "True")
         if dtype != np.float32:
-            raise ValueError(f"tf32=True is for float32, the parameters have dtype {dtype}")
+            raise ArgumentError(
+                "tf32", f"be False for parameters of dtype {dtype}", "True, which is for float32"
+            )
         self.verbs.check_tf32()
 
 
@@ -101,10 +106,10 @@ def backend(device: str, index: int | None = None, stream: Any = None) -> Backen
     """The backend of a device; it is here that a GPU is looked for."""
     if device == "cpu":
         if stream is not None:
-            raise ValueError("stream is for device='cuda', this run is computed on 'cpu'")
+            raise ArgumentError("stream", "be None on device='cpu'", type(stream).__name__)
         return _cpu()
     if device != "cuda":
-        raise ValueError(f"device must be 'cpu' or 'cuda', came {device!r}")
+        raise ArgumentError("device", "be 'cpu' or 'cuda'", repr(device))
     from .cuda import verbs as cuda
 
     xp = cuda.arrays()
@@ -129,16 +134,17 @@ def placed(device: str | None, **given: Any) -> tuple[str, int | None]:
     if not there:
         return "cpu" if device is None else device, None
     if device == "cpu" and there:
-        raise TypeError(
-            "device is 'cpu', but an array came that lies on a GPU: copy it, or leave device out; came "
-            f"{next(iter(there))}"
+        raise ArgumentTypeError(
+            "device",
+            "be None or 'cuda' for arrays on a GPU, unless they are copied to the host",
+            f"'cpu' and {next(iter(there))} on a GPU",
         )
     found = {name: _gpu(a) for name, a in there.items()}
     if len(set(found.values())) > 1:
         first = next(iter(found))
         other = next(name for name in found if found[name] != found[first])
-        raise ValueError(
-            f"arrays must lie on one GPU; came {first} on GPU {found[first]}, {other} on GPU {found[other]}"
+        raise ArgumentError(
+            "arrays", "lie on one GPU", f"{first} on GPU {found[first]}, {other} on GPU {found[other]}"
         )
     return "cuda" if device is None else device, next(iter(found.values()))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..checks import is_finite
+from ..checks import ArgumentError, ArgumentTypeError, is_finite
 from .run import Run, within_lengths
 
 # Set while a verb computes on a GPU, the only place that an array from there may come to.
@@ -37,7 +37,7 @@ def finite(name: str, a: np.ndarray) -> np.ndarray:
     """The array, or an error that says where it is not finite."""
     if not is_finite(a):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
-        raise ValueError(f"{name} must be finite; came {a[where]} at index {where}")
+        raise ArgumentError(name, "be finite", f"{a[where]} at index {where}")
     return a
 
 
@@ -56,24 +56,24 @@ def array(name: str, a: Any) -> np.ndarray:
         return a
     if is_on_device(a):
         if not ON_DEVICE.get():
-            raise TypeError(
-                f"{name} lies on a GPU, but what computes with it is on the CPU: copy it to the host"
+            raise ArgumentTypeError(
+                name, "be copied to the host, where the computation is", "an array on a GPU"
             )
         return a
     try:
         return np.asarray(a)
     except Exception as error:
-        raise TypeError(f"{name} must be an array, came {type(a).__name__}: {error}") from None
+        raise ArgumentTypeError(name, "be an array", f"{type(a).__name__}: {error}") from None
 
 
 def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
     """An array of floating-point numbers; of the dtype if given."""
     a = array(name, a)
     if dtype is None and a.dtype not in DTYPES:
-        raise TypeError(f"{name} must have dtype float32 or float64, came {a.dtype}")
+        raise ArgumentTypeError(name, "have dtype float32 or float64", a.dtype)
     if dtype is not None and a.dtype != dtype:
-        raise TypeError(
-            f"{name} must have dtype {dtype}, as the parameters have; came {a.dtype} (dtypes are not mixed)"
+        raise ArgumentTypeError(
+            name, f"have dtype {dtype}, as the parameters have (dtypes are not mixed)", a.dtype
         )
     return a
 
@@ -81,7 +81,7 @@ def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
 def shape(name: str, a: np.ndarray, wanted: tuple[int, ...]) -> None:
     """Refuse an array of another shape."""
     if a.shape != wanted:
-        raise ValueError(f"{name} must have shape {wanted}, came {a.shape}")
+        raise ArgumentError(name, f"have shape {wanted}", a.shape)
 
 
 def floating(
@@ -106,7 +106,7 @@ def given_parameters(
 ) -> tuple[dict[str, np.ndarray], np.dtype, int, int]:
     """(the parameters as arrays, finite or not, of one dtype, the dtype, input size, hidden size)."""
     if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a Cell, came {type(cell).__name__}")
+        raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
     if not isinstance(params, Mapping):
         cell.sizes(params)  # says what is wrong
     arrays = {name: array(f"params[{name!r}]", value) for name, value in params.items()}
@@ -136,7 +136,7 @@ def parameters(
 def run(value: Any) -> Run:
     """What `forward` returns."""
     if not isinstance(value, Run):
-        raise TypeError(f"run must be a Run, as forward returns; came {type(value).__name__}")
+        raise ArgumentTypeError("run", "be a Run, as forward returns", type(value).__name__)
     return value
 
 
@@ -146,9 +146,11 @@ def steps(value: Any, count: int) -> np.ndarray:
     try:
         chosen = every if value is None else every[value if isinstance(value, slice) else np.asarray(value)]
     except (IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"steps must select some of the {count} steps of the run; {error}") from None
+        raise ArgumentError(
+            "steps", f"select some of the {count} steps of the run", f"{value!r}: {error}"
+        ) from None
     if chosen.ndim > 1 or not chosen.size:
-        raise ValueError(f"steps must select some of the {count} steps of the run; came {value!r}")
+        raise ArgumentError("steps", f"select some of the {count} steps of the run", repr(value))
     return chosen
 
 
@@ -157,10 +159,12 @@ def mapping(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dict of arrays, came {type(value).__name__}")
+        raise ArgumentTypeError(name, "be a dict of arrays", type(value).__name__)
     for key in value:
         if key not in known:
-            raise ValueError(f"{name} has the key {key!r}; known are {', '.join(known) or 'none'}")
+            raise ArgumentError(
+                name, "have no keys" + (f" but {', '.join(known)}" if known else ""), repr(key)
+            )
     return dict(value)
 
 
@@ -170,12 +174,12 @@ def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
         return np.empty(0, np.int64)
     a = array("lengths", value)
     if a.shape != (batch,) or a.dtype.kind not in "iu":
-        raise ValueError(
-            f"lengths must be {batch} integers, one a sequence; came shape {a.shape}, dtype {a.dtype}"
+        raise ArgumentError(
+            "lengths", f"be {batch} integers, one a sequence", f"shape {a.shape}, dtype {a.dtype}"
         )
     if a.size and (a.min() < 0 or a.max() > steps):
-        raise ValueError(
-            f"lengths must lie between 0 and {steps}, the number of steps; came {a.min()} to {a.max()}"
+        raise ArgumentError(
+            "lengths", f"lie between 0 and {steps}, the number of steps", f"{a.min()} to {a.max()}"
         )
     return a.astype(np.int64)
 
@@ -186,7 +190,7 @@ def resets(value: Any, steps: int, batch: int, ends: np.ndarray) -> np.ndarray:
         return np.empty(0, np.bool_)
     a = array("reset", value)
     if a.shape != (steps, batch) or a.dtype != np.bool_:
-        raise ValueError(
-            f"reset must be booleans of shape {(steps, batch)}; came shape {a.shape}, dtype {a.dtype}"
+        raise ArgumentError(
+            "reset", f"be booleans of shape {(steps, batch)}", f"shape {a.shape}, dtype {a.dtype}"
         )
     return (a & within_lengths(steps, ends) if ends.size else a.copy()).ravel()

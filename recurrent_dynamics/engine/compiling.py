@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell
-from ..checks import integer
+from ..checks import ArgumentError, ArgumentTypeError, integer
 from . import check
 
 VERBS = ("forward", "backward", "jvp", "hvp", "jacobian", "step")
@@ -53,13 +53,13 @@ def compile(
     chosen = [verbs] if isinstance(verbs, str) else list(verbs)
     for verb in chosen:
         if verb not in VERBS:
-            raise ValueError(f"verbs must be of {', '.join(VERBS)}; came {verb!r}")
+            raise ArgumentError("verbs", f"be of {', '.join(VERBS)}", repr(verb))
     try:
         kind = np.dtype(dtype)
     except TypeError:
         kind = np.dtype(object)
     if kind not in check.DTYPES:
-        raise TypeError(f"dtype must be float32 or float64, came {dtype!r}")
+        raise ArgumentTypeError("dtype", "be float32 or float64", repr(dtype))
     count = _cores() if processes is None else integer("processes", processes, at_least=1)
     from .cpu.ahead import compile_ahead
 
@@ -70,7 +70,7 @@ def _cells(given: Any) -> list[Cell]:
     cells = list(given) if isinstance(given, Iterable) else [given]
     for one in cells:
         if not isinstance(one, Cell):
-            raise TypeError(f"cell must be a Cell or several, came {type(one).__name__}")
+            raise ArgumentTypeError("cell", "be a Cell or several", type(one).__name__)
     return cells
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError, ArgumentTypeError
 from . import check
 
 Array = NDArray[Any]
@@ -74,7 +75,7 @@ def _checked(**arrays: tuple[Array, tuple[int, ...]]) -> list[Array]:
     dtype = check.real(*next((name, a) for name, (a, _) in arrays.items())).dtype
     for name, (a, shape) in arrays.items():
         if a.dtype != dtype:
-            raise TypeError(f"{name} must have dtype {dtype}, as the others have; came {a.dtype}")
+            raise ArgumentTypeError(name, f"have dtype {dtype}, as the others have", a.dtype)
         if a.shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, came {a.shape}")
+            raise ArgumentError(name, f"have shape {shape}", a.shape)
     return [a for a, _ in arrays.values()]

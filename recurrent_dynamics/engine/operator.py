@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..checks import ArgumentError
 from . import check
 from .run import Run, run_shape
 
@@ -77,7 +78,7 @@ class JacobianOperator:
         slots = {s.name: s for s in tape.layout.slots}
         for name, slot in (("after", after), ("before", before)):
             if slot not in slots:
-                raise ValueError(f"{name} must be a slot of the cell, {', '.join(slots)}; came {slot!r}")
+                raise ArgumentError(name, f"be a slot of the cell, {', '.join(slots)}", repr(slot))
         rows, columns = (slice(s.offset, s.offset + s.width) for s in (slots[after], slots[before]))
         chosen = check.steps(steps, tape.steps)
         each = np.atleast_1d(chosen)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import ArgumentError, ArgumentTypeError
+
 
 def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], dict[str, Any]]]:
     """Put the arrays of a nested dict into one vector.
@@ -41,7 +43,7 @@ def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], 
     dtypes = {a.dtype for _, a in named}
     if len(dtypes) > 1:
         listing = ", ".join(f"{name} {a.dtype}" for name, a in named)
-        raise TypeError(f"tree: expected arrays of one dtype, got {listing}")
+        raise ArgumentTypeError("tree", "hold arrays of one dtype", listing)
     dtype = dtypes.pop() if dtypes else np.dtype(np.float64)
     size = sum(a.size for _, a in named)
     vector = np.empty(size, dtype)
@@ -55,7 +57,7 @@ def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], 
         """Take a vector back to the nested dict."""
         flat = np.asarray(values)
         if flat.shape != (size,):
-            raise ValueError(f"vector: expected shape ({size},), got {flat.shape}")
+            raise ArgumentError("vector", f"have shape ({size},)", flat.shape)
         return _fill(shapes, flat.astype(dtype), 0)[0]  # `astype` copies
 
     return vector, unravel
@@ -68,7 +70,7 @@ def _leaves(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, NDArray[A
         else:
             array = np.asarray(value)
             if array.dtype.kind not in "fc":
-                raise TypeError(f"tree: expected floating-point arrays, got {array.dtype} at {path}{key}")
+                raise ArgumentTypeError("tree", "hold floating-point arrays", f"{array.dtype} at {path}{key}")
             yield f"{path}{key}", array
 
 

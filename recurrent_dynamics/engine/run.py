@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
+from ..checks import ArgumentError
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -170,9 +171,10 @@ class Run:
     def engine_tape(self) -> Tape:
         """The arrays that were computed."""
         if self._kept is not None:
-            raise ValueError(
-                "the run was computed with tape=False and has no states, values and input of its steps, which this "
-                "needs; came a run with its output and its final state only: call forward with tape=True, the default"
+            raise ArgumentError(
+                "run",
+                "have the states, values and input of its steps",
+                "one computed with tape=False: call forward with tape=True, the default",
             )
         return self._tape
 

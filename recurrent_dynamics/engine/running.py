@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..checks import is_finite
+from ..checks import ArgumentError, ArgumentTypeError, is_finite
 from . import check
 from .arguments import (
     Arrays,
@@ -130,9 +130,9 @@ def forward(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )
     if not isinstance(tape, bool | np.bool_):
-        raise TypeError(f"tape must be True or False, came {tape!r}")
+        raise ArgumentTypeError("tape", "be True or False", repr(tape))
     if where == "cuda" and not tape:
-        raise ValueError("tape=False is for device='cpu', this run is computed on 'cuda': leave it out")
+        raise ArgumentError("tape", "be True, the default, on device='cuda'", "False")
     there = (
         where == "cuda" and placed(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..checks import is_finite
+from ..checks import ArgumentError, is_finite
 from . import check
 from .flatten import flatten
 from .run import one_hot
@@ -35,9 +35,8 @@ class Stepper:
         self._raw_input = next((s for s in self._layout.signals if s.name == "x"), None)
         raw = self._raw_input
         if raw is not None and self._layout.input_rows and n != raw.width:
-            raise ValueError(
-                f"cell {cell.name!r} reads the input itself, so params['W'] must have {raw.width} columns; "
-                f"came {n}"
+            raise ArgumentError(
+                "params['W']", f"have {raw.width} columns, as cell {cell.name!r} reads the input itself", n
             )
         self.spans = tuple((s.name, s.offset, s.offset + s.width) for s in self._layout.slots)
         self._inputs = self._layout.input_size if raw is None else raw.width
@@ -47,7 +46,7 @@ class Stepper:
     def zeros(self, batch_size: int = 1) -> dict[str, np.ndarray]:
         """The zero state, slot -> (B, width); a buffer for `out` too."""
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"batch_size must be an integer of at least 1, came {batch_size!r}")
+            raise ArgumentError("batch_size", "be an integer of at least 1", repr(batch_size))
         return State(self, np.zeros((batch_size, self._layout.state_size), self.dtype))
 
     def __call__(
@@ -89,9 +88,10 @@ class Stepper:
         if out is None:
             out = State(self, np.empty_like(before.rows))
         elif type(out) is not State or out.owner is not self or len(out.rows) != batch or out is state:
-            raise ValueError(
-                f"out must be another state than the one before, of {batch} sequences, as zeros({batch}) of this "
-                "stepper makes it"
+            raise ArgumentError(
+                "out",
+                f"be another state than the one before, as zeros({batch}) of this stepper makes it",
+                "the state before" if out is state else "a dict of other arrays",
             )
         values = np.empty(batch * self._layout.values_size, self.dtype)
         raw = self._raw_input
@@ -108,8 +108,8 @@ class Stepper:
         shape = (batch, self._inputs)
         if x is None:
             if self._raw_input is not None:
-                raise ValueError(
-                    f"cell {self.cell.name!r} reads the input itself, so x must be given; came None"
+                raise ArgumentError(
+                    "x", f"be given, as cell {self.cell.name!r} reads the input itself", "None"
                 )
             return np.zeros(shape, self.dtype)
         if type(x) is not np.ndarray or x.dtype != self.dtype:
@@ -125,9 +125,11 @@ class Stepper:
             return check.real("x", x, self.dtype)
         classes = self._inputs
         if x.shape != (batch,) or self._raw_input is not None or x.min() < 0 or x.max() >= classes:
-            raise ValueError(
-                f"x must have shape {(batch, classes)}, or be {batch} class indices in 0..{classes - 1} that the cell "
-                f"reads by params['W'] alone; came {x.dtype} of shape {x.shape}"
+            raise ArgumentError(
+                "x",
+                f"have shape {(batch, classes)}, or be {batch} class indices in 0..{classes - 1} that the "
+                "cell reads by params['W'] alone",
+                f"{x.dtype} of shape {x.shape}",
             )
         return one_hot(x, classes, self.dtype)
 
@@ -137,17 +139,18 @@ class Stepper:
         batch = len(values)
         for s in self._signals:
             if s.name not in given:
-                raise ValueError(
-                    f"signals must have {s.name!r}, which cell {self.cell.name!r} reads; "
-                    f"came {', '.join(given) or 'none'}"
+                raise ArgumentError(
+                    "signals",
+                    f"have {s.name!r}, which cell {self.cell.name!r} reads",
+                    ", ".join(given) or "none",
                 )
             name, value = f"signals[{s.name!r}]", given[s.name]
             if isinstance(value, (int, float, np.integer, np.floating)):
                 value = np.full(batch, value, self.dtype)
             a = check.floating(name, value, self.dtype)
             if a.shape not in ((batch,), (batch, s.width)):
-                raise ValueError(
-                    f"{name} must be a number or have shape {(batch,)} or {(batch, s.width)}; came {a.shape}"
+                raise ArgumentError(
+                    name, f"be a number or have shape {(batch,)} or {(batch, s.width)}", a.shape
                 )
             values[:, s.offset : s.offset + s.width] = a.reshape(batch, -1)
 
@@ -170,11 +173,11 @@ class Stepper:
         arrays: list[np.ndarray] = []
         for name, start, end in self.spans:
             if name not in given:
-                raise ValueError(f"state must have {', '.join(names)}; came {', '.join(given) or 'none'}")
+                raise ArgumentError("state", f"have {', '.join(names)}", ", ".join(given) or "none")
             a = np.atleast_2d(check.floating(f"state[{name!r}]", given[name], self.dtype))
             wanted = (len(arrays[0]) if arrays else max(len(a), 1), end - start)
             if a.shape != wanted:
-                raise ValueError(f"state[{name!r}] must have shape {wanted}, came {np.shape(given[name])}")
+                raise ArgumentError(f"state[{name!r}]", f"have shape {wanted}", np.shape(given[name]))
             arrays.append(a)
         return State(self, np.concatenate(arrays, axis=1))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from . import check
 from .arguments import (
     Arrays,
@@ -125,7 +126,7 @@ def _tangents(
     if d_x is not None:
         if run.autonomous or run.classes:
             why = "no input" if run.autonomous else "class indices as its input"
-            raise ValueError(f"d_x must be None, as the run has {why}; came an array")
+            raise ArgumentError("d_x", f"be None, as the run has {why}", "an array")
         within = None if run.within is None else xp.asarray(run.within)
         shape = run_shape(run, tape.x.shape)
         x[...] = check.floating("d_x", d_x, tape.dtype, shape, within).reshape(tape.x.shape)
@@ -240,7 +241,7 @@ def hvp(
     """
     some_cotangent("hvp", d_output, d_states, d_final)
     if check.run(run).device != "cpu":
-        raise ValueError("hvp needs a run of the CPU engine; this one was computed on 'cuda'")
+        raise ArgumentError("run", "be one of the CPU engine for hvp", "one of device='cuda'")
     to = backend("cpu")
     moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
     back = to.verbs.adjoint(

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError, ArgumentTypeError
+
 __all__ = [
     "NONLINEARITIES",
     "Nonlinearity",
@@ -81,9 +83,7 @@ class Nonlinearity:
     def __call__(self, *args: Any) -> Any:
         """Apply the function to arrays or numbers, SymPy expressions, or recorded variables."""
         if len(args) != self.arity:
-            raise TypeError(
-                f"{self.name} takes {self.arity} argument{'s' * (self.arity > 1)}, got {len(args)}"
-            )
+            raise ArgumentTypeError(f"the arguments of {self.name}", f"be {self.arity} in number", len(args))
         for arg in args:
             if hasattr(arg, "apply_nonlinearity"):
                 return arg.apply_nonlinearity(self.name, args)
@@ -100,9 +100,10 @@ class Nonlinearity:
             # A Python number keeps its weak type: it must not promote float32 arrays.
             return arg if isinstance(arg, complex) else float(arg)  # type: ignore[arg-type]
         what = f"an array of dtype {arg.dtype}" if isinstance(arg, np.ndarray | np.generic) else repr(arg)
-        raise TypeError(
-            f"{self.name} takes numbers, NumPy arrays, SymPy expressions or variables of a cell's equations, "
-            f"got {what} ({type(arg).__name__})"
+        raise ArgumentTypeError(
+            f"the arguments of {self.name}",
+            "be numbers, NumPy arrays, SymPy expressions or variables of a cell's equations",
+            f"{what} ({type(arg).__name__})",
         )
 
     def __repr__(self) -> str:
@@ -314,9 +315,9 @@ def nonlinearity(name_or_callable: str | Callable[..., Any]) -> Callable[..., An
     if callable(name_or_callable):
         return name_or_callable
     if not isinstance(name_or_callable, str):
-        raise TypeError(f"a nonlinearity is a name or a callable, got {name_or_callable!r}")
+        raise ArgumentTypeError("nonlinearity", "be a name or a callable", repr(name_or_callable))
     table: dict[str, Callable[..., Any]] = {**NONLINEARITIES, **_COMPOSED}
     if name_or_callable not in table:
         names = ", ".join(sorted(table))
-        raise ValueError(f"there is no nonlinearity {name_or_callable!r}; known are {names}")
+        raise ArgumentError("nonlinearity", f"be one of {names}", repr(name_or_callable))
     return table[name_or_callable]

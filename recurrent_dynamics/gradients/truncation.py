@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from ..engine import backward, check, forward
 
 LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
@@ -120,18 +120,20 @@ def truncated_windows(
     """
     x = np.asarray(x)
     if x.ndim != 3:
-        raise ValueError(f"x must have shape (T, B, N); came {x.shape}")
+        raise ArgumentError("x", "have shape (T, B, N)", x.shape)
     if len(x) == 0:
-        raise ValueError(f"x must have at least one step; came {x.shape}")
+        raise ArgumentError("x", "have at least one step", x.shape)
     spans = _spans(len(x), window, stride)
     known = tuple(s for s in cell.signals if s != "x")
     given = {name: np.asarray(v) for name, v in check.mapping("signals", signals, known).items()}
     for name in known:
         shape = given[name].shape if name in given else None
         if shape is None or shape[:2] != x.shape[:2]:
-            raise ValueError(
-                f"signals must have {name!r} of shape {x.shape[:2]}, or of that and a value for each unit, as cell "
-                f"{cell.name!r} reads it; came {'none' if shape is None else shape}"
+            raise ArgumentError(
+                "signals",
+                f"have {name!r} of shape {x.shape[:2]}, or of that and a value for each unit, as cell "
+                f"{cell.name!r} reads it",
+                "none" if shape is None else shape,
             )
 
     def windows() -> Iterator[WindowGradients]:
@@ -229,8 +231,8 @@ def _loss_gradient(
         part = np.asarray(loss_gradient)
         expected = (steps, *output.shape[1:])
     if part.shape != expected or part.dtype != output.dtype:
-        raise ValueError(
-            f"loss_gradient must have dtype {output.dtype} and shape {expected}; came {part.dtype} {part.shape}"
+        raise ArgumentError(
+            "loss_gradient", f"have dtype {output.dtype} and shape {expected}", f"{part.dtype} {part.shape}"
         )
     return part if callable(loss_gradient) else part[start:stop]
 
@@ -240,8 +242,6 @@ def _spans(steps: int, window: int, stride: int) -> list[tuple[int, int, int]]:
     stride = integer("stride", stride, at_least=1)
     window = integer("window", window, at_least=1)
     if window < stride:
-        raise ValueError(
-            f"window must be at least the stride, {stride}, since every loss counts; came {window}"
-        )
+        raise ArgumentError("window", f"be at least the stride, {stride}, since every loss counts", window)
     ends = [(start, min(start + stride, steps)) for start in range(0, steps, stride)]
     return [(max(0, stop - window), start, stop) for start, stop in ends]

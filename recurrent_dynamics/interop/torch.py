@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell, elman, gru, lstm, lstm_projected
-from ..checks import one_of
+from ..checks import ArgumentError, ArgumentTypeError, one_of
 
 Params = dict[str, NDArray[Any]]
 KEY = re.compile(
@@ -65,8 +65,8 @@ def from_torch(
         # U multiplies the output: it has as many columns as the layer's output is wide.
         reads, writes = pairs[layer][1]["W"].shape[1], pairs[layer - 1][1]["U"].shape[1]
         if reads != writes:
-            raise ValueError(
-                f"weight_ih_l{layer} must have {writes} columns, as wide as the layer below; came {reads}"
+            raise ArgumentError(
+                f"weight_ih_l{layer}", f"have {writes} columns, as wide as the layer below", reads
             )
     return pairs if len(pairs) > 1 else pairs[0]
 
@@ -104,16 +104,16 @@ def to_torch(
         [layers] if isinstance(layers, tuple) and isinstance(layers[0], Cell) else list(layers)
     )
     if not pairs:
-        raise ValueError("layers must hold at least one pair (cell, params); came none")
+        raise ArgumentError("layers", "hold at least one pair (cell, params)", "none")
     # Cells are told by their equations: anyone may call a cell of his own "lstm".
     projected = lstm_projected(pairs[0][1]["U"].shape[1])
     known = {c.fingerprint for c in (lstm(), projected, gru(), elman("tanh"), elman("relu"))}
     kinds = {cell.fingerprint for cell, _ in pairs}
     if len(kinds) > 1:
         names = ", ".join(cell.name for cell, _ in pairs)
-        raise ValueError(f"layers must all have one cell, as in PyTorch; came {names}")
+        raise ArgumentError("layers", "all have one cell, as in PyTorch", names)
     if not kinds <= known:
-        raise ValueError(f"layers must be LSTM, GRU, or Elman with tanh or relu; came {pairs[0][0].name}")
+        raise ArgumentError("layers", "be LSTM, GRU, or Elman with tanh or relu", pairs[0][0].name)
     out: dict[str, NDArray[Any]] = {}
     for layer, (_, params) in enumerate(pairs):
         bias_hh = np.zeros_like(params["b"])
@@ -137,26 +137,25 @@ def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str,
             continue
         match = KEY.fullmatch(key)
         if match is None:
-            raise ValueError(
-                f"state_dict must be of a recurrent layer, with names such as 'weight_ih_l0'; came {key!r} "
-                "(prefix= selects one module of a model)"
+            raise ArgumentError(
+                "state_dict",
+                "be of a recurrent layer, with names such as 'weight_ih_l0'",
+                f"{key!r} (prefix= selects one module of a model)",
             )
         if match["reverse"]:
-            raise ValueError(
-                f"state_dict must be of layers of one direction; came {key!r}, of a bidirectional one"
+            raise ArgumentError(
+                "state_dict", "be of layers of one direction", f"{key!r}, of a bidirectional one"
             )
         if match["prefix"] not in prefixes:
             prefixes.append(match["prefix"])
         found.setdefault(int(match["layer"] or 0), {})[match["name"]] = _array(key, value)
     if not found:
-        raise ValueError(
-            f"state_dict must hold a recurrent layer under the prefix {prefix or ''!r}; came none"
-        )
+        raise ArgumentError("state_dict", f"hold a recurrent layer under the prefix {prefix or ''!r}", "none")
     if len(prefixes) > 1:
         listing = ", ".join(map(repr, prefixes))
-        raise ValueError(f"state_dict must hold one recurrent layer, or prefix= choose one; came {listing}")
+        raise ArgumentError("state_dict", "hold one recurrent layer, or prefix= choose one", listing)
     if sorted(found) != list(range(len(found))):
-        raise ValueError(f"state_dict must hold layers 0, 1, ... without a gap; came {sorted(found)}")
+        raise ArgumentError("state_dict", "hold layers 0, 1, ... without a gap", sorted(found))
     return [found[i] for i in sorted(found)]
 
 
@@ -165,7 +164,7 @@ def _array(key: str, value: Any) -> NDArray[Any]:
         value = value.detach().cpu().numpy()
     array = np.array(value)
     if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"state_dict[{key!r}] must be float32 or float64; came {array.dtype}")
+        raise ArgumentTypeError(f"state_dict[{key!r}]", "be float32 or float64", array.dtype)
     return array
 
 
@@ -173,34 +172,34 @@ def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) 
     for name in ("weight_ih", "weight_hh"):
         if name not in arrays or arrays[name].ndim != 2:
             came = f"shape {arrays[name].shape}" if name in arrays else "none"
-            raise ValueError(f"state_dict must hold a matrix {name} for layer {layer}; came {came}")
+            raise ArgumentError("state_dict", f"hold a matrix {name} for layer {layer}", came)
     W, U = arrays["weight_ih"], arrays["weight_hh"]
     rows, width = U.shape
     projection = arrays.get("weight_hr")
     hidden = width if projection is None else rows // 4
     gates = rows // hidden if hidden else 0
     if projection is not None and (rows != 4 * hidden or projection.shape != (width, hidden)):
-        raise ValueError(
-            f"weight_hh and weight_hr of layer {layer} must have shapes (4H, P) and (P, H), an LSTM with a projection; "
-            f"came {U.shape} and {projection.shape}"
+        raise ArgumentError(
+            f"weight_hh and weight_hr of layer {layer}",
+            "have shapes (4H, P) and (P, H), an LSTM with a projection",
+            f"{U.shape} and {projection.shape}",
         )
     if gates not in (1, 3, 4) or rows != gates * hidden or len(W) != rows:
-        raise ValueError(
-            f"weight_ih and weight_hh of layer {layer} must have H, 3H or 4H rows (RNN, GRU, LSTM), and weight_hh "
-            f"H columns; came {W.shape} and {U.shape}"
+        raise ArgumentError(
+            f"weight_ih and weight_hh of layer {layer}",
+            "have H, 3H or 4H rows (RNN, GRU, LSTM), and weight_hh H columns",
+            f"{W.shape} and {U.shape}",
         )
     present = [n for n in ("bias_ih", "bias_hh") if n in arrays]
     if len(present) == 1:
-        raise ValueError(
-            f"state_dict must hold both biases of layer {layer} or none; came {present[0]} alone"
-        )
+        raise ArgumentError("state_dict", f"hold both biases of layer {layer} or none", f"{present[0]} alone")
     bias_ih, bias_hh = (arrays.get(n, np.zeros(rows, U.dtype)) for n in ("bias_ih", "bias_hh"))
     for name, bias in (("bias_ih", bias_ih), ("bias_hh", bias_hh)):
         if bias.shape != (rows,):
-            raise ValueError(f"{name} of layer {layer} must have shape ({rows},); came {bias.shape}")
+            raise ArgumentError(f"{name} of layer {layer}", f"have shape ({rows},)", bias.shape)
     dtypes = {a.dtype.name for a in (W, U, bias_ih, bias_hh, U if projection is None else projection)}
     if len(dtypes) > 1:
-        raise TypeError(f"layer {layer} must have one dtype; came {' and '.join(sorted(dtypes))}")
+        raise ArgumentTypeError(f"layer {layer}", "have one dtype", " and ".join(sorted(dtypes)))
     params = {"W": W, "U": U, "b": bias_ih + bias_hh}
     if gates == 3:
         params["b"][2 * hidden :] = bias_ih[2 * hidden :]

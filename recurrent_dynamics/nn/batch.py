@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentTypeError
+
 
 class Batch(NamedTuple):
     """Inputs and targets of one update, time first.
@@ -67,8 +69,7 @@ def as_batch(batch: Batch | Sequence[Any]) -> Batch:
         return batch
     if not isinstance(batch, (tuple, list)) or not 2 <= len(batch) <= 6:
         came = f"{len(batch)} arrays" if isinstance(batch, (tuple, list)) else type(batch).__name__
-        raise TypeError(
-            "batch must be a Batch or a tuple (inputs, targets[, mask[, lengths[, reset[, signals]]]]); "
-            f"came {came}"
+        raise ArgumentTypeError(
+            "batch", "be a Batch or a tuple (inputs, targets[, mask[, lengths[, reset[, signals]]]])", came
         )
     return Batch(*batch)

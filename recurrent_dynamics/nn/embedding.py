@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError, ArgumentTypeError
 from ..engine import check
 from ..engine.linear import linear, linear_adjoint
 
@@ -45,10 +46,10 @@ def class_indices(indices: NDArray[Any], size: int) -> NDArray[Any]:
     """The indices, once it is sure that they are integers in 0..size-1."""
     indices = np.asarray(indices)
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"inputs must be class indices (integers); came {indices.dtype}")
+        raise ArgumentTypeError("inputs", "be class indices (integers)", indices.dtype)
     if not check.below(indices, size):
         bad = indices.min() if indices.min() < 0 else indices.max()
-        raise ValueError(f"inputs must be class indices in 0..{size - 1}; came {bad}")
+        raise ArgumentError("inputs", f"be class indices in 0..{size - 1}", bad)
     return indices
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import ArgumentError, ArgumentTypeError
+
 
 def cross_entropy(
     logits: NDArray[Any], targets: ArrayLike, mask: ArrayLike | None = None
@@ -48,19 +50,19 @@ def cross_entropy(
     """
     logits = np.asarray(logits)
     if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
-        raise TypeError(f"logits must be float32 or float64 (..., V); came {logits.dtype} {logits.shape}")
+        raise ArgumentTypeError("logits", "be float32 or float64 (..., V)", f"{logits.dtype} {logits.shape}")
     targets = np.asarray(targets)
     if targets.dtype.kind not in "iu":
-        raise TypeError(f"targets must be class indices (integers); came {targets.dtype}")
+        raise ArgumentTypeError("targets", "be class indices (integers)", targets.dtype)
     if targets.shape != logits.shape[:-1]:
-        raise ValueError(f"targets must have shape {logits.shape[:-1]}, as the logits; came {targets.shape}")
+        raise ArgumentError("targets", f"have shape {logits.shape[:-1]}, as the logits", targets.shape)
     classes = logits.shape[-1]
     weights = _normalized_weights(mask, targets.shape)
     found = _log_likelihood()(logits.reshape(-1, classes), targets.reshape(-1), weights)
     if found is None:
         counted = targets.reshape(-1)[weights > 0]
         bad = counted.min() if counted.min() < 0 else counted.max()
-        raise ValueError(f"targets must be class indices in 0..{classes - 1}; came {bad}")
+        raise ArgumentError("targets", f"be class indices in 0..{classes - 1}", bad)
     loss, d_logits = found
     return loss, d_logits.reshape(logits.shape)
 
@@ -94,10 +96,10 @@ def mean_squared_error(
     """
     output = np.asarray(output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
-        raise TypeError(f"output must be float32 or float64 (..., K); came {output.dtype} {output.shape}")
+        raise ArgumentTypeError("output", "be float32 or float64 (..., K)", f"{output.dtype} {output.shape}")
     targets = np.asarray(targets, output.dtype)
     if targets.shape != output.shape:
-        raise ValueError(f"targets must have shape {output.shape}, as the output; came {targets.shape}")
+        raise ArgumentError("targets", f"have shape {output.shape}, as the output", targets.shape)
     weights = _normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
     with np.errstate(invalid="ignore", over="ignore"):
         error = output - targets
@@ -127,18 +129,17 @@ def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArr
     if mask is None:
         count = math.prod(shape)
         if count == 0:
-            raise ValueError(f"targets must hold at least one; came shape {shape}")
+            raise ArgumentError("targets", "hold at least one", f"shape {shape}")
         return _equal_weights(count)
     weights = np.asarray(mask)
     if weights.dtype.kind not in "biuf":
-        raise TypeError(f"mask must be booleans or real weights; came {weights.dtype}")
+        raise ArgumentTypeError("mask", "be booleans or real weights", weights.dtype)
     if weights.shape != shape:
-        raise ValueError(f"mask must have shape {shape}, one weight per loss; came {weights.shape}")
+        raise ArgumentError("mask", f"have shape {shape}, one weight per loss", weights.shape)
     flat = weights.reshape(-1).astype(np.float64)
     total = flat.sum()
     if not (np.isfinite(total) and total > 0 and flat.min() >= 0):
-        raise ValueError(
-            "mask must be finite weights of at least 0, one of them above 0; "
-            f"came {flat.min()} to {flat.max()}"
+        raise ArgumentError(
+            "mask", "be finite weights of at least 0, one of them above 0", f"{flat.min()} to {flat.max()}"
         )
     return flat / total

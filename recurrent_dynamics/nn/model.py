@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
-from ..checks import integer, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
 from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
 from .batch import Batch, as_batch
@@ -83,17 +83,18 @@ class Model:
     ) -> None:
         self.cells = [cells] if isinstance(cells, Cell) else list(cells)
         if not self.cells or not all(isinstance(c, Cell) for c in self.cells):
-            raise TypeError(f"cells must be a Cell or a sequence of at least one Cell; came {cells!r}")
+            raise ArgumentTypeError("cells", "be a Cell or a sequence of at least one Cell", repr(cells))
         widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
         if len(widths) != len(self.cells):
-            raise ValueError(
-                f"hidden_size must hold a number for each of {len(self.cells)} layers; came {len(widths)}"
+            raise ArgumentError(
+                "hidden_size", f"hold a number for each of {len(self.cells)} layers", len(widths)
             )
         self.hidden_size = [integer("hidden_size", w, at_least=1) for w in widths]
         if (input_size is None) == (vocabulary_size is None):
-            raise ValueError(
-                "either input_size (real inputs) or vocabulary_size (class indices) must be given; "
-                f"came {'none' if input_size is None else 'both'}"
+            raise ArgumentError(
+                "either input_size (real inputs) or vocabulary_size (class indices)",
+                "be given",
+                "none" if input_size is None else "both",
             )
         self.vocabulary_size: int | None = None
         self.embedding_size: int | None = None
@@ -104,15 +105,15 @@ class Model:
                 "embedding_size", default if embedding_size is None else embedding_size, at_least=1
             )
         elif embedding_size is not None:
-            raise ValueError(
-                f"embedding_size must be None, since real inputs have no embedding; came {embedding_size!r}"
+            raise ArgumentError(
+                "embedding_size", "be None, since real inputs have no embedding", repr(embedding_size)
             )
         self.input_size = integer(
             "input_size", self.embedding_size if input_size is None else input_size, at_least=1
         )
         if output_size is None and vocabulary_size is None:
-            raise ValueError(
-                "output_size must be given, since there is no vocabulary to take it from; came None"
+            raise ArgumentError(
+                "output_size", "be given, since there is no vocabulary to take it from", "None"
             )
         self.output_size = integer(
             "output_size", vocabulary_size if output_size is None else output_size, at_least=1
@@ -129,16 +130,14 @@ class Model:
         if isinstance(parametrize, list | tuple):
             choices = list(parametrize)
         if len(choices) != len(self.cells):
-            raise ValueError(
-                f"parametrize must hold one for each of {len(self.cells)} layers; came {len(choices)}"
-            )
+            raise ArgumentError("parametrize", f"hold one for each of {len(self.cells)} layers", len(choices))
         sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
         self.constraints = [Constraint(*layer) for layer in sizes]
         named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
         self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
         self.dropout = number("dropout", dropout, at_least=0, below=1)
         if dropout and len(self.cells) == 1:
-            raise ValueError(f"dropout must be 0 for one layer, since it acts between layers; came {dropout}")
+            raise ArgumentError("dropout", "be 0 for one layer, since it acts between layers", dropout)
         self.loss_name = one_of("loss", loss, LOSSES)
 
     def __repr__(self) -> str:
@@ -166,7 +165,7 @@ class Model:
         """
         kind = np.dtype(dtype)
         if kind not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64; came {kind}")
+            raise ArgumentError("dtype", "be float32 or float64", kind)
         rng = np.random.default_rng(rng)
         params: dict[str, Any] = {}
         if self.vocabulary_size is not None:
@@ -236,7 +235,7 @@ class Model:
         x = inputs
         if self.vocabulary_size is not None:
             if inputs.ndim != 2:
-                raise ValueError(f"inputs must be class indices of shape (T, B); came {inputs.shape}")
+                raise ArgumentError("inputs", "be class indices of shape (T, B)", inputs.shape)
             indices = class_indices(inputs, self.vocabulary_size).copy()
             table = params["embedding"]["table"]
             if self._reads_classes and self.vocabulary_size <= indices.size:
@@ -245,12 +244,10 @@ class Model:
             else:
                 x = table[indices]
         elif inputs.ndim != 3 or inputs.shape[2] != self.input_size:
-            raise ValueError(
-                f"inputs must be real numbers of shape (T, B, {self.input_size}); came {inputs.shape}"
-            )
+            raise ArgumentError("inputs", f"be real numbers of shape (T, B, {self.input_size})", inputs.shape)
         if initial is not None and len(initial) != len(self.cells):
-            raise ValueError(
-                f"initial must hold the states of {len(self.cells)} layers; came those of {len(initial)}"
+            raise ArgumentError(
+                "initial", f"hold the states of {len(self.cells)} layers", f"those of {len(initial)}"
             )
         given = check.mapping("signals", signals, self.signals)
         runs: list[Any] = []
@@ -317,13 +314,14 @@ class Model:
         if d_output is None:
             d_output = np.zeros_like(run.output)
         if d_output.shape != run.output.shape or d_output.dtype != run.output.dtype:
-            raise ValueError(
-                f"d_output must have dtype {run.output.dtype} and shape {run.output.shape}; "
-                f"came {d_output.dtype} {d_output.shape}"
+            raise ArgumentError(
+                "d_output",
+                f"have dtype {run.output.dtype} and shape {run.output.shape}",
+                f"{d_output.dtype} {d_output.shape}",
             )
         if d_final is not None and len(d_final) != len(self.cells):
-            raise ValueError(
-                f"d_final must hold an entry for each of {len(self.cells)} layers; came {len(d_final)}"
+            raise ArgumentError(
+                "d_final", f"hold an entry for each of {len(self.cells)} layers", len(d_final)
             )
         d, d_weights, d_bias = linear_adjoint(d_output, run.features, run.readout)
         layers: list[Any] = []

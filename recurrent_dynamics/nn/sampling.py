@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 from ..engine import stepper
 from .embedding import embed
 from .model import Model
@@ -55,15 +55,16 @@ def generate(
     (5,)
     """
     if model.vocabulary_size is None or model.output_size != model.vocabulary_size:
-        raise ValueError(f"model must read and predict the classes of one vocabulary; came {model!r}")
+        raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
     if model.signals:
-        raise ValueError(
-            "model must read nothing but the classes drawn, so that it can go on by itself; came layers that read "
-            f"the signals {', '.join(model.signals)}"
+        raise ArgumentError(
+            "model",
+            "read nothing but the classes drawn, so that it can go on by itself",
+            f"layers that read the signals {', '.join(model.signals)}",
         )
     start = np.asarray(prime)
     if start.ndim != 1 or start.size == 0:
-        raise ValueError(f"prime must hold at least one class index, shape (n,); came shape {start.shape}")
+        raise ArgumentError("prime", "hold at least one class index, shape (n,)", f"shape {start.shape}")
     length = integer("length", length, at_least=0)
     temperature = number("temperature", temperature, at_least=0)
     rng = np.random.default_rng(rng)
@@ -84,7 +85,7 @@ def generate(
 
 def _draw(logits: NDArray[Any], temperature: float, rng: np.random.Generator) -> int:
     if not np.isfinite(logits).all():
-        raise ValueError("params must give a model with finite outputs; came infinity or NaN")
+        raise ArgumentError("params", "give a model with finite outputs", "infinity or NaN")
     if temperature == 0:
         return int(np.argmax(logits))
     scaled = (logits.astype(np.float64) - logits.max()) / temperature

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import one_of
+from ..checks import ArgumentError, one_of
 from ..dynamics.matrices import square_matrices
 
 GATINGS = ("exponential_euler", "euler")
@@ -77,16 +77,17 @@ def gate(tau: Any, dt: Any = 1.0, *, method: str = "exponential_euler") -> np.nd
     """
     taus, steps = np.asarray(tau, dtype=float), np.asarray(dt, dtype=float)
     if not (np.isfinite(taus) & (taus > 0)).all():
-        raise ValueError(f"tau must be finite and above 0; came {tau!r}")
+        raise ArgumentError("tau", "be finite and above 0", repr(tau))
     if not (np.isfinite(steps) & (steps >= 0)).all():
-        raise ValueError(f"dt must be finite and at least 0; came {dt!r}")
+        raise ArgumentError("dt", "be finite and at least 0", repr(dt))
     share = steps / taus
     if one_of("method", method, GATINGS) == "exponential_euler":
         return np.exp(-share)[()]
     if (share > 1).any():
-        raise ValueError(
-            f"dt must be at most tau for forward Euler, whose gate 1 - dt / tau is not negative; came dt / tau = "
-            f"{share.max():g}"
+        raise ArgumentError(
+            "dt",
+            "be at most tau for forward Euler, whose gate 1 - dt / tau is not negative",
+            f"dt / tau = {share.max():g}",
         )
     return (1 - share)[()]
 
@@ -117,7 +118,7 @@ def gated_spectrum(alpha: Any, matrices: Any) -> np.ndarray:
     """
     J, a = square_matrices(matrices), _gates(alpha)
     if a.ndim and a.shape != (J.shape[-1],):
-        raise ValueError(f"alpha must be a number or have shape {(J.shape[-1],)}; came shape {a.shape}")
+        raise ArgumentError("alpha", f"be a number or have shape {(J.shape[-1],)}", f"shape {a.shape}")
     share = np.broadcast_to(a, (J.shape[-1],))
     return np.linalg.eigvals(np.diag(share) + (1 - share)[:, None] * J) + 0j
 
@@ -152,5 +153,5 @@ def smallest_gate(matrices: Any) -> np.ndarray | float:
 def _gates(alpha: Any) -> np.ndarray:
     a = np.asarray(alpha, dtype=float)
     if not ((a >= 0) & (a <= 1)).all():
-        raise ValueError(f"alpha must lie in [0, 1]; came {alpha!r}")
+        raise ArgumentError("alpha", "lie in [0, 1]", repr(alpha))
     return a

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell, Drive, Unit
-from ..checks import number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, number, one_of
 from ..equations import expm1, mean, softplus
 from ..equations.record import arguments_of
 from .field import Field, depends_on, with_namespaces
@@ -98,7 +98,7 @@ def with_step(
     one_of("step", step, STEPS)
     if step == "signal":
         if dt is not None:
-            raise ValueError(f"dt must be None where the step is a signal; came {dt!r}")
+            raise ArgumentError("dt", "be None where the step is a signal", repr(dt))
         size = 1.0
     else:
         size = number("dt", dt, above=0)
@@ -135,26 +135,31 @@ Make = Callable[["Evaluation", Any], Values]
 def _suited(field: Field, method: str | Method, inverse: bool) -> tuple[Method, Make]:
     """The method and the function that writes its step, or the reason why the field does not suit it."""
     if not isinstance(field, Field):
-        raise TypeError(f"field must be a Field; came {type(field).__name__}")
+        raise ArgumentTypeError("field", "be a Field", type(field).__name__)
     m = method_of(method)
     if m.kind == IMPLICIT:
-        raise ValueError(
-            f"method must be one that a cell can write down, and {m.name} solves an equation in every step; "
-            "use recurrent_dynamics.ode.implicit_forward"
+        raise ArgumentError(
+            "method",
+            "be explicit, so that a cell can write it down",
+            f"{m.name!r}, which solves an equation in every step: use recurrent_dynamics.ode.implicit_forward",
         )
     if m.kind == PARTITIONED and not field.positions:
-        raise ValueError(
-            f"method {m.name} takes a partitioned field, whose positions move by the momenta alone and the other way "
-            f"round; {field!r} states no positions"
+        raise ArgumentError(
+            "field",
+            f"have positions that move by the momenta alone, and the other way round, for method {m.name}",
+            f"{field!r}, which states no positions",
         )
     if m.kind == LINEAR and field.linear is None:
-        raise ValueError(
-            f"method {m.name} takes a field with a stated linear part; {field!r} has none (argument linear)"
+        raise ArgumentError(
+            "field",
+            f"have a stated linear part for method {m.name}",
+            f"{field!r}, which has none (argument linear)",
         )
     if inverse and m.kind != PARTITIONED:
-        raise ValueError(
-            f"inverse must be False for method {m.name}: only the methods of partitioned fields can be undone "
-            "explicitly"
+        raise ArgumentError(
+            "inverse",
+            f"be False for method {m.name}, since only methods of partitioned fields can be undone explicitly",
+            "True",
         )
     if m.kind == EXPLICIT:
         return m, lambda f, dt: _explicit(m, f, dt)
@@ -172,8 +177,8 @@ def _name_of_step(field: Field) -> str:
     for name in ("dt", "step"):
         if name not in taken:
             return name
-    raise ValueError(
-        f"field {field.name!r} uses the names dt and step, of which the step of a method needs one"
+    raise ArgumentError(
+        "field", "leave one of the names dt and step to the method", f"{field!r}, which uses both"
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from ..cells import Cell, Unit
 from ..cells.cell import Params
 from ..cells.tying import drives_of
-from ..checks import number
+from ..checks import ArgumentError, ArgumentTypeError, number
 from ..dynamics import Flow
 from ..dynamics.step_map import StepMap
 from ..equations import DefinitionError
@@ -228,11 +228,12 @@ def vector_field(cell: Cell, tau: float = 1.0) -> Field:
     True
     """
     if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a Cell; came {type(cell).__name__}")
+        raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
     if cell.normalized:
-        raise ValueError(
-            f"cell must have no layer-normalized drives, whose statistics are those of a step and not of a field; "
-            f"{cell.name!r} normalizes {', '.join(cell.normalized)}"
+        raise ArgumentError(
+            "cell",
+            "have no layer-normalized drives, whose statistics are those of a step and not of a field",
+            f"{cell.name!r}, which normalizes {', '.join(cell.normalized)}",
         )
     tau = number("tau", tau, above=0)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import integer, number
+from ..checks import ArgumentError, ArgumentTypeError, integer, number
 from ..dynamics.newton import solve
 from ..engine import Gradients, Run, Tangent, backward, check, jacobian, jvp
 from ..engine.arguments import state_row
@@ -102,7 +102,7 @@ class ImplicitRun:
         """The exact derivative of the solved steps; arguments and result as of `recurrent_dynamics.backward`."""
         solver = self._solver
         if d_output is None and not d_states and not d_final:
-            raise ValueError("backward needs at least one of d_output, d_states, d_final")
+            raise ArgumentError("one of d_output, d_states, d_final", "be given to backward", "none")
         outside: Array = np.zeros(self._after.shape)
         cell = solver.cell
         if d_output is not None:
@@ -146,7 +146,7 @@ class ImplicitRun:
         solver = self._solver
         if d_x is not None and (solver.x is None or solver.classes):
             why = "class indices as its input" if solver.classes else "no input"
-            raise ValueError(f"d_x must be None, as the run has {why}; came an array")
+            raise ArgumentError("d_x", f"be None, as the run has {why}", "an array")
         given = check.mapping("d_signals", d_signals, tuple(solver.signals))
         moved = jvp(
             solver.all_at_once(self._stages),
@@ -247,11 +247,9 @@ def implicit_forward(
     """
     m = method_of(method)
     if m.kind != IMPLICIT:
-        raise ValueError(
-            f"method must be implicit_euler or implicit_midpoint; came {m.name!r}, use discretize"
-        )
+        raise ArgumentError("method", "be implicit_euler or implicit_midpoint", f"{m.name!r}, use discretize")
     if not isinstance(field, Field):
-        raise TypeError(f"field must be a Field; came {type(field).__name__}")
+        raise ArgumentTypeError("field", "be a Field", type(field).__name__)
     integer("iterations", iterations, at_least=1)
     number("tolerance", tolerance, above=0)
     increments = with_step(

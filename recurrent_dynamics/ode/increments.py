@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell
+from ..checks import ArgumentError
 from ..dynamics.step_map import in_memory
 from ..engine import Run, check, forward, jacobian
 from ..engine.arguments import input_of, own_classes, state_row
@@ -44,7 +45,7 @@ class Increments:
         self.steps, self.batch, self.classes = len(filled), batch, filled.ndim == 2
         ends = check.lengths(lengths, self.steps, batch)
         if ends.size and not ends.any():
-            raise ValueError("lengths must have one above 0; came 0 for every sequence")
+            raise ArgumentError("lengths", "have one above 0", "0 for every sequence")
         self.within: Array = np.ones((self.steps, batch), bool)
         if ends.size:
             self.within = within_lengths(self.steps, ends)
@@ -73,7 +74,7 @@ class Increments:
         rows = (self.steps,) if self.single else (self.steps, self.batch)
         a = check.real(name, value, dtype)
         if a.shape not in (rows, (*rows, hidden)):
-            raise ValueError(f"{name} must have shape {rows} or {(*rows, hidden)}; came {a.shape}")
+            raise ArgumentError(name, f"have shape {rows} or {(*rows, hidden)}", a.shape)
         there = self.within.reshape(rows + (1,) * (a.ndim - len(rows)))
         a = check.floating(name, a, within=there).astype(np.float64)
         return a[:, None] if self.single else a

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 
 EXPLICIT, PARTITIONED, LINEAR, IMPLICIT = "explicit", "partitioned", "linear", "implicit"
 
@@ -96,12 +96,13 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
     b = tuple(number("weights", w) for w in weights)
     lengths = [len(row) for row in rows]
     if not b or lengths != list(range(len(b))):
-        raise ValueError(
-            f"matrix must have rows of 0, 1, ..., {max(len(b) - 1, 0)} entries, one a stage (an explicit method); "
-            f"came lengths {lengths} for {len(b)} weights"
+        raise ArgumentError(
+            "matrix",
+            f"have rows of 0, 1, ..., {max(len(b) - 1, 0)} entries, one a stage (an explicit method)",
+            f"lengths {lengths} for {len(b)} weights",
         )
     if abs(sum(b) - 1) > 1e-12:
-        raise ValueError(f"weights must sum to 1; came {sum(b)!r}")
+        raise ArgumentError("weights", "sum to 1", repr(sum(b)))
     return Method(name, integer("order", order, at_least=1), EXPLICIT, rows, b)
 
 
@@ -134,7 +135,7 @@ def method_of(method: str | Method) -> Method:
     if isinstance(method, Method):
         return method
     if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(METHODS)}, or a tableau (see runge_kutta); came {method!r}"
+        raise ArgumentError(
+            "method", f"be one of {', '.join(METHODS)}, or a tableau (see runge_kutta)", repr(method)
         )
     return METHODS[method]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import number
+from ..checks import ArgumentError, ArgumentTypeError, number
 from ..dynamics import numerical_range
 from ..dynamics.matrices import each, smallest_singular_values, square_matrices, triangle_of
 from ..dynamics.step_map import StepMap
@@ -90,8 +90,10 @@ class LinearStability:
         at most `largest_step`, and 0 where the numerical abscissa is positive.
         """
         if self.method.kind == LINEAR:
-            raise ValueError(
-                f"method must have a region of its own for this; that of {self.method.name} depends on the step"
+            raise ArgumentError(
+                "method",
+                "have a stability region of its own",
+                f"{self.method.name!r}, whose region depends on the step",
             )
         return np.asarray(largest_stable_step(numerical_range(self.jacobians).boundary, self.method))
 
@@ -196,7 +198,7 @@ def linear_stability(
     (20, 4)
     """
     if not isinstance(field, Field):
-        raise TypeError(f"field must be a Field; came {type(field).__name__}")
+        raise ArgumentTypeError("field", "be a Field", type(field).__name__)
     m, dt = method_of(method), number("dt", dt, above=0)
     one = input is None or np.ndim(input) < 2
     f = StepMap(field.rates, params, input if one else None, signals)
@@ -227,8 +229,8 @@ def _inputs(input: Any, shape: tuple[int, ...], width: int) -> np.ndarray:
     """An input for each state, (n, N)."""
     x = np.asarray(input, np.float64)
     if x.shape != (*shape, width):
-        raise ValueError(
-            f"input must have shape {(width,)}, one for all states, or {(*shape, width)}, one for each; came {x.shape}"
+        raise ArgumentError(
+            "input", f"have shape {(width,)}, one for all states, or {(*shape, width)}, one for each", x.shape
         )
     return check.finite("input", x).reshape(-1, width)
 
@@ -242,8 +244,9 @@ def _coefficient(field: Field, f: StepMap) -> float:
     )
     values = np.concatenate([np.ravel(given.get(s, 0.0)) for s in field.rates.state])
     if np.ptp(values) > 1e-12 * np.abs(values).max():
-        raise ValueError(
-            f"the linear part of field {field.name!r} must be one number for all units; it lies between "
-            f"{values.min():g} and {values.max():g}: see step_stability for the Jacobians of the step itself"
+        raise ArgumentError(
+            f"the linear part of field {field.name!r}",
+            "be one number for all units",
+            f"{values.min():g} to {values.max():g}: see step_stability for the Jacobians of the step itself",
         )
     return float(values[0])

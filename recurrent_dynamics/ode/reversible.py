@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 from ..engine import Run, backward, check, forward
 from ..engine.arguments import input_of
 from .discretize import discretize
@@ -163,14 +163,14 @@ class ReversibleRun:
             how many steps; use `discretize` and `recurrent_dynamics.backward`, which keep a tape.
         """
         if d_output is None and not d_final:
-            raise ValueError("backward needs at least one of d_output, d_final")
+            raise ArgumentError("one of d_output, d_final", "be given to backward", "none")
         dtype = next(iter(self.final.values())).dtype
         limit = {"float32": 1e-3, "float64": 1e-6}[dtype.name] if tolerance is None else number(
             "tolerance", tolerance, above=0
         )  # fmt: skip
         shape = (self.steps, *self.final[self.cell.output or ""].shape)
         if d_output is not None and not callable(d_output) and np.shape(d_output) != shape:
-            raise ValueError(f"d_output must have shape {shape}, came {np.shape(d_output)}")
+            raise ArgumentError("d_output", f"have shape {shape}", np.shape(d_output))
         state, cotangent = self.final, dict(d_final or {})
         params: dict[str, np.ndarray] = {}
         x = None if self.x is None or self.x.dtype.kind in "iu" else np.empty_like(self.x)
@@ -275,7 +275,9 @@ def reversible_forward(
     count = integer("chunk", chunk, at_least=1)
     if x is not None:
         if steps is not None:
-            raise ValueError("steps is for a run without input; the input x says how many steps there are")
+            raise ArgumentError(
+                "steps", "be None where the input x says how many steps there are", repr(steps)
+            )
         x = np.asarray(x)
         length = len(x) if x.ndim else 0
     else:
@@ -283,9 +285,9 @@ def reversible_forward(
     given = {name: np.asarray(value) for name, value in (signals or {}).items()}
     for name, value in given.items():
         if value.ndim == 0 or len(value) != length:
-            raise ValueError(f"signals[{name!r}] must have {length} steps; came shape {value.shape}")
+            raise ArgumentError(f"signals[{name!r}]", f"have {length} steps", f"shape {value.shape}")
     if not length:
-        raise ValueError("x must have at least one step; came none")
+        raise ArgumentError("x", "have at least one step", "none")
     own, dtype, inputs, hidden = check.parameters(cells[0], params)
     _, single, _, batch = input_of(
         x, None if x is not None else length, initial, dtype, inputs, cells[0].layout(inputs, hidden)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import polynomial
 
-from ..checks import integer, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
 from .methods import LINEAR, PARTITIONED, Method, method_of
 
 AXES = {"real": np.pi, "imaginary": np.pi / 2}
@@ -64,8 +64,8 @@ def stability_function(
         safe = np.where(small, 1.0, w)
         return np.asarray(1 + points * np.where(small, 1 + w / 2 + w**2 / 6, np.expm1(safe) / safe))[()]
     if np.any(w != 0):
-        raise ValueError(
-            f"linear must be 0 for method {m.name}, which has no stated linear part; came {linear!r}"
+        raise ArgumentError(
+            "linear", f"be 0 for method {m.name}, which has no stated linear part", repr(linear)
         )
     if m.kind == PARTITIONED:
         half = 1 + points**2 / 2
@@ -105,10 +105,10 @@ def reach(method: str | Method, directions: Any, *, linear: Any = 0.0) -> np.nda
     """
     m, given, a = method_of(method), _complex("directions", directions), _complex("linear", linear)
     if np.any(a.imag != 0):
-        raise ValueError("linear must be real, as the coefficients of a cell are")
+        raise ArgumentError("linear", "be real, as the coefficients of a cell are", repr(linear))
     if m.kind != LINEAR and np.any(a != 0):
-        raise ValueError(
-            f"linear must be 0 for method {m.name}, which has no stated linear part; came {linear!r}"
+        raise ArgumentError(
+            "linear", f"be 0 for method {m.name}, which has no stated linear part", repr(linear)
         )
     given, a = np.broadcast_arrays(given, a.real)
     flat, coefficient = given.ravel(), a.ravel()
@@ -175,7 +175,7 @@ def largest_stable_step(
     """
     given = _complex("eigenvalues", eigenvalues)
     if given.ndim == 0 or not given.size:
-        raise ValueError(f"eigenvalues must have shape (..., n) and not be empty; came shape {given.shape}")
+        raise ArgumentError("eigenvalues", "have shape (..., n) and not be empty", f"shape {given.shape}")
     return np.asarray(reach(method, given, linear=linear)).min(axis=-1)[()]
 
 
@@ -211,15 +211,17 @@ def boundary_at(m: Method, arguments: np.ndarray, linear: float) -> np.ndarray:
     """All z at which R(z) = e^{i phi}, for arguments phi (P,): shape (branches, P)."""
     turns = np.exp(1j * arguments)
     if m.kind == PARTITIONED:
-        raise ValueError(
-            f"method must have a region with an inside; that of {m.name} is a stretch of the imaginary axis"
+        raise ArgumentError(
+            "method",
+            "have a stability region with an inside",
+            f"{m.name!r}, whose region is a stretch of the imaginary axis",
         )
     if m.kind == LINEAR:
         slope = stability_function(m, 1.0, linear=linear) - 1
         return ((turns - 1) / slope)[None]
     if linear:
-        raise ValueError(
-            f"linear must be 0 for method {m.name}, which has no stated linear part; came {linear!r}"
+        raise ArgumentError(
+            "linear", f"be 0 for method {m.name}, which has no stated linear part", repr(linear)
         )
     P, Q = m.numerator, m.denominator
     found = np.full((max(len(P), len(Q)) - 1, len(turns)), np.nan + 0j)
@@ -238,9 +240,9 @@ def _complex(name: str, value: Any) -> np.ndarray:
     try:
         a = np.asarray(value, dtype=np.complex128)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be complex numbers; {error}") from None
+        raise ArgumentTypeError(name, "be complex numbers", error) from None
     if not np.isfinite(a).all():
-        raise ValueError(f"{name} must be finite; came {a[~np.isfinite(a)][0]}")
+        raise ArgumentError(name, "be finite", a[~np.isfinite(a)][0])
     return a
 
 

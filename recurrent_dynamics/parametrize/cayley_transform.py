@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from . import skew
 from .contract import Array, Parametrization, Pull, finite, matrix, orthogonality, square
 from .initialize import orthogonal
@@ -53,7 +53,7 @@ class Cayley(Parametrization):
 
     def _signs(self, n: int) -> Array:
         if self.negative > n:
-            raise ValueError(f"negative must be at most the size of U, {n}; came {self.negative}")
+            raise ArgumentError("negative", f"be at most the size of U, {n}", self.negative)
         return np.repeat([1.0, -1.0], [n - self.negative, self.negative])
 
     def _map(self, free: Array) -> tuple[Array, Pull]:
@@ -80,14 +80,16 @@ class Cayley(Parametrization):
         U = finite("U", matrix("U", U))
         n = square(*U.shape)
         if orthogonality(U) > 1e-3:
-            raise ValueError(f"U must be orthogonal; came one with |U^T U - I| up to {orthogonality(U):.1e}")
+            raise ArgumentError("U", "be orthogonal", f"one with |U^T U - I| up to {orthogonality(U):.1e}")
         turned = U * self._signs(n).astype(U.dtype)
         # The last pivot of an exactly singular matrix is a rounding error: ask for more than half of the digits.
         smallest = np.linalg.svd(np.eye(n) + turned, compute_uv=False)[-1]
         if smallest < np.sqrt(np.finfo(U.dtype).eps):
-            raise ValueError(
-                f"I + U D must be invertible, that is U D without the eigenvalue -1; came one whose smallest singular "
-                f"value is {smallest:.1e}: choose another number of negative entries of D than {self.negative}"
+            raise ArgumentError(
+                "I + U D",
+                "be invertible, that is U D without the eigenvalue -1",
+                f"one whose smallest singular value is {smallest:.1e}: choose another number of negative "
+                f"entries of D than {self.negative}",
             )
         A = np.linalg.solve((np.eye(n) + turned).T, (np.eye(n) - turned).T).T
         return skew.vector(A).astype(U.dtype)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import one_of
+from ..checks import ArgumentError, ArgumentTypeError, one_of
 from ..kernels.blas import one_thread
 
 Array = NDArray[Any]
@@ -73,9 +73,9 @@ class Parametrization(ABC):
         def checked(d_U: Array) -> Any:
             d_U = matrix("d_U", d_U)
             if d_U.dtype != U.dtype:
-                raise TypeError(f"d_U must have dtype {U.dtype}, as U has; came {d_U.dtype}")
+                raise ArgumentTypeError("d_U", f"have dtype {U.dtype}, as U has", d_U.dtype)
             if d_U.shape != U.shape:
-                raise ValueError(f"d_U must have shape {U.shape}, as U has; came {d_U.shape}")
+                raise ArgumentError("d_U", f"have shape {U.shape}, as U has", d_U.shape)
             with one_thread(U.size):
                 return pull(d_U)
 
@@ -105,9 +105,9 @@ class Parametrization(ABC):
         """
         rows, columns = (size, size) if isinstance(size, int | np.integer) else size
         if np.dtype(dtype) not in DTYPES:
-            raise TypeError(f"dtype must be float32 or float64; came {np.dtype(dtype)}")
+            raise ArgumentTypeError("dtype", "be float32 or float64", np.dtype(dtype))
         if min(rows, columns) < 1:
-            raise ValueError(f"size must be at least 1; came {size}")
+            raise ArgumentError("size", "be at least 1", size)
         name = self.initial or self.initials[0] if initial is None else initial
         one_of("initial", name, self.initials)
         free = self._sample(int(rows), int(columns), np.random.default_rng(rng), name)
@@ -138,7 +138,7 @@ def matrix(name: str, a: Any) -> Array:
     """A real matrix."""
     a = np.asarray(a)
     if a.ndim != 2 or a.dtype not in DTYPES:
-        raise ValueError(f"{name} must be a matrix in float32 or float64; came {a.dtype} of shape {a.shape}")
+        raise ArgumentError(name, "be a matrix in float32 or float64", f"{a.dtype} of shape {a.shape}")
     return a
 
 
@@ -146,9 +146,9 @@ def real(name: str, a: Any, ndim: int) -> Array:
     """A finite array of float32 or float64 with so many axes, copied: later changes do not reach it."""
     a = np.asarray(a)
     if a.dtype not in DTYPES:
-        raise TypeError(f"{name} must have dtype float32 or float64; came {a.dtype}")
+        raise ArgumentTypeError(name, "have dtype float32 or float64", a.dtype)
     if a.ndim != ndim or (not a.size and ndim > 1):
-        raise ValueError(f"{name} must have {ndim} {'axis' if ndim == 1 else 'axes'}; came shape {a.shape}")
+        raise ArgumentError(name, f"have {ndim} {('axis' if ndim == 1 else 'axes')}", f"shape {a.shape}")
     return finite(name, np.array(a, order="C"))
 
 
@@ -156,12 +156,12 @@ def named(free: Any, **axes: int) -> list[Array]:
     """The arrays of a dict of free parameters, with so many axes each, in one dtype."""
     if not isinstance(free, Mapping) or set(free) != set(axes):
         came = ", ".join(map(str, free)) if isinstance(free, Mapping) else type(free).__name__
-        raise ValueError(f"free must be a dict of {', '.join(axes)}; came {came}")
+        raise ArgumentError("free", f"be a dict of {', '.join(axes)}", came)
     arrays = [real(f"free[{name!r}]", free[name], ndim) for name, ndim in axes.items()]
     for name, a in zip(axes, arrays, strict=True):
         if a.dtype != arrays[0].dtype:
-            raise TypeError(
-                f"free[{name!r}] must have dtype {arrays[0].dtype}, as the others; came {a.dtype}"
+            raise ArgumentTypeError(
+                f"free[{name!r}]", f"have dtype {arrays[0].dtype}, as the others", a.dtype
             )
     return arrays
 
@@ -170,28 +170,28 @@ def finite(name: str, a: Array) -> Array:
     """The array, or an error that says where it is not finite."""
     if not np.isfinite(a).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
-        raise ValueError(f"{name} must be finite; came {a[where]} at index {where}")
+        raise ArgumentError(name, "be finite", f"{a[where]} at index {where}")
     return a
 
 
 def of_shape(name: str, a: Array, shape: tuple[int, ...]) -> Array:
     """The array, or an error that names its shape."""
     if a.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}; came {a.shape}")
+        raise ArgumentError(name, f"have shape {shape}", a.shape)
     return a
 
 
 def square(rows: int, columns: int) -> int:
     """The size of a square matrix."""
     if rows != columns:
-        raise ValueError(f"U must be square; came shape {(rows, columns)}")
+        raise ArgumentError("U", "be square", f"shape {(rows, columns)}")
     return rows
 
 
 def even(n: int) -> int:
     """A size that is even."""
     if n % 2:
-        raise ValueError(f"U must have an even number of rows; came {n}")
+        raise ArgumentError("U", "have an even number of rows", n)
     return n
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from .contract import Array, Pull
 from .products import product
 
@@ -56,7 +57,7 @@ def expm(A: Array) -> tuple[Array, Pull]:
             powers.append(powers[-1] @ powers[-1])  # A, A^2, A^4
         norm = min(float(np.abs(p).sum(0).max()) ** (1 / k) for p, k in zip(powers, (1, 2, 4), strict=True))
     if not norm < 1e4:  # beyond, the angles have hardly a digit left in float32
-        raise ValueError(f"free must give an A of norm below 1e4 for its exponential; came norm {norm:.3g}")
+        raise ArgumentError("free", "give an A of norm below 1e4 for its exponential", f"norm {norm:.3g}")
     limits = LARGEST[A.dtype]
     degree = next((m for m, limit in limits.items() if norm <= limit), max(limits))
     squarings = max(0, math.ceil(math.log2(norm / limits[degree]))) if norm else 0

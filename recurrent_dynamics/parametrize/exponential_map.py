@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..kernels.blas import one_thread
 from . import skew
 from .cayley_transform import rotation
@@ -60,16 +61,17 @@ class Exponential(Parametrization):
         U = finite("U", matrix("U", U))
         square(*U.shape)
         if orthogonality(U) > 1e-3 or np.linalg.det(U) < 0:
-            raise ValueError(
-                f"U must be orthogonal with determinant 1; came one with |U^T U - I| up to {orthogonality(U):.1e} and "
-                f"determinant {np.linalg.det(U):.3g}"
+            raise ArgumentError(
+                "U",
+                "be orthogonal with determinant 1",
+                f"one with |U^T U - I| up to {orthogonality(U):.1e} and determinant {np.linalg.det(U):.3g}",
             )
         # Orthogonal matrices are normal: their complex Schur form is diagonal, with e^(i angle) as its entries.
         T, Z = schur(U.astype(np.float64), output="complex")
         angles = np.angle(np.diag(T))
         if np.abs(angles).max() > np.pi - 1e-6:
-            raise ValueError(
-                "U must have no eigenvalue -1, where the logarithm is not unique; came one that has"
+            raise ArgumentError(
+                "U", "have no eigenvalue -1, where the logarithm is not unique", "one that has"
             )
         return skew.vector(((Z * (1j * angles)) @ Z.conj().T).real).astype(U.dtype)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..checks import ArgumentError
+
 Draw = Callable[[np.random.Generator, int, int], np.ndarray]
 
 
@@ -77,7 +79,7 @@ def cayley_torus(rng: np.random.Generator, rows: int, columns: int) -> np.ndarra
 def _rotations(angles: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """The exponential of blocks [[0, s], [-s, 0]]."""
     if rows != columns:
-        raise ValueError(f"U must be square for rotations of planes; came shape {(rows, columns)}")
+        raise ArgumentError("U", "be square for rotations of planes", f"shape {(rows, columns)}")
     u, first = np.eye(rows), np.arange(rows // 2) * 2
     u[first, first] = u[first + 1, first + 1] = np.cos(angles)
     u[first, first + 1] = np.sin(angles)
@@ -138,8 +140,8 @@ def named(draw: str | Draw, hidden_size: int) -> Draw:
     if draw == "uniform":
         return uniform(1 / np.sqrt(hidden_size))
     if draw not in NAMED:
-        raise ValueError(
-            f"weight and recurrent must be a function or one of uniform, {', '.join(NAMED)}; came {draw!r}"
+        raise ArgumentError(
+            "weight and recurrent", f"be a function or one of uniform, {', '.join(NAMED)}", repr(draw)
         )
     return NAMED[draw]
 
@@ -157,5 +159,5 @@ def chrono(rng: np.random.Generator, units: int, longest: float) -> np.ndarray:
     True
     """
     if not longest > 2:
-        raise ValueError(f"longest must be more than 2 steps, came {longest!r}")
+        raise ArgumentError("longest", "be more than 2 steps", repr(longest))
     return np.log(rng.uniform(1, longest - 1, units))

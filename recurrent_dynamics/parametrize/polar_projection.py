@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import ArgumentError
 from .contract import Array, Parametrization, Pull, orthogonality, real
 from .initialize import orthogonal
 
@@ -38,11 +39,11 @@ class Polar(Parametrization):
     def _map(self, free: Array) -> tuple[Array, Pull]:
         X = real("free", free, 2)
         if X.shape[0] < X.shape[1]:
-            raise ValueError(f"free must have at least as many rows as columns; came shape {X.shape}")
+            raise ArgumentError("free", "have at least as many rows as columns", f"shape {X.shape}")
         left, s, right = np.linalg.svd(X, full_matrices=False)
         if s[-1] <= s[0] * max(X.shape) * np.finfo(X.dtype).eps:
-            raise ValueError(
-                f"free must be of full column rank; came singular values {s[0]:.3g} to {s[-1]:.3g}"
+            raise ArgumentError(
+                "free", "be of full column rank", f"singular values {s[0]:.3g} to {s[-1]:.3g}"
             )
 
         def pull(d_U: Array) -> Array:
@@ -55,12 +56,12 @@ class Polar(Parametrization):
 
     def _sample(self, rows: int, columns: int, rng: np.random.Generator, initial: str) -> Array:
         if rows < columns:
-            raise ValueError(f"U must have at least as many rows as columns; came shape {(rows, columns)}")
+            raise ArgumentError("U", "have at least as many rows as columns", f"shape {(rows, columns)}")
         return orthogonal(rng, rows, columns)
 
     def _check(self, U: Array) -> float:
         if U.shape[0] < U.shape[1]:
-            raise ValueError(f"U must have at least as many rows as columns; came shape {U.shape}")
+            raise ArgumentError("U", "have at least as many rows as columns", f"shape {U.shape}")
         return orthogonality(U)
 
 

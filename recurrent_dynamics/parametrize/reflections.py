@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from ..kernels.submatrices import ADD, SUBTRACT, block
 from .contract import Array, Parametrization, Pull, orthogonality, real, square
 from .products import LARGE, multiply, multiply_parts
@@ -59,14 +59,15 @@ class Householder(Parametrization):
         free = real("free", free, 2)
         n, m = free.shape
         if m > n:
-            raise ValueError(f"free must have at most as many columns as rows; came shape {free.shape}")
+            raise ArgumentError("free", "have at most as many columns as rows", f"shape {free.shape}")
         _clear_above(free)
         lengths = np.sqrt(np.einsum("ij,ij->j", free, free))
         if not (np.isfinite(lengths) & (lengths > 0)).all():
             bad = int(np.argmin(np.isfinite(lengths) & (lengths > 0)))
-            raise ValueError(
-                f"free must have columns with a direction on and below the diagonal; came one of length "
-                f"{lengths[bad]} at {bad}"
+            raise ArgumentError(
+                "free",
+                "have columns with a direction on and below the diagonal",
+                f"one of length {lengths[bad]} at {bad}",
             )
         Y = np.divide(free, lengths, out=free)
         S, inverses = _gram(Y)
@@ -93,11 +94,11 @@ class Householder(Parametrization):
         n = square(rows, columns)
         m = n if self.reflections is None else self.reflections
         if m > n:
-            raise ValueError(f"reflections must be at most the number of rows, {n}; came {m}")
+            raise ArgumentError("reflections", f"be at most the number of rows, {n}", m)
         v = rng.standard_normal((n, m))
         if initial == "identity":
             if m % 2:
-                raise ValueError(f"initial must not be 'identity' for an odd number of reflections; came {m}")
+                raise ArgumentError("initial", "not be 'identity' for an odd number of reflections", m)
             v[:, 1::2] = np.tril(v)[:, 1::2]
             v[:, ::2] = v[:, 1::2]
         _clear_above(v)

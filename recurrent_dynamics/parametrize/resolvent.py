@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..checks import ArgumentError
 from .contract import Array
 from .products import compiled
 
@@ -27,9 +28,11 @@ def inverse(a: Array) -> Array:
     """
     largest = max(abs(a.max()), abs(a.min())) if a.dtype.kind == "f" else np.abs(a).max()
     if not largest * np.finfo(a.dtype).eps < 1e-2:
-        raise ValueError(
-            f"free must be small enough for the inverse of I + A to be known in {a.dtype}: beside such numbers I + A "
-            f"is singular to working precision; came numbers up to {largest:.3g}"
+        raise ArgumentError(
+            "free",
+            f"be small enough for the inverse of I + A to be known in {a.dtype}: beside such numbers I "
+            "+ A is singular to working precision",
+            f"numbers up to {largest:.3g}",
         )
     if len(a) <= 64:  # as fast, and without SciPy's import
         return np.linalg.inv(a)

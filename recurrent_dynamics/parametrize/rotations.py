@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import integer, one_of
+from ..checks import ArgumentError, integer, one_of
 from .contract import Array, Parametrization, Pull, even, named, of_shape, orthogonality, real, square
 from .pairs import as_pairs, from_pairs, unitarity
 
@@ -23,9 +23,7 @@ def planes(layer: int, n: int, style: str) -> tuple[Array, Array]:
         first = np.arange(layer % 2, n, 2)
         return first, (first + 1) % n
     if n & (n - 1):
-        raise ValueError(
-            f"free must belong to a power of two as the number of rows, for a butterfly; came {n}"
-        )
+        raise ArgumentError("free", "belong to a power of two as the number of rows, for a butterfly", n)
     bit = 1 << (layer % max(n.bit_length() - 1, 1))
     first = np.arange(n)[np.arange(n) & bit == 0]
     return first, first + bit
@@ -176,7 +174,7 @@ class EUNN(_Layers):
     def _sample(self, rows: int, columns: int, rng: np.random.Generator, initial: str) -> dict[str, Array]:
         n = square(rows, columns) // 2
         if rows % 4:
-            raise ValueError(f"U must have two rows for each of an even number of complex units; came {rows}")
+            raise ArgumentError("U", "have two rows for each of an even number of complex units", rows)
         theta, phi = self._angles(n, rng, initial), self._angles(n, rng, initial)
         omega = rng.uniform(-np.pi, np.pi, n) if initial == "uniform" else np.zeros(n)
         return {"theta": theta, "phi": phi, "omega": omega}

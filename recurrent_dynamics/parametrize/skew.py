@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..checks import ArgumentError
 from .contract import Array, real
 from .products import compiled
 
@@ -14,9 +15,11 @@ def size(v: Array) -> int:
     """n for a vector of n (n - 1) / 2 numbers."""
     n = (1 + round(np.sqrt(1 + 8 * v.size))) // 2
     if n * (n - 1) // 2 != v.size:
-        raise ValueError(
-            f"free must hold n (n - 1) / 2 numbers, those above the diagonal of an antisymmetric matrix (n, n), such "
-            f"as {n * (n - 1) // 2} for n = {n}; came {v.size}"
+        raise ArgumentError(
+            "free",
+            "hold n (n - 1) / 2 numbers, those above the diagonal of an antisymmetric matrix (n, n), "
+            f"such as {n * (n - 1) // 2} for n = {n}",
+            v.size,
         )
     return n
 

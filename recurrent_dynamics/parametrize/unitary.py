@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from . import skew
 from .contract import Array, Parametrization, Pull, even, named, of_shape, square
 from .pairs import as_pairs, from_pairs, unitarity
@@ -118,7 +118,7 @@ class UnitaryProduct(Parametrization):
         of_shape("free['theta']", theta, (3, n))
         of_shape("free['v']", v, (2, 2, n))
         if not (v * v).sum((1, 2)).all():
-            raise ValueError("free['v'] must hold vectors with a direction; came one of length 0")
+            raise ArgumentError("free['v']", "hold vectors with a direction", "one of length 0")
         phases = np.exp(1j * theta)[..., None]
         vectors = (v[:, 0] + 1j * v[:, 1])[..., None]
         order = np.random.default_rng(self.seed).permutation(n)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import instance
+from ..checks import ArgumentError, instance
 from .flow import gradient_flow
 from .style import GREY, INK, axes, colour, panels
 from .training import clipping, smooth
@@ -52,7 +52,7 @@ def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> list[A
         figure, axes = panels(len(draw), size=(3.7, 3.2))
         figure.suptitle(found.verdict + (f" ({found.cause})" if found.cause else ""), fontsize="medium")
     if len(axes) != len(draw):
-        raise ValueError(f"axes must be {len(draw)}, one for each panel; came {len(axes)}")
+        raise ArgumentError("axes", f"be {len(draw)}, one for each panel", len(axes))
     for function, ax in zip(draw, axes, strict=True):
         function(found, ax)
     return list(axes)

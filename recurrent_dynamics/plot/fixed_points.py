@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import instance, integer, one_of
+from ..checks import ArgumentError, instance, integer, one_of
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -107,9 +107,10 @@ def held_inputs(
         Where to draw; a new figure if None.
     """
     if len(points) != len(paths) or (labels is not None and len(labels) != len(paths)):
-        raise ValueError(
-            f"points and labels must be {len(paths)}, one for each path; came {len(points)}"
-            + ("" if labels is None else f" and {len(labels)}")
+        raise ArgumentError(
+            "points and labels",
+            f"be {len(paths)}, one for each path",
+            f"{len(points)}" + ("" if labels is None else f" and {len(labels)}"),
         )
     ax = axes(ax)
     project, shares = _plane(trajectories)

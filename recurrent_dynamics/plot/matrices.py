@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Circle
 
+from ..checks import ArgumentError
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def numerical_range(
         Where to draw; a new figure if None.
     """
     if field.boundary.ndim != 1:
-        raise ValueError(f"field must be of one matrix; came a batch of shape {field.boundary.shape[:-1]}")
+        raise ArgumentError("field", "be of one matrix", f"a batch of shape {field.boundary.shape[:-1]}")
     ax = axes(ax, SQUARE)
     outline = np.append(field.boundary, field.boundary[:1])
     ax.fill(outline.real, outline.imag, color=colour(index), alpha=0.15, linewidth=0)
@@ -105,7 +106,7 @@ def transient_growth(
         Where to draw; a new figure if None.
     """
     if growth.norms.ndim != 1:
-        raise ValueError(f"growth must be of one matrix; came a batch of shape {growth.norms.shape[:-1]}")
+        raise ArgumentError("growth", "be of one matrix", f"a batch of shape {growth.norms.shape[:-1]}")
     ax = axes(ax)
     name = r"\Vert A^k \Vert_2" if growth.kind == "map" else r"\Vert e^{tA} \Vert_2"
     shown = np.where((growth.norms > 0) & np.isfinite(growth.norms), growth.norms, np.nan)

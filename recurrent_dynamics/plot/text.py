@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle
 
-from ..checks import integer, number, numbers
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, numbers
 from .style import INK, panels
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def coloured_text(
         Where to draw; a new figure of the right size if None.
     """
     if not isinstance(text, str):
-        raise TypeError(f"text must be a str; came {type(text).__name__}")
+        raise ArgumentTypeError("text", "be a str", type(text).__name__)
     values = numbers("values", values)
     integer("columns", columns, at_least=1)
     if limit is not None:
         number("limit", limit, above=0)
     if values.shape != (len(text),) or not np.isfinite(values).all():
-        raise ValueError(
-            f"values must be {len(text)} finite numbers, one a character; came shape {values.shape}"
+        raise ArgumentError(
+            "values", f"be {len(text)} finite numbers, one a character", f"shape {values.shape}"
         )
     places, row, column = [], 0, 0
     for c in text:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
+from ..checks import ArgumentError
 from .style import GREY, axes, colour
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def time_scales(
     # Of units that never change, nothing is known.
     values = [np.clip(s.steps[~np.isnan(s.steps)], 1e-2, longest) for s in several]
     if not all(v.size for v in values):
-        raise ValueError("scales must have a unit that changes; came a result of nan alone")
+        raise ArgumentError("scales", "have a unit that changes", "a result of nan alone")
     low = min(0.3, min(v.min() for v in values))
     high = max(30.0, 1.001 * max(v.max() for v in values))
     edges = np.geomspace(low, high, 30).tolist()
@@ -125,12 +126,12 @@ def compared_time_scales(
         When the two are of different numbers of units, or no unit has both.
     """
     if implied.steps.shape != measured.steps.shape:
-        raise ValueError(
-            f"measured must be of as many units as implied, {implied.steps.size}; came {measured.steps.size}"
+        raise ArgumentError(
+            "measured", f"be of as many units as implied, {implied.steps.size}", measured.steps.size
         )
     known = ~(np.isnan(implied.steps) | np.isnan(measured.steps))
     if not known.any():
-        raise ValueError("measured must have a unit that changes; came nan for all")
+        raise ArgumentError("measured", "have a unit that changes", "nan for all")
     ax = axes(ax, (3.6, 3.4))
     x, y = (np.clip(s.steps[known], 1e-2, longest) for s in (implied, measured))
     low, high = min(x.min(), y.min()) / 1.3, max(x.max(), y.max()) * 1.3

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..data import Vocabulary, read_text, split, standard_library
 
 HELD_OUT = 0.05
@@ -50,9 +51,10 @@ class Corpus:
         needed = max(round((batch * truncation + 2) / (1 - HELD_OUT)), round((2 * truncation + 2) / HELD_OUT))
         size = len(self.training) + len(self.validation)
         if size < needed:
-            raise ValueError(
-                f"{self.source or self.name} must hold at least {needed} characters for --batch {batch} and "
-                f"--truncation {truncation}; came {size}"
+            raise ArgumentError(
+                f"{self.source or self.name}",
+                f"hold at least {needed} characters for --batch {batch} and --truncation {truncation}",
+                size,
             )
 
 
@@ -81,9 +83,10 @@ def load_corpus(path: str | os.PathLike[str] | None, vocabulary: Vocabulary | No
         kept = "".join(c for c in text if c in known)
         unknown, text = len(text) - len(kept), kept
     if len(set(text)) < 2:
-        raise ValueError(
-            f"{source or STANDARD_LIBRARY} must hold two different characters that the model knows; "
-            f"came {' and '.join(map(repr, set(text))) or 'none'}"
+        raise ArgumentError(
+            f"{source or STANDARD_LIBRARY}",
+            "hold two different characters that the model knows",
+            " and ".join(map(repr, set(text))) or "none",
         )
     training, validation = split(vocabulary.encode(text), HELD_OUT)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dynamics, training
-from ..checks import instance, number
+from ..checks import ArgumentError, ArgumentTypeError, instance, number
 from ..nn import Batch, Model
 from ..nn.batch import as_batch
 from ..training import History, Optimizer
@@ -85,24 +85,22 @@ def diagnose(
     if params is None:
         params = getattr(model, "params", None)
         if params is None:
-            raise ValueError("params must be given for a model that brings none; came None")
+            raise ArgumentError("params", "be given for a model that brings none", "None")
     model = getattr(model, "model", model)
     if not isinstance(model, Model):
-        raise TypeError(f"model must be an nn.Model, or have one as its `model`; came {type(model).__name__}")
+        raise ArgumentTypeError("model", "be an nn.Model, or have one as its `model`", type(model).__name__)
     if history is not None:
         instance("history", history, History)
     if optimizer is not None:
         instance("optimizer", optimizer, Optimizer)
     if validation is not None and not isinstance(validation, tuple | list):
-        raise TypeError(
-            f"validation must be a Batch or a tuple, as batch is; came {type(validation).__name__}"
-        )
+        raise ArgumentTypeError("validation", "be a Batch or a tuple, as batch is", type(validation).__name__)
     if learning_rate is not None:
         number("learning_rate", learning_rate, above=0)
     layers = params.get("layers") if isinstance(params, Mapping) else None
     if not isinstance(layers, Mapping) or set(layers) != {str(i) for i in range(len(model.cells))}:
-        raise TypeError(
-            f"params must be those of the model, nested as model.init returns them; came {_outline(params)}"
+        raise ArgumentTypeError(
+            "params", "be those of the model, nested as model.init returns them", _outline(params)
         )
     batch = as_batch(batch)
     run = model.run(params, batch)
@@ -156,7 +154,7 @@ def last_loss_flows(model: Model, run: Any, batch: Batch) -> list[dynamics.Gradi
     weights = batch.weights()
     counts = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0
     if not counts.any(axis=0).all():
-        raise ValueError("batch must have a loss in every sequence; came one without")
+        raise ArgumentError("batch", "have a loss in every sequence", "one without")
     last = steps - 1 - counts[::-1].argmax(axis=0)
     alone = np.zeros((steps, size), bool)
     alone[last, np.arange(size)] = True
@@ -205,10 +203,10 @@ def _trials(
             optimizer = training.sgd()
     if optimizer is None:
         if learning_rate is not None and history is None:
-            raise ValueError("optimizer must be given with a learning_rate; came None")
+            raise ArgumentError("optimizer", "be given with a learning_rate", "None")
         return None
     if learning_rate is None:
-        raise ValueError("learning_rate must be given with an optimizer where no history has it; came None")
+        raise ArgumentError("learning_rate", "be given with an optimizer where no history has it", "None")
     rate = float(learning_rate)
     contracted = None
     if max(float(f.relative.max()) for f in flows) > 1:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dynamics, nn
+from ..checks import ArgumentError
 from ..engine import forward, jacobian
 from ..engine.run import Run
 from .portrait import Portrait, portraits
@@ -101,8 +102,8 @@ def measure(
     needed = 2 * window + 1
     windows = min(windows, len(tokens) // needed)
     if windows < 1:
-        raise ValueError(
-            f"the text must hold at least {needed} characters for a window of {window} steps; came {len(tokens)}"
+        raise ArgumentError(
+            "the text", f"hold at least {needed} characters for a window of {window} steps", len(tokens)
         )
     starts = np.linspace(0, len(tokens) - needed, windows).astype(np.intp)
     text = tokens[starts + np.arange(needed)[:, None]]

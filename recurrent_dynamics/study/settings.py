@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .. import cells, training
-from ..checks import HOLDS, integer, number, one_of
+from ..checks import HOLDS, ArgumentError, integer, number, one_of
 
 SCHEDULES = ("cosine", "exponential", "constant")
 
@@ -82,10 +82,10 @@ class Settings:
         for f in fields(self):
             _check(f.name, getattr(self, f.name), f.metadata, optional=f.default is None)
         if self.updates is not None and self.epochs is not None:
-            raise ValueError("either --updates or --epochs must set the length of the training; came both")
+            raise ArgumentError("either --updates or --epochs", "set the length of the training", "both")
         if self.dropout and self.layers == 1:
-            raise ValueError(
-                f"--dropout must be 0 with --layers 1, since it acts between layers; came {self.dropout:g}"
+            raise ArgumentError(
+                "--dropout", "be 0 with --layers 1, since it acts between layers", f"{self.dropout:g}"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Settings:
         """The inverse of `to_json`; a ValueError for names that are not options."""
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"values must be options of a study; came {sorted(unknown)[0]!r}")
+            raise ArgumentError("values", "be options of a study", repr(sorted(unknown)[0]))
         return cls(**values)
 
     def number_of_updates(self, per_epoch: int) -> int:

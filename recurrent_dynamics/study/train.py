@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..data import Streams, Vocabulary
 from ..training import Checkpoint, History, fit, load_checkpoint
 from .ahead import compile_training
@@ -109,7 +110,7 @@ def train(
         path.unlink(missing_ok=True)
         if result.interrupted:
             raise KeyboardInterrupt
-        raise ValueError(f"--minutes must be enough for the first update; came {settings.minutes:g}")
+        raise ArgumentError("--minutes", "be enough for the first update", f"{settings.minutes:g}")
     losses = result.history.validation["loss"]
     facts = {
         "updates": result.update,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..checks import ArgumentError
 from ..nn import Model, ModelRun
 from .source import BatchSource, as_source
 
@@ -28,8 +29,8 @@ def evaluate(model: Model, params: Mapping[str, Any], data: BatchSource | Sequen
     """
     source = as_source(data)
     if source.batches_per_epoch is None:
-        raise ValueError(
-            "data must have a finite epoch; came a task without end: draw a list of batches from it"
+        raise ArgumentError(
+            "data", "have a finite epoch", "a task without end: draw a list of batches from it"
         )
     total = weight = 0.0
     carry: list[State] | None = None

@@ -13,6 +13,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
+
 Result = TypeVar("Result")
 
 
@@ -136,7 +138,7 @@ def read_described(
             raise
         except Exception as error:  # damaged bytes raise almost anything: zipfile, zlib, struct, NumPy, JSON
             raise ValueError(f"{path}: not a {kind}, or a damaged one") from error
-    raise ValueError(f"{path} must be a {kind} of format {version}; came format {found}")
+    raise ArgumentError(str(path), f"be a {kind} of format {version}", f"format {found}")
 
 
 def _sync_folder(folder: Path) -> None:

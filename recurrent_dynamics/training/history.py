@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
 from .files import write_atomically
 
 TRAINING = ("update", "epoch", "loss", "grad_norm", "clipped_norm", "update_norm", "learning_rate", "seconds")
@@ -36,7 +37,7 @@ class Table:
     def append(self, **values: float) -> None:
         """Add a row; every column is given."""
         if values.keys() != set(self.columns):
-            raise ValueError(f"values must be those of {', '.join(self.columns)}; came {', '.join(values)}")
+            raise ArgumentError("values", f"be those of {', '.join(self.columns)}", ", ".join(values))
         self.rows.append(tuple([float(values[c]) for c in self.columns]))
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
@@ -106,9 +107,10 @@ class History:
             reader = csv.reader(file)
             header = next(reader, [])
             if header != ["kind", *TRAINING]:
-                raise ValueError(
-                    f"{path} must be a history with the columns kind, {', '.join(TRAINING)}; "
-                    f"came {', '.join(header) or 'none'}"
+                raise ArgumentError(
+                    str(path),
+                    f"be a history with the columns kind, {', '.join(TRAINING)}",
+                    ", ".join(header) or "none",
                 )
             for fields in reader:
                 try:
@@ -116,8 +118,8 @@ class History:
                     values: dict[str, Any] = dict(zip(TRAINING, fields[1:], strict=True))
                     table.append(**{c: float(values[c]) for c in table.columns})
                 except (ValueError, KeyError, IndexError):
-                    raise ValueError(
-                        f"line {reader.line_num} of {path} must be a row of a history; came {fields}"
+                    raise ArgumentError(
+                        f"line {reader.line_num} of {path}", "be a row of a history", fields
                     ) from None
         return history
 

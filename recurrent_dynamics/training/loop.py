@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 from ..engine import check
 from ..nn import Model
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -173,7 +173,7 @@ def fit(
     held_out = None if validation is None else as_source(validation)
     interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
     if (resume or checkpoint_every is not None) and checkpoint is None:
-        raise ValueError("checkpoint must be a path, since resume or checkpoint_every is given; came None")
+        raise ArgumentError("checkpoint", "be a path, since resume or checkpoint_every is given", "None")
     if checkpoint_every is not None:
         integer("checkpoint_every", checkpoint_every, at_least=1)
     for name, value in (("minutes", minutes), ("clip_norm", clip_norm), ("clip_value", clip_value)):
@@ -183,9 +183,10 @@ def fit(
     generator = np.random.default_rng(rng)
     bits: Any = generator.bit_generator
     if bits.state["bit_generator"] != "PCG64":
-        raise ValueError(
-            "rng must be a seed or a generator on PCG64, whose state a checkpoint can hold; "
-            f"came one on {bits.state['bit_generator']}"
+        raise ArgumentError(
+            "rng",
+            "be a seed or a generator on PCG64, whose state a checkpoint can hold",
+            f"one on {bits.state['bit_generator']}",
         )
     settings = {
         "batches_per_epoch": source.batches_per_epoch,
@@ -344,15 +345,15 @@ def _target(
     updates: int | None, epochs: float | None, minutes: float | None, per_epoch: int | None
 ) -> int | None:
     if updates is not None and epochs is not None:
-        raise ValueError("either updates or epochs must be given; came both")
+        raise ArgumentError("either updates or epochs", "be given", "both")
     if updates is None and epochs is None and minutes is None:
-        raise ValueError("updates, epochs or minutes must be given, since the loop needs an end; came none")
+        raise ArgumentError("updates, epochs or minutes", "be given, since the loop needs an end", "none")
     if epochs is not None:
         if per_epoch is None:
-            raise ValueError(f"epochs must be None, since the data has none; came {epochs}: give updates")
+            raise ArgumentError("epochs", "be None, since the data has none", f"{epochs}: give updates")
         updates = round(number("epochs", epochs, above=0) * per_epoch)
         if updates < 1:
-            raise ValueError(f"epochs must be at least one update, 1/{per_epoch}; came {epochs}")
+            raise ArgumentError("epochs", f"be at least one update, 1/{per_epoch}", epochs)
     return None if updates is None else integer("updates", updates, at_least=1)
 
 
@@ -361,13 +362,13 @@ def _validation_interval(
 ) -> int:
     if held_out is None:
         if every is not None or rule is not None:
-            raise ValueError(
-                "validation must be data, since validate_every or early_stopping is given; came None"
+            raise ArgumentError(
+                "validation", "be data, since validate_every or early_stopping is given", "None"
             )
         return 0
     interval = per_epoch if every is None else every
     if interval is None:
-        raise ValueError("validate_every must be given, since the data has no epochs; came None")
+        raise ArgumentError("validate_every", "be given, since the data has no epochs", "None")
     return integer("validate_every", interval, at_least=1)
 
 
@@ -377,10 +378,8 @@ def _resumed(
     state = load_checkpoint(path)
     shapes = {name: (a.shape, a.dtype) for name, a in named_leaves(params)}
     if shapes != {name: (a.shape, a.dtype) for name, a in named_leaves(state.params)}:
-        raise ValueError(f"params must have the names, shapes and dtype of those in {path}; came others")
+        raise ArgumentError("params", f"have the names, shapes and dtype of those in {path}", "others")
     for name, value in settings.items():
         if state.settings.get(name) != value:
-            raise ValueError(
-                f"{name} must be {state.settings.get(name)}, as in the checkpoint {path}; came {value}"
-            )
+            raise ArgumentError(name, f"be {state.settings.get(name)}, as in the checkpoint {path}", value)
     return state if extra is None else replace(state, extra=dict(extra))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import number
+from ..checks import ArgumentError, number
 from . import passes
 from .clipping import scaled_to
 from .rules import Adam, Descent, Momentum, Nesterov, RMSprop, RMSpropMomentum, Rule, averages_of
@@ -157,7 +157,7 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
     """
     number("momentum", momentum, at_least=0, below=1)
     if nesterov and not momentum:
-        raise ValueError(f"momentum must be above 0 with nesterov; came {momentum}")
+        raise ArgumentError("momentum", "be above 0 with nesterov", momentum)
 
     if not momentum:
         return _elementwise(Descent, lambda count, rate: (rate,))

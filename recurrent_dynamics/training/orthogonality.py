@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import integer, number, one_of
+from ..checks import ArgumentError, integer, number, one_of
 from ..kernels.blas import one_thread
 from ..parametrize import orthogonality_penalty as penalty_of
 from ..parametrize import polar, trivialization
@@ -224,9 +224,10 @@ def rebased(inner: Optimizer, every: int = 100) -> Optimizer:
 
     def init(params: Mapping[str, Any]) -> Tree:
         if not _trivialized(dict(named_leaves(params))):
-            raise ValueError(
-                "params must hold free parameters of a trivialization, {'A', 'base'}; came "
-                f"{', '.join(path for path, _ in named_leaves(params))}"
+            raise ArgumentError(
+                "params",
+                "hold free parameters of a trivialization, {'A', 'base'}",
+                ", ".join((path for path, _ in named_leaves(params))),
             )
         return {"updates": np.zeros((), np.int64), "inner": inner.init(params)}
 
@@ -285,20 +286,19 @@ def _split(params: Mapping[str, Any], only: Select) -> tuple[dict[str, Array], d
     flat = dict(named_leaves(params))
     chosen = {path: array for path, array in flat.items() if only(path, array)}
     if not chosen:
-        raise ValueError(f"only must choose at least one parameter of {', '.join(flat)}; came none")
+        raise ArgumentError("only", f"choose at least one parameter of {', '.join(flat)}", "none")
     return chosen, {path: array for path, array in flat.items() if path not in chosen}
 
 
 def _check(path: str, U: Array) -> None:
     if U.ndim != 2 or U.shape[0] < U.shape[1]:
-        raise ValueError(
-            f"{path} must be a matrix with at least as many rows as columns; came shape {U.shape}"
-        )
+        raise ArgumentError(path, "be a matrix with at least as many rows as columns", f"shape {U.shape}")
     error = float(np.abs(U.T @ U - np.eye(U.shape[1])).max())
     if not error < START:
-        raise ValueError(
-            f"{path} must have orthonormal columns to start from (recurrent='orthogonal' draws such); "
-            f"came |U^T U - I| up to {error:.2g}"
+        raise ArgumentError(
+            path,
+            "have orthonormal columns to start from (recurrent='orthogonal' draws such)",
+            f"|U^T U - I| up to {error:.2g}",
         )
 
 

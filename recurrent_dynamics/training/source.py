@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from ..checks import ArgumentError, ArgumentTypeError
 from ..nn.batch import Batch, as_batch
 
 
@@ -41,7 +42,7 @@ class BatchList:
     def __init__(self, batches: Sequence[Any]) -> None:
         self.batches = [as_batch(b) for b in batches]
         if not self.batches:
-            raise ValueError("data must hold at least one batch; came an empty list")
+            raise ArgumentError("data", "hold at least one batch", "an empty list")
         self.batches_per_epoch = len(self.batches)
 
     def batch(self, number: int) -> Batch:
@@ -55,4 +56,4 @@ def as_source(data: BatchSource | Sequence[Any]) -> BatchSource:
         return data
     if isinstance(data, list):
         return BatchList(data)
-    raise TypeError(f"data must be a source of batches or a list of batches; came {type(data).__name__}")
+    raise ArgumentTypeError("data", "be a source of batches or a list of batches", type(data).__name__)

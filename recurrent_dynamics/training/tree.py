@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
 from .passes import squares
 
 Tree = dict[str, Any]
@@ -33,7 +34,7 @@ def _append_aligned(
 ) -> None:
     for other in others:
         if other.keys() != tree.keys():
-            raise ValueError(f"nested dicts must have the same keys; came {sorted(tree)} and {sorted(other)}")
+            raise ArgumentError("nested dicts", "have the same keys", f"{sorted(tree)} and {sorted(other)}")
     for key, value in tree.items():
         beside = [*map(itemgetter(key), others)]
         if _is_leaf(value):
@@ -69,7 +70,7 @@ def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
     """Pairs (path, array) of a nested dict, the path's keys joined by slashes."""
     for key, value in tree.items():
         if "/" in key:
-            raise ValueError(f"the keys of a nested dict must have no slash; came {key!r}")
+            raise ArgumentError("the keys of a nested dict", "have no slash", repr(key))
         if isinstance(value, Mapping):
             yield from named_leaves(value, f"{prefix}{key}/")
         else:

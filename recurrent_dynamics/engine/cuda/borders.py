@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...checks import ArgumentError, ArgumentTypeError
 from ..check import is_on_device
 from .driver import array_module, limits
 from .rounded import Rounded
@@ -28,15 +29,15 @@ def moved(name: str, given: Any, index: int) -> Any:
     if hasattr(given, "__dlpack_device__"):
         there = int(given.__dlpack_device__()[1])
         if there != index:
-            raise ValueError(
-                f"{name} lies on GPU {there}, but the run is computed on GPU {index}: copy it there"
+            raise ArgumentError(
+                name, f"be copied to GPU {index}, where the run is computed", f"an array on GPU {there}"
             )
     if isinstance(given, xp.ndarray) or xp is np:
         return xp.asarray(given)
     try:
         return xp.from_dlpack(given) if hasattr(given, "__dlpack__") else xp.asarray(given)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"{name} cannot be read where it lies: {error}") from error
+        raise ArgumentTypeError(name, "be readable where it lies", error) from error
 
 
 def to_host(a: Any) -> np.ndarray:
@@ -68,8 +69,8 @@ def stream_of(given: Any) -> Any:
     address: Any = getattr(given, "cuda_stream", None)  # PyTorch
     protocol = hasattr(given, "__cuda_stream__")
     if not protocol and not isinstance(address, int):
-        raise TypeError(
-            f"stream must be one of CuPy, of PyTorch, or have __cuda_stream__; came {type(given).__name__}"
+        raise ArgumentTypeError(
+            "stream", "be one of CuPy, of PyTorch, or have __cuda_stream__", type(given).__name__
         )
     if array_module() is np:
         return given
@@ -90,4 +91,8 @@ def check_tf32() -> None:
     now = limits()
     if now.capability < TF32_SINCE:
         has = ".".join(map(str, now.capability))
-        raise ValueError(f"tf32=True needs a GPU of compute capability 8.0 or above; {now.name} has {has}")
+        raise ArgumentError(
+            "tf32",
+            "be False on a GPU of compute capability below 8.0",
+            f"True on {now.name}, which has {has}",
+        )

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from ...cells import Cell
 from ...cells.declarations import natural, positive_integer
+from ...checks import ArgumentError, ArgumentTypeError
 from .choose import plan_walk
 from .footprint import needed
 from .walks import H200, Device, Sizes, Walk
@@ -116,18 +117,18 @@ def plan(
     'columns'
     """
     if not isinstance(sizes, tuple | list) or len(sizes) != 4:
-        raise ValueError(f"sizes must be (T, B, N, H), came {sizes!r}")
+        raise ArgumentError("sizes", "be (T, B, N, H)", repr(sizes))
     T, B, H = (positive_integer(n, s) for n, s in zip("TBH", (*sizes[:2], sizes[3]), strict=True))
     N = natural("N", sizes[2])
     if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"dtype must be float32 or float64, came {np.dtype(dtype)}")
+        raise ArgumentTypeError("dtype", "be float32 or float64", np.dtype(dtype))
     if tf32 and np.dtype(dtype) != np.float32:
-        raise ValueError(f"tf32 is for float32, came {np.dtype(dtype)}")
+        raise ArgumentError("tf32", "be False for other dtypes than float32", f"True and {np.dtype(dtype)}")
     layout, of = cell.layout(N, H), Sizes(T, B, N, H, np.dtype(dtype).itemsize, tf32)
     rounded = tape_dtype == "bfloat16"
     if tape_dtype is not None and not (rounded and np.dtype(dtype) == np.float32):
-        raise ValueError(
-            f"tape_dtype must be None, or 'bfloat16' of float32; came {tape_dtype!r} of {np.dtype(dtype)}"
+        raise ArgumentError(
+            "tape_dtype", "be None, or 'bfloat16' of float32", f"{tape_dtype!r} of {np.dtype(dtype)}"
         )
     memory = {verb: needed(layout, of, verb, rounded=rounded) for verb in VERBS}
     return Plan(
