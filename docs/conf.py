@@ -91,6 +91,7 @@ WITHOUT_SIDEBAR = (
     "diagnosis",
     "engine",
     "benchmarks",
+    "processes",
     "cuda",
     "gallery/*",
 )

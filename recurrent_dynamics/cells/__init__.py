@@ -16,11 +16,12 @@ from .mut import mut1, mut2, mut3
 from .named import NAMED, by_name
 from .oscillators import cornn, unicornn
 from .piecewise_linear import shplrnn
+from .recipe import remembered
 
 __all__ = [
     "Cell", "Constraint", "DENSE", "DIAGONAL", "Drive", "NAMED", "Slot", "Structure", "Unit", "antisymmetric_rnn",
     "by_name", "cfc", "chrono", "cornn", "ctrnn", "elman", "es2n", "gru", "gru_ode", "gru_reset_before", "heads",
     "indrnn", "leaky", "lem", "linear", "lipschitz_rnn", "low_rank", "lstm", "lstm_coupled", "lstm_peephole",
     "lstm_projected", "ltc", "min_gru", "min_lstm", "minimal_gated_unit", "modrelu_rnn", "mut1", "mut2", "mut3",
-    "shplrnn", "unicornn", "unitary_rnn", "with_bias",
+    "remembered", "shplrnn", "unicornn", "unitary_rnn", "with_bias",
 ]  # fmt: skip

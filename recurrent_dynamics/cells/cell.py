@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..parametrize import Parametrization, initialize
 from .constraint import Constraint
 from .declarations import Drive, Slot, Structure, Unit, natural, positive_integer
 from .layout import Layout
+from .recipe import packed, unpacked
 from .tying import tied
 
 Params = dict[str, np.ndarray]
@@ -236,6 +237,10 @@ class Cell:
     def _with(self, **changes: Any) -> Cell:
         return replace(self, **{"state": self.slots, **changes})  # `state` are names, without their widths
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.init} | {"state": self.slots}
+        return _unpickled, (packed(given), self.fingerprint)
+
     @cached_property
     def fingerprint(self) -> str:
         """Of the equations and the contract's fields: compiled code is found again under it."""
@@ -328,6 +333,16 @@ class Cell:
         drives = ", ".join(d.name for d in self.drives)
         constants = "".join(f", {name}={value!r}" for name, value in self.constants.items())
         return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}){constants})"
+
+
+def _unpickled(values: dict[str, Any], fingerprint: str) -> Cell:
+    cell = Cell(**unpacked(values))
+    if cell.fingerprint != fingerprint:
+        raise ValueError(
+            f"cell {cell.name!r} must have the equations that were pickled; came others, of another version of the "
+            "library or of the module that defines them"
+        )
+    return cell
 
 
 def _block(draw: initialize.Draw, rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -164,7 +164,14 @@ class Constraint:
 
     def __call__(self, params: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], PullParams]:
         """Parameters as the verbs take them, and the map from their gradients to those by the free ones."""
-        made: dict[str, np.ndarray] = dict(params)
+        made, pulls = self._made(params)
+        return {**params, **made}, _Pull(self, params, pulls)
+
+    def _made(
+        self, params: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Callable[[np.ndarray], Any]]]:
+        """The matrices that are made, and for each the map from its gradient."""
+        made: dict[str, np.ndarray] = {}
         pulls: dict[str, Callable[[np.ndarray], Any]] = {}
         for name, blocks in self.blocks.items():
             how = self._of(name)
@@ -172,11 +179,33 @@ class Constraint:
                 made[name], pulls[name] = how(params[name])
             elif how:
                 made[name], pulls[name] = _stacked(name, blocks, how, params[name])
+        return made, pulls
 
-        def pull(grads: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: pulls[name](g) if name in pulls else g for name, g in grads.items()}
 
-        return made, pull
+class _Pull:
+    """From the gradients by a cell's parameters to those by the free ones.
+
+    Pickled as the constraint and the free parameters: functions within functions cannot be.
+    """
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        params: Mapping[str, Any],
+        pulls: dict[str, Callable[[np.ndarray], Any]],
+    ) -> None:
+        self._constraint, self._pulls = constraint, pulls
+        self._free = {name: params[name] for name in pulls}
+
+    def __call__(self, grads: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._pulls[name](g) if name in self._pulls else g for name, g in grads.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _pull_again, (self._constraint, self._free)
+
+
+def _pull_again(constraint: Constraint, free: Mapping[str, Any]) -> _Pull:
+    return _Pull(constraint, free, constraint._made(free)[1] if free else {})
 
 
 def _stacked(

@@ -14,9 +14,11 @@ from ..equations.nonlinearities import nonlinearity, sigmoid, tanh
 from ..parametrize import SymmetricAntisymmetric, antisymmetric
 from .cell import Cell
 from .declarations import Drive, Unit
+from .recipe import remembered
 from .time_step import suffix, time_step
 
 
+@remembered()
 def ctrnn(
     dt: float | None = 0.1,
     tau: float = 1.0,
@@ -56,6 +58,7 @@ def ctrnn(
     return Cell(name, state=("h",), drives=("n",), units=units, update=update, **options)
 
 
+@remembered()
 def antisymmetric_rnn(dt: float | None = 0.01, damping: float = 0.01, gated: bool = False) -> Cell:
     """The antisymmetric network h' = h + dt tanh((U - damping I) h + W x + b), U^T = -U (Chang et al. 2019).
 
@@ -99,6 +102,7 @@ def antisymmetric_rnn(dt: float | None = 0.01, damping: float = 0.01, gated: boo
     )
 
 
+@remembered()
 def lipschitz_rnn(dt: float | None = 0.03, share: float = 0.65, damping: float = 0.001) -> Cell:
     """The Lipschitz network dh/dt = A h + tanh(U h + W x + b) (Erichson et al. 2021).
 
@@ -136,6 +140,7 @@ def lipschitz_rnn(dt: float | None = 0.03, share: float = 0.65, damping: float =
     )
 
 
+@remembered()
 def gru_ode(dt: float | None = 0.1) -> Cell:
     """The gated unit in continuous time, dh/dt = (1 - z) (n - h) (De Brouwer et al. 2019).
 
@@ -156,6 +161,7 @@ def gru_ode(dt: float | None = 0.1) -> Cell:
     return Cell(f"GRU-ODE{suffix(dt)}", state=("h",), drives=("r", "z", "n"), update=update, **options)
 
 
+@remembered()
 def lem(dt: float | None = 1.0) -> Cell:
     """Long expressive memory: two states, each with time steps of its own from input and state (Rusch et al. 2022).
 

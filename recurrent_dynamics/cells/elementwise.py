@@ -8,8 +8,10 @@ from typing import Any
 from ..equations.nonlinearities import nonlinearity, sigmoid
 from .cell import Cell
 from .declarations import DIAGONAL, Drive
+from .recipe import remembered
 
 
+@remembered()
 def indrnn(activation: str | Callable[[Any], Any] = "relu") -> Cell:
     """The independently recurrent network h' = f(W x + u h + b), with one recurrent weight a unit (Li et al. 2018).
 
@@ -31,6 +33,7 @@ def indrnn(activation: str | Callable[[Any], Any] = "relu") -> Cell:
     return Cell("indrnn", state=("h",), drives=(Drive("n", structure=DIAGONAL),), update=update)
 
 
+@remembered()
 def min_gru() -> Cell:
     """minGRU: gate and candidate see the input only, so that h' is linear in h (Feng et al. 2024)."""
 
@@ -41,6 +44,7 @@ def min_gru() -> Cell:
     return Cell("minGRU", state=("h",), drives=("z", "n"), recurrent=(), update=update)
 
 
+@remembered()
 def min_lstm() -> Cell:
     """minLSTM: gates see the input only, and are normalized to sum to 1 (Feng et al. 2024)."""
 

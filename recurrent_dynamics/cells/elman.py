@@ -7,8 +7,10 @@ from typing import Any
 
 from ..equations.nonlinearities import nonlinearity
 from .cell import Cell
+from .recipe import remembered
 
 
+@remembered()
 def elman(activation: str | Callable[[Any], Any] = "tanh") -> Cell:
     """The simple recurrent network h' = f(W x + U h + b) (Elman 1990).
 
@@ -31,6 +33,7 @@ def elman(activation: str | Callable[[Any], Any] = "tanh") -> Cell:
     return Cell("elman", state=("h",), drives=("n",), update=update)
 
 
+@remembered()
 def linear() -> Cell:
     """The linear recurrent network h' = W x + U h + b."""
 

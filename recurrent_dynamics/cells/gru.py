@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ..equations.nonlinearities import sigmoid, tanh
 from .cell import Cell
+from .recipe import remembered
 
 
+@remembered()
 def gru() -> Cell:
     """Gated recurrent unit with its reset gate after the product (Cho et al. 2014; the form of cuDNN and PyTorch)."""
 
@@ -17,6 +19,7 @@ def gru() -> Cell:
     return Cell("gru", state=("h",), drives=("r", "z", "n"), update=update)
 
 
+@remembered()
 def gru_reset_before() -> Cell:
     """Gated recurrent unit with its reset gate before the product (Cho et al. 2014, as first printed)."""
 
@@ -30,6 +33,7 @@ def gru_reset_before() -> Cell:
     )
 
 
+@remembered()
 def minimal_gated_unit() -> Cell:
     """Minimal gated unit: one gate forgets and resets (Zhou et al. 2016)."""
 

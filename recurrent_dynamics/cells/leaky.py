@@ -11,10 +11,12 @@ from ..equations.nonlinearities import nonlinearity, sigmoid
 from ..parametrize import cayley
 from .cell import Cell
 from .declarations import Drive, Unit
+from .recipe import remembered
 
 GATES = ("fixed", "learnt", "input")
 
 
+@remembered()
 def leaky(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh", gate: str = "fixed") -> Cell:
     """The gated residual network h' = alpha h + (1 - alpha) f(W x + U h + b) (Jaeger et al. 2007).
 
@@ -68,6 +70,7 @@ def leaky(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh", g
     )
 
 
+@remembered()
 def es2n(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh") -> Cell:
     """The edge-of-stability network h' = alpha O h + (1 - alpha) f(W x + U h + b) (Ceni and Gallicchio 2024).
 

@@ -6,9 +6,11 @@ from ..checks import number
 from ..equations.nonlinearities import sigmoid, tanh
 from .cell import Cell
 from .declarations import Unit
+from .recipe import remembered
 from .time_step import suffix, time_step
 
 
+@remembered()
 def ltc(dt: float | None = 0.1, tau: float = 1.0) -> Cell:
     """The liquid time-constant network dh/dt = -(1 / tau + f) h + f A, f = sigmoid(U h + W x + b) (Hasani et al. 2021).
 
@@ -41,6 +43,7 @@ def ltc(dt: float | None = 0.1, tau: float = 1.0) -> Cell:
     return Cell(name, state=("h",), drives=("f",), units=units, update=update, **options)
 
 
+@remembered()
 def cfc(dt: float | None = 1.0) -> Cell:
     """The closed-form continuous network h' = s g + (1 - s) k with s = sigmoid(-f dt) (Hasani et al. 2022).
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..equations.nonlinearities import sigmoid, tanh
 from .cell import Cell
 from .declarations import Drive, Slot, Unit
+from .recipe import remembered
 
 
+@remembered()
 def lstm() -> Cell:
     """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)."""
 
@@ -18,6 +20,7 @@ def lstm() -> Cell:
     return Cell("lstm", state=("h", "c"), drives=("i", "f", "g", "o"), update=update)
 
 
+@remembered()
 def lstm_peephole() -> Cell:
     """LSTM whose gates see the cell state: i and f the old one, o the new one (Gers and Schmidhuber 2000)."""
 
@@ -37,6 +40,7 @@ def lstm_peephole() -> Cell:
     )
 
 
+@remembered()
 def lstm_coupled() -> Cell:
     """LSTM with coupled gates, i = 1 - f: what is written is what is forgotten (Greff et al. 2017)."""
 
@@ -48,6 +52,7 @@ def lstm_coupled() -> Cell:
     return Cell("lstm with coupled gates", state=("h", "c"), drives=("f", "g", "o"), update=update)
 
 
+@remembered()
 def lstm_projected(projection_size: int = 32) -> Cell:
     """LSTM that hands on a linear projection of its output (Sak et al. 2014; `proj_size` of PyTorch).
 

@@ -7,10 +7,12 @@ from ..equations.nonlinearities import absolute, relu, sign, sqrt
 from ..parametrize import unitary_cayley
 from .cell import Cell
 from .declarations import Drive, Unit
+from .recipe import remembered
 
 THRESHOLD = Unit("threshold", initial=(-0.01, 0.01))
 
 
+@remembered()
 def modrelu_rnn() -> Cell:
     """The network h' = modReLU(W x + U h), modReLU(n) = sign(n) relu(``|n|`` + threshold) (Helfrich et al. 2018).
 
@@ -29,6 +31,7 @@ def modrelu_rnn() -> Cell:
     return Cell("modReLU network", state=("h",), drives=(drive,), units=(THRESHOLD,), update=update)
 
 
+@remembered()
 def unitary_rnn(eps: float = 1e-5) -> Cell:
     """The unitary network h' = modReLU(W x + U h) with complex states (Arjovsky et al. 2016).
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from ..equations.nonlinearities import sigmoid, tanh
 from .cell import Cell
 from .declarations import Drive
+from .recipe import remembered
 
 
+@remembered()
 def mut1() -> Cell:
     """MUT1 of Jozefowicz et al. 2015; the input is as wide as the state."""
 
@@ -22,6 +24,7 @@ def mut1() -> Cell:
     return Cell("mut1", state=("h",), drives=drives, signals=("x",), update=update)
 
 
+@remembered()
 def mut2() -> Cell:
     """MUT2 of Jozefowicz et al. 2015; the input is as wide as the state."""
 
@@ -34,6 +37,7 @@ def mut2() -> Cell:
     return Cell("mut2", state=("h",), drives=drives, signals=("x",), update=update)
 
 
+@remembered()
 def mut3() -> Cell:
     """MUT3 of Jozefowicz et al. 2015."""
 

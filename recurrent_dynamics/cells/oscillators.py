@@ -6,9 +6,11 @@ from ..checks import number
 from ..equations.nonlinearities import sigmoid, tanh
 from .cell import Cell
 from .declarations import DIAGONAL, Drive, Unit
+from .recipe import remembered
 from .time_step import suffix, time_step
 
 
+@remembered()
 def cornn(dt: float | None = 0.042, gamma: float = 2.7, epsilon: float = 4.7) -> Cell:
     """Coupled oscillators y'' = tanh(U [y, y'] + W x + b) - gamma y - epsilon y' (coRNN, Rusch and Mishra 2021).
 
@@ -39,6 +41,7 @@ def cornn(dt: float | None = 0.042, gamma: float = 2.7, epsilon: float = 4.7) ->
     return Cell(f"coRNN{suffix(dt)}", ("y", "z"), ("n",), update, recurrent=recurrent, **options)
 
 
+@remembered()
 def unicornn(dt: float | None = 0.1, alpha: float = 10.0) -> Cell:
     """Undamped independent oscillators y'' = -(tanh(u y + W x + b) + alpha y), symplectic (Rusch and Mishra 2021b).
 

@@ -6,8 +6,10 @@ from ..checks import integer
 from ..equations.nonlinearities import relu
 from .cell import Cell
 from .declarations import Drive, Unit
+from .recipe import remembered
 
 
+@remembered()
 def shplrnn(hidden_layer: int = 50, clipped: bool = False) -> Cell:
     """The shallow piecewise linear network z' = A z + W_1 relu(W_2 z + h_2) + h_1 + C x (Hess et al. 2023).
 

@@ -57,6 +57,9 @@ class Views(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._spans)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Views, (self._array, tuple(self._spans.values()))
+
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{k!r}: array of shape {v.shape}' for k, v in self.items())}}}"
 
@@ -101,6 +104,15 @@ class Tape:
     def x(self) -> np.ndarray:
         """(T, B, N): the input as numbers, one-hot where it is class indices."""
         return one_hot(self.input, self.layout.input_size, self.dtype) if self.has_classes else self.input
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The layout is made again by the cell: what is compiled and tabled for a layout is found by its identity.
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "layout"}
+        return _tape_again, (given, self.layout.input_size, self.layout.hidden_size)
+
+
+def _tape_again(given: dict[str, Any], input_size: int, hidden_size: int) -> Tape:
+    return Tape(layout=given["cell"].layout(input_size, hidden_size), **given)
 
 
 @dataclass(eq=False)
@@ -276,8 +288,22 @@ class Run:
         with self.reading():
             return read_only(np.where(self.within, output, output.dtype.type(0)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.device != "cpu":
+            raise TypeError(
+                f"a run must be on the CPU to be pickled; came one on {self.device!r}: pickle the arrays that are "
+                "needed, such as run.output, or what it was computed from"
+            )
+        given = (dict(self.params), self.single, self.autonomous, self.shared_signals, self.classes)
+        return _unpickled, (self._tape, self._kept, *given)
+
     def __repr__(self) -> str:
         return f"Run of {self.cell!r}: {self.steps} steps, batch {self.batch_size}, {self.dtype}"
+
+
+def _unpickled(tape: Tape, kept: Kept | None, *given: Any) -> Run:
+    make: Any = Run
+    return make(tape, *given, kept=kept)
 
 
 def run_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -109,6 +109,9 @@ class Nonlinearity:
     def __repr__(self) -> str:
         return f"<nonlinearity {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nonlinearity, (self.name,)
+
 
 def _is_symbolic(arg: Any) -> bool:
     sympy = sys.modules.get("sympy")  # not imported yet: then nothing can be one of its expressions

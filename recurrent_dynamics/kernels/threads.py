@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba import get_num_threads, set_num_threads
+from numba import get_num_threads, set_num_threads, threading_layer
 
 # Looks of an idle thread for work before it sleeps: 90 microseconds on Zen 4. One that sleeps begins 25 microseconds
 # late, and most of what Python does between two kernels of a training step takes less than 60.
@@ -19,6 +19,11 @@ SPINS = "6000"
 # Operations below which one thread does all the work. Beside other busy processes a second one may come late by
 # milliseconds, for a gain of ten microseconds: a branch of fixed points took 100 times as long.
 SMALL = 4e6
+
+
+# Whether this is the child of a fork whose parent had started Numba's threads. They are not here, GNU OpenMP ends a
+# process that asks for them, and Numba's portable layer waits for them for ever: one thread then does all the work.
+_FORKED_FROM_THREADS = False
 
 
 @lru_cache(maxsize=1)
@@ -44,6 +49,8 @@ def _functions() -> tuple[Callable[[], int], Callable[[int], None]]:
     Those of Python pass two locks and take ten times as long; they are what is left where Numba names its symbols
     otherwise.
     """
+    if _FORKED_FROM_THREADS:
+        return lambda: 1, lambda threads: None
     start_threads()
     get, set_ = map(llvm.address_of_symbol, ("get_num_threads", "set_num_threads"))
     if not get or not set_:
@@ -109,6 +116,22 @@ class Pool:
 
 
 POOL = Pool()
+
+
+def _after_fork() -> None:
+    """In a new process: the parent's threads are not there, nor is the one that may have been inside the pool."""
+    global _FORKED_FROM_THREADS
+    POOL.__init__()  # type: ignore[misc]
+    try:
+        threading_layer()
+    except ValueError:  # not started yet: the child starts its own
+        return
+    _FORKED_FROM_THREADS = True
+    _functions.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def launch(threads: int, kernel: Callable[..., Any], *arguments: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell, Drive, Unit
+from ..cells.recipe import remembered
 from ..checks import ArgumentError, ArgumentTypeError, number, one_of
 from ..equations import expm1, mean, softplus
 from ..equations.record import arguments_of
@@ -25,6 +26,7 @@ STEPS = ("fixed", "learnt", "unit", "input", "signal")
 Values = dict[str, Any]  # by slot
 
 
+@remembered()
 def discretize(
     field: Field,
     method: str | Method = "euler",

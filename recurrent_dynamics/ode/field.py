@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from ..cells import Cell, Unit
 from ..cells.cell import Params
+from ..cells.recipe import packed, remembered, unpacked
 from ..cells.tying import drives_of
 from ..checks import ArgumentError, ArgumentTypeError, number
 from ..dynamics import Flow
@@ -195,8 +196,16 @@ class Field:
         f = StepMap(self.rates, params, input, signals)
         return Flow(f, lambda z: f.linearized(z)[1], step, method, tolerance)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.init} | {"state": self.rates.slots}
+        return _unpickled, (packed(given),)
+
     def __repr__(self) -> str:
         return f"Field({self.name!r}, state=({', '.join(self.rates.state)}))"
+
+
+def _unpickled(values: dict[str, Any]) -> Field:
+    return Field(**unpacked(values))
 
 
 @dataclass(frozen=True)
@@ -206,6 +215,7 @@ class _Named:
     update: Callable[..., Any]
 
 
+@remembered("rate")
 def vector_field(cell: Cell, tau: float = 1.0) -> Field:
     """The field (F(state) - state) / tau of a cell that steps state -> F(state).
 
