@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
+import sysconfig
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from recurrent_dynamics.data import (
     Streams,
     Vocabulary,
     read_text,
+    source,
     split,
     standard_library,
 )
@@ -140,6 +145,33 @@ def test_the_standard_library_is_a_corpus():
     assert text.count("def ") > 100
     assert text == standard_library(size=100_000)
     assert standard_library(size=200_000).startswith(text)
+
+
+def test_the_source_of_the_library_holds_nothing_of_the_machine():
+    assert list(source.MODULES) == sorted(set(source.MODULES))
+    text = standard_library()
+    assert 1_000_000 < len(text) < 1_300_000
+    assert text.isascii()  # no other letters, of a build in another language either
+    for place in (sysconfig.get_path("stdlib"), sys.executable, str(Path.home())):
+        assert place not in text
+    assert "site-packages" not in text
+    assert not re.search(r"/home/|/Users/|[A-Z]:\\Users", text)
+
+
+def test_the_source_of_the_library_does_not_depend_on_the_folder_or_on_what_else_lies_there(
+    tmp_path, monkeypatch
+):
+    text, folder = standard_library(), Path(sysconfig.get_path("stdlib"))
+    for name in source.MODULES:
+        lines = (folder / f"{name}.py").read_bytes().replace(b"\r\n", b"\n")
+        (tmp_path / f"{name}.py").write_bytes(lines.replace(b"\n", b"\r\n"))  # as on another system
+    (tmp_path / "_sysconfigdata_of_a_build.py").write_text("path = 'somewhere'\n")
+    (tmp_path / "abc.py").write_text("")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    assert standard_library() == text
+    (tmp_path / "weakref.py").unlink()
+    with pytest.raises(FileNotFoundError, match=r"weakref\.py: no such file"):
+        standard_library(2_000_000)
 
 
 def test_copying_memory():

@@ -2,8 +2,9 @@
 
 from . import tasks, text
 from .signals import text_signals
+from .source import standard_library
 from .tasks import AddingProblem, CopyingMemory, FlipFlop
-from .text import Streams, Vocabulary, read_text, split, standard_library
+from .text import Streams, Vocabulary, read_text, split
 
 __all__ = [
     "AddingProblem",

@@ -1,9 +1,8 @@
-"""Text: vocabulary, streams, splits, and a corpus that every user has."""
+"""Text: vocabulary, streams, splits, files."""
 
 from __future__ import annotations
 
 import os
-import sysconfig
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -269,38 +268,3 @@ def read_text(path: str | os.PathLike[str], shortest: int = SHORTEST_TEXT) -> st
     if len(text) < shortest:
         raise ArgumentError(str(path), f"hold at least {shortest} characters", len(text))
     return text
-
-
-def standard_library(size: int = 1_000_000) -> str:
-    """Source code of the running Python's standard library.
-
-    The .py files directly in its folder, sorted by name, one after the other until `size` characters are passed.
-
-    Parameters
-    ----------
-    size : int
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        When the running Python has no source files there.
-    """
-    integer("size", size, at_least=1)
-    folder = Path(sysconfig.get_path("stdlib"))
-    parts: list[str] = []
-    length = 0
-    for path in sorted(folder.glob("*.py")):
-        if length > size:
-            break
-        try:
-            parts.append(read_text(path, shortest=1))
-        except ValueError:
-            continue  # an empty file
-        length += len(parts[-1])
-    if length < SHORTEST_TEXT:
-        raise ArgumentError(str(folder), "hold the standard library's source files", f"{length} characters")
-    return "".join(parts)
