@@ -156,6 +156,33 @@ def test_no_gradient_at_all_reaches_nowhere():
     flow = gradient_flow(np.zeros((4, 2, 3)))
     assert (flow.entry, flow.reach(), flow.relative.tolist()) == (0, 0, [0, 0, 0, 0])
     assert np.isnan(flow.rate())
+    with pytest.raises(ValueError, match="the windows must be known, at least two; came 1"):
+        gradient_flow(np.ones((4, 1, 3))).growth()
+
+
+def test_a_spike_far_back_does_not_lengthen_the_reach():
+    norms = 0.5 ** np.arange(20.0)
+    norms[15] = 0.02
+    assert gradient_flow(norms[::-1].reshape(20, 1, 1)).reach() == 7  # 0.5**7 < 0.01 < 0.5**6
+
+
+def test_a_mean_that_one_window_carries_is_told_from_a_typical_window():
+    flow = gradient_flow(np.exp(-np.outer(np.arange(9.0), [0.0] + 9 * [2.0]))[::-1, :, None])
+    assert flow.windows == 10
+    assert flow.relative[8] == pytest.approx(0.1, rel=1e-5)
+    assert flow.typical[8] == pytest.approx(np.exp(-16))
+    assert flow.carried(8) == pytest.approx(1, abs=1e-5)
+    assert flow.carried(0) == pytest.approx(0.1)
+    assert flow.standard_error(8) == pytest.approx(0.1, rel=1e-3)  # one window of ten
+    assert flow.standard_error(0) == 0
+    assert flow.growth().rate == pytest.approx(-1.8)
+
+
+def test_the_error_of_a_relative_norm_is_the_scatter_over_many_draws(rng):
+    steps = np.exp(rng.normal(-0.1, 0.2, (6, 400, 50)).cumsum(axis=0))
+    flows = [gradient_flow(steps[::-1, k, :, None]) for k in range(400)]
+    found = np.mean([flow.standard_error(5) for flow in flows])
+    assert found == pytest.approx(np.std([flow.relative[5] for flow in flows]), rel=0.15)
 
 
 def test_lags_before_the_gradient_enters_do_not_count():
@@ -163,7 +190,9 @@ def test_lags_before_the_gradient_enters_do_not_count():
     assert flow.entry == 2
     assert flow.relative.tolist() == [0, 0, 1, 0.25, 0.125, 0.0625]
     assert (flow.reach(0.2), flow.reach(0.1), flow.reach(0.05)) == (4, 5, None)
-    assert flow.rate() == pytest.approx(0.5)  # the step at the entry is another
+    assert flow.rate() ** 3 == pytest.approx(0.0625)  # three steps from the entry on
+    assert flow.rate(4) ** 2 == pytest.approx(0.125)
+    assert np.isnan(flow.rate(2))
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, np.nan])
@@ -192,6 +221,17 @@ def test_a_unit_that_never_changes_is_dead(rng):
     values[..., 1] = 0
     assert saturation(10 * values, None).dead.tolist() == [False, True, False]
     assert saturation(np.zeros((2, 1, 2)), None).dead.all()
+
+
+def test_a_stuck_unit_is_dead_or_nearly_always_at_an_end():
+    values = np.zeros((20, 1, 4))
+    values[:, 0, 0] = np.where(np.arange(20) % 2, 0.95, -0.95)  # a switch
+    values[:, 0, 1] = 0.3
+    values[:, 0, 2] = np.where(np.arange(20) < 17, 0.95, 0.0)
+    values[:, 0, 3] = np.linspace(-0.5, 0.5, 20)
+    found = saturation(values, (-0.9, 0.9))
+    assert found.stuck.tolist() == [True, True, False, False]
+    assert found.dead.tolist() == [False, True, False, False]
 
 
 @given(st.floats(0.1, 1e6))

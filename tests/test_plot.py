@@ -84,6 +84,52 @@ def test_a_gradient_flow_begins_where_it_enters_and_names_the_training_window_on
     assert flow.plot().get_legend() is None
 
 
+def test_the_median_window_is_drawn_beside_the_mean(rng):
+    flow = gradient_flow(np.exp(rng.standard_normal((8, 5, 1)).cumsum(axis=0))[::-1])
+    ax = flow.plot(label="layer 1")
+    flow.plot(ax=ax, label="layer 2", index=1, truncation=4)
+    mean, median, *_ = ax.get_lines()
+    np.testing.assert_allclose(mean.get_ydata(), flow.norms)
+    np.testing.assert_allclose(median.get_ydata(), np.median(flow.per_window, axis=1))
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["layer 1", "layer 2", "median window", "training window"]
+
+
+def test_a_learning_curve_hides_neither_its_start_nor_what_it_is_compared_with():
+    updates = np.arange(1, 301)
+    loss = 6.5 * updates**-0.2
+    ax = plot.learning_curve(updates, loss, np.array([300]), np.array([2.2]), levels={"uniform": 6.58})
+    low, high = ax.get_ylim()
+    assert low < min(loss) < 6.58 < high
+    assert "uniform: 6.58" in [text.get_text() for text in ax.texts]
+    ax.figure.canvas.draw()
+    shown = [text.get_text() for text in ax.get_yticklabels()]
+    assert {"3", "4", "5"} <= set(shown)
+
+
+def test_gradients_that_were_never_clipped_are_one_line():
+    norms, updates = np.geomspace(0.4, 2.0, 50), np.arange(50)
+    (line,) = plot.clipping(updates, norms, norms).get_lines()
+    assert line.get_label() == "never clipped"
+    below, above = plot.clipping(updates, norms, np.minimum(norms, 1.0)).get_lines()
+    assert below.get_linewidth() > 2 * above.get_linewidth()  # both are seen where they are one
+
+
+def test_labels_of_points_at_one_place_of_the_frame_are_stacked(rng):
+    class Points:
+        kind = np.array(["saddle", "saddle"])
+        points = np.array([[30.0, 31.0], [33.0, 34.0]])
+
+        def __len__(self):
+            return 2
+
+    ax = plot.held_inputs(
+        rng.standard_normal((50, 2, 2)), [rng.standard_normal((5, 2, 2))], [Points()], labels=["x"]
+    )
+    first, second = (text for text in ax.texts if text.get_text().startswith("×"))
+    assert first.xyann != second.xyann
+
+
 def test_a_result_has_the_colour_that_it_is_given(results):
     for name in ("gradient_flow", "jacobian_products"):
         ax = results[name].plot(index=2)

@@ -14,14 +14,14 @@ from .evidence import Measure, Trial, as_flows, by_layer, level, series
 from .readings import (
     EXPLODING_ABOVE,
     GAP_ABOVE,
-    REACH_SHARE,
     RISES_ABOVE,
     SPIKES_ABOVE,
     STUCK_ABOVE,
     UNLEARNT_ABOVE,
     VANISHING_BELOW,
-    Readings,
 )
+from .sentences import Sentences
+from .words import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +52,12 @@ class Diagnosis:
         Norm of the gradient of a single loss `truncation` steps back, relative to the one where it enters; NaN where
         no flow was given, as for `rate`.
     rate
-        Its growth per step.
+        Its growth per step, such that so many steps at this rate make `relative_norm`.
     reach
-        Steps after which less than 1 % of the gradient is left; None if there is more at the longest lag
-        measured, or if no flow was given.
+        The first lag at which less than 1 % of the gradient is left, in the layer of `relative_norm`; None if there
+        is more at every lag measured, or if no flow was given.
+    typical_norm
+        `relative_norm` in the median window; NaN where the windows are not known.
     """
 
     verdict: str
@@ -68,6 +70,7 @@ class Diagnosis:
     rate: float
     reach: int | None
     data: dict[str, Any] = field(default_factory=dict, repr=False)
+    typical_norm: float = float("nan")
 
     def __str__(self) -> str:
         head = self.verdict + (f" ({self.cause})" if self.cause else "")
@@ -152,9 +155,9 @@ def diagnose(
     ==================
     The network did not learn what needs memory: its loss ended at 1.02 times that of a network without any.
     The gradients vanish: 29 steps back through time the gradient of a single loss has 1.9e-09 times the size it starts
-    with (a factor of 0.500 a step), too little to learn from.
-    Less than 1% of the gradient is left beyond 7 steps: that is how far the network can learn from the past; training
-    windows of 29 steps do not limit it.
+    with (a factor of 0.5000 a step on average), too little to learn from.
+    The gradient falls below 1 % of the size it starts with 7 steps back: about so far gradients teach the network what
+    the past is good for; training windows of 29 steps do not limit it.
     ...
     """
     if trial is not None:
@@ -177,7 +180,7 @@ def diagnose(
     return reading.diagnosis()
 
 
-class _Verdict(Readings):
+class _Verdict(Sentences):
     """What the readings say together, in words."""
 
     def diagnosis(self) -> Diagnosis:
@@ -195,11 +198,11 @@ class _Verdict(Readings):
         ):
             advice.append(TRUNCATION)
         rule = (
-            f"Exploding: more than {EXPLODING_ABOVE:g} times the size at lag 0 at any lag and a training that suffers, "
-            f"or a gradient norm above {SPIKES_ABOVE:g} times its median in the second half of training. Vanishing: "
-            f"less than {VANISHING_BELOW:g} of it at the end of a training window. Saturated: more than "
-            f"{STUCK_ABOVE:.0%} of a layer's units stuck. Overfitting: a held-out loss that turned and is above "
-            f"{GAP_ABOVE:g} times that of training. Healthy: nothing of these."
+            f"Exploding: more than {EXPLODING_ABOVE:g} times the size it starts with at any lag and a training that "
+            f"suffers, or a gradient norm above {SPIKES_ABOVE:g} times its median in the second half of training. "
+            f"Vanishing: less than {VANISHING_BELOW:g} of it at the end of a training window, in the mean of windows. "
+            f"Saturated: more than {percent(STUCK_ABOVE)} of the units of a state of a layer stuck. Overfitting: a "
+            f"held-out loss that turned and is above {GAP_ABOVE:g} times that of training. Healthy: nothing of these."
         )
         data = {name: getattr(self, name) for name in (
             "flows", "truncation", "losses", "validation", "baseline", "norms", "clipped_norms", "by_step",
@@ -207,7 +210,7 @@ class _Verdict(Readings):
         )}  # fmt: skip
         return Diagnosis(
             verdict, cause, tuple(sentences), tuple(self.measures), tuple(advice), rule, self.relative, self.rate,
-            self.reach, data,
+            self.reach, data, self.typical,
         )  # fmt: skip
 
     def _verdict(self) -> tuple[str, str | None, list[str]]:
@@ -236,7 +239,7 @@ class _Verdict(Readings):
                 return "unsure", None, [text, self._fading()]
             return "healthy", None, [
                 f"The task is learnt: the loss is {self.ended:.2g} times that of a network without memory, though the "
-                f"gradients fade (a factor of {self.rate:.3f} a step)."
+                f"gradients fade: {self._size()}."
             ]  # fmt: skip
         if self.unlearnt:
             text = "Gradients reach back, no unit is stuck, nothing explodes: what is missing, the numbers do not say."
@@ -270,7 +273,7 @@ class _Verdict(Readings):
         if self.mostly_clipped and self.clipped_norms is not None and self.norms is not None:
             held = "" if self.rises else ", which holds training together"
             words.append(
-                f"Before clipping: {self.share_clipped:.0%} of the gradients were cut, the largest from "
+                f"Before clipping: {percent(self.share_clipped)} of the gradients were cut, the largest from "
                 f"{np.nanmax(self.norms):.2g} to {np.nanmax(self.clipped_norms):.2g}{held}."
             )
         if self.grows:
@@ -315,7 +318,7 @@ class _Verdict(Readings):
         if self.widens and far:
             words.append(
                 "It does so by memory: the gap grows along the window, by "
-                f"{self.widening:.0%} of the held-out loss, and gradients reach back far enough to learn by heart."
+                f"{percent(self.widening)} of the held-out loss, and gradients reach back far enough to learn by heart."
             )
             return "overfitting", "long-range memory", words
         if np.isnan(self.widening):
@@ -323,47 +326,3 @@ class _Verdict(Readings):
         else:
             words.append("Not by long memory: the gap is there from the first steps of a window on.")
         return "overfitting", "short range", words
-
-    def _unlearnt_in_words(self) -> str:
-        return (
-            "The network did not learn what needs memory: its loss ended at "
-            f"{self.ended:.2f} times that of a network without any."
-        )
-
-    def _units_in_words(self) -> str:
-        return (
-            f"{self.stuck:.0%} of the units of {self.stuck_in} in layer {self.stuck_layer + 1} are stuck: always at an "
-            "end of their range, or at one value whatever they read. No gradient passes them."
-        )
-
-    def _fading(self) -> str:
-        return f"The gradients vanish: {self._size()}, too little to learn from."
-
-    def _size(self) -> str:
-        return (
-            f"{self.lag} steps back through time the gradient of a single loss has {self.relative:.2g} times the size "
-            f"it starts with (a factor of {self.rate:.3f} a step)"
-        )
-
-    def _healthy_in_words(self) -> str:
-        if not self.flows:
-            return "Nothing in these numbers speaks of trouble; the flow of gradients is not among them."
-        if self.grows:
-            return f"The gradients grow ({self._size()}), and training takes it well: nothing else speaks of trouble."
-        return f"The gradients are healthy: {self._size()}; they neither vanish nor explode within a training window."
-
-    def _how_far(self) -> str:
-        share = f"{REACH_SHARE:.0%}"
-        if self.reach is None:
-            return (
-                f"More than {share} of the gradient is left at the longest lag measured, {self.last} steps: the "
-                f"network itself sets no limit there, but training looks back {self.truncation} steps at most, the "
-                "length of its windows."
-            )
-        kept = f"Less than {share} of the gradient is left beyond {self.reach} steps: that is how far the network "
-        if self.reach >= self.truncation:
-            return (
-                kept
-                + f"could look back; its training windows of {self.truncation} steps cut the view shorter."
-            )
-        return kept + f"can learn from the past; training windows of {self.truncation} steps do not limit it."

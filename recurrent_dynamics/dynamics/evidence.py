@@ -12,9 +12,6 @@ from ..checks import ArgumentError, ArgumentTypeError, numbers
 from .gradient_flow import GradientFlow
 from .saturation import Saturation, saturation
 
-STUCK_TIME = 0.9  # a unit is stuck that spends this share of its time at an end of its range,
-STUCK_EXTENT = 1e-3  # or whose deviation is below this share of its range
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -148,13 +145,7 @@ def stuck(layer: Sequence[Saturation]) -> tuple[float, str]:
     """The largest share of stuck units in a state of a layer, and its name."""
     found = (0.0, "")
     for units in layer:
-        extent = (
-            2.0
-            if units.thresholds is not None
-            else float(np.sqrt(np.mean(units.mean**2 + units.deviation**2)))
-        )
-        idle = (units.low + units.high >= STUCK_TIME) | (units.deviation <= STUCK_EXTENT * extent)
-        found = max(found, (float(idle.mean()), units.name))
+        found = max(found, (float(units.stuck.mean()), units.name))
     return found
 
 

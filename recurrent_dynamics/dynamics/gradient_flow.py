@@ -25,11 +25,19 @@ class GradientFlow:
         Mean over the windows of ||d loss / d state_t||, shape (T,).
     spread
         10 % and 90 % quantiles over the windows, shape (2, T).
+    per_window
+        The norm in each window, shape (T, B); None where only means are known.
     """
 
     lags: np.ndarray
     norms: np.ndarray
     spread: np.ndarray
+    per_window: np.ndarray | None = None
+
+    @property
+    def windows(self) -> int:
+        """How many windows the mean was taken over, as far as that is known: 1 for means alone."""
+        return 1 if self.per_window is None else self.per_window.shape[1]
 
     @property
     def entry(self) -> int:
@@ -46,8 +54,39 @@ class GradientFlow:
         start = self.norms[self.entry]
         return self.norms / start if start > 0 else np.zeros_like(self.norms)
 
+    @property
+    def median(self) -> np.ndarray:
+        """The norm in a typical window: the median over them, shape (T,)."""
+        return self.norms if self.per_window is None else np.median(self.per_window, axis=1)
+
+    @property
+    def typical(self) -> np.ndarray:
+        """The median divided by that at `entry`, shape (T,): `relative` of a typical window."""
+        median = self.median
+        start = median[self.entry]
+        return median / start if start > 0 else np.zeros_like(median)
+
+    def standard_error(self, lag: int) -> float:
+        """Standard error of `relative` at a lag, from the spread over the windows; NaN for fewer than two."""
+        lag = integer("lag", lag, at_least=0, at_most=len(self.lags) - 1)
+        start = self.norms[self.entry]
+        if self.per_window is None or self.windows < 2 or not start > 0:
+            return float("nan")
+        # Of a ratio of two means over the same windows, to first order.
+        residual = self.per_window[lag] - self.relative[lag] * self.per_window[self.entry]
+        return float(residual.std(ddof=1) / np.sqrt(self.windows) / start)
+
+    def carried(self, lag: int, share: float = 0.1) -> float:
+        """What the windows with the largest norms at a lag, this share of all, add to the mean there; NaN for none."""
+        lag = integer("lag", lag, at_least=0, at_most=len(self.lags) - 1)
+        number("share", share, above=0, at_most=1)
+        if self.per_window is None or not self.norms[lag] > 0:
+            return float("nan")
+        largest = np.sort(self.per_window[lag])[::-1][: max(1, round(share * self.windows))]
+        return float(largest.sum() / self.per_window[lag].sum())
+
     def reach(self, share: float = 0.01) -> int | None:
-        """The first lag from which on the norm stays below `share` of that at `entry`; None if it never does.
+        """The first lag at which the norm is below `share` of that at `entry`; None if it nowhere is.
 
         Examples
         --------
@@ -56,21 +95,32 @@ class GradientFlow:
         2
         """
         number("share", share, above=0)
-        above = np.flatnonzero(self.relative >= share)
-        if not above.size:
-            return 0
-        return None if above[-1] == len(self.lags) - 1 else int(above[-1]) + 1
+        below = np.flatnonzero(self.relative[self.entry :] < share)
+        return self.entry + int(below[0]) if below.size else None
 
-    def rate(self) -> float:
-        """Growth per step back: the slope of the logarithm of the norm over the lags, by least squares.
+    def rate(self, lag: int | None = None) -> float:
+        """Growth per step back, the geometric mean over the steps from `entry` to a lag.
 
-        The lag of `entry` is left out: there the gradient comes through the readout and has passed no recurrence yet.
-        NaN where fewer than two norms are left.
+        So many steps in a row at this rate make `relative` at the lag, which by default is the last one with a norm
+        above 0. NaN where it is not behind `entry`.
         """
-        known = (self.norms > 0) & (self.lags > self.entry)
-        if known.sum() < 2:
-            return float("nan")
-        return float(np.exp(np.polyfit(self.lags[known], np.log(self.norms[known]), 1)[0]))
+        if lag is None:
+            lag = int(np.max(np.flatnonzero(self.norms > 0), initial=0))
+        lag = integer("lag", lag, at_least=0, at_most=len(self.lags) - 1)
+        steps = lag - self.entry
+        return float(self.relative[lag] ** (1 / steps)) if steps > 0 else float("nan")
+
+    def growth(self, skip: int = 0) -> GradientGrowth:
+        """The same as a mean over windows of logarithms, from lag `skip` to the last; see `gradient_growth`.
+
+        Raises
+        ------
+        ValueError
+            Where fewer than two windows are known, or one has no gradient.
+        """
+        if self.per_window is None or self.windows < 2:
+            raise ValueError(f"the windows must be known, at least two; came {self.windows}")
+        return _growth(self.per_window, skip)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the norm over the lag; see `recurrent_dynamics.plot.gradient_flow`."""
@@ -115,11 +165,16 @@ def gradient_flow(d_states: np.ndarray) -> GradientFlow:
     if not np.isfinite(d_states).all():
         step = int(np.flatnonzero(~np.isfinite(d_states).all(axis=(1, 2)))[-1])
         raise ArgumentError("d_states", "be finite", f"other numbers at step {step}")
-    # Scaled, so that squares neither vanish nor overflow.
+    norms = _window_norms(d_states)
+    spread = np.quantile(norms, (0.1, 0.9), axis=1)
+    return GradientFlow(np.arange(len(norms)), norms.mean(axis=1), spread, norms)
+
+
+def _window_norms(d_states: np.ndarray) -> np.ndarray:
+    """Norms (T, B) by lag, scaled on the way, so that squares neither vanish nor overflow."""
     scale = np.abs(d_states).max(axis=2, keepdims=True).astype(np.float64)
     rows = np.divide(d_states, scale, out=np.zeros(d_states.shape), where=scale > 0)
-    norms = (np.linalg.norm(rows, axis=2) * scale[..., 0])[::-1]
-    return GradientFlow(np.arange(len(norms)), norms.mean(axis=1), np.quantile(norms, (0.1, 0.9), axis=1))
+    return (np.linalg.norm(rows, axis=2) * scale[..., 0])[::-1]
 
 
 @dataclass(frozen=True)
@@ -174,14 +229,14 @@ def gradient_growth(d_states: np.ndarray, skip: int = 0) -> GradientGrowth:
         raise ArgumentError(
             "d_states", "be finite, of shape (T, B, H) with B at least 2", f"shape {d_states.shape}"
         )
-    skip = integer("skip", skip, at_least=0, at_most=len(d_states) - 2)
-    scale = np.abs(d_states).max(axis=2)[::-1]  # so that squares do not underflow
-    if not (scale > 0).all():
-        raise ArgumentError(
-            "d_states",
-            "not be 0 at any step",
-            f"0 everywhere {int(np.argmin((scale > 0).all(axis=1)))} steps back",
-        )
-    logs = np.log(np.linalg.norm(d_states[::-1] / scale[..., None], axis=2)) + np.log(scale)
+    return _growth(_window_norms(d_states), skip)
+
+
+def _growth(norms: np.ndarray, skip: int) -> GradientGrowth:
+    skip = integer("skip", skip, at_least=0, at_most=len(norms) - 2)
+    if not (norms > 0).all():
+        first = int(np.argmin((norms > 0).all(axis=1)))
+        raise ArgumentError("d_states", "not be 0 at any step", f"0 everywhere {first} steps back")
+    logs = np.log(norms)
     rates = (logs[-1] - logs[skip]) / (len(logs) - 1 - skip)
     return GradientGrowth(float(rates.mean()), float(rates.std(ddof=1) / np.sqrt(len(rates))), rates)

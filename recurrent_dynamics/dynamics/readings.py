@@ -15,12 +15,12 @@ EXPLODING_ABOVE = 10.0  # the same at any lag
 SPIKES_ABOVE = 100.0  # largest gradient norm of the second half of training, over the median
 RISES_ABOVE = 10.0  # largest loss over the first one, of a training or of a trial
 CLIPPED_ABOVE = 0.5  # share of the updates that were clipped
-STUCK_ABOVE = 0.5  # share of stuck units in a layer
+STUCK_ABOVE = 0.5  # share of stuck units in a state of a layer
 UNLEARNT_ABOVE = 0.8  # loss at the end of training over that of a network without memory
 GAP_ABOVE = 1.5  # held-out loss over training loss at the end
 TURNED_ABOVE = 1.05  # held-out loss at the end over its minimum
 WIDENS_ABOVE = 0.1  # growth of the gap along the window over the held-out loss at its end
-REACH_SHARE = 0.01  # the network learns back to the lag where this share of the gradient is left
+REACH_SHARE = 0.01  # the network learns back to the first lag where less of the gradient is left
 
 
 class Readings:
@@ -78,28 +78,29 @@ class Readings:
         return self.measures[-1].speaks
 
     def _measure_flows(self) -> None:
-        self.relative = self.rate = self.peak = float("nan")
+        self.relative = self.rate = self.typical = self.peak = float("nan")
         self.reach: int | None = None
-        self.fades = self.grows = False
-        self.peak_layer = self.first_above = self.last = 0
+        self.fades = self.grows = self.typically_fades = False
+        self.layer = self.peak_layer = self.first_above = self.last = 0
         if not self.flows:
             return
         flows = self.flows
-        best = max(flows, key=lambda f: f.relative[self.lag])
-        self.relative, self.rate = float(best.relative[self.lag]), best.rate()
+        self.layer = int(np.argmax([f.relative[self.lag] for f in flows]))
+        best = flows[self.layer]
+        self.relative, self.rate = float(best.relative[self.lag]), best.rate(self.lag)
         self.last = int(best.lags[-1])
+        self.reach = best.reach(REACH_SHARE)
         self.peak_layer = int(np.argmax([f.relative.max() for f in flows]))
         growing = flows[self.peak_layer].relative
         self.peak = float(growing.max())
         self.first_above = int(np.argmax(growing > EXPLODING_ABOVE))
-        reaches = [f.reach(REACH_SHARE) for f in flows]
-        self.reach = None if None in reaches else max(r for r in reaches if r is not None)
-        self.fades = self._add(
-            f"gradient of a single loss {self.lag} steps back, relative",
-            self.relative,
-            VANISHING_BELOW,
-            "below",
-        )
+        name = f"gradient of a single loss {self.lag} steps back, relative"
+        self.fades = self._add(name, self.relative, VANISHING_BELOW, "below")
+        if best.windows > 1:
+            self.typical = float(best.typical[self.lag])
+            self.typically_fades = self._add(
+                f"{name}, in the median window", self.typical, VANISHING_BELOW, "below"
+            )
         self.grows = self._add("largest gradient at any lag, relative", self.peak, EXPLODING_ABOVE)
 
     def _measure_training(self) -> None:
@@ -131,7 +132,9 @@ class Readings:
             if share >= self.stuck:
                 self.stuck, self.stuck_in, self.stuck_layer = share, name, index
         if self.states:
-            self.is_stuck = self._add("largest share of stuck units in a layer", self.stuck, STUCK_ABOVE)
+            self.is_stuck = self._add(
+                "largest share of stuck units in a state of a layer", self.stuck, STUCK_ABOVE
+            )
 
     def _measure_fit(self) -> None:
         self.unlearnt, self.overfits, self.widens = False, False, False

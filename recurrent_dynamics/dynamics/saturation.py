@@ -12,6 +12,9 @@ from ..checks import ArgumentError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DEAD_BELOW = 1e-3  # a unit whose deviation is below this share of its range always says the same
+STUCK_TIME = 0.9  # a unit that spends this share of its time near an end of its range is stuck
+
 
 @dataclass(frozen=True)
 class Saturation:
@@ -40,6 +43,11 @@ class Saturation:
     thresholds: tuple[float, float] | None
     dead: np.ndarray
 
+    @property
+    def stuck(self) -> np.ndarray:
+        """Units that are dead, or near an end of their range for 90 % of the time or more; shape (H,), boolean."""
+        return self.dead | (self.low + self.high >= STUCK_TIME)
+
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw every unit by its two shares; see `recurrent_dynamics.plot.saturation`."""
         from ..plot import saturation
@@ -48,7 +56,11 @@ class Saturation:
 
 
 def saturation(
-    values: np.ndarray, thresholds: tuple[float, float] | None, *, name: str = "", dead_below: float = 0.01
+    values: np.ndarray,
+    thresholds: tuple[float, float] | None,
+    *,
+    name: str = "",
+    dead_below: float = DEAD_BELOW,
 ) -> Saturation:
     """Shares of saturated steps for every unit, as in Karpathy et al. (2015) [1]_.
 
@@ -80,7 +92,7 @@ def saturation(
     >>> gate = np.array([[[0.95, 0.5, 0.02]], [[0.05, 0.5, 0.03]]])
     >>> found = saturation(gate, (0.1, 0.9))
     >>> found.low.tolist(), found.high.tolist(), found.dead.tolist()
-    ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0], [False, True, True])
+    ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0], [False, True, False])
     """
     values = np.asarray(values)
     if values.ndim != 3 or not values.size:

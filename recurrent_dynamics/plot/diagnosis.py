@@ -95,12 +95,15 @@ def _flows(found: Diagnosis, ax: Axes) -> None:
     flows = found.data["flows"]
     for index, flow in enumerate(flows):
         label = f"layer {index + 1}" if len(flows) > 1 else None
-        relative = type(flow)(flow.lags, flow.relative, flow.spread / max(flow.norms[flow.entry], 1e-300))
+        start = max(flow.norms[flow.entry], 1e-300)
+        windows = None if flow.per_window is None else flow.per_window / start
+        relative = type(flow)(flow.lags, flow.relative, flow.spread / start, windows)
         gradient_flow(relative, label=label, index=index, ax=ax)
     for name, threshold in names.items():
         if name.startswith(("gradient of a single", "largest gradient at any lag")):
             ax.axhline(threshold, color=GREY, linestyle=":", linewidth=1)
-    lowest = min(float(f.relative[f.relative > 0].min()) for f in flows)
+    curves = np.concatenate([curve for f in flows for curve in (f.relative, f.typical)])
+    lowest = float(curves[curves > 0].min(initial=1.0))
     highest = max(float(f.relative.max()) for f in flows)
     ax.set_ylim(max(lowest, 1e-12) / 3, max(highest, 10.0) * 3)
     ax.set_ylabel("")

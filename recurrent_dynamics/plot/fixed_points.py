@@ -90,8 +90,8 @@ def held_inputs(
     """Draw where a network drifts while its input is held constant, and its fixed points there, around trajectories.
 
     The plane is that of the two first principal components of the trajectories. A fixed point outside of the frame is
-    drawn at its edge, with the factor by which it is further than the farthest state of the trajectories (in the whole
-    space, from their mean).
+    drawn hollow at its edge. A point further than the farthest state of the trajectories (in the whole space, from
+    their mean) has the factor beside it.
 
     Parameters
     ----------
@@ -121,6 +121,7 @@ def held_inputs(
     spread = np.maximum(high - low, 1e-9)
     frame = np.array([low - 0.35 * spread, high + 0.35 * spread])
     radius = max(float(np.linalg.norm(flat - flat.mean(axis=0), axis=1).max()), np.finfo(float).tiny)
+    named: list[np.ndarray] = []  # where labels stand already
     for index, (path, found) in enumerate(zip(paths, points, strict=True)):
         label = None if labels is None else labels[index]
         px, py = project(path)
@@ -133,14 +134,19 @@ def held_inputs(
             factor = float(np.linalg.norm(found.points[k] - flat.mean(axis=0))) / radius
             shown = np.clip(place, frame[0] + 0.04 * spread, frame[1] - 0.04 * spread)
             marker, _, size = MARKERS[str(found.kind[k])]
-            x, y = shown
+            inside = np.array_equal(shown, place)
             ax.scatter(
-                x, y, s=size, marker=marker, color=colour(index), edgecolors=INK, linewidths=0.7, zorder=4
-            )
+                shown[0], shown[1], s=size, marker=marker, color=colour(index) if inside else "white",
+                edgecolors=INK if inside else colour(index), linewidths=0.7 if inside else 1.3, zorder=4,
+            )  # fmt: skip
             if factor > 1:
+                near = sum(bool((np.abs(shown - other) < (0.12, 0.08) * spread).all()) for other in named)
+                named.append(shown)
+                upwards = shown[1] < frame.mean(axis=0)[1]  # labels of points that lie together are stacked
                 ax.annotate(
-                    f"×{factor:.2g}" if factor < 10 else f"×{factor:.0f}", (x, y), (0, 6),
-                    textcoords="offset points", fontsize=7, color=INK, ha="center", zorder=5,
+                    f"×{factor:.2g}" if factor < 10 else f"×{factor:.0f}", shown,
+                    (0, (6 + 8 * near) * (1 if upwards else -1)), textcoords="offset points", fontsize=7,
+                    color=colour(index), ha="center", va="bottom" if upwards else "top", zorder=5,
                 )  # fmt: skip
     ax.set(xlim=frame[:, 0], ylim=frame[:, 1])
     _name_axes(ax, shares)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..dynamics import DirectProducts, GradientFlow, JacobianProducts, PathNorms
 
-WINDOW = "training window"  # in the legend, the last of all
+WINDOW, TYPICAL = "training window", "median window"  # in the legend, the last of all
 
 
 def gradient_flow(
@@ -24,9 +24,9 @@ def gradient_flow(
     truncation: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the norm of d loss / d h over the lag: its mean over the windows, and a band of their middle 80 %.
+    """Draw the norm of d loss / d h over the lag: its mean over windows, their median, and a band of their middle 80 %.
 
-    The mean lies above the band where a few windows carry most of the gradient.
+    The mean lies above the median, and even above the band, where a few windows carry most of the gradient.
 
     Parameters
     ----------
@@ -46,14 +46,30 @@ def gradient_flow(
     lags = flow.lags[flow.entry :]
     low, high, norms = (np.maximum(v[flow.entry :], smallest) for v in (*flow.spread, flow.norms))
     ax.fill_between(lags, low, high, color=colour(index), alpha=0.15, linewidth=0)
+    known = ax.get_legend_handles_labels()[1]  # several layers have one window
     ax.plot(lags, norms, color=colour(index), label=label)
+    if flow.windows > 1:
+        median = np.maximum(flow.median[flow.entry :], smallest)
+        ax.plot(
+            lags,
+            median,
+            "--",
+            color=colour(index),
+            linewidth=0.9,
+            label=None if TYPICAL in known else TYPICAL,
+        )
     ax.set_yscale("log")
     if truncation is not None and truncation <= flow.lags[-1]:
-        new = WINDOW not in ax.get_legend_handles_labels()[1]  # several layers have one window
-        ax.axvline(truncation, color=GREY, linestyle=":", linewidth=1, label=WINDOW if new else None)
+        ax.axvline(
+            truncation, color=GREY, linestyle=":", linewidth=1, label=None if WINDOW in known else WINDOW
+        )
     ax.set_xlabel("lag $T - t$ (steps)")
     ax.set_ylabel(r"$\Vert\,\partial L / \partial h_t\,\Vert$")
-    named = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == WINDOW)
+    last = (TYPICAL, WINDOW)
+    named = sorted(
+        zip(*ax.get_legend_handles_labels(), strict=True),
+        key=lambda entry: last.index(entry[1]) if entry[1] in last else -1,
+    )
     if named:
         ax.legend(*zip(*named, strict=True), frameon=False)
     return ax

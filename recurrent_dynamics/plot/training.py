@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import GREY, axes, colour
+from .style import GREY, axes, colour, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,9 +43,10 @@ def learning_curve(
     validation: np.ndarray,
     *,
     unit: str = "bits per character",
+    levels: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the loss of training and validation over the updates.
+    """Draw the loss of training and validation over the updates, from the first to the last, on logarithmic axes.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def learning_curve(
         The same for the validation part; empty arrays if it was not measured.
     unit
         Of the loss.
+    levels
+        Losses to compare with, by name: each is a dotted line with its name and value.
     ax
         Where to draw; a new figure if None.
     """
@@ -74,10 +78,24 @@ def learning_curve(
             va="bottom" if lowest > beside else "top",
             color=colour(1),
         )
-    finite = np.concatenate([np.asarray(train)[np.isfinite(train)], np.asarray(validation)])
-    if len(finite) > 20:  # the first few updates would flatten everything after them
-        span = np.quantile(finite, 0.98) - finite.min()
-        ax.set_ylim(finite.min() - 0.12 * span, np.quantile(finite, 0.98) + 0.05 * span)
+    for name, value in (levels or {}).items():
+        ax.axhline(value, color=GREY, linestyle=":", linewidth=1)
+        ax.annotate(
+            f"{name}: {value:.2f}",
+            (0, value),
+            (3, 1),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=7,
+            color=GREY,
+            va="bottom",
+        )
+    drawn = np.concatenate([np.asarray(v, dtype=np.float64) for v in (train, validation, updates)])
+    if (drawn[np.isfinite(drawn)] > 0).all():
+        ax.set_xscale("log")  # most of the fall is within the first updates
+        ax.set_yscale("log")
+        plain_ticks(ax.xaxis)
+        plain_ticks(ax.yaxis)
     ax.set_xlabel("update")
     ax.set_ylabel(f"loss ({unit})")
     ax.legend(frameon=False)
@@ -92,10 +110,14 @@ def clipping(
     limit: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the global norm of the gradient before and after clipping over the updates."""
+    """Draw the global norm of the gradient over the updates, before and after clipping: one line if they are equal."""
     ax = axes(ax)
-    ax.plot(updates, before, color=colour(1), linewidth=1.8, alpha=0.6, label="before clipping")
-    ax.plot(updates, after, color=colour(0), linewidth=0.7, label="after clipping")
+    if np.array_equal(before, after, equal_nan=True):
+        ax.plot(updates, before, color=colour(0), linewidth=0.7, label="never clipped")
+    else:
+        # The wider line lies below, so that both are seen where they are one.
+        ax.plot(updates, after, color=colour(1), linewidth=2.2, alpha=0.6, label="after clipping")
+        ax.plot(updates, before, color=colour(0), linewidth=0.7, label="before clipping")
     if limit is not None and np.nanmax(before) > 0.5 * limit:
         ax.axhline(limit, color=GREY, linestyle=":", linewidth=1)
         ax.annotate(
@@ -107,6 +129,7 @@ def clipping(
             color=GREY,
         )
     ax.set_yscale("log")
+    plain_ticks(ax.yaxis)
     ax.set_xlabel("update")
     ax.set_ylabel("global norm of the gradient")
     ax.legend(frameon=False)
@@ -121,6 +144,7 @@ def step_lengths(updates: np.ndarray, steps: np.ndarray, *, ax: Axes | None = No
     positive = np.asarray(steps)[np.asarray(steps) > 0]
     if positive.size and positive.max() > 20 * positive.min():
         ax.set_yscale("log")
+        plain_ticks(ax.yaxis)
     ax.set_xlabel("update")
     ax.set_ylabel(r"step length $\Vert\,\Delta w\,\Vert$")
     ax.legend(frameon=False)
