@@ -20,11 +20,13 @@ class Batch(NamedTuple):
     inputs : ndarray
         Class indices (T, B), or real numbers (T, B, N).
     targets : ndarray
-        Class indices (T, B) for the cross-entropy, real numbers (T, B, K) for the mean squared error.
+        Class indices (T, B) for the cross-entropy, real numbers (T, B, K) for the mean squared error. For a model that
+        pools over time one target a sequence: (B,) or (B, K).
     mask : ndarray, optional
-        Weights (T, B) of the losses, boolean or non-negative; every loss counts when absent.
+        Weights (T, B) of the losses, (B,) for a model that pools, boolean or non-negative; every loss counts when
+        absent.
     lengths : ndarray, optional
-        Valid steps (B,) of each sequence. Losses beyond them do not count.
+        Valid steps (B,) of each sequence. Losses beyond them do not count, nor does that of a sequence of length 0.
     reset : ndarray, optional
         Boolean (T, B): where the state returns to the initial one before the step.
     signals : dict of ndarray, optional
@@ -46,21 +48,28 @@ class Batch(NamedTuple):
     reset: NDArray[Any] | None = None
     signals: Mapping[str, NDArray[Any]] | None = None
 
-    def weights(self) -> NDArray[Any] | None:
-        """Weights (T, B) of the losses: the mask, and zero beyond the lengths; None when every loss counts."""
+    def weights(self, pooled: bool = False) -> NDArray[Any] | None:
+        """Weights (T, B) of the losses: the mask, and zero beyond the lengths; None when every loss counts.
+
+        (B,) with `pooled`, for the losses of a model that pools over time: the mask, and zero for a length of 0.
+        """
         if self.lengths is None:
             return None if self.mask is None else np.asarray(self.mask)
-        valid = np.arange(len(self.inputs))[:, None] < np.asarray(self.lengths)
-        return valid if self.mask is None else np.where(valid, self.mask, 0)
-
-    def weight(self) -> float:
-        """Sum of the weights: how many losses the mean is taken over."""
-        weights = self.weights()
+        ends = np.asarray(self.lengths)
+        valid = ends > 0 if pooled else np.arange(len(self.inputs))[:, None] < ends
+        if self.mask is None:
+            return valid
+        mask = np.asarray(self.mask)
         return (
-            float(math.prod(self.targets.shape[:2]))
-            if weights is None
-            else float(weights.sum(dtype=np.float64))
-        )
+            np.where(valid, mask, 0) if mask.shape == valid.shape else mask
+        )  # the loss refuses another shape
+
+    def weight(self, pooled: bool = False) -> float:
+        """Sum of the weights: how many losses the mean is taken over."""
+        weights = self.weights(pooled)
+        if weights is not None:
+            return float(weights.sum(dtype=np.float64))
+        return float(math.prod(np.shape(self.targets)[: 1 if pooled else 2]))
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:

@@ -110,6 +110,9 @@ def mean_squared_error(
     return float(loss), d_output
 
 
+LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
+
+
 @lru_cache(maxsize=1)
 def _log_likelihood() -> Any:
     """Imported when first asked for, as Numba takes long."""

@@ -7,22 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..cells import Cell, Constraint
-from ..cells.constraint import Choice
-from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
+from ..checks import one_of
 from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
+from .architecture import Architecture
 from .batch import Batch, as_batch
 from .embedding import Merged, class_indices, embedding_gradient
-from .losses import cross_entropy, mean_squared_error
+from .losses import LOSSES
+from .pooling import pooled, pooled_adjoint
+from .prediction import KINDS, predicted
 from .results import ModelGradients, ModelRun, State
 
-LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
 
-
-class Model:
+class Model(Architecture):
     """Embedding, recurrent layers with dropout between them, linear readout, loss.
 
     Parameters
@@ -49,6 +48,10 @@ class Model:
         such as ``{"U.n": rd.parametrize.cayley}`` for the rows of drive n alone; a sequence has one for each layer.
         The parameters hold the free ones in place of U, and U is made once a call. By default as each cell asks for;
         ``{}`` for no constraint. `cell_params` gives the matrices.
+    pool : {None, "last", "mean"}
+        What the readout reads. None: the output of the last layer at every step, so that there is a target for each.
+        "last": the output at the last valid step of each sequence, "mean": its mean over the valid steps, for one
+        target a sequence. Features of a sequence of length 0 are 0, and its loss does not count.
 
     Attributes
     ----------
@@ -67,124 +70,16 @@ class Model:
     >>> loss, grads = model.loss_and_grad(params, (inputs, inputs))
     >>> grads["readout"]["W"].shape
     (5, 8)
+
+    One class for each sequence, read at the end of its length:
+
+    >>> classifier = Model(rd.cells.lstm(), hidden_size=8, input_size=2, output_size=3, pool="last")
+    >>> params = classifier.init(rng=0)
+    >>> x = np.ones((6, 4, 2), "float32")
+    >>> loss = classifier.loss(params, Batch(x, np.array([0, 1, 2, 0]), lengths=np.array([6, 5, 3, 1])))
+    >>> classifier.predict(params, x, "class", lengths=[6, 5, 3, 1]).shape
+    (4,)
     """
-
-    def __init__(
-        self,
-        cells: Cell | Sequence[Cell],
-        hidden_size: int | Sequence[int],
-        input_size: int | None = None,
-        vocabulary_size: int | None = None,
-        output_size: int | None = None,
-        embedding_size: int | None = None,
-        dropout: float = 0.0,
-        loss: str = "cross_entropy",
-        parametrize: Choice | Sequence[Choice | None] | None = None,
-    ) -> None:
-        self.cells = [cells] if isinstance(cells, Cell) else list(cells)
-        if not self.cells or not all(isinstance(c, Cell) for c in self.cells):
-            raise ArgumentTypeError("cells", "be a Cell or a sequence of at least one Cell", repr(cells))
-        widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
-        if len(widths) != len(self.cells):
-            raise ArgumentError(
-                "hidden_size", f"hold a number for each of {len(self.cells)} layers", len(widths)
-            )
-        self.hidden_size = [integer("hidden_size", w, at_least=1) for w in widths]
-        if (input_size is None) == (vocabulary_size is None):
-            raise ArgumentError(
-                "either input_size (real inputs) or vocabulary_size (class indices)",
-                "be given",
-                "none" if input_size is None else "both",
-            )
-        self.vocabulary_size: int | None = None
-        self.embedding_size: int | None = None
-        if vocabulary_size is not None:
-            self.vocabulary_size = integer("vocabulary_size", vocabulary_size, at_least=1)
-            default = min(self.vocabulary_size, self.hidden_size[0])
-            self.embedding_size = integer(
-                "embedding_size", default if embedding_size is None else embedding_size, at_least=1
-            )
-        elif embedding_size is not None:
-            raise ArgumentError(
-                "embedding_size", "be None, since real inputs have no embedding", repr(embedding_size)
-            )
-        self.input_size = integer(
-            "input_size", self.embedding_size if input_size is None else input_size, at_least=1
-        )
-        if output_size is None and vocabulary_size is None:
-            raise ArgumentError(
-                "output_size", "be given, since there is no vocabulary to take it from", "None"
-            )
-        self.output_size = integer(
-            "output_size", vocabulary_size if output_size is None else output_size, at_least=1
-        )
-        self.layer_inputs: list[int] = []  # width of what each layer reads
-        width = self.input_size
-        for cell, hidden in zip(self.cells, self.hidden_size, strict=True):
-            self.layer_inputs.append(width)
-            width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
-        self.readout_inputs = width
-        first = self.cells[0].layout(self.input_size, self.hidden_size[0])
-        self._reads_classes = "W" in first.shapes and not any(s.name == "x" for s in first.signals)
-        choices: list[Any] = [parametrize] * len(self.cells)
-        if isinstance(parametrize, list | tuple):
-            choices = list(parametrize)
-        if len(choices) != len(self.cells):
-            raise ArgumentError("parametrize", f"hold one for each of {len(self.cells)} layers", len(choices))
-        sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
-        self.constraints = [Constraint(*layer) for layer in sizes]
-        named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
-        self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
-        self.dropout = number("dropout", dropout, at_least=0, below=1)
-        if dropout and len(self.cells) == 1:
-            raise ArgumentError("dropout", "be 0 for one layer, since it acts between layers", dropout)
-        self.loss_name = one_of("loss", loss, LOSSES)
-
-    def __repr__(self) -> str:
-        layers = ", ".join(map(str, self.constraints))
-        source = f"{self.vocabulary_size} classes" if self.vocabulary_size else f"{self.input_size} inputs"
-        return f"Model({source} -> {layers} -> {self.output_size}, {self.loss_name})"
-
-    def init(
-        self, rng: int | np.random.Generator = 0, dtype: str | np.dtype[Any] = "float32"
-    ) -> dict[str, Any]:
-        """Draw parameters.
-
-        The table is standard normal, each layer as its cell draws it, the readout uniform in +-1/sqrt(H).
-
-        Parameters
-        ----------
-        rng : int or Generator
-        dtype : {"float32", "float64"}
-
-        Returns
-        -------
-        dict
-            ``{"embedding": {"table": (V, E)}, "layers": {"0": ..., "1": ...}, "readout": {"W": (V, H), "b": (V,)}}``,
-            without "embedding" for real inputs.
-        """
-        kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float64):
-            raise ArgumentError("dtype", "be float32 or float64", kind)
-        rng = np.random.default_rng(rng)
-        params: dict[str, Any] = {}
-        if self.vocabulary_size is not None:
-            table = rng.standard_normal((self.vocabulary_size, self.input_size))
-            params["embedding"] = {"table": table.astype(kind)}
-        params["layers"] = {
-            str(i): layer.sample(layer.cell.init(layer.input_size, layer.hidden_size, rng, kind.name), rng)
-            for i, layer in enumerate(self.constraints)
-        }
-        bound = 1 / np.sqrt(self.readout_inputs)
-        params["readout"] = {
-            "W": rng.uniform(-bound, bound, (self.output_size, self.readout_inputs)).astype(kind),
-            "b": rng.uniform(-bound, bound, self.output_size).astype(kind),
-        }
-        return params
-
-    def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
-        """The parameters of each layer as the verbs take them, with U made from its free parameters."""
-        return [layer(params["layers"][str(i)])[0] for i, layer in enumerate(self.constraints)]
 
     def forward(
         self,
@@ -272,9 +167,15 @@ class Model:
             )  # fmt: skip
             pulls.append(pull)
             x = runs[-1].output
-        x, readout = contiguous(x), own(params["readout"]["W"])
+        ends = None if lengths is None else np.array(lengths)
+        x = contiguous(x if self.pool is None else pooled(x, self.pool, ends)[None])
+        readout = own(params["readout"]["W"])
         output = linear(x, readout, params["readout"]["b"])
-        return ModelRun(output, runs, [r.final for r in runs], indices, masks, merged, x, readout, pulls)
+        if self.pool is not None:
+            output = output[0]
+        return ModelRun(
+            output, runs, [r.final for r in runs], indices, masks, merged, x, readout, pulls, ends
+        )
 
     def run(
         self,
@@ -303,7 +204,7 @@ class Model:
         ----------
         run : ModelRun
         d_output : ndarray (T, B, V) or None
-            Derivative of the loss by the readout.
+            Derivative of the loss by the readout; (B, V) where the model pools.
         d_final : sequence of (dict or None), optional
             Derivative by the final state of each layer.
 
@@ -323,7 +224,11 @@ class Model:
             raise ArgumentError(
                 "d_final", f"hold an entry for each of {len(self.cells)} layers", len(d_final)
             )
+        if self.pool is not None:
+            d_output = d_output[None]
         d, d_weights, d_bias = linear_adjoint(d_output, run.features, run.readout)
+        if self.pool is not None:
+            d = pooled_adjoint(d[0], len(run.runs[-1].output), self.pool, run.lengths)
         layers: list[Any] = []
         for i in reversed(range(len(self.cells))):
             try:
@@ -356,9 +261,24 @@ class Model:
         )
 
     def score(self, output: NDArray[Any], batch: Batch | Sequence[Any]) -> tuple[float, NDArray[Any]]:
-        """Mean loss of the readout over a batch, and its gradient (T, B, V)."""
+        """Mean loss of the readout over a batch, and its gradient, shaped as the readout."""
         batch = as_batch(batch)
-        return LOSSES[self.loss_name](output, batch.targets, batch.weights())
+        self._check_targets(np.shape(batch.targets))
+        return LOSSES[self.loss_name](output, batch.targets, batch.weights(self.pool is not None))
+
+    def _check_targets(self, shape: tuple[int, ...]) -> None:
+        """Say how a target a sequence differs from one a step; the loss looks at the rest."""
+        values = self.loss_name == "mean_squared_error"
+        wanted = (1 if self.pool else 2) + values
+        if len(shape) == wanted:
+            return
+        words = ("(B, K)" if values else "(B,)") if self.pool else ("(T, B, K)" if values else "(T, B)")
+        hint = ""
+        if len(shape) == wanted - 1 and self.pool is None:
+            hint = "; a model of one target for each sequence is made with pool='last' or pool='mean'"
+        elif len(shape) == wanted + 1 and self.pool is not None:
+            hint = "; a model of one target for each step is made with pool=None"
+        raise ValueError(f"targets must have shape {words}, as {self!r} predicts them; came {shape}{hint}")
 
     def differentiate(
         self,
@@ -415,6 +335,57 @@ class Model:
     ) -> float:
         """Mean loss of a batch, without dropout."""
         return self.score(self.run(params, batch, initial, tape=False).output, batch)[0]
+
+    def predict(
+        self,
+        params: Mapping[str, Any],
+        inputs: NDArray[Any],
+        kind: str = "output",
+        *,
+        lengths: ArrayLike | None = None,
+        initial: Sequence[State] | None = None,
+        reset: NDArray[Any] | None = None,
+        signals: Mapping[str, NDArray[Any]] | None = None,
+    ) -> NDArray[Any]:
+        """What the model predicts, without dropout and without a tape.
+
+        Parameters
+        ----------
+        params : dict
+        inputs : ndarray
+            Class indices (T, B), or real numbers (T, B, N).
+        kind : {"output", "probabilities", "class"}
+            The readout itself (logits, or predicted numbers), its softmax, or the index of its largest entry; the last
+            two for a model with the cross-entropy alone.
+        lengths, initial, reset, signals
+            As in `forward`.
+
+        Returns
+        -------
+        ndarray (T, B, V), or (T, B) of classes
+            (B, V) or (B,) where the model pools. Beyond the length of a sequence, where nothing is predicted, NaN or
+            class -1; so too for a sequence of length 0 where the model pools.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what was expected and what came.
+
+        Examples
+        --------
+        >>> import recurrent_dynamics as rd
+        >>> model = Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=2)
+        >>> model.predict(model.init(rng=0), np.ones((3, 2, 1), "float32"), "class", lengths=[3, 1])[:, 1] == -1
+        array([False,  True,  True])
+        """
+        one_of("kind", kind, KINDS)
+        if kind != "output" and self.loss_name != "cross_entropy":
+            raise ValueError(
+                f"kind must be 'output' for a model that predicts numbers ({self.loss_name}); came {kind!r}"
+            )
+        ends = None if lengths is None else np.asarray(lengths)
+        run = self.forward(params, inputs, initial, ends, reset, None, signals, copy_params=False, tape=False)
+        return predicted(run.output, kind, ends)
 
     def _draw_dropout(
         self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]

@@ -20,7 +20,7 @@ class ModelRun:
     Attributes
     ----------
     output : ndarray (T, B, V)
-        The readout: logits, or predicted numbers.
+        The readout: logits, or predicted numbers; (B, V) of a model that pools over time.
     runs : list
         The run of each layer, as `rd.forward` returns it.
     final : list of dict
@@ -32,11 +32,13 @@ class ModelRun:
     merged : Merged or None
         The embedding and the W of the first layer, where that layer's run reads class indices by their product.
     features : ndarray (T, B, H)
-        What the readout reads: the output of the last layer.
+        What the readout reads: the output of the last layer; (1, B, H) where the model pools it.
     readout : ndarray (V, H)
         The weights of the readout.
     pulls : list of callable
         For each layer the map from the gradients of its cell's parameters to those of the model's.
+    lengths : ndarray (B,) or None
+        Valid steps of each sequence, as they were given.
     """
 
     output: NDArray[Any]
@@ -48,6 +50,7 @@ class ModelRun:
     features: NDArray[Any]
     readout: NDArray[Any]
     pulls: list[Callable[[Any], dict[str, Any]]]
+    lengths: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def diagnose(
         The parameters, unless the model brings its own. Of a training that diverged those from before, such as the
         initial ones: afterwards everything is saturated.
     validation
-        A batch that was not trained on, to see where in a sequence the network is worse there.
+        A batch that was not trained on, to see where in a sequence the network is worse there. None for a model that
+        pools over time.
     baseline
         The best loss without memory, such as `data.AddingProblem.baseline`.
     truncation
@@ -94,7 +95,11 @@ def diagnose(
     if optimizer is not None:
         instance("optimizer", optimizer, Optimizer)
     if validation is not None and not isinstance(validation, tuple | list):
-        raise ArgumentTypeError("validation", "be a Batch or a tuple, as batch is", type(validation).__name__)
+        raise TypeError(
+            f"validation must be a Batch or a tuple, as batch is; came {type(validation).__name__}"
+        )
+    if validation is not None and model.pool is not None:
+        raise ValueError(f"validation must be None for {model!r}, whose loss has no steps; came a batch")
     if learning_rate is not None:
         number("learning_rate", learning_rate, above=0)
     layers = params.get("layers") if isinstance(params, Mapping) else None
@@ -150,15 +155,25 @@ def history_columns(history: History | None) -> dict[str, Any]:
 
 def last_loss_flows(model: Model, run: Any, batch: Batch) -> list[dynamics.GradientFlow]:
     """The gradient of every sequence's last loss alone by the whole state of each layer, by lag."""
-    steps, size = batch.targets.shape[:2]
-    weights = batch.weights()
+    steps, size = len(batch.inputs), np.shape(batch.inputs)[1]
+    weights = batch.weights(model.pool is not None)
+    if model.pool is not None:
+        if weights is not None and not np.all(weights):
+            raise ValueError("batch must have a loss in every sequence; came one without")
+        last = np.full(size, steps - 1) if batch.lengths is None else np.asarray(batch.lengths) - 1
+        return _flows(model, run, model.score(run.output, Batch(batch.inputs, batch.targets))[1], last)
     counts = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0
     if not counts.any(axis=0).all():
         raise ArgumentError("batch", "have a loss in every sequence", "one without")
     last = steps - 1 - counts[::-1].argmax(axis=0)
     alone = np.zeros((steps, size), bool)
     alone[last, np.arange(size)] = True
-    score = model.score(run.output, Batch(batch.inputs, batch.targets, alone))[1]
+    return _flows(model, run, model.score(run.output, Batch(batch.inputs, batch.targets, alone))[1], last)
+
+
+def _flows(model: Model, run: Any, score: np.ndarray, last: np.ndarray) -> list[dynamics.GradientFlow]:
+    """Flows from the step of each sequence's loss back, for the gradient of the mean of these losses."""
+    size = len(last)
     grads = model.backward(run, score * score.dtype.type(size))
     places = last - np.arange(last.min(), -1, -1)[:, None]  # (lags, B), the longest lag first
     flows = []

@@ -3,10 +3,11 @@
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
 from .early_stopping import EarlyStopping
-from .evaluate import evaluate
+from .evaluate import evaluate, measure
 from .files import write_atomically
 from .history import History
 from .loop import DivergenceError, FitResult, fit
+from .metrics import METRICS, accuracy, mean_absolute_error
 from .minimize import minimize
 from .optimizers import OPTIMIZERS, Optimizer, adam, adamw, apply_updates, rmsprop, sgd
 from .orthogonality import orthogonality_penalty, projected, rebased, riemannian_adam, riemannian_sgd
@@ -15,6 +16,7 @@ from .source import BatchList, BatchSource
 from .tree import global_norm
 
 __all__ = [
+    "METRICS",
     "OPTIMIZERS",
     "BatchList",
     "BatchSource",
@@ -25,6 +27,7 @@ __all__ = [
     "History",
     "Optimizer",
     "Schedule",
+    "accuracy",
     "adam",
     "adamw",
     "apply_updates",
@@ -39,6 +42,8 @@ __all__ = [
     "global_norm",
     "l2_penalty",
     "load_checkpoint",
+    "mean_absolute_error",
+    "measure",
     "minimize",
     "orthogonality_penalty",
     "projected",

@@ -76,6 +76,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         "rng_state": checkpoint.rng_state,
         "settings": checkpoint.settings,
         "extra": checkpoint.extra,
+        "metrics": list(checkpoint.history.metrics),
         "parts": [part for part, tree in trees.items() if tree is not None],
     }
     write_described(path, "checkpoint", FORMAT, description, arrays)
@@ -100,7 +101,7 @@ def _assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> Che
     tree = nest(arrays)
     parts = {part: tree.get(part, {}) for part in described["parts"]}
     carry = parts.get("carry")
-    history = History()
+    history = History.with_metrics(described.get("metrics", ()))  # older files have none
     for table in (history.training, history.validation):
         name = "training" if table is history.training else "validation"
         table.rows = [tuple(row) for row in tree["history"][name].tolist()]

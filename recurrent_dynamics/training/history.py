@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class History:
     ``history["loss"]`` is a column of the updates: update (how many were done), epoch (likewise, with its fraction),
     loss (of the batch, before the update; in nats for the cross-entropy), grad_norm and clipped_norm (norm of the
     gradient before and after clipping), update_norm (length of the step in the weights), learning_rate, seconds
-    (since the start). ``history.validation["loss"]`` is a column of the validations: update, epoch, loss, seconds.
+    (since the start). ``history.validation["loss"]`` is a column of the validations: update, epoch, loss, seconds,
+    and the metrics of the training by their names.
     """
 
     training: Table = field(default_factory=lambda: Table(TRAINING))
@@ -76,6 +78,16 @@ class History:
     def __len__(self) -> int:
         return len(self.training)
 
+    @classmethod
+    def with_metrics(cls, names: Iterable[str]) -> History:
+        """An empty one with a column of the validations for each metric."""
+        return cls(validation=Table((*VALIDATION, *names)))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics."""
+        return self.validation.columns[len(VALIDATION) :]
+
     def cut(self, update: int) -> None:
         """Drop what belongs to later updates."""
         self.training.cut(update)
@@ -83,13 +95,14 @@ class History:
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write both tables into one file, atomically; the first column says "training" or "validation"."""
+        columns = (*TRAINING, *self.metrics)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("kind", *TRAINING))
+        writer.writerow(("kind", *columns))
         for kind, table in (("training", self.training), ("validation", self.validation)):
             for row in table.rows:
                 values = dict(zip(table.columns, row, strict=True))
-                writer.writerow((kind, *(_number(c, values[c]) if c in values else "" for c in TRAINING)))
+                writer.writerow((kind, *(_number(c, values[c]) if c in values else "" for c in columns)))
         write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
     @classmethod
@@ -101,21 +114,21 @@ class History:
         ValueError
             When the file is not such a table; the message names the line.
         """
-        history = cls()
-        tables = {"training": history.training, "validation": history.validation}
         with Path(path).open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            if header != ["kind", *TRAINING]:
-                raise ArgumentError(
-                    str(path),
-                    f"be a history with the columns kind, {', '.join(TRAINING)}",
-                    ", ".join(header) or "none",
+            known = ["kind", *TRAINING]
+            if header[: len(known)] != known:
+                raise ValueError(
+                    f"{path} must be a history with the columns {', '.join(known)}; "
+                    f"came {', '.join(header) or 'none'}"
                 )
+            history = cls.with_metrics(header[len(known) :])
+            tables = {"training": history.training, "validation": history.validation}
             for fields in reader:
                 try:
                     table = tables[fields[0]]
-                    values: dict[str, Any] = dict(zip(TRAINING, fields[1:], strict=True))
+                    values: dict[str, Any] = dict(zip(header, fields, strict=True))
                     table.append(**{c: float(values[c]) for c in table.columns})
                 except (ValueError, KeyError, IndexError):
                     raise ArgumentError(

@@ -17,8 +17,9 @@ from ..nn import Model
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_value, l2_penalty
 from .early_stopping import EarlyStopping
-from .evaluate import carried_state, evaluate
+from .evaluate import carried_state, measure
 from .history import History
+from .metrics import Metric, named_metrics
 from .optimizers import Optimizer, advance
 from .progress import ProgressBar
 from .schedules import Schedule, as_schedule
@@ -90,6 +91,8 @@ def fit(
     rng: int | np.random.Generator = 0,
     validation: BatchSource | Sequence[Any] | None = None,
     validate_every: int | None = None,
+    metrics: Sequence[str | Metric] | Mapping[str, Metric] = (),
+    shuffle: int | None = None,
     early_stopping: EarlyStopping | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
@@ -130,6 +133,11 @@ def fit(
     validation : BatchSource or list of Batch, optional
     validate_every : int, optional
         Updates between validations; an epoch when absent. The last of `updates` is always validated.
+    metrics : sequence of (str or callable), or dict of callable
+        What else is measured at every validation, as `measure` takes it; ``history.validation["accuracy"]``.
+    shuffle : int, optional
+        Seed of the order of a list of batches, drawn anew for every epoch; a resumed run goes on in the same order.
+        The order of the list when absent.
     early_stopping : EarlyStopping, optional
         Needs a validation.
     checkpoint : path-like, optional
@@ -168,10 +176,13 @@ def fit(
     >>> result.update, bool(result.history["loss"][-1] < 0.2 * result.history["loss"][0])
     (30, True)
     """
-    source = as_source(data)
+    source = as_source(data, shuffle)
     target = _target(updates, epochs, minutes, source.batches_per_epoch)
     held_out = None if validation is None else as_source(validation)
     interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
+    functions = named_metrics(metrics)
+    if functions and held_out is None:
+        raise ValueError("validation must be data, since metrics are given; came None")
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ArgumentError("checkpoint", "be a path, since resume or checkpoint_every is given", "None")
     if checkpoint_every is not None:
@@ -193,16 +204,23 @@ def fit(
         "carry_steps": source.carry_steps,
         "model": repr(model),
         "cells": ", ".join(map(repr, model.cells)),
+        "shuffle": shuffle,
     }
     if resume:
         state = _resumed(checkpoint, params, settings, extra)
+        if state.history.metrics != tuple(functions):
+            raise ValueError(
+                f"metrics must be {', '.join(state.history.metrics) or 'none'}, as in the checkpoint {checkpoint}; "
+                f"came {', '.join(functions) or 'none'}"
+            )
         bits.state = state.rng_state
     else:
         start = map_leaves(np.array, params)
         rng_state = dict(bits.state)
         state = Checkpoint(
-            0, start, optimizer.init(start), rng_state, settings=settings, extra=dict(extra or {})
-        )
+            0, start, optimizer.init(start), rng_state, history=History.with_metrics(functions),
+            settings=settings, extra=dict(extra or {}),
+        )  # fmt: skip
     for name, a in named_leaves(state.params):
         check.finite(f"params[{name!r}]", a)  # later ones come from finite steps, and are looked at no more
     history = state.history
@@ -227,7 +245,7 @@ def fit(
                 now = time.perf_counter()
                 history.training.append(**row, seconds=seconds_before + now - begun)
                 if interval and (new.update % interval == 0 or new.update == target):
-                    new = _validated(new, model, held_out, row["epoch"], seconds_before - begun)
+                    new = _validated(new, model, held_out, functions, row["epoch"], seconds_before - begun)
                 state = new  # from here on the update is done: an interrupt before leaves the old state whole
                 bar.step(row["loss"], row["grad_norm"], symbols, now - clock, now - begun)
                 if callback is not None:
@@ -308,7 +326,7 @@ class _Updater:
             "update_norm": after.length,
             "learning_rate": rate,
         }
-        return new, row, batch.weight()
+        return new, row, batch.weight(self.model.pool is not None)
 
     def _divergence(self, what: str, number: int, rate: float, history: History) -> DivergenceError:
         clipping = "" if self.clip_norm or self.clip_value else ", or clip the gradient (clip_norm)"
@@ -317,14 +335,20 @@ class _Updater:
 
 
 def _validated(
-    state: Checkpoint, model: Model, data: BatchSource | None, epoch: float, offset: float
+    state: Checkpoint,
+    model: Model,
+    data: BatchSource | None,
+    metrics: Mapping[str, Metric],
+    epoch: float,
+    offset: float,
 ) -> Checkpoint:
     assert data is not None
-    loss = evaluate(model, state.params, data)
+    measured = measure(model, state.params, data, metrics)
+    loss = measured["loss"]
     earlier = state.history.validation["loss"]
     best = state.best_params is None or not len(earlier) or loss < earlier.min()
     state.history.validation.append(
-        update=state.update, epoch=epoch, loss=loss, seconds=time.perf_counter() + offset
+        update=state.update, epoch=epoch, seconds=time.perf_counter() + offset, **measured
     )
     return replace(state, best_params=state.params) if best else state
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from ..checks import ArgumentError, ArgumentTypeError
+import numpy as np
+
+from ..checks import integer
 from ..nn.batch import Batch, as_batch
 
 
@@ -35,25 +37,49 @@ class BatchSource(Protocol):
 
 
 class BatchList:
-    """A list of batches, taken in turn, each from the zero state."""
+    """A list of batches, each from the zero state.
+
+    Parameters
+    ----------
+    batches : sequence of Batch
+    shuffle : int, optional
+        Seed of the order, which is drawn anew for every epoch from (seed, epoch); the order of the list when absent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> batches = [(np.full((1, 1), i), np.zeros((1, 1), int)) for i in range(4)]
+    >>> source = BatchList(batches, shuffle=1)
+    >>> [int(source.batch(number).inputs[0, 0]) for number in range(8)]
+    [1, 3, 2, 0, 3, 1, 2, 0]
+    """
 
     carry_steps = None
 
-    def __init__(self, batches: Sequence[Any]) -> None:
+    def __init__(self, batches: Sequence[Any], shuffle: int | None = None) -> None:
         self.batches = [as_batch(b) for b in batches]
         if not self.batches:
             raise ArgumentError("data", "hold at least one batch", "an empty list")
         self.batches_per_epoch = len(self.batches)
+        self.shuffle = None if shuffle is None else integer("shuffle", shuffle, at_least=0)
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`."""
-        return self.batches[number % len(self.batches)]
+        epoch, place = divmod(number, len(self.batches))
+        if self.shuffle is not None:
+            place = int(np.random.default_rng((self.shuffle, epoch)).permutation(len(self.batches))[place])
+        return self.batches[place]
 
 
-def as_source(data: BatchSource | Sequence[Any]) -> BatchSource:
-    """Take a list of batches for a source."""
+def as_source(data: BatchSource | Sequence[Any], shuffle: int | None = None) -> BatchSource:
+    """Take a list of batches for a source, in the order that a seed gives."""
     if isinstance(data, BatchSource):
+        if shuffle is not None:
+            raise ValueError(
+                "shuffle must be None for a source, which has an order of its own; "
+                f"came {shuffle!r} with a {type(data).__name__}"
+            )
         return data
     if isinstance(data, list):
-        return BatchList(data)
-    raise ArgumentTypeError("data", "be a source of batches or a list of batches", type(data).__name__)
+        return BatchList(data, shuffle)
+    raise TypeError(f"data must be a source of batches or a list of batches; came {type(data).__name__}")
