@@ -1,4 +1,4 @@
-"""The model: gradients, batches, dropout, sampling."""
+"""The model: gradients, batches, dropout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.nn import Batch, Model, generate
+from recurrent_dynamics.nn import Batch, Model
 
 
 def character_model(dropout=0.0):
@@ -213,53 +213,6 @@ def test_errors_of_a_batch(rng):
         model.backward(model.forward(params, np.zeros((3, 2), int)), np.zeros((3, 2, 5), np.float32))
     with refused("inputs", "(T, B, 2)", "(3, 2, 1)"):
         real_model().forward(real_model().init(), np.zeros((3, 2, 1), np.float32))
-
-
-def test_greedy_sampling_takes_the_likeliest_class(rng):
-    model = character_model()
-    params = model.init(rng=3)
-    drawn = generate(model, params, [1, 2, 3], length=6, temperature=0)
-    sequence = [1, 2, 3]
-    for _ in range(6):
-        logits = model.forward(params, np.array(sequence)[:, None]).output[-1, 0]
-        sequence.append(int(np.argmax(logits)))
-    assert sequence[3:] == drawn.tolist()
-
-
-def test_samples_follow_the_softmax_at_a_temperature():
-    model = Model(rd.cells.lstm(), hidden_size=4, vocabulary_size=3)
-    params = model.init()
-    params["readout"]["W"][:] = 0  # every symbol is then independent of the past
-    params["readout"]["b"][:] = [0, 1, -1]
-    drawn = generate(model, params, [0], length=3000, temperature=2.0, rng=1)
-    expected = np.exp(np.array([0, 1, -1]) / 2)
-    np.testing.assert_allclose(np.bincount(drawn) / 3000, expected / expected.sum(), atol=0.03)
-
-
-def test_sampling_is_reproducible_and_extreme_temperatures_work():
-    model = character_model()
-    params = model.init()
-    same = [generate(model, params, [0], length=20, rng=5) for _ in range(2)]
-    np.testing.assert_array_equal(*same)
-    cold = generate(model, params, [0], length=20, temperature=1e-300)
-    np.testing.assert_array_equal(cold, generate(model, params, [0], length=20, temperature=0))
-    assert generate(model, params, [0], length=0).shape == (0,)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"prime": []}, "prime"),
-        ({"prime": [6]}, "0..5; came 6"),
-        ({"length": -1}, "length"),
-        ({"temperature": -0.5}, "temperature"),
-        ({"temperature": np.nan}, "temperature"),
-    ],
-)
-def test_errors_of_sampling(arguments, message):
-    model = character_model()
-    with pytest.raises(ValueError, match=message):
-        generate(model, model.init(), **({"prime": [0], "length": 1} | arguments))
 
 
 def test_without_a_tape_a_model_gives_the_same_and_has_no_gradients(rng):

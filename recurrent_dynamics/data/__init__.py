@@ -1,6 +1,8 @@
-"""Text and sequence tasks, cut into batches."""
+"""Text, series, sequences of different lengths and sequence tasks, cut into batches."""
 
 from . import tasks, text
+from .sequences import SequenceBatches, pad, partition
+from .series import Windows, WithNoise
 from .signals import text_signals
 from .source import standard_library
 from .tasks import AddingProblem, CopyingMemory, FlipFlop
@@ -10,8 +12,13 @@ __all__ = [
     "AddingProblem",
     "CopyingMemory",
     "FlipFlop",
+    "SequenceBatches",
     "Streams",
     "Vocabulary",
+    "Windows",
+    "WithNoise",
+    "pad",
+    "partition",
     "read_text",
     "split",
     "standard_library",

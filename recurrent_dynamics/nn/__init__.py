@@ -1,7 +1,8 @@
-"""Layers around the recurrence: embedding, deep stacks, readout, losses, sampling."""
+"""Layers around the recurrence: embedding, deep stacks, readout, losses, sampling, forecasts."""
 
 from .batch import Batch
 from .embedding import embed, embedding_gradient
+from .forecasting import forecast
 from .losses import cross_entropy, mean_squared_error
 from .model import Model
 from .results import ModelGradients, ModelRun
@@ -15,6 +16,7 @@ __all__ = [
     "cross_entropy",
     "embed",
     "embedding_gradient",
+    "forecast",
     "generate",
     "mean_squared_error",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import one_of
+from ..checks import ArgumentError, one_of
 from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
 from .architecture import Architecture

@@ -6,7 +6,7 @@ from .early_stopping import EarlyStopping
 from .evaluate import evaluate, measure
 from .files import write_atomically
 from .history import History
-from .loop import DivergenceError, FitResult, fit
+from .loop import FitResult, fit
 from .metrics import METRICS, accuracy, mean_absolute_error
 from .minimize import minimize
 from .optimizers import OPTIMIZERS, Optimizer, adam, adamw, apply_updates, rmsprop, sgd
@@ -14,6 +14,7 @@ from .orthogonality import orthogonality_penalty, projected, rebased, riemannian
 from .schedules import Schedule, as_schedule, constant, cosine, exponential_decay, warmup
 from .source import BatchList, BatchSource
 from .tree import global_norm
+from .update import DivergenceError
 
 __all__ = [
     "METRICS",

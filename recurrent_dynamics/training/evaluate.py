@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..nn import Model, ModelRun
 from .metrics import Metric, named_metrics
 from .source import BatchSource, as_source

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from ..nn.batch import Batch, as_batch
 
 
@@ -49,9 +49,9 @@ class BatchList:
     --------
     >>> import numpy as np
     >>> batches = [(np.full((1, 1), i), np.zeros((1, 1), int)) for i in range(4)]
-    >>> source = BatchList(batches, shuffle=1)
+    >>> source = BatchList(batches, shuffle=0)
     >>> [int(source.batch(number).inputs[0, 0]) for number in range(8)]
-    [1, 3, 2, 0, 3, 1, 2, 0]
+    [2, 0, 1, 3, 3, 0, 2, 1]
     """
 
     carry_steps = None

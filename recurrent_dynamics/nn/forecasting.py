@@ -1,0 +1,107 @@
+"""Forecasts of real numbers: a model that reads its own predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..checks import integer
+from .closed_loop import ClosedLoop, check_autonomous
+from .model import Model
+
+Feedback = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+
+
+def forecast(
+    model: Model,
+    params: Mapping[str, Any],
+    warm_up: NDArray[Any],
+    steps: int,
+    feedback: Feedback | None = None,
+    *,
+    lengths: ArrayLike | None = None,
+) -> NDArray[Any]:
+    """Go on from a known part of series, feeding each prediction back as the next input.
+
+    Parameters
+    ----------
+    model : Model
+        With real inputs and the mean squared error, trained to predict the next step.
+    params : dict
+    warm_up : ndarray (T, B, N), or (T, N) for one series
+        What is known; at least one step.
+    steps : int
+        How many steps to predict. The first is the output at the last known step.
+    feedback : callable, optional
+        From an output (B, K) and the input (B, N) that it came from to the next input (B, N), for a model that
+        predicts differences, ``lambda output, x: x + output``, or that reads more than it predicts, such as the hour
+        of the day or whether a value was observed. The output itself when absent, for which K must be N.
+    lengths : array_like of int (B,), optional
+        Known steps of each series, at least 1.
+
+    Returns
+    -------
+    ndarray (steps, B, K), or (steps, K) for one series
+        The outputs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
+    FloatingPointError
+        When the fed back predictions grow beyond all bounds.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> model = Model(rd.cells.lstm(), hidden_size=4, input_size=2, output_size=2, loss="mean_squared_error")
+    >>> forecast(model, model.init(rng=0), np.ones((10, 3, 2), "float32"), steps=5).shape
+    (5, 3, 2)
+    """
+    if model.vocabulary_size is not None or model.loss_name != "mean_squared_error":
+        raise ValueError(
+            f"model must read and predict real numbers; came {model!r}: see generate for classes"
+        )
+    check_autonomous(model)
+    if feedback is None and model.output_size != model.input_size:
+        raise ValueError(
+            f"feedback must be given for a model of {model.input_size} inputs and {model.output_size} outputs; "
+            "came None"
+        )
+    steps = integer("steps", steps, at_least=0)
+    known = np.asarray(warm_up)
+    single = known.ndim == 2
+    if single:
+        known = known[:, None]
+    if known.ndim != 3 or not len(known) or known.shape[2] != model.input_size:
+        raise ValueError(
+            f"warm_up must have shape (T, B, {model.input_size}) or (T, {model.input_size}) with at least one step; "
+            f"came {np.shape(warm_up)}"
+        )
+    ends = np.full(known.shape[1], len(known)) if lengths is None else np.asarray(lengths)
+    run = model.forward(params, known, lengths=ends, tape=False)
+    if ends.min(initial=1) < 1:
+        raise ValueError(
+            f"lengths must be at least 1, since there must be a step to go on from; came {ends.min()}"
+        )
+    loop, last = ClosedLoop(model, params, run), (ends - 1, np.arange(len(ends)))
+    output, x = run.output[last], known[last]
+    found = np.empty((steps, *output.shape), output.dtype)
+    for n in range(steps):
+        found[n] = output
+        if n + 1 < steps:
+            x = output if feedback is None else _next_input(feedback(output, x), x)
+            output = loop(x)
+    return found[:, 0] if single else found
+
+
+def _next_input(x: Any, before: NDArray[Any]) -> NDArray[Any]:
+    found = np.asarray(x)
+    if found.shape != before.shape or found.dtype.kind != "f":
+        raise ValueError(
+            f"feedback must return real numbers of shape {before.shape}; came {found.dtype} {found.shape}"
+        )
+    return found.astype(before.dtype, copy=False)
