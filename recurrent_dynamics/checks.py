@@ -111,7 +111,9 @@ SMALL = 1 << 18  # entries, looked at sooner than summed with the warnings of ov
 
 
 def is_finite(a: np.ndarray) -> bool:
-    """Without a large temporary array: a finite sum has finite terms, and one that is not is looked at again.
+    """Whether all entries are finite.
+
+    The sum is tested first, which needs no large temporary array. Only if it is not finite, every entry is.
 
     Examples
     --------

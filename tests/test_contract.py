@@ -16,6 +16,7 @@ import pytest
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, Cell, Drive, Slot, Unit, low_rank
 from recurrent_dynamics.equations import DefinitionError, sigmoid, tanh
+from recurrent_dynamics.equations.record import record
 
 
 def make(update: Any, state: Any = ("h",), drives: Any = ("n",), **options: Any) -> Callable[[], Cell]:
@@ -235,6 +236,21 @@ def test_fingerprint_does_not_depend_on_process_or_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [cells.gru().fingerprint, cells.lstm_peephole().fingerprint]
+
+
+@pytest.mark.parametrize(
+    ("install", "installed"), [(sys.setprofile, sys.getprofile), (sys.settrace, sys.gettrace)]
+)
+def test_local_values_keep_their_names_under_a_profiler_and_coverage(install: Any, installed: Any) -> None:
+    cell, before = cells.lstm(), installed()
+    install(lambda *event: None)
+    try:
+        watched = record(cell).graph
+    finally:
+        install(before)
+    assert set(watched.names.values()) == {"i", "f", "o", "c"}
+    assert watched.names == record(cell).graph.names
+    assert watched.frame is None
 
 
 def test_a_constant_is_no_part_of_the_fingerprint() -> None:

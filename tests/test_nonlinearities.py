@@ -338,6 +338,16 @@ def test_recorded_variables_take_the_call():
     assert nl.maximum(0.0, Variable()) == ("maximum", 2, 1)
 
 
+@pytest.mark.parametrize("name", [name for name, f in NONLINEARITIES.items() if f.arity == 1])
+def test_what_a_derivative_uses_is_declared(name):
+    derivatives = NONLINEARITIES[name].derivatives
+    if NONLINEARITIES[name].derivative_uses == "value":
+        derivatives((None,), 0.5)
+    else:
+        with pytest.raises(TypeError):
+            derivatives((None,), 0.5)
+
+
 def test_other_arguments_are_refused():
     with refused(wrong_type("the arguments of tanh", came="'x' (str)")):
         nl.tanh("x")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TESTS = ("fold", "branch point", "flip", "Neimark-Sacker")
 CORRECTIONS = 12  # Newton steps to come back to the branch before the step along it is halved
-EASY = 3  # so few of them, and the next step is longer
 BISECTIONS = 60
 LIMIT = 1e-11  # relative Newton step at which a point lies on the branch
 

@@ -40,7 +40,10 @@ class Backend:
             check.ON_DEVICE.reset(token)
 
     def moved(self, name: str, given: Any) -> Any:
-        """What a user gave, or a mapping of that, as arrays of this backend; what is none stays for the checks."""
+        """Convert arrays, or a mapping of arrays, to this backend.
+
+        Anything else is returned unchanged and refused later by the checks.
+        """
         if given is None or self.device == "cpu":
             return given
         if isinstance(given, Mapping):

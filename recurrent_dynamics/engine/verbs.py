@@ -89,7 +89,8 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
     params = unflatten(tape.layout, back.flat)
     x = back.x
     signals = {}
-    first = tape.layout.values_size - back.values.shape[-1]  # the signals stand last, and may stand alone
+    # Columns that `back.values` lacks in front: CUDA returns only those of the signals, which are the last.
+    first = tape.layout.values_size - back.values.shape[-1]
     for s in tape.layout.signals:
         d = back.values[..., s.offset - first : s.offset - first + s.width]
         if s.name == "x":

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,12 @@ UFUNCS = {
     "subtract": "sub", "multiply": "mul", "divide": "truediv", "power": "pow", "negative": "neg", "fabs": "absolute",
 }  # fmt: skip
 
-# Kinds of leaves. A part is one row of the arena of drives: `W x + U v + b`, or one side of it.
-LEAVES = ("part", "state", "param", "signal", "constant")
-
 
 @dataclass(frozen=True)
 class Node:
     """One value of the equations: a leaf (kind, name), or an operator or nonlinearity applied to earlier values."""
 
-    kind: str
+    kind: str  # of a leaf: part (a pre-activation `W x + U v + b`, or one side of it), state, param, signal, constant
     arguments: tuple[Any, ...]  # indices of nodes and plain numbers (floats); a name for a leaf
     width: str | None  # label of its width; None for a scalar that fits any
 
@@ -56,6 +54,9 @@ class Graph:
 
     nodes: list[Node] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)  # names of the local variables of `update`, for LaTeX
+    # What `call_and_name` has called and its frame, which is found when the first value is written down.
+    running: CodeType | None = field(default=None, repr=False, compare=False)
+    frame: FrameType | None = field(default=None, repr=False, compare=False)
     # Set by `record`, which owns products.
     mean: Callable[[Recorded], Recorded] = field(default=lambda value: value)
 
@@ -94,6 +95,8 @@ class Graph:
 
     def _append(self, node: Node) -> Recorded:
         self.nodes.append(node)
+        if self.running is not None and self.frame is None:
+            self.frame = _caller_with(self.running)
         return Recorded(self, len(self.nodes) - 1)
 
     def replay(
@@ -190,20 +193,25 @@ class Recorded:
 
 
 def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Call `function(**arguments)`; the local variables it ends with name the values of the graph."""
-    code = getattr(function, "__code__", None)
+    """Call `function(**arguments)`; the local variables it ends with name the values of the graph.
 
-    def observe(frame: Any, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            for name, value in frame.f_locals.items():
-                if type(value) is Recorded and name not in arguments:
-                    graph.names.setdefault(value.index, name)
-
-    before = sys.getprofile()
-    if before is None:
-        sys.setprofile(observe)
+    A frame that is referred to keeps its local variables after the function has returned. So they are read without a
+    trace or profile function, which a profiler or coverage may have set.
+    """
+    graph.running = getattr(function, "__code__", None)
     try:
-        return function(**arguments)
+        result = function(**arguments)
+        for name, value in graph.frame.f_locals.items() if graph.frame is not None else ():
+            if type(value) is Recorded and name not in arguments:
+                graph.names.setdefault(value.index, name)
+        return result
     finally:
-        if before is None:
-            sys.setprofile(None)
+        graph.running = graph.frame = None
+
+
+def _caller_with(code: CodeType) -> FrameType | None:
+    """The nearest frame that runs this code."""
+    frame = sys._getframe(1).f_back
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,6 +66,9 @@ class Nonlinearity:
         Template of the formula, with ``{0}`` and ``{1}`` for the arguments.
     arity : int
         Number of arguments.
+    derivative_uses : {"value", "argument"}
+        Whether the derivative can be written with the function's value alone, or needs the argument. A drive that is
+        read through a function of the first kind only may be overwritten with its value.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class Nonlinearity:
     derivatives: Callable[[tuple[Any, ...], Any], tuple[Any, ...]]
     latex: str
     arity: int = 1
+    derivative_uses: Literal["value", "argument"] = "argument"
 
     def __call__(self, *args: Any) -> Any:
         """Apply the function to arrays or numbers, SymPy expressions, or recorded variables."""
@@ -127,8 +131,10 @@ def _define(
     derivatives: Callable[[tuple[Any, ...], Any], tuple[Any, ...]],
     latex: str,
     arity: int = 1,
+    derivative_uses: Literal["value", "argument"] = "argument",
 ) -> Nonlinearity:
-    return NONLINEARITIES.setdefault(name, Nonlinearity(name, numpy, derivatives, latex, arity))
+    made = Nonlinearity(name, numpy, derivatives, latex, arity, derivative_uses)
+    return NONLINEARITIES.setdefault(name, made)
 
 
 def _relu(x: Any) -> Any:
@@ -187,10 +193,26 @@ def _minimum_derivatives(args: tuple[Any, ...], value: Any) -> tuple[Any, Any]:
     return 1 - second, second
 
 
-tanh = _define("tanh", np.tanh, lambda args, value: (1 - value * value,), r"\tanh\left({0}\right)")
-sigmoid = _define("sigmoid", _sigmoid, lambda args, value: (value * (1 - value),), r"\sigma\left({0}\right)")
+tanh = _define(
+    "tanh",
+    np.tanh,
+    lambda args, value: (1 - value * value,),
+    r"\tanh\left({0}\right)",
+    derivative_uses="value",
+)
+sigmoid = _define(
+    "sigmoid",
+    _sigmoid,
+    lambda args, value: (value * (1 - value),),
+    r"\sigma\left({0}\right)",
+    derivative_uses="value",
+)
 relu = _define(
-    "relu", _relu, lambda args, value: (positive(value),), r"\operatorname{{relu}}\left({0}\right)"
+    "relu",
+    _relu,
+    lambda args, value: (positive(value),),
+    r"\operatorname{{relu}}\left({0}\right)",
+    derivative_uses="value",
 )
 softplus = _define(
     "softplus",
@@ -198,22 +220,30 @@ softplus = _define(
     lambda args, value: (sigmoid(args[0]),),
     r"\operatorname{{softplus}}\left({0}\right)",
 )
-exp = _define("exp", np.exp, lambda args, value: (value,), r"\exp\left({0}\right)")
+exp = _define("exp", np.exp, lambda args, value: (value,), r"\exp\left({0}\right)", derivative_uses="value")
 expm1 = _define(
-    "expm1", np.expm1, lambda args, value: (value + 1,), r"\operatorname{{expm1}}\left({0}\right)"
+    "expm1",
+    np.expm1,
+    lambda args, value: (value + 1,),
+    r"\operatorname{{expm1}}\left({0}\right)",
+    derivative_uses="value",
 )
 log = _define("log", np.log, lambda args, value: (1 / args[0],), r"\log\left({0}\right)")
-sqrt = _define("sqrt", np.sqrt, lambda args, value: (0.5 / value,), r"\sqrt{{{0}}}")
+sqrt = _define("sqrt", np.sqrt, lambda args, value: (0.5 / value,), r"\sqrt{{{0}}}", derivative_uses="value")
 absolute = _define("absolute", _absolute, lambda args, value: (sign(args[0]),), r"\left|{0}\right|")
 maximum = _define("maximum", _maximum, _maximum_derivatives, r"\max\left({0}, {1}\right)", arity=2)
 minimum = _define("minimum", _minimum, _minimum_derivatives, r"\min\left({0}, {1}\right)", arity=2)
 sin = _define("sin", np.sin, lambda args, value: (cos(args[0]),), r"\sin\left({0}\right)")
 cos: Nonlinearity = _define("cos", np.cos, lambda args, value: (-sin(args[0]),), r"\cos\left({0}\right)")
 positive: Nonlinearity = _define(
-    "positive", _positive, lambda args, value: (0,), r"\mathbf{{1}}\left[{0} > 0\right]"
+    "positive",
+    _positive,
+    lambda args, value: (0,),
+    r"\mathbf{{1}}\left[{0} > 0\right]",
+    derivative_uses="value",
 )
 sign: Nonlinearity = _define(
-    "sign", _sign, lambda args, value: (0,), r"\operatorname{{sign}}\left({0}\right)"
+    "sign", _sign, lambda args, value: (0,), r"\operatorname{{sign}}\left({0}\right)", derivative_uses="value"
 )
 
 

@@ -143,11 +143,4 @@ def activations(schedule: Schedule, cell: Any) -> dict[str, tuple[str, int]]:
 
 
 def _differentiable_by_value(kind: str) -> bool:
-    function = NONLINEARITIES.get(kind)
-    if function is None or function.arity > 1:
-        return False
-    try:
-        function.derivatives((None,), 0.5)  # an argument that cannot be used
-    except TypeError:
-        return False
-    return True
+    return kind in NONLINEARITIES and NONLINEARITIES[kind].derivative_uses == "value"

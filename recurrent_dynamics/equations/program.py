@@ -2,8 +2,10 @@
 
 A program is a list of statements `symbol = expression` and its results. Each nonlinearity has a statement of its own,
 so that its derivative can use its value. Reverse and forward mode work statement by statement (Griewank and Walther,
-Evaluating Derivatives, 2008, chapter 3); the second order is the tangent of the adjoint. Only this module and its
-neighbours `symbolic`, `latex` import SymPy, and they are imported only when something has to be compiled or shown.
+Evaluating Derivatives, 2008, chapter 3); the second order is the tangent of the adjoint.
+
+SymPy is imported by `program`, `symbolic`, `derive`, `source` and `fission` only. They are imported when something
+has to be compiled or shown, never at start-up.
 """
 
 from __future__ import annotations

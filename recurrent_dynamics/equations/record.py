@@ -140,7 +140,7 @@ class Drives:
     def mean(self, value: Recorded) -> Recorded:
         """The mean over the units, as wide as its argument: a product with the constant matrix of entries 1 / width."""
         if self.graph.nodes[value.index].kind == "state":
-            value = value * 1.0  # engines take means of values of the step, which the state is not
+            value = value * 1.0  # a mean reads a value of the step: copy the slot of the state into one
         width = self.graph.nodes[value.index].width or HIDDEN
         name = f"mean__{self._means}"
         self._means += 1

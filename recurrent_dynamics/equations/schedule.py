@@ -22,7 +22,7 @@ NORMALIZATION_EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Part:
-    """A row of the arena of drives, of one width: `W x + U v + b` or one side of it."""
+    """One pre-activation, of one width: `W x + U v + b`, or one side of it."""
 
     name: str
     width: str

@@ -89,9 +89,8 @@ def source(derivation: Derivation, verb: str, part: bool = False) -> Source:
     for loop in [p for whole in derivation.loops(verb) for p in (parted(whole) if part else [whole])]:
         body += _loop(loop, derivation, labels, printer, streams)
     head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
-    n = len(
-        labels
-    )  # sizes: all widths, then where the units begin that are to be computed, then where they end
+    # Sizes are all widths, then the first units that are to be computed, then the units where they end.
+    n = len(labels)
     head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
     head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
     return Source("\n".join(head + body) + "\n", tuple(streams))

@@ -55,10 +55,10 @@ def class_indices(indices: NDArray[Any], size: int) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Merged:
-    """The table of an embedding (V, E) and the W (g, E) of the layer that reads it, as the W (g, V) of that layer.
+    """An embedding, its table (V, E), folded into the W (g, E) of the first layer: one matrix (g, V).
 
-    It then reads the class indices themselves, which takes no product of the size of the text. Worth it where there
-    are fewer classes than characters in a window.
+    ``W_folded = W @ table.T``. The layer then takes class indices, and no product has the size of the text. It is
+    worthwhile where there are fewer classes than characters in a window.
     """
 
     table: NDArray[Any]

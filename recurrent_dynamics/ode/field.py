@@ -19,8 +19,6 @@ from ..dynamics.step_map import StepMap
 from ..equations import DefinitionError
 from ..equations.record import arguments_of
 
-NAMESPACES = ("drive", "state", "param", "signal", "constant")
-
 
 @dataclass(frozen=True, eq=False)
 class Field:

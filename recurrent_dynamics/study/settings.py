@@ -16,12 +16,10 @@ SCHEDULES = ("cosine", "exponential", "constant")
 def cell_names() -> tuple[str, ...]:
     """The cells that a study can train: those of the library that are complete without arguments or signals."""
     names = []
-    for name in cells.__all__:
-        factory = getattr(cells, name)
-        if inspect.isfunction(factory) and factory.__annotations__.get("return") == "Cell":
-            required = [p for p in inspect.signature(factory).parameters.values() if p.default is p.empty]
-            if not required and not factory().signals:
-                names.append(name)
+    for name, factory in sorted(cells.NAMED.items()):
+        complete = all(p.default is not p.empty for p in inspect.signature(factory).parameters.values())
+        if complete and not factory().signals:
+            names.append(name)
     return tuple(names)
 
 

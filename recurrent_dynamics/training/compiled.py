@@ -27,7 +27,7 @@ load, store = stream_access(("g", "w", "a", "b", "new_a", "new_b", "step"))
 
 
 class Compiled:
-    """Leaves of one dtype, see `passes.Part`; new arrays of one kind share their memory."""
+    """Leaves of one dtype, see `passes.LeafGroup`; new arrays of one kind share their memory."""
 
     def __init__(self, leaves: list[tuple[np.ndarray, ...]]) -> None:
         # Flat views, or copies, which must live as long as their addresses.

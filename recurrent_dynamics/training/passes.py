@@ -19,8 +19,8 @@ SMALL = 1 << 14  # entries; fewer are not worth a compilation
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-class Part(Protocol):
-    """Leaves that go together."""
+class LeafGroup(Protocol):
+    """Leaves of one dtype that one kernel call updates."""
 
     def squares(self) -> float:
         """Sum of the squares of the first array of every leaf, in float64."""
@@ -86,7 +86,7 @@ def advance(
     return new, norm, math.sqrt(total)
 
 
-def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], Part]]:
+def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], LeafGroup]]:
     """Leaves that go together, with their numbers: those whose arrays have one shape, and one dtype throughout."""
     together: dict[Any, list[int]] = {}
     for i, leaf in enumerate(leaves):
@@ -98,13 +98,13 @@ def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], Part]]:
     return [(own, _part(dtype, [leaves[i] for i in own])) for dtype, own in together.items()]
 
 
-def _part(dtype: Any, leaves: list[Leaf]) -> Part:
+def _part(dtype: Any, leaves: list[Leaf]) -> LeafGroup:
     large = dtype is not None and sum([leaf[0].size for leaf in leaves]) >= SMALL
     return (_compiled() if large else _ByNumpy)(leaves)
 
 
 @lru_cache(maxsize=1)
-def _compiled() -> Callable[[list[Leaf]], Part]:
+def _compiled() -> Callable[[list[Leaf]], LeafGroup]:
     """What does the passes where there is much to do; imported when first asked for, as Numba takes long."""
     from ..kernels.access import INTERPRETED
 

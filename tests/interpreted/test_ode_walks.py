@@ -283,7 +283,7 @@ def test_reversible_border(rng: np.random.Generator) -> None:
         ("inverse must be False", lambda: reversible_forward(CHAIN, params, steps=2, dt=0.1, method="rk4")),
         ("states no positions", lambda: reversible_forward(LINEAR, params, steps=2, dt=0.1)),
         ("steps must be an integer", lambda: reversible_forward(CHAIN, params, dt=0.1)),
-        ("steps must be None where the input x", lambda: reversible_forward(CHAIN, params, np.ones((2, 1)), steps=2, dt=0.1)),
+        ("steps must be None", lambda: reversible_forward(CHAIN, params, np.ones((2, 1)), steps=2, dt=0.1)),
         ("chunk must be an integer", lambda: reversible_forward(CHAIN, params, steps=2, dt=0.1, chunk=0)),
         ("at least one step", lambda: reversible_forward(CHAIN, params, np.ones((0, 1, 0)), dt=0.1)),
         (r"signals\['dt'\] must have 4 steps", lambda: reversible_forward(
