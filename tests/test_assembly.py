@@ -23,11 +23,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from cell_variants import of
 from numba import njit, types
 
 import recurrent_dynamics as rd
-from recurrent_dynamics import cells
-from recurrent_dynamics.cells import NAMED, Cell
+from recurrent_dynamics.cells import Cell
 from recurrent_dynamics.engine.cpu import rows, walks
 from recurrent_dynamics.equations.derive import Derivation
 from recurrent_dynamics.equations.fission import parted
@@ -376,13 +376,7 @@ def test_a_row_that_needs_too_many_comparisons_of_pointers_is_seen(monkeypatch):
     assert any("loops of 0 bytes without a twin" in fault for fault in shortcomings(text, widest(), 1))
 
 
-CELLS: dict[str, Cell] = {
-    **{name: make() for name, make in NAMED.items()},
-    "leaky_learnt": cells.leaky(gate="learnt"),
-    "leaky_input": cells.leaky(gate="input"),
-    "lstm_normalized": cells.lstm().with_normalization(),
-    "gru_normalized": cells.gru().with_normalization(),
-}
+CELLS = of("assembly")
 QUICK = [("elman", "float32"), *[(name, dtype) for name in ("lstm", "gru") for dtype in REAL]]
 OTHERS = [pytest.param(n, "float32", marks=pytest.mark.full) for n in CELLS if (n, "float32") not in QUICK]
 DIVIDING = tuple(symbolic_function(f) for f in (sigmoid, tanh))

@@ -1,4 +1,7 @@
-"""Every cell compiled: all verbs in float64 against the reference, and float32 against float64."""
+"""Every cell compiled: all verbs in float64 against the reference, and float32 against float64.
+
+Derivatives for any sizes, lengths and resets are in `test_engine`, for the cells of both tiers.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +12,14 @@ import cell_checks
 import numpy as np
 import pytest
 from cell_checks import Case, arguments, case, gradients
-from cell_property import Draw, check_any_sizes, draws
-from hypothesis import given, settings
-from odd_cells import ODD
+from cell_variants import of
 
 import recurrent_dynamics as rd
-from recurrent_dynamics import cells
-from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
+from recurrent_dynamics.cells import Cell
 
 pytestmark = pytest.mark.full
 
-COMPILED: dict[str, Cell] = {
-    **{name: make() for name, make in NAMED.items() if name != "lstm_projected"},
-    "lstm_projected": cells.lstm_projected(5),
-    "leaky_learnt": cells.leaky(gate="learnt"),
-    "leaky_input": cells.leaky(gate="input"),
-    "ctrnn_irregular": cells.ctrnn(dt=None, learnt=True),
-    "antisymmetric_rnn_gated": cells.antisymmetric_rnn(gated=True),
-    "shplrnn_clipped": cells.shplrnn(5, clipped=True),
-    "ltc_irregular": cells.ltc(dt=None),
-    "cfc_irregular": cells.cfc(dt=None),
-    "elman_elu": cells.elman("elu"),
-    "elman_hard_sigmoid": cells.elman("hard_sigmoid"),
-    "lstm_normalized": cells.lstm().with_normalization(),
-    "gru_normalized": cells.gru().with_normalization(),
-    "gru_in_heads": cells.gru().with_structure(heads(3)),
-    "lstm_diagonal": cells.lstm().with_structure(DIAGONAL),
-    "gru_reset_before_of_low_rank": cells.gru_reset_before().with_structure(low_rank(2)),
-    **{
-        name: ODD[name]
-        for name in ("coupled oscillators", "two time scales", "operands side by side", "signals", "means", "widths")
-    },
-}  # fmt: skip
+COMPILED = of("compiled")
 
 
 @pytest.fixture(params=COMPILED)
@@ -55,13 +34,6 @@ def test_float64(cell: Cell, rng: np.random.Generator) -> None:
         rng,
         every_entry=False,
     )
-
-
-@pytest.mark.parametrize("name", COMPILED)
-@settings(max_examples=12)
-@given(drawn=draws(40))
-def test_derivatives_are_right_for_any_sizes_lengths_and_resets(name: str, drawn: Draw) -> None:
-    check_any_sizes(COMPILED[name], drawn)
 
 
 def verbs(c: Case, seed: int) -> dict[str, np.ndarray]:

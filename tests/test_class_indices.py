@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cell_variants import of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusals import refused
@@ -11,7 +12,7 @@ from refusals import refused
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import check
 
-CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
+CELLS = of("quick")
 
 
 def both(cell, rng, steps, batch, classes, hidden, dtype="float64", **options):
@@ -126,7 +127,7 @@ def test_wrong_indices_are_refused():
     ):
         rd.forward(without, without.init(0, 3), np.zeros((2, 1), int))
     run = rd.forward(cell, params, np.zeros((2, 1), int))
-    with refused("d_x"):
+    with refused("d_x", ("None", "class indices")):
         rd.jvp(run, d_x=np.zeros((2, 1, 3), "float32"))
 
 

@@ -11,6 +11,9 @@ import pytest
 
 import recurrent_dynamics as rd
 
+# The text is that of the Python which runs the tests: another one may have other files.
+pytestmark = pytest.mark.full
+
 DOCS = Path(__file__).parent.parent / "docs"
 MODEL = DOCS / "_static" / "data" / "code_model.npz"
 LIBRARY = Path(sysconfig.get_path("stdlib"))

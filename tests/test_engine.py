@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from cell_checks import case, check, close, group
 from cell_property import check_any_sizes, draws
+from cell_variants import compiled, of
 from hypothesis import given, settings
 
 import recurrent_dynamics as rd
 
-CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
-by_name = pytest.mark.parametrize("name", CELLS)
+CELLS = of("compiled")
+by_name = pytest.mark.parametrize("name", of("quick"))
 
 
 @by_name
@@ -31,8 +32,8 @@ def test_every_entry_of_every_derivative_is_right_at_the_smallest_sizes(name, sh
     check(case(CELLS[name], rng, steps, batch, inputs, hidden), rng, every_entry=hidden < 10)
 
 
-@by_name
-@settings(max_examples=8)
+@pytest.mark.parametrize("name", compiled())
+@settings(max_examples=12)
 @given(drawn=draws(40))
 def test_derivatives_are_right_for_any_sizes_lengths_and_resets(name, drawn):
     check_any_sizes(CELLS[name], drawn)

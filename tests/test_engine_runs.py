@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cell_checks import case, gradients, group
+from cell_variants import of
 from refusals import refused
 
 import recurrent_dynamics as rd
@@ -15,7 +16,7 @@ from recurrent_dynamics.equations import sigmoid
 from recurrent_dynamics.equations.pattern import activations
 from recurrent_dynamics.kernels import copying
 
-CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
+CELLS = of("quick")
 by_name = pytest.mark.parametrize("name", CELLS)
 same = np.testing.assert_array_equal
 

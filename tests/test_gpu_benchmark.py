@@ -14,6 +14,8 @@ pytest.importorskip(
     "numba.cuda", reason="this Numba has no CUDA target of its own, and numba-cuda is not installed"
 )
 
+pytestmark = pytest.mark.full
+
 PROGRAM = pathlib.Path(__file__).parent.parent / "benchmarks" / "gpu.py"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 PACKAGE = Path(importlib.util.find_spec("recurrent_dynamics").origin).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
@@ -38,6 +39,22 @@ def test_numba_cuda_is_imported_by_one_module_of_engine_cuda(trees):
     ]
     assert len(importers) <= 1
     assert all(name.startswith("engine/cuda") for name in importers)
+
+
+def test_each_room_imports_only_from_the_rooms_below_it():
+    reports = pytest.importorskip("importlinter.cli", reason="import-linter is not installed")
+    assert reports.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_errors_of_arguments_are_made_by_one_rule(trees):
+    """Whatever says "must" says it as an ArgumentError or an ArgumentTypeError."""
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                kind, text = ast.unparse(node.exc.func), ast.unparse(node.exc.args[0])
+                assert kind not in {"ValueError", "TypeError"} or " must " not in text, (
+                    f"{name}:{node.lineno}"
+                )
 
 
 def test_nothing_is_pickled(trees):

@@ -9,29 +9,12 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from cell_property import Draw, check_any_sizes, draws
+from cell_variants import of
 from hypothesis import given, settings
-from odd_cells import ODD
 
-from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
 
-VARIANTS: dict[str, Cell] = {
-    **{name: make() for name, make in NAMED.items() if name != "lstm_projected"},
-    "lstm_projected": cells.lstm_projected(2),
-    "leaky_learnt": cells.leaky(gate="learnt"),
-    "leaky_input": cells.leaky(gate="input"),
-    "ctrnn_learnt": cells.ctrnn(learnt=True),
-    "antisymmetric_rnn_gated": cells.antisymmetric_rnn(gated=True),
-    "shplrnn_clipped": cells.shplrnn(5, clipped=True),
-    "cornn_irregular": cells.cornn(dt=None),
-    "ltc_irregular": cells.ltc(dt=None),
-    "cfc_irregular": cells.cfc(dt=None),
-    **{
-        f"elman_{f}": cells.elman(f)
-        for f in ("identity", "relu", "leaky_relu", "elu", "softsign", "hard_tanh", "sin")
-    },
-    **ODD,
-}
+VARIANTS = of("interpreted")
 # A drive that sums nothing cannot be normalized.
 NORMALIZED = {
     name: cell.with_normalization([d.name for d in cell.drives if d.input or d.operand != ()])

@@ -118,7 +118,7 @@ def call(functions: Any, to: Any, A: Any, B: Any, out: Any, add: bool, address: 
     real = {"S": ctypes.c_float, "D": ctypes.c_double}[kind]
     (how_a, lda), (how_b, ldb), (how_out, ldo) = map(_layout, (A, B, out))
     if how_out != ROWS:
-        raise ValueError("the result of a product must have rows of neighbouring numbers")
+        raise ValueError("the result of a product has no rows of neighbouring numbers")
     (m, n), k = out.shape[-2:], A.shape[-1]
     common = (to, how_b, how_a, n, m, k, ctypes.byref(real(1)))
     beta = ctypes.byref(real(1 if add else 0))
@@ -141,4 +141,4 @@ def _layout(a: Any) -> tuple[int, int]:
         return ROWS, max(down, columns) if rows > 1 else columns
     if down == 1 or rows == 1:
         return COLUMNS, max(along, rows) if columns > 1 else rows
-    raise ValueError("a matrix must have rows or columns of neighbouring numbers")
+    raise ValueError("a matrix has neither rows nor columns of neighbouring numbers")
