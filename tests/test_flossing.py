@@ -162,12 +162,12 @@ def test_what_has_no_gradient_is_refused(rng):
     run = rd.forward(cell, params, x)
     with refused("count", ("1", "3"), "4"):
         finite_time_exponents(run, 4)
-    with refused("run"):
+    with refused("run", "reset"):
         finite_time_exponents(rd.forward(cell, params, x, reset=np.eye(5, 2, dtype=bool)))
-    with refused("run"):
+    with refused("run", came="[5, 3]"):
         finite_time_exponents(rd.forward(cell, params, x, lengths=[5, 3]))
     flat = {**params, "U": np.ones((3, 3))}
     with pytest.raises(FloatingPointError, match=r"singular to rounding after step 0, in vector [12]"):
         finite_time_exponents(rd.forward(cell, flat, x))
-    with refused("d_states"):
+    with refused("d_states", "h (5, 2, 3)", "c (5, 2, 3)"):
         omega(run, {"c": np.ones((5, 2, 3))})

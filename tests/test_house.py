@@ -47,8 +47,8 @@ def test_each_room_imports_only_from_the_rooms_below_it():
 
 
 def test_errors_of_arguments_are_made_by_one_rule(trees):
-    """Whatever says "must" says it as an ArgumentError or an ArgumentTypeError."""
-    for name, tree in trees.items():
+    """In the rooms above `kernels`, whatever says "must" says it as an ArgumentError or an ArgumentTypeError."""
+    for name, tree in [(n, t) for n, t in trees.items() if not n.startswith("kernels/")]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 kind, text = ast.unparse(node.exc.func), ast.unparse(node.exc.args[0])

@@ -87,12 +87,12 @@ def test_wrong_arguments_of_lags_are_refused(rng):
         lag_gradients(run, np.ones((STEPS, BATCH, 2)))
     with refused("longest", ("0", "8"), "9"):
         lag_gradients(run, np.ones((STEPS, BATCH, HIDDEN)), longest=STEPS)
-    with refused(wrong_type("run")):
+    with refused(wrong_type("run", came="str")):
         lag_gradients("run", np.ones((1, 1, 1)))
     found = lag_gradients(run, np.ones((STEPS, BATCH, HIDDEN)), longest=2)
     with refused("lag", ("0", "2"), "3"):
         found.within(3)
-    with refused("name"):
+    with refused("name", came="'V'"):
         found.norms("V")
 
 
@@ -132,5 +132,5 @@ def test_determinants_of_an_orthogonal_and_of_a_singular_network(rng):
     gone = log_determinants(rd.forward(cell, params, np.zeros((STEPS, INPUT))))
     assert (gone.log_modulus == -np.inf).all()
     assert not gone.sign.any()
-    with refused(wrong_type("run")):
+    with refused(wrong_type("run", came="dict")):
         log_determinants(params)

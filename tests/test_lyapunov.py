@@ -242,11 +242,11 @@ def test_bad_input_says_what_is_wrong(rng):
         lyapunov(3)
     with refused("steps", "16", "3"):
         lyapunov(cell, params, initial=start, steps=3)
-    with refused("initial"):
+    with refused("initial", came="None"):
         lyapunov(cell, params, steps=30)
     with refused("steps", "30", "4"):
         lyapunov(run, steps=4)
-    with refused("params"):
+    with refused("params", "Run"):
         lyapunov(run, params)
     with refused("count", ("1", "3"), "4"):
         lyapunov(run, count=4)
@@ -258,7 +258,7 @@ def test_bad_input_says_what_is_wrong(rng):
     reset = np.zeros((30, 1), bool)
     reset[5] = True
     broken = rd.forward(cell, params, steps=30, initial={"h": np.zeros((1, 3))}, reset=reset)
-    with refused("run"):
+    with refused("run", "reset"):
         lyapunov(broken)
     with refused("jacobian", "(1, 2, 2)", "(2,)"):
         lyapunov(Map(lambda s: s, lambda s: s[0]), initial=[0.0, 0.0], steps=30)

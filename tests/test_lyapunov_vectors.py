@@ -105,5 +105,5 @@ def test_bad_input_says_what_is_wrong():
     )
     with refused("j", ("0", "2"), "3"):
         found.angles(0, 3)
-    with refused("leading"):
+    with refused("leading", came="3"):
         found.smallest_angle(3)

@@ -194,7 +194,7 @@ class TestSteps:
         assert smallest_gate(np.diag([1.5, 0.2])) == 1
 
     def test_refuses(self) -> None:
-        with refused(wrong_type("run")):
+        with refused(wrong_type("run", came="Cell")):
             step_stability(cells.elman())
         with refused("steps", "3", "7"):
             step_stability(self.run(np.eye(2), steps=3), [0, 7])

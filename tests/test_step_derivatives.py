@@ -69,11 +69,11 @@ def test_products_of_a_run_are_those_of_its_jacobians_over_any_span(rng):
 def test_bad_input_says_what_is_wrong(rng):
     cell, params, run = case("gru", rng)
     steps = StepDerivatives(run)
-    with refused("d_x"):
+    with refused("d_x", came="(4, 2, 2)"):
         steps.matvec(d_x=np.zeros((4, 2, 2)))
-    with refused("v"):
+    with refused("v", came="(4, 5)"):
         steps.rmatvec(np.zeros((4, 5)))
-    with refused("name"):
+    with refused("name", came="'V'"):
         steps.by_parameter("V", 0)
     with refused("step", ("0", "3"), "4"):
         steps.by_parameter("U", 4)
@@ -85,5 +85,5 @@ def test_bad_input_says_what_is_wrong(rng):
     with pytest.raises(ValueError, match="whole sequences"):
         StepDerivatives(ragged)
     alone = rd.forward(rd.cells.elman(), rd.cells.elman().init(0, 3), steps=3)
-    with refused("run"):
+    with refused("run", "input"):
         StepDerivatives(alone).by_input()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refusals import refused
+from refusals import Refusal, refused
 
 from recurrent_dynamics import study
 from recurrent_dynamics.data import Vocabulary
@@ -60,21 +60,21 @@ def test_settings_survive_json(values):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "refusal"),
     [
-        ({"cell": "lstn"}, r"--cell must be one of .*lstm.*; came 'lstn'"),
-        ({"hidden": 0}, "--hidden must be an integer of at least 1; came 0"),
-        ({"hidden": 1.5}, "--hidden must be an integer of at least 1; came 1.5"),
-        ({"lr": -1.0}, "--lr must be a finite number above 0; came -1"),
-        ({"lr": float("nan")}, "--lr must be a finite number above 0; came nan"),
-        ({"dropout": 1.0}, "--dropout must be a finite number of at least 0 and below 1; came 1"),
-        ({"dropout": 0.5, "layers": 1}, "--dropout must be 0 with --layers 1, .*; came 0.5"),
-        ({"updates": 5, "epochs": 1.0}, "either --updates or --epochs must .*; came both"),
-        ({"lr_decay_after": -1}, "--lr-decay-after must be an integer of at least 0; came -1"),
+        ({"cell": "lstn"}, Refusal("--cell", came="'lstn'")),
+        ({"hidden": 0}, Refusal("--hidden", "1", "0")),
+        ({"hidden": 1.5}, Refusal("--hidden", "1", "1.5")),
+        ({"lr": -1.0}, Refusal("--lr", "0", "-1")),
+        ({"lr": float("nan")}, Refusal("--lr", "0", "nan")),
+        ({"dropout": 1.0}, Refusal("--dropout", ("0", "1"), "1")),
+        ({"dropout": 0.5, "layers": 1}, Refusal("--dropout", ("0", "1"), "0.5")),
+        ({"updates": 5, "epochs": 1.0}, Refusal("either --updates or --epochs", came="both")),
+        ({"lr_decay_after": -1}, Refusal("--lr-decay-after", "0", "-1")),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(values, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(values, refusal):
+    with refused(refusal):
         study.Settings(**values)
 
 

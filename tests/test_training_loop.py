@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from refusals import refused, wrong_type
+from refusals import Refusal, refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import training
@@ -293,28 +293,28 @@ def test_the_bar_shows_bits_and_speed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "refusal"),
     [
-        ({"updates": None}, "updates, epochs or minutes must be given, .*; came none"),
-        ({"updates": 2, "epochs": 1.0}, "either updates or epochs must be given; came both"),
-        ({"updates": 0}, "updates must be an integer of at least 1; came 0"),
-        ({"updates": 1.5}, "updates must be an integer of at least 1; came 1.5"),
-        ({"updates": None, "epochs": 0.01}, "epochs must be at least one update, 1/10; came 0.01"),
-        ({"minutes": 0}, "minutes must be a finite number above 0; came 0"),
-        ({"resume": True}, "checkpoint must be a path, .*; came None"),
-        ({"checkpoint_every": 3}, "checkpoint must be a path, .*; came None"),
-        ({"validate_every": 3}, "validation must be data, .*; came None"),
-        ({"early_stopping": training.EarlyStopping()}, "validation must be data, .*; came None"),
-        ({"learning_rate": 0.0}, "rate must be a finite number above 0; came 0.0"),
-        ({"clip_norm": 0.0}, "clip_norm must be a finite number above 0; came 0.0"),
-        ({"l2": -1.0}, "l2 must be a finite number of at least 0; came -1.0"),
-        ({"rng": np.random.Generator(np.random.MT19937(0))}, "rng must be .* PCG64, .*; came one on MT19937"),
+        ({"updates": None}, Refusal("updates, epochs or minutes", came="none")),
+        ({"updates": 2, "epochs": 1.0}, Refusal("either updates or epochs", came="both")),
+        ({"updates": 0}, Refusal("updates", "1", "0")),
+        ({"updates": 1.5}, Refusal("updates", "1", "1.5")),
+        ({"updates": None, "epochs": 0.01}, Refusal("epochs", ("1", "10"), "0.01")),
+        ({"minutes": 0}, Refusal("minutes", "0", "0")),
+        ({"resume": True}, Refusal("checkpoint", came="None")),
+        ({"checkpoint_every": 3}, Refusal("checkpoint", came="None")),
+        ({"validate_every": 3}, Refusal("validation", came="None")),
+        ({"early_stopping": training.EarlyStopping()}, Refusal("validation", came="None")),
+        ({"learning_rate": 0.0}, Refusal("rate", "0", "0.0")),
+        ({"clip_norm": 0.0}, Refusal("clip_norm", "0", "0.0")),
+        ({"l2": -1.0}, Refusal("l2", "0", "-1.0")),
+        ({"rng": np.random.Generator(np.random.MT19937(0))}, Refusal("rng", came="one on MT19937")),
     ],
 )
-def test_errors_name_the_argument(options, message):
+def test_errors_name_the_argument(options, refusal):
     model = small_model()
     arguments = {"optimizer": training.adam(), "learning_rate": 0.1, "updates": 1} | options
-    with pytest.raises(ValueError, match=message):
+    with refused(refusal):
         training.fit(model, model.init(), streams(), **arguments)
 
 

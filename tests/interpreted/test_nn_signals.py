@@ -101,7 +101,7 @@ def test_training_resumes_with_the_same_numbers(tmp_path: pathlib.Path, rng: np.
     assert whole.history["loss"][-1] < whole.history["loss"][1]
     saved = training.load_checkpoint(path).params
     assert model.loss(saved, data[0]) == model.loss(whole.params, data[0])
-    with refused("model"):
+    with refused("model", "checkpoint"):
         training.fit(model_of([cells.cfc()]), start, data, updates=9, checkpoint=path, resume=True, **options)
 
 
@@ -183,5 +183,5 @@ def test_refuses_signals_that_nothing_reads(rng: np.random.Generator) -> None:
     with refused("signals['dt']", ("(5, 3)", "(5, 3, 5)")):
         several.loss(several.init(dtype="float64"), batch_of(rng, np.ones((T, B, 4))))
     writer = Model(cells.cfc(dt=None), 4, vocabulary_size=3)
-    with pytest.raises(ValueError, match=r"model must read nothing but its input.* signals dt"):
+    with refused("model", came="dt"):
         generate(writer, writer.init(), [0], 3)

@@ -224,7 +224,7 @@ def test_steps_that_cannot_be_solved() -> None:
         run.backward()
     with refused("d_output", "(2, 2)"):
         run.backward(np.ones((3, 2)))
-    with refused(wrong_type("field")):
+    with refused(wrong_type("field", came="Cell")):
         implicit_forward(rd.cells.elman(), params, steps=2, dt=0.1)
 
 

@@ -113,5 +113,5 @@ def test_class_indices(rng):
     assert grads.x is None
     for name, value in wanted.params.items():
         np.testing.assert_allclose(grads.params[name], value, atol=1e-12)
-    with refused("d_x"):
+    with refused("d_x", ("None", "class indices")):
         rd.jvp(run, d_x=np.zeros((4, 2, 3)))
