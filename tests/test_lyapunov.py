@@ -11,7 +11,7 @@ from scipy.special import digamma
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.dynamics import Flow, Map, jacobian_products, lyapunov
-from recurrent_dynamics.dynamics.statistics import bootstrap_errors, stationary_from
+from recurrent_dynamics.dynamics.statistics import MeanErrors, mean_errors, stationary_from
 
 
 def sigmoid(v):
@@ -166,26 +166,160 @@ def test_products_of_gaussian_matrices_have_the_spectrum_of_newman(rng):
     assert spectrum.standard_errors[-1] == pytest.approx(exact_error, rel=0.35)
 
 
-def test_the_errors_cover_the_truth_for_correlated_series(rng):
-    """An autoregressive series of known spectrum: the error of its mean is known exactly for long series."""
-    windows, a, inside = 200, 0.7, 0
-    exact = 1 / (1 - a) / np.sqrt(windows)
-    found = []
-    for _ in range(40):
-        noise = rng.standard_normal(windows + 100)
-        series = np.zeros(windows + 100)
-        for t in range(1, len(series)):
-            series[t] = a * series[t - 1] + noise[t]
-        rates = series[100:, None, None]
-        found.append(bootstrap_errors(rates, rng)[0])
-        inside += abs(rates.mean()) < 2 * found[-1]
-    assert np.mean(found) == pytest.approx(exact, rel=0.25)
-    assert inside >= 33
+def windows_of_known_error(kind, windows, count, rng):
+    """(series (M, 1, count), the variance of the sums over all M windows)."""
+    noise = rng.standard_normal((windows + 101, count))
+    if kind == "alike":  # neighbours are alike: an autoregressive series
+        for t in range(1, len(noise)):
+            noise[t] += 0.7 * noise[t - 1]
+        return noise[101:, None], windows / 0.3**2
+    bounded = np.diff(noise[: windows + 1], axis=0)  # of a sum that only fluctuates
+    if kind == "bounded":
+        return bounded[:, None], 2.0
+    if kind == "independent":
+        return noise[:windows, None], float(windows)
+    return (3 * bounded + rng.standard_normal(bounded.shape))[:, None], windows + 18.0
+
+
+@pytest.mark.parametrize("kind", ["independent", "alike", "bounded", "both"])
+def test_the_errors_are_those_of_series_whose_error_is_known(kind, rng):
+    rates, variance = windows_of_known_error(kind, 200, 400, rng)
+    found = mean_errors(rates, np.ones(200)).standard_errors
+    exact = np.sqrt(variance) / 200
+    assert np.sqrt(np.mean(found**2)) == pytest.approx(exact, rel=0.15)
+    assert np.median(found) == pytest.approx(exact, rel=0.15)
+    assert np.mean(np.abs(rates.mean(axis=(0, 1))) < 2 * found) > 0.85
+
+
+def test_windows_of_other_lengths_are_weighed_by_them(rng):
+    lengths = np.tile([1, 2], 100)
+    bounded = np.diff(rng.standard_normal(201), axis=0)
+    found = mean_errors((0.7 + bounded / lengths)[:, None, None], lengths).standard_errors[0]
+    assert found == pytest.approx(np.sqrt(2) / 300, rel=0.4)
+
+
+@pytest.mark.parametrize("kind", ["independent", "bounded"])
+def test_so_many_steps_more_bring_the_error_to_the_tolerance(kind, rng):
+    rates, variance = windows_of_known_error(kind, 200, 400, rng)
+    found = mean_errors(rates, np.ones(200))
+    needed = [
+        MeanErrors(error[None], part[None]).longer(np.sqrt(variance) / 200 / 3)
+        for error, part in zip(found.standard_errors, found.lasting)
+    ]
+    assert np.median(needed) == pytest.approx({"independent": 9, "bounded": 3}[kind], rel=0.2)
 
 
 def test_the_spread_between_trajectories_counts(rng):
     rates = np.broadcast_to(np.array([0.0, 1.0, 0.0, 1.0])[:, None], (50, 4, 1))
-    assert bootstrap_errors(rates, rng)[0] == pytest.approx(np.sqrt(1 / 3) / 2)
+    assert mean_errors(rates, np.ones(50)).standard_errors[0] == pytest.approx(np.sqrt(1 / 3) / 2)
+
+
+def test_what_trajectories_share_counts(rng):
+    rates = np.repeat(rng.standard_normal((200, 1, 1)), 32, axis=1) + 0.01 * rng.standard_normal((200, 32, 1))
+    assert mean_errors(rates, np.ones(200)).standard_errors[0] == pytest.approx(200**-0.5, rel=0.5)
+
+
+def logistic():
+    return Map(lambda s: 4 * s * (1 - s), lambda s: (4 - 8 * s)[:, :, None])
+
+
+def henon():
+    def jacobian(s):
+        J = np.zeros((len(s), 2, 2))
+        J[:, 0, 0], J[:, 0, 1], J[:, 1, 0] = -2.8 * s[:, 0], 1, 0.3
+        return J
+
+    return Map(lambda s: np.stack([1 - 1.4 * s[:, 0] ** 2 + s[:, 1], 0.3 * s[:, 0]], axis=1), jacobian)
+
+
+def rossler():
+    def field(s):
+        x, y, z = s.T
+        return np.stack([-y - z, x + 0.2 * y, 0.2 + z * (x - 5.7)], axis=1)
+
+    def jacobian(s):
+        J = np.zeros((len(s), 3, 3))
+        J[:] = [[0, -1, -1], [1, 0.2, 0], [0, 0, 0]]
+        J[:, 2, 0], J[:, 2, 2] = s[:, 2], s[:, 0] - 5.7
+        return J
+
+    return Flow(field, jacobian, step=0.05)
+
+
+def starts(name, rng, batch=32):
+    """States on independent trajectories."""
+    if name == "logistic":
+        return rng.uniform(0.1, 0.9, (batch, 1))
+    if name == "henon":
+        return rng.uniform(-0.1, 0.1, (batch, 2))
+    if name == "lorenz":
+        return rng.standard_normal((batch, 3)) + [1, 1, 20]
+    phase = rng.uniform(0, 2 * np.pi, batch)
+    radius = rng.uniform(3, 9, batch)
+    return np.stack([radius * np.cos(phase), radius * np.sin(phase), 0 * phase], axis=1)
+
+
+SYSTEMS = {
+    "logistic": logistic, "henon": henon, "rossler": rossler,
+    "lorenz": lambda: Flow(lorenz_field, lorenz_jacobian),
+}  # fmt: skip
+
+
+def errors_beside_the_spread(spectrum):
+    """Standard errors in units of the spread over trajectories: those given, and the typical one of a single one."""
+    spread = spectrum.per_trajectory.std(axis=0, ddof=1)
+    single = [
+        mean_errors(spectrum.finite_time[:, [b]], spectrum.window_steps).standard_errors
+        for b in range(len(spectrum.per_trajectory))
+    ]
+    given = spectrum.standard_errors * np.sqrt(len(spectrum.per_trajectory)) / spread
+    return given, np.median(single, axis=0) / spread
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "exact"),
+    [
+        ("logistic", 3000, [np.log(2)]),
+        ("henon", 3000, [0.41922, -1.62319]),
+        ("lorenz", 5000, [0.9056, 0, -14.5723]),
+        pytest.param("logistic", 20_000, [np.log(2)], marks=pytest.mark.full),
+        pytest.param("henon", 20_000, [0.41922, -1.62319], marks=pytest.mark.full),
+        pytest.param("lorenz", 20_000, [0.9056, 0, -14.5723], marks=pytest.mark.full),
+        pytest.param("rossler", 20_000, [0.0714, 0, -5.3943], marks=pytest.mark.full),
+    ],
+)
+def test_errors_are_those_of_the_spread_over_independent_trajectories(name, steps, exact, rng):
+    spectrum = lyapunov(SYSTEMS[name](), initial=starts(name, rng), steps=steps, transient=steps // 10)
+    assert (np.abs(spectrum.exponents - exact) < 5 * spectrum.standard_errors + 3e-4).all()
+    for ratio in errors_beside_the_spread(spectrum):
+        assert (ratio > 1 / 1.5).all()
+        assert (ratio < 1.5).all()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("gain", [3.0, 0.8])
+def test_errors_of_a_random_network_are_those_of_the_spread(gain, rng):
+    cell, params = gaussian_elman(50, gain, rng)
+    initial = {"h": rng.standard_normal((32, 50))}
+    spectrum = lyapunov(cell, params, initial=initial, steps=4000, transient=500, count=4)
+    if gain < 1:  # a fixed point: every trajectory has the same exponents, those of the matrix
+        mu = np.sort(np.log(np.abs(np.linalg.eigvals(params["U"]))))[::-1][:4]
+        assert (np.abs(spectrum.exponents - mu) < 5 * spectrum.standard_errors + 1e-3).all()
+        return
+    for ratio in errors_beside_the_spread(spectrum):
+        assert (ratio > 1 / 1.5).all()
+        assert (ratio < 1.5).all()
+
+
+@pytest.mark.parametrize("count", [1, None])
+def test_a_trajectory_nearby_is_set_back_before_it_is_far(count, rng):
+    """With one vector nothing asks for orthonormalization, while a displacement grows to the size of the attractor."""
+    for name in ("logistic", "henon"):
+        spectrum = lyapunov(
+            SYSTEMS[name](), initial=starts(name, rng, 4), steps=2000, transient=100, count=count, check=True
+        )
+        assert spectrum.checks.nearby == pytest.approx(spectrum.checks.tangent, abs=1e-3)
+        assert spectrum.checks.tangent == pytest.approx(spectrum.exponents[0], abs=5e-3)
 
 
 def test_the_transient_is_dropped(rng):

@@ -16,7 +16,7 @@ from ..cells.cell import Cell
 from ..checks import ArgumentError, integer, number
 from ..engine.run import Run
 from .frames import Stretch, walk
-from .statistics import bootstrap_errors, drift, stationary_from
+from .statistics import MeanErrors, drift, mean_errors, stationary_from
 from .systems import Flow, Map
 from .trajectories import Source, source_of
 
@@ -28,6 +28,9 @@ FEWEST_STEPS = 16
 SMALL = 1e-3  # a drift between halves that is let pass where no tolerance says otherwise
 UNLIKELY = 5.0  # standard errors
 DISPLACEMENT = 1e-7  # of the trajectory nearby, relative to the size of a state
+FARTHEST = (
+    5.0  # nats that its distance may change by before it is set back, far from the size of the attractor
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ class LyapunovSpectrum:
     exponents
         Largest first, shape (k,): means over time and trajectories. -inf where Jacobians are singular.
     standard_errors
-        Shape (k,); 0 where the exponent is -inf. From a block bootstrap over time [1]_, or from the spread between
-        four or more trajectories where that is larger.
+        Shape (k,); 0 where the exponent is -inf. From the variances of sums over overlapping windows of time, a line
+        in their length that is followed to the whole time [1]_ [2]_, and from the spread between trajectories where
+        there are four or more.
     per_trajectory
         Shape (B, k).
     finite_time
@@ -82,7 +86,8 @@ class LyapunovSpectrum:
 
     References
     ----------
-    .. [1] Künsch, The jackknife and the bootstrap for general stationary observations, Annals of Statistics 17 (1989).
+    .. [1] Meketon and Schmeiser, Overlapping batch means: something for nothing?, Winter Simulation Conference (1984).
+    .. [2] Vats and Flegal, Lugsail lag windows for estimating time-average covariance matrices, Biometrika 109 (2022).
     """
 
     exponents: np.ndarray
@@ -184,7 +189,7 @@ def lyapunov(
     check
         Find the sum and the first exponent in other ways too; see `LyapunovChecks`. Takes about twice the time.
     rng
-        For the first frame and the bootstrap.
+        For the first frame.
 
     Returns
     -------
@@ -247,11 +252,11 @@ def lyapunov(
     per_trajectory = np.einsum("m,mbk->bk", weights, np.where(np.isneginf(rates), 0.0, rates))
     per_trajectory[np.isneginf(rates).any(axis=0)] = -np.inf
     exponents = per_trajectory.mean(axis=0)
-    errors = bootstrap_errors(rates, generator)
+    errors = mean_errors(rates, lengths)
     order = np.argsort(-exponents, kind="stable")  # of degenerate exponents, whose estimates may cross
     spectrum = LyapunovSpectrum(
         exponents[order],
-        errors[order],
+        errors.standard_errors[order],
         per_trajectory[:, order],
         rates[:, :, order],
         lengths,
@@ -263,7 +268,7 @@ def lyapunov(
         source.time_step,
         sums.checks(start, int(lengths.sum())) if check else None,
     )
-    _warn(spectrum, tolerance, generator)
+    _warn(spectrum, errors, tolerance)
     return spectrum
 
 
@@ -299,7 +304,7 @@ class _Sums:
         self._unresolved = False
         self._vector = rng.standard_normal((source.batch, source.size))
         self._vector /= np.linalg.norm(self._vector, axis=1, keepdims=True)
-        self._near = self._vector.copy()
+        self._near, self._together = self._vector.copy(), 1
 
     def add(self, stretch: Stretch) -> None:
         window = bisect_right(self.marks, stretch.start) - 1
@@ -335,14 +340,26 @@ class _Sums:
         if self.full:
             self.log_det[window] += segment.log_det(a, b)
         self.exact = self.exact and segment.double
-        moved = segment.tangents(self._vector[:, None], a, b)
-        self._vector, growth = _grown(moved[:, 0], self._vector)
-        self.tangent[window] += growth
-        if segment.double:
-            small = DISPLACEMENT * np.maximum(1.0, np.linalg.norm(segment.state(a), axis=1, keepdims=True))
-            apart = segment.difference(self._near * small, a, b) / small
-            self._near, growth = _grown(apart, self._near)
-            self.nearby[window] += growth
+        while a < b:
+            steps = min(self._together, b - a) if segment.double else b - a
+            vector, growth = _grown(segment.tangents(self._vector[:, None], a, a + steps)[:, 0], self._vector)
+            most = float(np.abs(growth).max())
+            if segment.double:
+                small = DISPLACEMENT * np.maximum(
+                    1.0, np.linalg.norm(segment.state(a), axis=1, keepdims=True)
+                )
+                near, apart = _grown(segment.difference(self._near * small, a, a + steps) / small, self._near)
+                most = max(most, float(np.abs(apart).max()))
+                if most > FARTHEST and steps > 1:
+                    self._together = steps // 2
+                    continue
+                self._near = near
+                self.nearby[window] += apart
+            self._vector = vector
+            self.tangent[window] += growth
+            if 2 * most < FARTHEST:
+                self._together = max(self._together, 2 * steps)
+            a += steps
 
     def checks(self, start: int, steps: int) -> LyapunovChecks:
         time = steps * self.source.time_step
@@ -359,17 +376,17 @@ def _grown(moved: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return unit, np.log(norm[:, 0], out=np.full(len(norm), -np.inf), where=norm[:, 0] > 0)
 
 
-def _warn(spectrum: LyapunovSpectrum, tolerance: float | None, generator: np.random.Generator) -> None:
+def _warn(spectrum: LyapunovSpectrum, means: MeanErrors, tolerance: float | None) -> None:
     errors, unit = spectrum.standard_errors, spectrum.unit
     worst = int(np.argmax(errors))
     if tolerance is not None and errors[worst] > tolerance:
-        needed = spectrum.steps * (errors[worst] / tolerance) ** 2
+        needed = spectrum.steps * means.longer(tolerance)
         warnings.warn(
             f"the standard error of exponent {worst} is {errors[worst]:.2g} {unit}, above the tolerance of "
             f"{tolerance:.2g}: {spectrum.steps} steps were averaged, about {needed:.2g} would do",
             stacklevel=3,
         )
-    change, chance = drift(spectrum.finite_time, generator)
+    change, chance = drift(spectrum.finite_time, spectrum.window_steps)
     excess = change - np.maximum(UNLIKELY * chance, tolerance or SMALL)
     if (excess > 0).any():
         first = int(np.argmax(excess))
