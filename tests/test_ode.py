@@ -10,7 +10,7 @@ import pytest
 from cell_checks import COMPLEX_STEP, Case, case, group
 from ode_fields import CHAIN, EXPLICIT, LINEAR, PARTITIONED
 from refusals import refused
-from scipy.integrate import solve_ivp
+from scipy.integrate import DOP853, RK23, RK45, solve_ivp
 
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import NAMED, Cell, Drive, Unit
@@ -75,6 +75,15 @@ def test_a_table_of_ones_own(rng: np.random.Generator) -> None:
     rates, state = Rates(field, c), group(c.point, "initial")
     close(rates.step_of(cell, state), step_by_table(rule, rates, state, 0.3))
     assert math.isclose(rule.numerator[4], 1 / 24)
+
+
+@pytest.mark.parametrize(("solver", "order"), [(RK23, 3), (RK45, 5), (DOP853, 8)])
+def test_tables_meet_the_conditions_of_their_order_and_no_more(solver: Any, order: int) -> None:
+    stages = len(solver.B)
+    table = [list(solver.A[i, :i]) for i in range(stages)]
+    assert runge_kutta("one of SciPy", table, list(solver.B), order).order == order
+    with pytest.raises(ValueError, match="order must be"):
+        runge_kutta("one of SciPy", table, list(solver.B), order + 1)
 
 
 @pytest.mark.parametrize("step", ["fixed", "learnt", "unit", "input", "signal"])
@@ -318,6 +327,21 @@ REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
     "no cell": (TypeError, "cell must be a Cell; came Field", lambda: vector_field(CHAIN)),
     "a time of zero": (ValueError, "tau must be a finite number above 0", lambda: vector_field(cells.gru(), 0)),
     "an implicit table": (ValueError, "rows of 0, 1", lambda: runge_kutta("a", [[1.0]], [1.0], 1)),
+    "more than its stages": (
+        ValueError,
+        "order must be an integer of at least 1 and of at most 2; came 3",
+        lambda: runge_kutta("a", [[], [1.0]], [0.5, 0.5], 3),
+    ),
+    "an order it does not have": (
+        ValueError,
+        "order must be at most 1 for this matrix and these weights, which miss a condition of order 2 by 0.167",
+        lambda: runge_kutta("a", [[], [1 / 2], [-1, 2]], [1 / 6, 1 / 3, 1 / 2], 3),
+    ),
+    "an order that it has for quadratures alone": (
+        ValueError,
+        "order must be at most 2 .* miss a condition of order 3 by 0.167; came 3",
+        lambda: runge_kutta("a", [[], [1 / 3], [2 / 3, 0]], [1 / 4, 0, 3 / 4], 3),
+    ),
     "inconsistent weights": (ValueError, "sum to 1; came 0.5", lambda: runge_kutta("a", [[]], [0.5], 1)),
 }  # fmt: skip
 

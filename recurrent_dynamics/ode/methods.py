@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations_with_replacement
+from typing import TypeAlias
 
 import numpy as np
 
 from ..checks import ArgumentError, integer, number
 
 EXPLICIT, PARTITIONED, LINEAR, IMPLICIT = "explicit", "partitioned", "linear", "implicit"
+ROUNDING = 1e-10  # of the coefficients of a tableau
+
+Tree: TypeAlias = tuple["Tree", ...]  # a rooted tree by its branches
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,18 @@ class Method:
     weights: tuple[float, ...] = ()
 
     @property
+    def full_matrix(self) -> np.ndarray:
+        """The matrix of the tableau with its zeros, of shape (stages, stages)."""
+        A = np.zeros((len(self.weights),) * 2)
+        for i, row in enumerate(self.matrix):
+            A[i, : len(row)] = row
+        return A
+
+    @property
     def numerator(self) -> np.ndarray:
         """Coefficients of P in the stability function R(z) = P(z) / Q(z), from the constant one on."""
         if self.kind == EXPLICIT:
-            size = len(self.weights)
-            A = np.zeros((size, size))
-            for i, row in enumerate(self.matrix):
-                A[i, : len(row)] = row
+            A, size = self.full_matrix, len(self.weights)
             powers, v = [1.0], np.ones(size)
             for _ in range(size):
                 powers.append(float(np.dot(self.weights, v)))
@@ -79,12 +91,17 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
     weights
         b, one for each stage; they sum to 1.
     order
-        Its nominal order.
+        Its nominal order, for which all conditions [1]_ must hold: one for each rooted tree of so many nodes.
 
     Raises
     ------
     ValueError
-        For rows of other lengths, or weights that do not sum to 1.
+        For rows of other lengths, weights that do not sum to 1, or an order that the method does not have.
+
+    References
+    ----------
+    .. [1] Butcher, Coefficients for the study of Runge-Kutta integration processes, Journal of the Australian
+       Mathematical Society 3 (1963).
 
     Examples
     --------
@@ -101,9 +118,56 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
             f"have rows of 0, 1, ..., {max(len(b) - 1, 0)} entries, one a stage (an explicit method)",
             f"lengths {lengths} for {len(b)} weights",
         )
-    if abs(sum(b) - 1) > 1e-12:
-        raise ArgumentError("weights", "sum to 1", repr(sum(b)))
-    return Method(name, integer("order", order, at_least=1), EXPLICIT, rows, b)
+    if abs(sum(b) - 1) > ROUNDING:
+        raise ValueError(f"weights must sum to 1; came {sum(b)!r}")
+    order = integer("order", order, at_least=1, at_most=len(b))  # no explicit method has more than its stages
+    found = Method(name, order, EXPLICIT, rows, b)
+    for nodes in range(2, order + 1):
+        for tree in _trees(nodes):
+            error = float(np.dot(b, _stages(tree, found.full_matrix))) - 1 / _density(tree)
+            if abs(error) > ROUNDING:
+                raise ValueError(
+                    f"order must be at most {nodes - 1} for this matrix and these weights, which miss a condition of "
+                    f"order {nodes} by {abs(error):.3g}; came {order}"
+                )
+    return found
+
+
+def _trees(nodes: int) -> list[Tree]:
+    """All rooted trees of so many nodes."""
+    return list(_forests(nodes - 1, nodes - 1))
+
+
+@lru_cache(maxsize=1024)
+def _forests(nodes: int, largest: int) -> tuple[tuple[Tree, ...], ...]:
+    """All collections of rooted trees with so many nodes in all, of which no tree has more than `largest`."""
+    if nodes == 0:
+        return ((),)
+    if largest == 0:
+        return ()
+    found = list(_forests(nodes, largest - 1))
+    kinds = _trees(largest)
+    for copies in range(1, nodes // largest + 1):
+        for some in combinations_with_replacement(kinds, copies):
+            found += [(*some, *rest) for rest in _forests(nodes - copies * largest, largest - 1)]
+    return tuple(found)
+
+
+def _stages(tree: Tree, A: np.ndarray) -> np.ndarray:
+    """Of a tree the product over its branches of A times theirs, a number for each stage."""
+    product = np.ones(len(A))
+    for child in tree:
+        product = product * (A @ _stages(child, A))
+    return product
+
+
+def _size(tree: Tree) -> int:
+    return 1 + sum(_size(child) for child in tree)
+
+
+def _density(tree: Tree) -> int:
+    """The product of the sizes of all subtrees, the tree itself among them."""
+    return _size(tree) * math.prod(_density(child) for child in tree)
 
 
 METHODS: dict[str, Method] = {
