@@ -161,6 +161,8 @@ def integer(name: str, value: Any, **bounds: Unpack[Bounds]) -> int:
     recurrent_dynamics.ArgumentError: steps must be an integer of at least 1; came 0
     """
     kind = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if kind and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} must be an integer of 64 bits; came {_shown(value)}")
     if not kind or not _inside(value, bounds):
         raise ArgumentError(name, f"be an integer{_words(bounds)}", _shown(value))
     return int(value)
@@ -183,8 +185,8 @@ def number(name: str, value: Any, **bounds: Unpack[Bounds]) -> float:
     recurrent_dynamics.ArgumentError: momentum must be a finite number of at least 0 and below 1; came nan
     """
     kind = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not kind or not math.isfinite(value) or not _inside(value, bounds):
-        raise ArgumentError(name, f"be a finite number{_words(bounds)}", _shown(value))
+    if not kind or not _is_finite(value) or not _inside(value, bounds):
+        raise ValueError(f"{name} must be a finite number{_words(bounds)}; came {_shown(value)}")
     return float(value)
 
 
@@ -207,6 +209,27 @@ def one_of(name: str, value: Any, known: Collection[str]) -> str:
     return value
 
 
+def unmasked(name: str, values: Any) -> None:
+    """Refuse a masked array, whose mask would be lost.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> unmasked("x", np.ma.masked_array([1.0, 2.0], [True, False]))
+    Traceback (most recent call last):
+    TypeError: x must be an array without a mask; came a masked array of shape (2,): fill it, or give lengths
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must be an array without a mask; came a masked array of shape {values.shape}: fill it, or give "
+            "lengths"
+        )
+
+
 def numbers(name: str, values: Any) -> np.ndarray:
     """Real numbers of any shape, as float64.
 
@@ -223,14 +246,51 @@ def numbers(name: str, values: Any) -> np.ndarray:
     Traceback (most recent call last):
     recurrent_dynamics.ArgumentTypeError: losses must hold real numbers; came 'low'
     """
+    return reals(name, values).astype(np.float64)
+
+
+def reals(name: str, values: Any) -> np.ndarray:
+    """Real numbers of any shape, of the dtype that they have.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> reals("values", np.ones(2, np.float32)).dtype
+    dtype('float32')
+    """
+    return _of_kinds(name, values, "biuf", "real numbers")
+
+
+def complexes(name: str, values: Any) -> np.ndarray:
+    """Real or complex numbers of any shape, as complex128.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> complexes("z", [1, 2j])
+    array([1.+0.j, 0.+2.j])
+    """
+    return _of_kinds(name, values, "biufc", "real or complex numbers").astype(np.complex128)
+
+
+def _of_kinds(name: str, values: Any, kinds: str, words: str) -> np.ndarray:
+    unmasked(name, values)
     try:
         found = np.asarray(values)
     except (TypeError, ValueError) as error:  # lists of different lengths
-        raise ArgumentTypeError(name, "hold real numbers", error) from None
-    if found.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold {words}; {error}") from None
+    if found.dtype.kind not in kinds:  # integers of more than 64 bits are objects too
         came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
-        raise ArgumentTypeError(name, "hold real numbers", came)
-    return found.astype(np.float64)
+        raise TypeError(f"{name} must hold {words}; came {came}")
+    return found
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -291,6 +351,13 @@ def instance(name: str, value: Any, kind: type) -> None:
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise ArgumentTypeError(name, f"be {article} {kind.__name__}", type(value).__name__)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return False
 
 
 def _inside(value: Any, bounds: Bounds) -> bool:

@@ -45,7 +45,8 @@ def test_the_first_exponent_is_the_growth_rate_of_gradients(gain, updates, floss
     spectrum = lyapunov(run.runs[0], count=1, transient=100, tolerance=1.0)
     first, error = spectrum.exponents[0], spectrum.standard_errors[0]
     assert low < first < high
-    assert abs(growth.rate - first) < error + growth.standard_error
+    # Beside their errors the two differ by where their vectors begin and end, a bounded factor.
+    assert abs(growth.rate - first) < error + growth.standard_error + 1 / spectrum.steps
 
 
 def test_the_growth_of_a_known_gradient_has_its_error(rng):

@@ -252,7 +252,7 @@ class TestGates:
 
 REFUSED: dict[str, tuple[type[Exception], str, Any]] = {
     "method": (ValueError, "method must be one of", lambda: stability_function("rk5", 0)),
-    "words": (TypeError, "z must be complex numbers", lambda: stability_function("euler", "a")),
+    "words": (TypeError, "z must hold real or complex numbers", lambda: stability_function("euler", "a")),
     "nan": (ValueError, "z must be finite; came", lambda: stability_function("euler", [0, math.nan])),
     "linear": (ValueError, "linear must be 0 for method rk4", lambda: stability_function("rk4", 0, linear=1)),
     "linear in reach": (ValueError, "linear must be 0 for method rk4", lambda: reach("rk4", 0, linear=1)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, integer, number, unmasked
 from ..nn.batch import Batch
 
 SHORTEST_TEXT = 1000
@@ -221,6 +221,11 @@ def split(indices: NDArray[Any], fraction: float) -> tuple[NDArray[Any], NDArray
     (8, array([8, 9]))
     """
     number("fraction", fraction, above=0, below=1)
+    unmasked("indices", indices)
+    if not isinstance(indices, Sequence | np.ndarray) or (
+        isinstance(indices, np.ndarray) and not indices.ndim
+    ):
+        raise TypeError(f"indices must be a sequence; came {type(indices).__name__}")
     held_out = round(len(indices) * fraction)
     if not 0 < held_out < len(indices):
         raise ArgumentError("indices", f"be enough to hold out a fraction of {fraction}", len(indices))

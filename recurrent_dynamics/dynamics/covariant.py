@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..cells.cell import Cell
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, generator, integer
 from ..engine.run import Run
 from .frames import Stretch, walk
 from .lyapunov import run_or_given_steps
@@ -138,10 +138,10 @@ def covariant_vectors(
     every = integer("every", every, at_least=1)
     end = steps - back
     marks = np.unique(np.r_[0, np.arange(transient, end, every), end, np.arange(end, steps, every), steps])
-    generator = np.random.default_rng(rng)
+    draws = generator("rng", rng)
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []  # time after, frame after, triangle
     first = None
-    for stretch in walk(source, count, steps, marks, generator, triangles=True):
+    for stretch in walk(source, count, steps, marks, draws, triangles=True):
         assert stretch.before is not None  # as triangles were asked for
         assert stretch.after is not None
         if stretch.start == transient:
@@ -152,7 +152,7 @@ def covariant_vectors(
             kept.append(
                 (stretch.start + stretch.steps, stretch.after.rows if wanted else _NONE, stretch.triangles)
             )
-    coefficients = np.triu(generator.standard_normal((source.batch, count, count)))
+    coefficients = np.triu(draws.standard_normal((source.batch, count, count)))
     coefficients[:, np.arange(count), np.arange(count)] = 1.0  # regular, whatever was drawn
     coefficients /= np.linalg.norm(coefficients, axis=1, keepdims=True)
     vectors, times, growth = [], [], []

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import integer
-from ..engine import Run, backward, jacobian
+from ..checks import generator, integer, number
+from ..engine import Run, backward, check, jacobian
 from ..engine.run import Gradients, Views
 from .steps import by_slot, jacobian_form, joined, side_by_side
 from .trajectories import unbroken
@@ -85,13 +85,13 @@ def finite_time_exponents(
     >>> bool(np.isclose(exponents[0, 0], np.log(0.5))), pull(1.0).params["U"].round(12).tolist()
     (True, [[2.0]])
     """
-    unbroken(run)
+    unbroken(check.run(run))
     tape = run.tape
     size = tape.layout.state_size
     count = size if count is None else integer("count", count, at_least=1, at_most=size)
     interval = integer("interval", interval, at_least=1)
     J = jacobian(run).reshape(tape.steps, tape.batch, size, size).astype(np.float64)
-    first = np.linalg.qr(np.random.default_rng(rng).standard_normal((size, count)))[0]
+    first = np.linalg.qr(generator("rng", rng).standard_normal((size, count)))[0]
     frame = np.broadcast_to(first, (tape.batch, size, count))
     logs = np.zeros((tape.batch, count))
     stretches = []
@@ -221,6 +221,7 @@ def flossing(
     >>> losses[-1] < 0.1 * losses[0]
     True
     """
+    target = number("target", target)
     exponents, pull = finite_time_exponents(run, count, interval=interval, rng=rng)
-    away: Any = exponents - float(target)
+    away: Any = exponents - target
     return float(np.mean(away**2)), pull(2 * away / away.size), exponents

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import check
 from ..engine.run import Run, Views
 from ..equations.graph import Graph, Node
 from .saturation import Saturation, saturation
@@ -76,7 +77,7 @@ def gates(run: Run) -> list[Gate]:
     >>> [(gate.name, gate.kind) for gate in gates(run)]
     [('i', 'sigmoid'), ('f', 'sigmoid'), ('o', 'sigmoid'), ('g', 'tanh'), ('tanh(c)', 'tanh')]
     """
-    schedule = run.cell.schedule
+    schedule = check.run(run).cell.schedule
     graph, outputs = schedule.graph, schedule.outputs
     found = [
         index
@@ -107,7 +108,7 @@ def states(run: Run) -> list[Saturation]:
     list of Saturation
         In the order of `cell.state`.
     """
-    found = []
+    found, run = [], check.run(run)
     for slot, values in Views(run.tape.after, run.tape.layout.slots).items():
         bounded = bool(np.abs(values).max() <= 1)
         found.append(saturation(values, (-0.9, 0.9) if bounded else None, name=slot))
@@ -141,7 +142,7 @@ def direct_factors(run: Run) -> dict[str, np.ndarray]:
     >>> {slot: np.unique(f.round(12)).tolist() for slot, f in direct_factors(run).items()}
     {'c': [0.73105857863]}
     """
-    schedule = run.cell.schedule
+    schedule = check.run(run).cell.schedule
     tiny = 1e-30
     found = {}
     after = Views(run.tape.after, run.tape.layout.slots)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, integer, number, numbers, reals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +159,7 @@ def gradient_flow(d_states: np.ndarray) -> GradientFlow:
     >>> round(flow.rate(), 12)
     0.5
     """
-    d_states = np.asarray(d_states)
+    d_states = reals("d_states", d_states)
     if d_states.ndim != 3 or not d_states.size:
         raise ArgumentError("d_states", "have shape (T, B, H)", d_states.shape)
     if not np.isfinite(d_states).all():
@@ -224,7 +224,7 @@ def gradient_growth(d_states: np.ndarray, skip: int = 0) -> GradientGrowth:
     >>> bool(np.isclose(gradient_growth(halved).rate, np.log(0.5)))
     True
     """
-    d_states = np.asarray(d_states, dtype=np.float64)
+    d_states = numbers("d_states", d_states)
     if d_states.ndim != 3 or not d_states.size or d_states.shape[1] < 2 or not np.isfinite(d_states).all():
         raise ArgumentError(
             "d_states", "be finite, of shape (T, B, H) with B at least 2", f"shape {d_states.shape}"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..cells.cell import Cell
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, boolean, generator, integer, number
 from ..engine.run import Run
 from .frames import Stretch, walk
 from .statistics import MeanErrors, drift, mean_errors, stationary_from
@@ -237,12 +237,12 @@ def lyapunov(
     if tolerance is not None:
         number("tolerance", tolerance, above=0)
     dropped = None
-    if transient != "auto":
+    if not (isinstance(transient, str) and transient == "auto"):
         dropped = integer("transient", transient, at_least=0, at_most=steps - FEWEST_STEPS)
-    generator = np.random.default_rng(rng)
+    draws = generator("rng", rng)
     marks = _marks(steps, dropped or 0)
-    sums = _Sums(source, marks, count, check, generator)
-    for stretch in walk(source, count, steps, marks, generator):
+    sums = _Sums(source, marks, count, boolean("check", check), draws)
+    for stretch in walk(source, count, steps, marks, draws):
         sums.add(stretch)
     lengths = np.diff(marks)
     rates = sums.logs / (lengths[:, None, None] * source.time_step)

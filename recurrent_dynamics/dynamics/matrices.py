@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, unmasked
 from ..kernels.blas import one_thread
 
 EPS = float(np.finfo(np.float64).eps)
@@ -33,6 +33,7 @@ def square_matrices(matrices: Any) -> np.ndarray:
     Traceback (most recent call last):
     recurrent_dynamics.ArgumentError: matrices must have shape (..., n, n) and not be empty; came shape (2,)
     """
+    unmasked("matrices", matrices)
     try:
         given = np.asarray(matrices)
     except ValueError as error:  # lists of different lengths

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import ArgumentError
-from ..engine import Run, backward
+from ..checks import ArgumentError, reals
+from ..engine import Run, backward, check
 from ..engine.run import Views
 from .steps import by_slot, jacobian_form, joined, side_by_side
+
+LARGEST = 1e100  # of a number whose square, times another, is finite
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,14 @@ def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:
     >>> found.value, found.ratios[:, 0].tolist(), found.params["U"].tolist()
     (1.0, [0.5, 0.5, 0.5, 0.5], [[-4.0, 0.0], [0.0, 0.0]])
     """
-    tape = run.tape
+    tape = check.run(run).tape
     shape = tape.after.shape
     wanted = {s.name: (*shape[:2], s.width) for s in tape.layout.slots}
-    given = {name: np.asarray(v) for name, v in d_states.items()}
+    slots = tuple(s.name for s in tape.layout.slots)
+    given = {
+        name: reals(f"d_states[{name!r}]", v)
+        for name, v in check.mapping("d_states", d_states, slots).items()
+    }
     if set(given) != set(wanted) or any(given[n].size != int(np.prod(w)) for n, w in wanted.items()):
         came = ", ".join(f"{name} {value.shape}" for name, value in given.items())
         raise ArgumentError(
@@ -78,7 +84,9 @@ def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:
         )
     v = np.concatenate([given[n].reshape(w) for n, w in wanted.items()], axis=-1)
     if not np.isfinite(v).all():
-        raise ArgumentError("d_states", "be finite", "others")
+        raise ValueError("d_states must be finite; came others")
+    if np.abs(v).max(initial=0.0) > LARGEST:
+        raise ValueError(f"d_states must be at most {LARGEST:g}, so that their squares are finite; came more")
     steps = side_by_side(run)
     back = backward(steps, d_states={slot: rows[None] for slot, rows in by_slot(steps, v).items()})
     pulled = joined(back.initial, shape).astype(np.float64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, integer, numbers, reals
 from ..engine import Run, jacobian
 from ..kernels.blas import one_thread
 from .trajectories import unbroken
@@ -27,7 +27,7 @@ def powers_of_two(longest: int) -> tuple[int, ...]:
     >>> powers_of_two(20)
     (1, 2, 4, 8, 16)
     """
-    return tuple(2**k for k in range(max(int(longest), 1).bit_length()))
+    return tuple(2**k for k in range(integer("longest", longest, at_least=1).bit_length()))
 
 
 @dataclass(frozen=True)
@@ -246,14 +246,17 @@ def path_norms(
     [0.5, 0.25, 0.0625]
     """
     jacobians = _checked(jacobians)
-    direct = np.asarray(direct, dtype=np.float64)
+    direct = numbers("direct", direct)
+    offset = integer("offset", offset, at_least=0)
     direct = direct[:, None] if direct.ndim == 2 else direct
-    if direct.shape[:2] != jacobians.shape[:2] or offset + direct.shape[2] > jacobians.shape[2]:
-        raise ArgumentError(
-            "direct",
-            f"have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with H <= "
-            f"{jacobians.shape[2] - offset}",
-            direct.shape,
+    if (
+        direct.shape[:2] != jacobians.shape[:2]
+        or not direct.size
+        or offset + direct.shape[2] > jacobians.shape[2]
+    ):
+        raise ValueError(
+            f"direct must have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with 1 <= "
+            f"H <= {jacobians.shape[2] - offset}, for jacobians of shape {jacobians.shape}; came {direct.shape}"
         )
     lengths = product_lengths(steps, len(jacobians))
     block = slice(offset, offset + direct.shape[2])
@@ -274,7 +277,7 @@ def path_norms(
 
 
 def _checked(jacobians: np.ndarray) -> np.ndarray:
-    jacobians = np.asarray(jacobians)
+    jacobians = reals("jacobians", jacobians)
     jacobians = jacobians[:, None] if jacobians.ndim == 3 else jacobians
     if jacobians.ndim != 4 or jacobians.shape[2] != jacobians.shape[3] or not jacobians.size:
         raise ArgumentError("jacobians", "have shape (T, S, S) or (T, B, S, S)", jacobians.shape)
@@ -286,7 +289,7 @@ def _checked(jacobians: np.ndarray) -> np.ndarray:
 
 def product_lengths(steps: Sequence[int] | None, longest: int) -> np.ndarray:
     """The chosen lengths of products, checked; powers of two by default."""
-    lengths = np.asarray(powers_of_two(longest) if steps is None else steps)
+    lengths = reals("steps", powers_of_two(longest) if steps is None else steps)
     if lengths.ndim != 1 or not lengths.size or lengths.dtype.kind not in "iu":
         raise ArgumentError("steps", "be a sequence of integers", repr(steps))
     if (np.diff(lengths) <= 0).any() or lengths[0] < 1 or lengths[-1] > longest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, integer, number, one_of
+from ..checks import ArgumentError, integer, number, one_of, unmasked
 from .matrices import (
     adjoint,
     each,
@@ -112,9 +112,11 @@ def pseudospectra(
 
 
 def _limits(limits: Sequence[float]) -> tuple[float, float, float, float]:
-    if np.shape(limits) != (4,):
-        raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
-    left, right, bottom, top = (number("limits", v) for v in limits)
+    unmasked("limits", limits)
+    given = limits.tolist() if isinstance(limits, np.ndarray) else limits
+    if not isinstance(given, Sequence) or len(given) != 4:
+        raise ValueError(f"limits must be (left, right, bottom, top); came {limits!r}")
+    left, right, bottom, top = (number("limits", v) for v in given)
     if not (left < right and bottom < top):
         raise ArgumentError("limits", "have left < right and bottom < top", repr(limits))
     return left, right, bottom, top

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError
+from ..checks import number, reals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,11 +94,14 @@ def saturation(
     >>> found.low.tolist(), found.high.tolist(), found.dead.tolist()
     ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0], [False, True, False])
     """
-    values = np.asarray(values)
+    values = reals("values", values)
     if values.ndim != 3 or not values.size:
-        raise ArgumentError("values", "have shape (T, B, H)", values.shape)
-    if thresholds is not None and not thresholds[0] < thresholds[1]:
-        raise ArgumentError("thresholds", "be (low, high) with low < high", thresholds)
+        raise ValueError(f"values must have shape (T, B, H), came {values.shape}")
+    dead_below = number("dead_below", dead_below, at_least=0)
+    if thresholds is not None:
+        ends = reals("thresholds", thresholds)
+        if ends.shape != (2,) or not ends[0] < ends[1]:
+            raise ValueError(f"thresholds must be (low, high) with low < high; came {thresholds!r}")
     deviation = values.std(axis=(0, 1), dtype=np.float64)
     if thresholds is None:
         low = high = np.zeros(values.shape[2])

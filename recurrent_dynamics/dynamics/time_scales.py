@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, numbers
 from ..engine import check
 from .products import product_lengths
 
@@ -75,7 +75,7 @@ def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
 
 
 def _factors(factors: np.ndarray) -> np.ndarray:
-    values = np.asarray(factors, dtype=np.float64)
+    values = numbers("factors", factors)
     if values.ndim != 3 or not values.size:
         raise ArgumentError("factors", "have shape (T, B, H)", values.shape)
     return values
@@ -121,7 +121,7 @@ def measured_time_scales(states: np.ndarray, *, slot: str = "") -> TimeScales:
     >>> np.round(measured_time_scales(h).steps).tolist()
     [3.0, 12.0]
     """
-    values = np.asarray(states, dtype=np.float64)
+    values = numbers("states", states)
     if values.ndim != 3 or len(values) < 4 or not values.size:
         raise ArgumentError("states", "have shape (T, B, H) with T of at least 4", values.shape)
     check.finite("states", values)

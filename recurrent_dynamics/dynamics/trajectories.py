@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import engine
 from ..cells.cell import Cell
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, numbers
 from ..engine.run import Run
 from ..engine.sparsity import structure
 from ..kernels.qr import Carried, Frames, carry, carry_each
@@ -120,10 +120,12 @@ class MapSource:
     """A map or a flow from given states."""
 
     def __init__(self, system: Map | Flow, initial: Any) -> None:
-        state = np.array(initial, dtype=np.float64)
+        state = numbers("initial", initial)
         state = state[None] if state.ndim == 1 else state
         if state.ndim != 2 or not state.size or not np.isfinite(state).all():
-            raise ArgumentError("initial", "be finite, of shape (S,) or (B, S)", repr(np.asarray(initial)))
+            raise ValueError(
+                f"initial must be finite, of shape (S,) or (B, S); came shape {np.shape(initial)}"
+            )
         self._system, self._state = system, state
         self.batch, self.size = state.shape
         self.unit, self.time_step = system.unit, system.time_step

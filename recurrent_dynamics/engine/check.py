@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..checks import ArgumentError, ArgumentTypeError, is_finite
+from ..checks import ArgumentError, ArgumentTypeError, is_finite, unmasked
 from .run import Run, within_lengths
 
 # Set while a verb computes on a GPU, the only place that an array from there may come to.
@@ -60,6 +60,7 @@ def array(name: str, a: Any) -> np.ndarray:
                 name, "be copied to the host, where the computation is", "an array on a GPU"
             )
         return a
+    unmasked(name, a)
     try:
         return np.asarray(a)
     except Exception as error:
@@ -145,10 +146,8 @@ def steps(value: Any, count: int) -> np.ndarray:
     every = np.arange(count)
     try:
         chosen = every if value is None else every[value if isinstance(value, slice) else np.asarray(value)]
-    except (IndexError, TypeError, ValueError) as error:
-        raise ArgumentError(
-            "steps", f"select some of the {count} steps of the run", f"{value!r}: {error}"
-        ) from None
+    except (IndexError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"steps must select some of the {count} steps of the run; {error}") from None
     if chosen.ndim > 1 or not chosen.size:
         raise ArgumentError("steps", f"select some of the {count} steps of the run", repr(value))
     return chosen

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, one_of
+from ..checks import ArgumentError, numbers, one_of
 from ..dynamics.matrices import square_matrices
 
 GATINGS = ("exponential_euler", "euler")
@@ -75,12 +75,17 @@ def gate(tau: Any, dt: Any = 1.0, *, method: str = "exponential_euler") -> np.nd
     >>> round(float(gate(10.0)), 6), round(float(gate(10.0, method="euler")), 6)
     (0.904837, 0.9)
     """
-    taus, steps = np.asarray(tau, dtype=float), np.asarray(dt, dtype=float)
+    taus, steps = numbers("tau", tau), numbers("dt", dt)
     if not (np.isfinite(taus) & (taus > 0)).all():
         raise ArgumentError("tau", "be finite and above 0", repr(tau))
     if not (np.isfinite(steps) & (steps >= 0)).all():
-        raise ArgumentError("dt", "be finite and at least 0", repr(dt))
-    share = steps / taus
+        raise ValueError(f"dt must be finite and at least 0; came {dt!r}")
+    try:
+        share = steps / taus
+    except ValueError:
+        raise ValueError(
+            f"dt must have a shape that broadcasts with {taus.shape}, that of tau; came {steps.shape}"
+        ) from None
     if one_of("method", method, GATINGS) == "exponential_euler":
         return np.exp(-share)[()]
     if (share > 1).any():
@@ -151,7 +156,7 @@ def smallest_gate(matrices: Any) -> np.ndarray | float:
 
 
 def _gates(alpha: Any) -> np.ndarray:
-    a = np.asarray(alpha, dtype=float)
+    a = numbers("alpha", alpha)
     if not ((a >= 0) & (a <= 1)).all():
         raise ArgumentError("alpha", "lie in [0, 1]", repr(alpha))
     return a

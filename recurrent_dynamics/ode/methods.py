@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, instance, integer, number
 
 EXPLICIT, PARTITIONED, LINEAR, IMPLICIT = "explicit", "partitioned", "linear", "implicit"
 ROUNDING = 1e-10  # of the coefficients of a tableau
@@ -109,8 +109,8 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
     >>> ralston.numerator.tolist()
     [1.0, 1.0, 0.5]
     """
-    rows = tuple(tuple(number("matrix", a) for a in row) for row in matrix)
-    b = tuple(number("weights", w) for w in weights)
+    rows = tuple(_coefficients("matrix", row) for row in _listed("matrix", matrix))
+    b = _coefficients("weights", weights)
     lengths = [len(row) for row in rows]
     if not b or lengths != list(range(len(b))):
         raise ArgumentError(
@@ -121,6 +121,7 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
     if abs(sum(b) - 1) > ROUNDING:
         raise ValueError(f"weights must sum to 1; came {sum(b)!r}")
     order = integer("order", order, at_least=1, at_most=len(b))  # no explicit method has more than its stages
+    instance("name", name, str)
     found = Method(name, order, EXPLICIT, rows, b)
     for nodes in range(2, order + 1):
         for tree in _trees(nodes):
@@ -131,6 +132,17 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
                     f"order {nodes} by {abs(error):.3g}; came {order}"
                 )
     return found
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence; came {values!r}") from None
+
+
+def _coefficients(name: str, values: Any) -> tuple[float, ...]:
+    return tuple(number(name, value) for value in _listed(name, values))
 
 
 def _trees(nodes: int) -> list[Tree]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import polynomial
 
-from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
+from ..checks import ArgumentError, complexes, integer, number, one_of
 from .methods import LINEAR, PARTITIONED, Method, method_of
 
 AXES = {"real": np.pi, "imaginary": np.pi / 2}
@@ -110,7 +110,12 @@ def reach(method: str | Method, directions: Any, *, linear: Any = 0.0) -> np.nda
         raise ArgumentError(
             "linear", f"be 0 for method {m.name}, which has no stated linear part", repr(linear)
         )
-    given, a = np.broadcast_arrays(given, a.real)
+    try:
+        given, a = np.broadcast_arrays(given, a.real)
+    except ValueError:
+        raise ValueError(
+            f"linear must have a shape that broadcasts with {given.shape}; came shape {a.shape}"
+        ) from None
     flat, coefficient = given.ravel(), a.ravel()
     if m.kind == PARTITIONED:
         found = _oscillating(flat)
@@ -237,10 +242,7 @@ def _trimmed(coefficients: np.ndarray) -> np.ndarray:
 
 
 def _complex(name: str, value: Any) -> np.ndarray:
-    try:
-        a = np.asarray(value, dtype=np.complex128)
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(name, "be complex numbers", error) from None
+    a = complexes(name, value)
     if not np.isfinite(a).all():
         raise ArgumentError(name, "be finite", a[~np.isfinite(a)][0])
     return a

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, one_of
+from ..checks import ArgumentError, ArgumentTypeError, one_of, reals
 from ..kernels.blas import one_thread
 
 Array = NDArray[Any]
@@ -136,7 +136,7 @@ class Parametrization(ABC):
 
 def matrix(name: str, a: Any) -> Array:
     """A real matrix."""
-    a = np.asarray(a)
+    a = reals(name, a)
     if a.ndim != 2 or a.dtype not in DTYPES:
         raise ArgumentError(name, "be a matrix in float32 or float64", f"{a.dtype} of shape {a.shape}")
     return a
@@ -144,7 +144,7 @@ def matrix(name: str, a: Any) -> Array:
 
 def real(name: str, a: Any, ndim: int) -> Array:
     """A finite array of float32 or float64 with so many axes, copied: later changes do not reach it."""
-    a = np.asarray(a)
+    a = reals(name, a)
     if a.dtype not in DTYPES:
         raise ArgumentTypeError(name, "have dtype float32 or float64", a.dtype)
     if a.ndim != ndim or (not a.size and ndim > 1):
