@@ -49,6 +49,7 @@ def given_arrays() -> dict[str, Any]:
     return {
         "cell": cell, "params": params, "x": x, "run": run, "d": rng.standard_normal((T, B, H)), "A": A,
         "jacobians": rd.jacobian(run), "spins": rng.uniform(0.1, 0.9, (T, B, H)), "h": {"h": np.zeros((B, H))},
+        "field": ode.vector_field(rd.cells.elman()),
         "map": dynamics.Map(lambda s: s @ A.T, lambda s: np.broadcast_to(A, (len(s), 3, 3))),
     }  # fmt: skip
 
@@ -74,6 +75,9 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "dynamics.direct_products": lambda g: {"factors": g["spins"], "steps": None},
     "dynamics.eigenvector_condition": lambda g: {"matrices": g["A"]},
     "dynamics.finite_time_exponents": lambda g: {"run": g["run"], "count": 2, "interval": 1, "rng": 0},
+    "dynamics.fixed_points": lambda g: {
+        "cell": g["cell"], "params": g["params"], "starts": np.zeros((4, H)), "input": np.zeros(N), "period": 1,
+        "number": None, "noise": 0.0, "rng": 0, "tolerance": 1e-12, "iterations": 20, "within": 1e6, "centre": 1e-6},
     "dynamics.flossing": lambda g: {"run": g["run"], "count": 2, "target": 0.0, "interval": 1, "rng": 0},
     "dynamics.gates": lambda g: {"run": g["run"]},
     "dynamics.gradient_flow": lambda g: {"d_states": g["d"]},
@@ -101,6 +105,10 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "dynamics.tracking": lambda g: {"values": g["d"], "signals": {"odd": g["d"][:, :, 0]}, "held_out": 0.5},
     "dynamics.transient_growth": lambda g: {"matrices": g["A"], "steps": 10, "kind": "map", "time_step": None,
                                             "bounds": True},
+    "ode.discretize": lambda g: {"field": g["field"], "method": "euler", "dt": 0.1, "step": "fixed", "inverse": False},
+    "ode.linear_stability": lambda g: {
+        "field": g["field"], "params": g["field"].init(N, H, dtype="float64", rng=0), "states": np.zeros((4, H)),
+        "method": "euler", "dt": 0.1, "input": np.zeros(N)},
     "ode.gate": lambda g: {"tau": 2.0, "dt": 0.5, "method": "euler"},
     "ode.gated_spectrum": lambda g: {"alpha": 0.5, "matrices": g["A"]},
     "ode.largest_stable_step": lambda g: {"eigenvalues": [-1.0, -0.5 + 1j], "method": "rk4", "linear": 0.0},
@@ -114,15 +122,19 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "ode.time_constant": lambda g: {"alpha": 0.5, "method": "euler"},
     "ode.vector_field": lambda g: {"cell": rd.cells.gru(), "tau": 1.0},
     "parametrize.orthogonality_penalty": lambda g: {"U": g["A"], "strength": 1.0},
+    "ravel": lambda g: {"tree": g["params"]},
+    "gradients.truncated_bptt": lambda g: {
+        "cell": g["cell"], "params": g["params"], "x": g["x"], "loss_gradient": lambda output: output,
+        "window": 4, "stride": 2, "initial": None},
     "data.split": lambda g: {"indices": np.arange(50), "fraction": 0.5},
     "data.text_signals": lambda g: {"text": "abc def"},
 }  # fmt: skip
 
 # What takes a path, a model, a definition, or a function, and has tests of wrong arguments of its own.
 ELSEWHERE = {
-    "compile", "diagnose", "ravel", "dynamics.continuation", "dynamics.diagnose", "dynamics.fixed_points",
-    "ode.discretize", "ode.implicit_forward", "ode.linear_stability", "ode.reversible_forward",
-    "gradients.truncated_bptt", "gradients.truncated_windows", "data.read_text", "data.standard_library",
+    "compile", "diagnose", "dynamics.continuation", "dynamics.diagnose",
+    "ode.implicit_forward", "ode.reversible_forward",
+    "gradients.truncated_windows", "data.read_text", "data.standard_library",
 }  # fmt: skip
 
 

@@ -61,7 +61,9 @@ class StepMap:
         wanted = self.layout.input_size or raw
         x = checks.numbers("input", input)
         if x.shape != (wanted,):
-            raise ArgumentError("input", f"have shape {(wanted,)}, one constant vector", x.shape)
+            raise ValueError(
+                f"input must have shape {(wanted,)}, one constant vector that params take; came {x.shape}"
+            )
         return check.finite("input", x)
 
     def rows(self, name: str, state: Any) -> Array:

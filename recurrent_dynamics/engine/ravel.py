@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
+from . import check
 
 
 def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], dict[str, Any]]]:
@@ -39,6 +40,8 @@ def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], 
     >>> unravel(vector + 1)["inner"]["b"]
     array([1.])
     """
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"tree must be a dict of arrays; came {type(tree).__name__}")
     named = list(_leaves(tree, ""))
     dtypes = {a.dtype for _, a in named}
     if len(dtypes) > 1:
@@ -68,7 +71,7 @@ def _leaves(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, NDArray[A
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{path}{key}/")
         else:
-            array = np.asarray(value)
+            array = check.array(f"tree[{path + str(key)!r}]", value)
             if array.dtype.kind not in "fc":
                 raise ArgumentTypeError("tree", "hold floating-point arrays", f"{array.dtype} at {path}{key}")
             yield f"{path}{key}", array

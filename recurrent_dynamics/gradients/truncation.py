@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, instance, integer
 from ..engine import backward, check, forward
 
 LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
@@ -118,14 +118,19 @@ def truncated_windows(
     ValueError
         When stride or window are out of range, or shapes do not agree.
     """
-    x = np.asarray(x)
+    instance("cell", cell, Cell)
+    x = check.array("x", x)
     if x.ndim != 3:
         raise ArgumentError("x", "have shape (T, B, N)", x.shape)
     if len(x) == 0:
         raise ArgumentError("x", "have at least one step", x.shape)
     spans = _spans(len(x), window, stride)
+    slots = tuple(s.name for s in cell.slots)
     known = tuple(s for s in cell.signals if s != "x")
-    given = {name: np.asarray(v) for name, v in check.mapping("signals", signals, known).items()}
+    given = {
+        name: check.array(f"signals[{name!r}]", v)
+        for name, v in check.mapping("signals", signals, known).items()
+    }
     for name in known:
         shape = given[name].shape if name in given else None
         if shape is None or shape[:2] != x.shape[:2]:
@@ -138,7 +143,9 @@ def truncated_windows(
 
     def windows() -> Iterator[WindowGradients]:
         # The states before the steps where windows begin.
-        kept: dict[int, dict[str, NDArray[Any]] | None] = {0: None if initial is None else dict(initial)}
+        kept: dict[int, dict[str, NDArray[Any]] | None] = {
+            0: None if initial is None else check.mapping("initial", initial, slots)
+        }
         begins = {first for first, _, _ in spans}
         for first, start, stop in spans:
             now = {name: value[first:stop] for name, value in given.items()}
@@ -200,7 +207,7 @@ def truncated_bptt(
     total: dict[str, NDArray[Any]] = {}
     d_initial: dict[str, NDArray[Any]] = {}
     final: dict[str, NDArray[Any]] = {}
-    d_x = np.zeros_like(np.asarray(x))
+    d_x = np.zeros_like(check.array("x", x))
     d_signals = {name: np.zeros_like(np.asarray(value)) for name, value in (signals or {}).items()}
     windows = truncated_windows(
         cell, params, x, loss_gradient, window=window, stride=stride, initial=initial, signals=signals
@@ -228,7 +235,7 @@ def _loss_gradient(
         part = np.asarray(loss_gradient(output))
         expected = output.shape
     else:
-        part = np.asarray(loss_gradient)
+        part = check.array("loss_gradient", loss_gradient)
         expected = (steps, *output.shape[1:])
     if part.shape != expected or part.dtype != output.dtype:
         raise ArgumentError(

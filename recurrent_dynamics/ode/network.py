@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, number
+from ..checks import ArgumentError, ArgumentTypeError, number, numbers
 from ..dynamics import numerical_range
 from ..dynamics.matrices import each, smallest_singular_values, square_matrices, triangle_of
 from ..dynamics.step_map import StepMap
@@ -200,12 +200,17 @@ def linear_stability(
     if not isinstance(field, Field):
         raise ArgumentTypeError("field", "be a Field", type(field).__name__)
     m, dt = method_of(method), number("dt", dt, above=0)
-    one = input is None or np.ndim(input) < 2
+    one = input is None or numbers("input", input).ndim < 2
     f = StepMap(field.rates, params, input if one else None, signals)
-    shape = np.shape(states)[:-1] if not isinstance(states, Mapping) else None
+    shape = None
+    if not isinstance(states, Mapping):
+        states = numbers("states", states)
+        if not states.ndim or not states.size:
+            raise ValueError(f"states must have shape (..., S) and not be empty; came shape {states.shape}")
+        shape = states.shape[:-1]
     rows = f.rows(
         "states",
-        states if shape is None else np.reshape(np.asarray(states, float), (-1, np.shape(states)[-1])),
+        states if shape is None else states.reshape(-1, states.shape[-1]),
     )
     inputs = (
         None if one else _inputs(input, shape if shape is not None else (len(rows),), f.layout.input_size)
@@ -227,10 +232,11 @@ def _at(f: StepMap, inputs: np.ndarray | None, part: slice) -> StepMap:
 
 def _inputs(input: Any, shape: tuple[int, ...], width: int) -> np.ndarray:
     """An input for each state, (n, N)."""
-    x = np.asarray(input, np.float64)
+    x = numbers("input", input)
     if x.shape != (*shape, width):
-        raise ArgumentError(
-            "input", f"have shape {(width,)}, one for all states, or {(*shape, width)}, one for each", x.shape
+        raise ValueError(
+            f"input must have shape {(width,)}, one for all states, or {(*shape, width)}, one for each, that params "
+            f"take; came {x.shape}"
         )
     return check.finite("input", x).reshape(-1, width)
 
