@@ -27,7 +27,8 @@ EXAMPLES = """\
 examples:
   recurrent-dynamics study                         learn the source of Python's standard library
   recurrent-dynamics study novel.txt --cell gru --hidden 256 --out novel
-  recurrent-dynamics study --resume                go on after Ctrl-C
+  recurrent-dynamics study --resume                go on after Ctrl-C; the same command as before does it too
+  recurrent-dynamics study --resume --updates 5000 train on
   recurrent-dynamics sample --prime "def " --temperature 0.5
   recurrent-dynamics cache info                    where compiled code is kept, and how much
   recurrent-dynamics warmup --cell gru             compile all verbs of a cell before they are needed
@@ -118,6 +119,10 @@ def _sample(options: argparse.Namespace) -> int:
     from .study import load_model
 
     integer("--length", options.length, at_least=1)
+    checkpoint = options.model.with_name("checkpoint.npz")
+    if not options.model.exists() and checkpoint.exists():
+        _say(f"{options.model} is not there yet: sampling from {checkpoint}, as far as it was trained")
+        options.model = checkpoint
     character_model = load_model(options.model)
     known = character_model.vocabulary.characters
     prime = options.prime if options.prime is not None else "\n" if "\n" in known else known[0]
@@ -132,29 +137,21 @@ def _sample(options: argparse.Namespace) -> int:
 
 def _trained(options: argparse.Namespace) -> tuple[Trained, Corpus] | None:
     """Train as the options say; None after Ctrl-C, with everything kept."""
-    from .study import Settings, analyses_beside, load_corpus, prepare_folder, settings_of, train
+    from .study import analyses_beside, plan, train
 
     folder = getattr(options, "out", OUT)
-    if getattr(options, "resume", False):
-        _refuse(
-            options,
-            "--resume goes on with the settings of the training",
-            (*_setting_names("minutes"), "overwrite"),
-        )
-        settings, source, vocabulary, digest = settings_of(folder, getattr(options, "minutes", None))
-        corpus = load_corpus(options.file or source, vocabulary)
-        if corpus.digest != digest:
-            raise UsageError(
-                f"{corpus.source or corpus.name} is not the text that the training in {folder} began with"
-            )
-    else:
-        given = {name: getattr(options, name) for name in _setting_names() if hasattr(options, name)}
-        settings = Settings(**given)
-        corpus = load_corpus(options.file)
-        corpus.check_size(settings.batch, settings.truncation)
-        prepare_folder(folder, overwrite=getattr(options, "overwrite", False))
+    given = {name: getattr(options, name) for name in _setting_names() if hasattr(options, name)}
+    todo = plan(
+        folder,
+        given,
+        options.file,
+        resume=hasattr(options, "resume"),
+        overwrite=hasattr(options, "overwrite"),
+        say=_say,
+    )
+    settings, corpus = todo.settings, todo.corpus
     with analyses_beside(settings.cell) if options.command == "study" else nullcontext():
-        trained = train(settings, corpus, folder, resume=getattr(options, "resume", False), say=_say)
+        trained = train(settings, corpus, folder, resume=todo.resume, say=_say)
     bits = trained.character_model.facts["validation_bits"]
     if bits is not None:
         _say(
@@ -245,7 +242,11 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     )
     # Options that are not given stay absent, so that --resume can tell them from defaults.
     absent: dict[str, Any] = {"default": argparse.SUPPRESS, "action": "store_true"}
-    folder.add_argument("--resume", help="go on with the unfinished training in the folder", **absent)
+    folder.add_argument(
+        "--resume",
+        help="go on with the training in the folder, with --updates or --epochs for longer",
+        **absent,
+    )
     folder.add_argument("--overwrite", help="replace an earlier training in the folder", **absent)
     group = command.add_argument_group("network and training")
     for f in fields(Settings):
@@ -270,10 +271,10 @@ def _add_training(command: argparse.ArgumentParser) -> None:
         )
 
 
-def _setting_names(*without: str) -> tuple[str, ...]:
+def _setting_names() -> tuple[str, ...]:
     from .study import Settings
 
-    return tuple(f.name for f in fields(Settings) if f.name not in without)
+    return tuple(f.name for f in fields(Settings))
 
 
 def _refuse(options: argparse.Namespace, reason: str, names: Sequence[str]) -> None:

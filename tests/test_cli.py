@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recurrent_dynamics import data, study
+import recurrent_dynamics as rd
+from recurrent_dynamics import data, study, training
 from recurrent_dynamics.cli import main
-from recurrent_dynamics.training import History
+from recurrent_dynamics.training import History, loop
 
 SMALL = ["--hidden", "6", "--embedding", "5", "--batch", "4", "--truncation", "5"]
 
@@ -66,7 +67,7 @@ class Checker(HTMLParser):
 
 def test_a_study_writes_report_model_and_history(text, out, capsys):
     assert run("study", text, *SMALL, "--updates", 6, "--out", out) == 0
-    assert files(out) == ["history.csv", "model.npz", "report.html"]
+    assert files(out) == ["checkpoint.npz", "history.csv", "model.npz", "report.html"]
     output = capsys.readouterr()
     assert output.out.strip() == str(out / "report.html")
     checker = Checker()
@@ -81,7 +82,7 @@ def test_a_study_writes_report_model_and_history(text, out, capsys):
 
 def test_a_trained_model_is_sampled_and_studied_step_by_step(text, out, capsys):
     assert run("train", text, *SMALL, "--updates", 4, "--out", out) == 0
-    assert files(out) == ["history.csv", "model.npz"]
+    assert files(out) == ["checkpoint.npz", "history.csv", "model.npz"]
     model = out / "model.npz"
     capsys.readouterr()
     assert run("sample", "--model", model, "--prime", "def ", "--length", 30, "--temperature", 0) == 0
@@ -91,7 +92,7 @@ def test_a_trained_model_is_sampled_and_studied_step_by_step(text, out, capsys):
     assert run("sample", "--model", model, "--prime", "def ", "--length", 30, "--temperature", 0) == 0
     assert capsys.readouterr().out == first
     assert run("study", "--model", model) == 0
-    assert files(out) == ["history.csv", "model.npz", "report.html"]
+    assert files(out) == ["checkpoint.npz", "history.csv", "model.npz", "report.html"]
 
 
 def test_the_same_command_gives_the_same_model(text, out, tmp_path):
@@ -113,7 +114,7 @@ def test_an_interrupted_training_goes_on_as_if_left_alone(text, out, tmp_path, m
     assert f"recurrent-dynamics study --resume --out {out}" in message
     assert len(History.read_csv(out / "history.csv")) == 3
     assert run("study", "--resume", "--out", out) == 0
-    assert files(out) == ["history.csv", "model.npz", "report.html"]
+    assert files(out) == ["checkpoint.npz", "history.csv", "model.npz", "report.html"]
     alone, resumed = (study.load_model(f / "model.npz") for f in (tmp_path / "alone", out))
     for name, array in alone.params["layers"]["1"].items():
         np.testing.assert_array_equal(resumed.params["layers"]["1"][name], array)
@@ -187,7 +188,8 @@ def test_a_file_that_cannot_be_learnt_is_refused_before_anything_is_written(
         (["study", "--model", "nowhere.npz"], "no model there; `recurrent-dynamics train` makes one"),
         (["study", "--model", "nowhere.npz", "--hidden", "3"], "--hidden cannot be given"),
         (["train", "--resume", "--out", "nowhere"], "no unfinished training"),
-        (["train", "--resume", "--lr", "1"], "--lr cannot be given"),
+        (["train", "--resume", "--minutes", "1"], "no unfinished training"),
+        (["train", "--resume", "--overwrite"], "--overwrite cannot be given with it"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch, capsys):
@@ -206,10 +208,113 @@ def test_an_earlier_training_is_not_replaced_unasked(text, out, capsys):
     assert run("train", *options) == 0
     before = (out / "model.npz").read_bytes()
     capsys.readouterr()
-    assert "--overwrite" in refused(capsys, "train", *options)
+    line = refused(capsys, "train", *options, "--seed", 1)
+    assert f"{out} holds a training with --seed 0; came --seed 1: go on with it by --resume" in line
+    line = refused(capsys, "train", *options, "--epochs", 3)
+    assert "either --updates or --epochs" in line
+    (out / "checkpoint.npz").rename(out / "elsewhere.npz")
+    assert "holds a training already (model.npz)" in refused(capsys, "train", *options)
     assert (out / "model.npz").read_bytes() == before
     assert run("train", *options, "--seed", 1, "--overwrite") == 0
     assert (out / "model.npz").read_bytes() != before
+
+
+class Killed(BaseException):
+    """As a kill: nothing of the training's own comes after it."""
+
+
+def killed(*_, **__):
+    raise Killed
+
+
+def kill_at(monkeypatch, number):
+    fetch = data.Streams.batch
+
+    def batch(streams, place):
+        return killed() if place == number and streams.stride == 5 else fetch(streams, place)
+
+    monkeypatch.setattr(data.Streams, "batch", batch)
+
+
+def run_until_killed(monkeypatch, moment, *arguments):
+    """Run a command with a checkpoint after every update, up to a moment."""
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+        moment(patch)
+        with pytest.raises(Killed):
+            run(*arguments)
+
+
+TRAIN = sys.modules["recurrent_dynamics.study.train"]  # under its name in `study` stands the function
+MOMENTS = {
+    "before the first checkpoint": lambda patch: patch.setattr(TRAIN, "compile_training", killed),
+    "at the first update": lambda patch: kill_at(patch, 0),
+    "between two checkpoints": lambda patch: kill_at(patch, 5),
+    "before the model is written": lambda patch: patch.setattr(TRAIN, "save_model", killed),
+    "before the report": lambda patch: patch.setattr(study.pipeline, "measure", killed),
+}
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    text = folder / "text.txt"
+    text.write_text("def spam(eggs):\n    return eggs + 1\n" * 60)
+    options = [text, *SMALL, "--dropout", 0.2, "--updates", 8]
+    assert run("train", *options, "--out", folder / "out") == 0
+    return options, study.load_model(folder / "out" / "model.npz").params
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_the_same_command_goes_on_after_a_kill(left_alone, moment, resume, out, monkeypatch):
+    options, expected = left_alone
+    command = "study" if moment == "before the report" else "train"
+    run_until_killed(monkeypatch, MOMENTS[moment], command, *options, *resume, "--out", out)
+    with monkeypatch.context() as patch:
+        done = 8 if moment.startswith("before the ") and "first" not in moment else 0
+        kill_at(patch, done - 1)  # what is done is not done again
+        assert run("train", *options, *resume, "--out", out) == 0
+    found = study.load_model(out / "model.npz").params
+    assert rd.ravel(found)[0].tolist() == rd.ravel(expected)[0].tolist()
+
+
+def test_a_training_is_made_longer(text, out, capsys):
+    options = [text, *SMALL, "--schedule", "constant", "--warmup", 0]
+    assert run("train", *options, "--updates", 4, "--out", out) == 0
+    assert "make it longer by --resume --updates N" in refused(
+        capsys_emptied(capsys), "train", *options, "--updates", 6, "--out", out
+    )
+    assert "at least the 4 updates that are done" in refused(
+        capsys, "train", "--resume", "--updates", 3, "--out", out
+    )
+    assert run("train", "--resume", "--updates", 7, "--out", out) == 0
+    assert run("train", *options, "--updates", 7, "--out", out.with_name("whole")) == 0
+    longer, whole = (study.load_model(folder / "model.npz") for folder in (out, out.with_name("whole")))
+    assert longer.facts["updates"] == 7
+    assert longer.settings == whole.settings
+    ends = [training.load_checkpoint(f / "checkpoint.npz").params for f in (out, out.with_name("whole"))]
+    assert rd.ravel(ends[0])[0].tolist() == rd.ravel(ends[1])[0].tolist()
+
+
+def capsys_emptied(capsys):
+    capsys.readouterr()
+    return capsys
+
+
+def test_a_training_that_has_not_ended_is_sampled(text, out, monkeypatch, capsys):
+    moment = lambda patch: kill_at(patch, 3)
+    run_until_killed(monkeypatch, moment, "train", text, *SMALL, "--updates", 8, "--out", out)
+    assert files(out) == ["checkpoint.npz"]
+    capsys.readouterr()
+    assert run("sample", "--model", out / "model.npz", "--prime", "def ", "--length", 20) == 0
+    output = capsys.readouterr()
+    assert len(output.out) == 4 + 20 + 1
+    assert f"sampling from {out / 'checkpoint.npz'}" in output.err
+    model = study.load_model(out / "checkpoint.npz")
+    assert model.facts["updates"] == 3
+    kept = training.load_checkpoint(out / "checkpoint.npz")
+    assert rd.ravel(model.params)[0].tolist() == rd.ravel(kept.best_params or kept.params)[0].tolist()
 
 
 def test_another_text_does_not_resume_a_training(text, out, tmp_path, monkeypatch, capsys):

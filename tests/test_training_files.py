@@ -120,15 +120,79 @@ def test_a_description_of_something_else_is_refused(path, kind, text):
 def test_arrays_that_are_missing_or_pickled_are_refused(path, kind):
     arrays = arrays_of(path)
     np.savez(path, **{kind: arrays[kind]})
-    refused(path, kind)
+    missing = {
+        "model": "--layers is 2; came the arrays of 0 layers",
+        "checkpoint": "not a checkpoint, or a damaged",
+    }
+    with pytest.raises(ValueError, match=missing[kind]):
+        read(path, kind)
     np.savez(path, **(arrays | {"more": np.array([{}], dtype=object)}), allow_pickle=True)
-    refused(path, kind)
+    with pytest.raises(ValueError, match=r"file\.npz: array 'more' must hold numbers; came dtype object"):
+        read(path, kind)
 
 
 def test_another_kind_of_file_is_refused(path, kind):
     other = next(k for k in KINDS if k != kind)
     KINDS[other][0](path)
-    refused(path, kind)
+    if kind == "model":  # a checkpoint is read for a model, if it is one of a study
+        with pytest.raises(ValueError, match=r"file\.npz: .* no settings and vocabulary of a study"):
+            read(path, kind)
+    else:
+        refused(path, kind)
+
+
+def changed(path, kind, description, arrays):
+    found = arrays_of(path)
+    described = json.loads(str(found.pop(kind)))
+    for key, value in description.items():
+        inner, *last = key.split(".")
+        (described[inner] if last else described)[last[0] if last else inner] = value
+    np.savez(path, **(found | arrays), **{kind: np.array(json.dumps(described))})
+
+
+@pytest.mark.parametrize(
+    ("description", "arrays", "message"),
+    [
+        ({"source": 5}, {}, "source must be a path or null; came 5"),
+        ({"facts": []}, {}, r"facts must be names with values; came \[\]"),
+        ({"settings.hidden": "many"}, {}, "settings: --hidden must be an integer of at least 1; came 'many'"),
+        ({"settings.layers": 10**7}, {}, "settings: --layers is 10000000; came the arrays of 2 layers"),
+        ({"settings.hidden": 30_000}, {}, r"'layers/0/W' must have shape \(120000, 2\); came \(12, 2\)"),
+        ({"settings.speed": 1}, {}, "settings: values must be options of a study; came 'speed'"),
+        ({"format": "1"}, {}, "file.npz must be a model of format 1; came format '1'"),
+        (
+            {},
+            {"layers/1/b": np.zeros(12, complex)},
+            "'layers/1/b' must be float32 or float64; came complex128",
+        ),
+        ({}, {"layers/1/b": np.zeros(12)}, "float64 for 'layers/1/b'"),
+        (
+            {},
+            {"layers/1/b": np.full(12, np.nan, "f4")},
+            r"'layers/1/b' must be finite; came nan at index \(0,\)",
+        ),
+        ({}, {"layers/2/b": np.zeros(12, "f4")}, "--layers is 2; came the arrays of 3 layers"),
+    ],
+)
+def test_what_is_wrong_with_a_model_is_said(tmp_path, description, arrays, message):
+    path = tmp_path / "file.npz"
+    write_model(path)
+    changed(path, "model", description, arrays)
+    with pytest.raises(ValueError, match=message) as error:
+        read(path, "model")
+    assert str(path) in str(error.value)
+
+
+def test_what_is_wrong_with_a_checkpoint_is_said(tmp_path):
+    path = tmp_path / "file.npz"
+    for arrays, message in (
+        ({"more": np.zeros(3)}, "a checkpoint holds history, optimizer, params; came 'more' too"),
+        ({"params/more": np.array(["a"])}, "array 'params/more' must hold real numbers; came dtype <U1"),
+    ):
+        write_checkpoint(path)
+        changed(path, "checkpoint", {}, arrays)
+        with pytest.raises(ValueError, match=message):
+            read(path, "checkpoint")
 
 
 def test_a_later_format_is_named(path, kind):

@@ -18,6 +18,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics import training
 from recurrent_dynamics.data import Streams
 from recurrent_dynamics.nn import Batch, Model
+from recurrent_dynamics.training import loop
 from recurrent_dynamics.training.tree import named_leaves
 
 SCRIPT = Path(__file__).with_name("train_in_a_process.py")
@@ -229,6 +230,52 @@ def test_parameters_to_start_from_must_be_finite(tmp_path):
             checkpoint=path,
         )  # fmt: skip
     assert not path.exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_update(tmp_path):
+    class Unused(Streams):
+        def batch(self, number):
+            raise AssertionError("nothing is computed")
+
+    for path, message in (
+        (tmp_path / "missing" / "run.npz", "cannot write: No such file"),
+        (tmp_path, "cannot write: Is a directory"),
+    ):
+        with pytest.raises(OSError, match=message):
+            fit(data=Unused(np.arange(201) % 5, 4, 10), checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_later_keeps_the_result(tmp_path, monkeypatch):
+    path, save = tmp_path / "run.npz", loop.save_checkpoint
+
+    def full_disk(path, state):
+        if state.update:
+            raise OSError(28, "cannot write: No space left on device", str(path))
+        save(path, state)
+
+    monkeypatch.setattr(loop, "save_checkpoint", full_disk)
+    with pytest.warns(RuntimeWarning, match="checkpoint of update 5 was not written: .*No space left"):
+        result = fit(updates=5, checkpoint=path)
+    assert_same(fit(updates=5), result)
+    assert training.load_checkpoint(path).update == 0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "error", "message"),
+    [
+        (training.adam, TypeError, r"came the function adam, which makes one: call it, adam\(\)"),
+        ("adamm", ValueError, "optimizer must be one of sgd, rmsprop, adam, adamw; came 'adamm'"),
+        (0.1, TypeError, "optimizer must be an Optimizer; came float"),
+        (training.Optimizer, TypeError, "optimizer must be an Optimizer; came type"),
+    ],
+)
+def test_what_is_no_optimizer_is_named(optimizer, error, message):
+    with pytest.raises(error, match=message):
+        fit(optimizer=optimizer)
+
+
+def test_an_optimizer_is_known_by_its_name():
+    assert_same(fit(updates=3, optimizer="rmsprop"), fit(updates=3, optimizer=training.rmsprop()))
 
 
 def test_parameters_are_left_as_they_came():

@@ -89,9 +89,14 @@ class Constraint:
             if dot and name in chosen:
                 raise ArgumentError("parametrize", f"make {name} whole or by drives", f"{name!r} and {key!r}")
 
-    def __str__(self) -> str:
+    @property
+    def made_by(self) -> dict[str, Parametrization]:
+        """The parametrizations by what they make, such as "U" or "U.n"."""
         assert isinstance(self.parametrize, dict)
-        made = ", ".join(f"{key} by {p}" for key, p in self.parametrize.items())
+        return self.parametrize
+
+    def __str__(self) -> str:
+        made = ", ".join(f"{key} by {p}" for key, p in self.made_by.items())
         return f"{self.cell.name} {self.hidden_size}{f' ({made})' if made else ''}"
 
     @cached_property
@@ -111,10 +116,9 @@ class Constraint:
 
     def _of(self, name: str) -> Parametrization | dict[str, Parametrization]:
         """What makes a matrix: one parametrization, or those of some drives."""
-        assert isinstance(self.parametrize, dict)
-        if name in self.parametrize:
-            return self.parametrize[name]
-        return {k.partition(".")[2]: p for k, p in self.parametrize.items() if k.startswith(f"{name}.")}
+        if name in self.made_by:
+            return self.made_by[name]
+        return {k.partition(".")[2]: p for k, p in self.made_by.items() if k.startswith(f"{name}.")}
 
     def sample(self, params: Mapping[str, np.ndarray], rng: int | np.random.Generator = 0) -> dict[str, Any]:
         """Parameters with the constrained matrices replaced by free ones, drawn.

@@ -7,16 +7,20 @@ from .losses import cross_entropy, mean_squared_error
 from .model import Model
 from .results import ModelGradients, ModelRun
 from .sampling import generate
+from .saved import SavedModel, load, save
 
 __all__ = [
     "Batch",
     "Model",
     "ModelGradients",
     "ModelRun",
+    "SavedModel",
     "cross_entropy",
     "embed",
     "embedding_gradient",
     "forecast",
     "generate",
+    "load",
     "mean_squared_error",
+    "save",
 ]

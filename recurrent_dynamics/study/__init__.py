@@ -9,8 +9,9 @@ from .model_file import CharacterModel, load_model, save_model
 from .pipeline import history_beside, prepare_folder, study
 from .portrait import Portrait, portraits
 from .report import write_report
+from .resume import Plan, plan
 from .settings import Settings
-from .train import Trained, settings_of, train
+from .train import Trained, train
 
 __all__ = [
     "CharacterModel",
@@ -18,6 +19,7 @@ __all__ = [
     "Held",
     "Layer",
     "Measurements",
+    "Plan",
     "Portrait",
     "Settings",
     "Trained",
@@ -27,10 +29,10 @@ __all__ = [
     "load_corpus",
     "load_model",
     "measure",
+    "plan",
     "portraits",
     "prepare_folder",
     "save_model",
-    "settings_of",
     "study",
     "train",
     "write_report",

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import cells, nn
 from ..data import Vocabulary
-from ..training.files import read_described, write_described
-from ..training.tree import named_leaves, nest
+from ..nn.files import FileError, Header, has_member, read_described, write_described
+from ..nn.leaves import named_leaves, nest
+from ..nn.saved import check_finite, check_parameters
+from ..training import Checkpoint, load_checkpoint
 from .settings import Settings
 
 FORMAT = 1
@@ -94,7 +97,9 @@ def save_model(path: str | os.PathLike[str], trained: CharacterModel) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> CharacterModel:
-    """Read a model.
+    """Read a model; of an unfinished training the checkpoint can be read too.
+
+    A checkpoint gives the parameters of its lowest validation loss, or the latest before the first validation.
 
     Raises
     ------
@@ -103,23 +108,70 @@ def load_model(path: str | os.PathLike[str]) -> CharacterModel:
     OSError
         When it cannot be opened.
     ValueError
-        When the file is not a model, a damaged one, or one of another format.
+        When the file is neither, a damaged one, or one of another format.
     """
+    if has_member(path, "checkpoint"):
+        return of_checkpoint(path, load_checkpoint(path))
     try:
-        return read_described(path, "model", FORMAT, _assemble)
+        return read_described(path, "model", FORMAT, _check, _assemble)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; `recurrent-dynamics train` makes one") from None
 
 
+def of_checkpoint(path: str | os.PathLike[str], kept: Checkpoint) -> CharacterModel:
+    """The model of a training that has not ended.
+
+    Raises
+    ------
+    ValueError
+        When the checkpoint is not of a study, or its arrays do not belong to its settings.
+    """
+    losses = kept.history.validation["loss"]
+    described = {
+        "settings": kept.extra.get("settings"),
+        "vocabulary": kept.extra.get("vocabulary"),
+        "source": kept.extra.get("source"),
+        "facts": {
+            "updates": kept.update,
+            "epochs": kept.update / (kept.settings.get("batches_per_epoch") or 1),
+            "validation_bits": float(losses.min() / np.log(2)) if len(losses) else None,
+            "seconds": float(kept.history["seconds"][-1]) if len(kept.history) else 0.0,
+            "stopped_by": "checkpoint",
+        },
+    }
+    arrays = dict(named_leaves(kept.params if kept.best_params is None else kept.best_params))
+    try:
+        _check({name: Header(a.shape, a.dtype) for name, a in arrays.items()}, described)
+        return _assemble(arrays, described)
+    except FileError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _check(headers: dict[str, Header], described: dict[str, Any]) -> None:
+    """Before an array is read; `layers` is compared with what is there before so many are made."""
+    described_settings, characters = described["settings"], described["vocabulary"]
+    if not isinstance(described_settings, dict) or not isinstance(characters, list):
+        raise FileError("it has no settings and vocabulary of a study")
+    if not isinstance(described["source"], str | None):
+        raise FileError(f"source must be a path or null; came {described['source']!r}")
+    if not isinstance(described["facts"], dict):
+        raise FileError(f"facts must be names with values; came {described['facts']!r}")
+    try:
+        settings, vocabulary = Settings.from_json(described_settings), Vocabulary.from_list(characters)
+    except ValueError as error:
+        raise FileError(f"settings: {error}") from None
+    there = {name.split("/")[1] for name in headers if name.startswith("layers/")}
+    if len(there) != settings.layers:
+        raise FileError(f"settings: --layers is {settings.layers}; came the arrays of {len(there)} layers")
+    check_parameters(build(settings, vocabulary), headers)
+
+
 def _assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> CharacterModel:
-    trained = CharacterModel(
+    check_finite(arrays)
+    return CharacterModel(
         Settings.from_json(described["settings"]),
         Vocabulary.from_list(described["vocabulary"]),
         nest(arrays),
         described["source"],
         described["facts"],
     )
-    expected = {name: array.shape for name, array in named_leaves(trained.model.init(rng=0))}
-    if expected != {name: array.shape for name, array in named_leaves(trained.params)}:
-        raise ValueError("the arrays do not belong to the settings")
-    return trained

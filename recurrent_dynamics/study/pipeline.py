@@ -74,10 +74,9 @@ def prepare_folder(folder: Path, *, overwrite: bool = False) -> None:
     """
     there = [name for name in (MODEL, CHECKPOINT) if (folder / name).exists()]
     if there and not overwrite:
-        advice = "go on with it by --resume, " if CHECKPOINT in there else ""
         raise FileExistsError(
-            f"{folder} holds a training already ({' and '.join(there)}): {advice}choose another folder by --out, or "
-            "replace it by --overwrite"
+            f"{folder} holds a training already ({' and '.join(there)}): choose another folder by --out, or replace it "
+            "by --overwrite"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..dynamics import Diagnosis, Saturation, diagnose
+from ..nn.files import write_atomically
 from ..training import History
-from ..training.files import write_atomically
 from ..training.tree import named_leaves
 from . import captions, figures
 from .corpus import STANDARD_LIBRARY, Corpus

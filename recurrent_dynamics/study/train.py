@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError
-from ..data import Streams, Vocabulary
+from ..data import Streams
 from ..training import Checkpoint, History, fit, load_checkpoint
 from .ahead import compile_training
 from .corpus import Corpus
@@ -41,7 +40,7 @@ def train(
     progress: bool | None = None,
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
 ) -> Trained:
-    """Train a model; write model.npz and history.csv, and while it is not finished checkpoint.npz.
+    """Train a model; write checkpoint.npz, from which it can go on, and at the end model.npz and history.csv.
 
     The model that is kept is the one of the lowest validation loss. After Ctrl-C, or after `settings.minutes`, what
     was learnt is kept all the same, and `resume=True` goes on: a run that is resumed gives the same numbers, bit for
@@ -56,7 +55,8 @@ def train(
     folder
         An existing folder.
     resume
-        Go on from the checkpoint in the folder, whose settings must be the same except for `minutes`.
+        Go on from the checkpoint in the folder, whose settings must be the same except for `minutes`, and for
+        `updates` or `epochs`, which may be more than before.
     progress
         A progress bar on stderr; by default if that is a terminal. Without it every validation is said.
     say
@@ -71,7 +71,9 @@ def train(
     OSError
         When a file cannot be written.
     ValueError
-        When the text is too short, or there is nothing to resume.
+        When the text is too short.
+    FileNotFoundError
+        When there is nothing to resume.
     DivergenceError
         When the loss becomes infinite or NaN.
     """
@@ -85,7 +87,8 @@ def train(
         f"training {settings.layers} x {settings.hidden} {settings.cell} on {corpus.name}: {updates} updates, "
         f"{updates / data.batches_per_epoch:.1f} epochs of {len(corpus.training):,} characters"
     )
-    compile_training(settings.cell, say)
+    if not resume or load_checkpoint(path).update < updates:
+        compile_training(settings.cell, say)
     shown = sys.stderr.isatty() if progress is None else progress
     result = fit(
         model,
@@ -107,10 +110,10 @@ def train(
         callback=None if shown else lambda state: _say_validation(state, updates, say),
     )
     if not result.update:
-        path.unlink(missing_ok=True)
         if result.interrupted:
             raise KeyboardInterrupt
-        raise ArgumentError("--minutes", "be enough for the first update", f"{settings.minutes:g}")
+        path.unlink(missing_ok=True)
+        raise ValueError(f"--minutes must be enough for the first update; came {settings.minutes:g}")
     losses = result.history.validation["loss"]
     facts = {
         "updates": result.update,
@@ -123,29 +126,7 @@ def train(
     character_model = CharacterModel(settings, corpus.vocabulary, params, corpus.source, facts)
     save_model(folder / MODEL, character_model)
     result.history.write_csv(folder / HISTORY)
-    if result.stopped_by == "updates":
-        path.unlink(missing_ok=True)
     return Trained(character_model, result.history, result.stopped_by)
-
-
-def settings_of(folder: Path, minutes: float | None = None) -> tuple[Settings, str | None, Vocabulary, str]:
-    """Settings, source, vocabulary and digest of the text of the unfinished training in a folder.
-
-    Raises
-    ------
-    ValueError
-        When there is none.
-    """
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise ValueError(f"{folder}: no unfinished training to resume there")
-    kept: Checkpoint = load_checkpoint(path)
-    try:
-        extra: dict[str, Any] = kept.extra
-        settings = replace(Settings.from_json(extra["settings"]), minutes=minutes)
-        return settings, extra["source"], Vocabulary.from_list(extra["vocabulary"]), str(extra["digest"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a checkpoint of a study") from error
 
 
 def _say_validation(state: Checkpoint, updates: int, say: Callable[[str], None]) -> None:

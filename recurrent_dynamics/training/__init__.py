@@ -1,5 +1,6 @@
 """Optimizers, clipping, schedules, the loop, checkpoints on disk."""
 
+from ..nn.files import write_atomically
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
 from .early_stopping import EarlyStopping

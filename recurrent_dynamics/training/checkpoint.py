@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .files import read_described, write_described
+from ..nn.files import FileError, Header, read_described, write_described
 from .history import History
 from .tree import Tree, named_leaves, nest
 
@@ -94,7 +94,16 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     ValueError
         When the file is not a checkpoint, a damaged one, or one of another format.
     """
-    return read_described(path, "checkpoint", FORMAT, _assemble)
+    return read_described(path, "checkpoint", FORMAT, _check, _assemble)
+
+
+def _check(headers: dict[str, Header], described: dict[str, Any]) -> None:
+    known = {*described["parts"], "history"}
+    for name, header in headers.items():
+        if name.partition("/")[0] not in known:
+            raise FileError(f"a checkpoint holds {', '.join(sorted(known))}; came {name!r} too")
+        if header.dtype.kind not in "fi":
+            raise FileError(f"array {name!r} must hold real numbers; came dtype {header.dtype}")
 
 
 def _assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> Checkpoint:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError
+from ..nn.files import write_atomically
 from .files import write_atomically
 
 TRAINING = ("update", "epoch", "loss", "grad_norm", "clipped_norm", "update_norm", "learning_rate", "seconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from .early_stopping import EarlyStopping
 from .evaluate import measure
 from .history import History
 from .metrics import Metric, named_metrics
-from .optimizers import Optimizer
+from .optimizers import Optimizer, advance, as_optimizer
 from .progress import ProgressBar
 from .schedules import Schedule, as_schedule
 from .source import BatchSource, as_source
@@ -61,7 +62,7 @@ def fit(
     params: Mapping[str, Any],
     data: BatchSource | Sequence[Any],
     *,
-    optimizer: Optimizer,
+    optimizer: Optimizer | str,
     learning_rate: Schedule | float,
     updates: int | None = None,
     epochs: float | None = None,
@@ -95,7 +96,8 @@ def fit(
         Where to start; not changed. With `resume` the checkpoint's parameters replace them, and must be of the same
         names and shapes.
     data : BatchSource or list of Batch
-    optimizer : Optimizer
+    optimizer : Optimizer or str
+        Such as ``rd.training.adam()``; "adam" is the same with its default options.
     learning_rate : callable or float
         A schedule, or a constant.
     updates, epochs : int, float, optional
@@ -123,7 +125,8 @@ def fit(
     early_stopping : EarlyStopping, optional
         Needs a validation.
     checkpoint : path-like, optional
-        The .npz to save to: at intervals, at the end, and on Ctrl-C.
+        The .npz to save to: before the first update, at intervals, at the end, and on Ctrl-C. One that cannot be
+        written later, on a full disk, is a warning.
     checkpoint_every : int, optional
         Updates between checkpoints; about 30 seconds when absent.
     resume : bool
@@ -144,6 +147,8 @@ def fit(
     ------
     DivergenceError
         When loss, gradient or step are not finite. The last checkpoint still stands.
+    OSError
+        When the checkpoint cannot be written before the first update.
     ValueError
         When arguments contradict each other, a checkpoint does not belong to this model and data, or the parameters to
         start from are not finite: which, and where.
@@ -158,7 +163,8 @@ def fit(
     >>> result.update, bool(result.history["loss"][-1] < 0.2 * result.history["loss"][0])
     (30, True)
     """
-    source = as_source(data, shuffle)
+    optimizer = as_optimizer(optimizer)
+    source = as_source(data)
     target = _target(updates, epochs, minutes, source.batches_per_epoch)
     held_out = None if validation is None else as_source(validation)
     interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
@@ -210,8 +216,10 @@ def fit(
     updater = Updater(
         model, source, optimizer, as_schedule(learning_rate), clip_norm, clip_value, l2, penalty, generator
     )
+    if checkpoint is not None:
+        save_checkpoint(checkpoint, state)  # what cannot be written is refused before anything is computed
     begun = saved_at = time.perf_counter()
-    saved = state.update if resume else -1
+    saved = state.update
     stopped_by = ""
     bar = ProgressBar(target, state.update, minutes, model.loss_name == "cross_entropy", progress)
     with bar:
@@ -237,14 +245,94 @@ def fit(
                     if checkpoint_every is None
                     else state.update % checkpoint_every == 0
                 ):
-                    save_checkpoint(checkpoint, state)
-                    saved, saved_at = state.update, time.perf_counter()
+                    saved = state.update if _saved(checkpoint, state) else saved
+                    saved_at = time.perf_counter()
         except KeyboardInterrupt:
             stopped_by = "interrupt"
             history.cut(state.update)
         if checkpoint is not None and saved != state.update:
-            save_checkpoint(checkpoint, state)
+            _saved(checkpoint, state)
     return FitResult(state.params, state.best_params, history, state.update, stopped_by)
+
+
+def _saved(path: str | os.PathLike[str], state: Checkpoint) -> bool:
+    """Whether a checkpoint could be written; a full disk is no reason to lose what was learnt."""
+    try:
+        save_checkpoint(path, state)
+    except OSError as error:
+        text = f"the checkpoint of update {state.update} was not written: {error}; the training goes on without it"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        return False
+    return True
+
+
+@dataclass
+class _Updater:
+    """One update: from a state to the next one, the row of the history, and how many losses it saw."""
+
+    model: Model
+    source: BatchSource
+    optimizer: Optimizer
+    schedule: Schedule
+    clip_norm: float | None
+    clip_value: float | None
+    l2: float
+    penalty: Penalty | None
+    rng: np.random.Generator
+
+    def __call__(self, state: Checkpoint) -> tuple[Checkpoint, dict[str, float], float]:
+        number, per_epoch = state.update, self.source.batches_per_epoch
+        batch = self.source.batch(number)
+        carry = None if per_epoch and number % per_epoch == 0 else state.carry
+        rate = self.schedule(number)
+        dropout_rng = self.rng if self.model.dropout else None
+        try:
+            loss, run, gradients = self.model.differentiate(
+                state.params, batch, carry, dropout_rng, copy_params=False
+            )
+        except FloatingPointError as error:
+            raise self._divergence(str(error), number, rate, state.history) from error
+        grads = gradients.params
+        if self.l2:
+            grads = map_leaves(np.add, grads, l2_penalty(state.params, self.l2)[1])
+        if self.penalty is not None:
+            grads = map_leaves(np.add, grads, self.penalty(state.params)[1])
+        unclipped = None
+        if self.clip_value is not None:
+            unclipped = global_norm(grads)
+            grads = clip_by_value(grads, self.clip_value)
+        limit = math.inf if self.clip_norm is None else self.clip_norm
+        after = advance(self.optimizer, grads, state.optimizer_state, state.params, rate, limit)
+        norm = after.norm if unclipped is None else unclipped
+        if not math.isfinite(norm):
+            raise self._divergence(f"the norm of the gradient became {norm}", number, rate, state.history)
+        if not math.isfinite(after.length):
+            raise self._divergence(
+                f"the step in the weights became {after.length}", number, rate, state.history
+            )
+        new = replace(
+            state,
+            update=number + 1,
+            params=after.params,
+            optimizer_state=after.state,
+            carry=carried_state(run, self.source.carry_steps),
+            rng_state=dict(self.rng.bit_generator.state),
+        )
+        row = {
+            "update": number + 1,
+            "epoch": (number + 1) / per_epoch if per_epoch else float("nan"),
+            "loss": loss,
+            "grad_norm": norm,
+            "clipped_norm": min(after.norm, limit),
+            "update_norm": after.length,
+            "learning_rate": rate,
+        }
+        return new, row, batch.weight()
+
+    def _divergence(self, what: str, number: int, rate: float, history: History) -> DivergenceError:
+        clipping = "" if self.clip_norm or self.clip_value else ", or clip the gradient (clip_norm)"
+        advice = f"lower the learning rate (now {rate:g}){clipping}"
+        return DivergenceError(f"update {number + 1}: {what}; {advice}", number + 1, history)
 
 
 def _validated(

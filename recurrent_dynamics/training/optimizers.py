@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import ArgumentError, number
+from ..checks import ArgumentError, number, one_of
 from . import passes
 from .clipping import scaled_to
 from .rules import Adam, Descent, Momentum, Nesterov, RMSprop, RMSpropMomentum, Rule, averages_of
@@ -240,3 +240,32 @@ def _elementwise(
 ) -> Optimizer:
     update = Elementwise(kind, numbers, averages_of(kind), counted)
     return Optimizer(update.init, update)
+
+
+def as_optimizer(optimizer: Any) -> Optimizer:
+    """Take a name for the optimizer of this name with its default options.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no optimizer: what to write instead.
+
+    Examples
+    --------
+    >>> as_optimizer("sgd").init({"w": np.zeros(2)})
+    {}
+    >>> as_optimizer(adam)
+    Traceback (most recent call last):
+    TypeError: optimizer must be an Optimizer; came the function adam, which makes one: call it, adam()
+    """
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]()
+    if not isinstance(optimizer, type) and all(
+        callable(getattr(optimizer, name, None)) for name in ("init", "update")
+    ):
+        return optimizer
+    name = getattr(optimizer, "__name__", "")
+    came = type(optimizer).__name__
+    if callable(optimizer) and optimizer in OPTIMIZERS.values():
+        came = f"the function {name}, which makes one: call it, {name}()"
+    raise TypeError(f"optimizer must be an Optimizer; came {came}")

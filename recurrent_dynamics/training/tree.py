@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError
+from ..nn.leaves import named_leaves, nest
 from .passes import squares
+
+__all__ = [
+    "Select", "Tree", "aligned", "global_norm", "map_leaves", "map_named", "named_leaves", "nest", "with_leaves",
+]  # fmt: skip
 
 Tree = dict[str, Any]
 Select = Callable[[str, NDArray[Any]], bool]
@@ -66,33 +71,10 @@ def _is_leaf(value: Any) -> bool:
     return isinstance(value, np.ndarray) or not isinstance(value, (dict, Mapping))
 
 
-def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
-    """Pairs (path, array) of a nested dict, the path's keys joined by slashes."""
-    for key, value in tree.items():
-        if "/" in key:
-            raise ArgumentError("the keys of a nested dict", "have no slash", repr(key))
-        if isinstance(value, Mapping):
-            yield from named_leaves(value, f"{prefix}{key}/")
-        else:
-            yield f"{prefix}{key}", np.asarray(value)
-
-
 def map_named(function: Callable[..., Any], tree: Mapping[str, Any], *others: Mapping[str, Any]) -> Tree:
     """As `map_leaves`; the function gets the path first."""
     paths = nest({path: np.asarray(path) for path, _ in named_leaves(tree)})
     return map_leaves(lambda path, *arrays: function(str(path), *arrays), paths, tree, *others)
-
-
-def nest(named: Mapping[str, NDArray[Any]]) -> Tree:
-    """The inverse of `named_leaves`."""
-    tree: Tree = {}
-    for path, value in named.items():
-        *parents, key = path.split("/")
-        inner = tree
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[key] = value
-    return tree
 
 
 def global_norm(tree: Mapping[str, Any]) -> float:
