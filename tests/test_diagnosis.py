@@ -153,7 +153,7 @@ def test_numbers_of_another_type_are_refused(numbers, refusal):
         ({"history": {"loss": [1.0]}}, TypeError, "history must be a History; came dict"),
         ({"params": {}}, TypeError, "params must be those of the model, .*; came a dict of nothing"),
         ({"params": 3}, TypeError, "params must be those of the model, .*; came 3"),
-        ({"optimizer": "adam"}, TypeError, "optimizer must be an Optimizer; came str"),
+        ({"optimizer": 0.1}, TypeError, "optimizer must be an Optimizer; came float"),
         (
             {"optimizer": sgd(), "learning_rate": -1.0},
             ValueError,

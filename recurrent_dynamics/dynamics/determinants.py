@@ -54,7 +54,8 @@ def log_determinants(run: Run) -> LogDeterminants:
     >>> np.round(found.log_modulus / np.log(2), 12).tolist(), found.sign.tolist()
     ([-2.0, -2.0, -2.0], [1.0, 1.0, 1.0])
     """
-    tape = check.run(run).tape
+    run = check.layer_run(run)
+    tape = run.tape
     chunk = max(CHUNK // (tape.batch * tape.initial.shape[-1] ** 2), 1)
     parts = [
         np.linalg.slogdet(jacobian(run, slice(t, t + chunk)).astype(np.float64))

@@ -12,7 +12,7 @@ from scipy.linalg import lapack
 from .. import checks
 from ..cells import Cell
 from ..checks import ArgumentError
-from ..engine import Run
+from ..engine import Run, check
 from .kantorovich import certify
 from .newton import CONVERGED, DIVERGED, RUNNING, SLOW, search, solve
 from .points import FixedPoints, SlowPoints, Unfinished
@@ -171,6 +171,7 @@ def _starts(
 ) -> tuple[Array, Array]:
     """The states that starts are taken from (T, B, S), and the starts (n, S)."""
     checks.number("noise", noise, at_least=0)
+    starts = check.of_layer(starts)
     if isinstance(starts, Run):
         trajectories = starts.tape.after.astype(np.float64)
         if trajectories.shape[2] != f.size:

@@ -85,7 +85,8 @@ def finite_time_exponents(
     >>> bool(np.isclose(exponents[0, 0], np.log(0.5))), pull(1.0).params["U"].round(12).tolist()
     (True, [[2.0]])
     """
-    unbroken(check.run(run))
+    run = check.layer_run(run)
+    unbroken(run)
     tape = run.tape
     size = tape.layout.state_size
     count = size if count is None else integer("count", count, at_least=1, at_most=size)

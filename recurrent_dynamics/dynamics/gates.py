@@ -77,7 +77,8 @@ def gates(run: Run) -> list[Gate]:
     >>> [(gate.name, gate.kind) for gate in gates(run)]
     [('i', 'sigmoid'), ('f', 'sigmoid'), ('o', 'sigmoid'), ('g', 'tanh'), ('tanh(c)', 'tanh')]
     """
-    schedule = check.run(run).cell.schedule
+    run = check.layer_run(run)
+    schedule = run.cell.schedule
     graph, outputs = schedule.graph, schedule.outputs
     found = [
         index
@@ -108,7 +109,8 @@ def states(run: Run) -> list[Saturation]:
     list of Saturation
         In the order of `cell.state`.
     """
-    found, run = [], check.run(run)
+    run = check.layer_run(run)
+    found = []
     for slot, values in Views(run.tape.after, run.tape.layout.slots).items():
         bounded = bool(np.abs(values).max() <= 1)
         found.append(saturation(values, (-0.9, 0.9) if bounded else None, name=slot))
@@ -142,7 +144,8 @@ def direct_factors(run: Run) -> dict[str, np.ndarray]:
     >>> {slot: np.unique(f.round(12)).tolist() for slot, f in direct_factors(run).items()}
     {'c': [0.73105857863]}
     """
-    schedule = check.run(run).cell.schedule
+    run = check.layer_run(run)
+    schedule = run.cell.schedule
     tiny = 1e-30
     found = {}
     after = Views(run.tape.after, run.tape.layout.slots)

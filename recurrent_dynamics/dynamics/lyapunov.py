@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..cells.cell import Cell
 from ..checks import ArgumentError, boolean, generator, integer, number
+from ..engine.check import of_layer
 from ..engine.run import Run
 from .frames import Stretch, walk
 from .statistics import MeanErrors, drift, mean_errors, stationary_from
@@ -274,6 +275,7 @@ def lyapunov(
 
 def run_or_given_steps(system: Any, steps: Any) -> int:
     """How many steps, of a run or as given."""
+    system = of_layer(system)
     if not isinstance(system, Run):
         return integer("steps", steps, at_least=FEWEST_STEPS)
     if steps is not None:

@@ -69,7 +69,8 @@ def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:
     >>> found.value, found.ratios[:, 0].tolist(), found.params["U"].tolist()
     (1.0, [0.5, 0.5, 0.5, 0.5], [[-4.0, 0.0], [0.0, 0.0]])
     """
-    tape = check.run(run).tape
+    run = check.layer_run(run)
+    tape = run.tape
     shape = tape.after.shape
     wanted = {s.name: (*shape[:2], s.width) for s in tape.layout.slots}
     slots = tuple(s.name for s in tape.layout.slots)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import ArgumentError, integer, numbers, reals
-from ..engine import Run, jacobian
+from ..engine import Run, check, jacobian
 from ..kernels.blas import one_thread
 from .trajectories import unbroken
 
@@ -113,6 +113,7 @@ def jacobian_products(
     >>> np.round(products.log_singular_values[-1, 0] / 16 / np.log([2.0, 0.01]), 12)
     array([1., 1.])
     """
+    jacobians = check.of_layer(jacobians)
     if isinstance(jacobians, Run):
         unbroken(jacobians)
         total, batch, size = jacobians.steps, jacobians.batch_size, jacobians.tape.layout.state_size

@@ -54,7 +54,8 @@ class StepDerivatives:
     """
 
     def __init__(self, run: Run) -> None:
-        unbroken(check.run(run))
+        run = check.layer_run(run)
+        unbroken(run)
         self._run, self._steps = run, side_by_side(run)
         self.shape = run.tape.after.shape
 

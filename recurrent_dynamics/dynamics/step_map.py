@@ -32,6 +32,7 @@ class StepMap:
         signals: Mapping[str, Any] | None,
         period: int = 1,
     ) -> None:
+        cell, params = check.layer(cell, params)
         own, _, input_size, hidden = check.parameters(cell, params)
         self.cell, self.period = cell, period
         # Newton's method is worth its precision only in float64, whatever the network was trained in.

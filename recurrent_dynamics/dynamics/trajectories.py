@@ -13,7 +13,9 @@ import numpy as np
 
 from .. import engine
 from ..cells.cell import Cell
-from ..checks import ArgumentError, ArgumentTypeError, numbers
+from ..cells.mistaken import what_came
+from ..checks import ArgumentError, numbers
+from ..engine import check
 from ..engine.run import Run
 from ..engine.sparsity import structure
 from ..kernels.qr import Carried, Frames, carry, carry_each
@@ -337,6 +339,7 @@ class NetworkSource:
 
 def source_of(system: Any, params: Any, x: Any, initial: Any) -> Source:
     """What `lyapunov` was given, as a source."""
+    system, params = check.layer(check.of_layer(system) if params is None else system, params)
     if isinstance(system, Cell):
         return NetworkSource(system, params, x, initial)
     given = [name for name, value in (("params", params), ("x", x)) if value is not None]
@@ -350,5 +353,5 @@ def source_of(system: Any, params: Any, x: Any, initial: Any) -> Source:
         if not given:
             return MapSource(system, initial)
     else:
-        raise ArgumentTypeError("system", "be a Run, a Cell, a Map or a Flow", type(system).__name__)
-    raise ArgumentError(", ".join(given), f"not be given with a {type(system).__name__}", "values")
+        raise TypeError(f"system must be a Run, a Cell, a Map or a Flow; came {what_came(system)}")
+    raise ValueError(f"{', '.join(given)} must not be given with a {type(system).__name__}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
-from ..checks import ArgumentError, ArgumentTypeError, is_finite
+from ..checks import ArgumentError, ArgumentTypeError, integer, is_finite
 from ..kernels.copying import plain
 from . import check
 from .backends import Backend
@@ -17,6 +17,9 @@ from .flatten import Flat, alone, complete, empty, views
 from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
+
+
+MOST_STEPS = 1 << 40  # of a run without input: more would not fit any memory
 
 
 def new_tape(
@@ -104,8 +107,7 @@ def input_of(
                 "be given: an input, or the number of steps of a network that runs by itself",
                 "none of them",
             )
-        if not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise ArgumentError("steps", "be an integer of at least 1", repr(steps))
+        integer("steps", steps, at_least=1, at_most=MOST_STEPS)
         given = check.mapping("initial", initial, tuple(s.name for s in layout.slots))
         batches = {s: len(v) for s, v in given.items() if np.ndim(v) == 2}
         for s, n in batches.items():

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
+from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, is_finite, unmasked
 from .run import Run, within_lengths
 
 # Set while a verb computes on a GPU, the only place that an array from there may come to.
 ON_DEVICE: ContextVar[bool] = ContextVar("ON_DEVICE", default=False)
+TIME_FIRST = ": arrays have time first, (T, B, N); is x batch first? x.swapaxes(0, 1) turns it"
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
 
@@ -54,6 +56,7 @@ def array(name: str, a: Any) -> np.ndarray:
     """Whatever came as an array of any dtype; an array on a device stays there, in a verb that computes there."""
     if type(a) is np.ndarray:
         return a
+    unmasked(name, a)
     if is_on_device(a):
         if not ON_DEVICE.get():
             raise ArgumentTypeError(
@@ -73,8 +76,11 @@ def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
     if dtype is None and a.dtype not in DTYPES:
         raise ArgumentTypeError(name, "have dtype float32 or float64", a.dtype)
     if dtype is not None and a.dtype != dtype:
-        raise ArgumentTypeError(
-            name, f"have dtype {dtype}, as the parameters have (dtypes are not mixed)", a.dtype
+        also = f", or make the parameters {a.dtype}, as init(..., dtype={a.dtype.name!r}) does"
+        other = also if a.dtype in DTYPES else ""
+        raise TypeError(
+            f"{name} must have dtype {dtype}, as the parameters have; came {a.dtype} (dtypes are not mixed: convert it "
+            f"by np.asarray({name}, {dtype.name!r}){other})"
         )
     return a
 
@@ -107,7 +113,11 @@ def given_parameters(
 ) -> tuple[dict[str, np.ndarray], np.dtype, int, int]:
     """(the parameters as arrays, finite or not, of one dtype, the dtype, input size, hidden size)."""
     if not isinstance(cell, Cell):
-        raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
+        raise TypeError(f"cell must be a Cell; came {what_came(cell)}")
+    if isinstance(params, Mapping) and isinstance(params.get("layers"), Mapping):
+        raise TypeError(
+            "params must be those of one cell; came those of a model: pass model.cell_params(params)[i] for layer i"
+        )
     if not isinstance(params, Mapping):
         cell.sizes(params)  # says what is wrong
     arrays = {name: array(f"params[{name!r}]", value) for name, value in params.items()}
@@ -134,11 +144,50 @@ def parameters(
     return {name: finite(f"params[{name!r}]", a).copy() for name, a in arrays.items()}, dtype, n, h
 
 
+def layer(cell: Any, params: Any) -> tuple[Any, Any]:
+    """A cell with its parameters; for an `nn.Model` of one layer those of the layer."""
+    if not isinstance(cell, Cell) and hasattr(cell, "cell_params") and len(cell.cells) == 1:
+        return cell.cells[0], cell.cell_params(params)[0]
+    return cell, params
+
+
 def run(value: Any) -> Run:
-    """What `forward` returns."""
+    """What `forward` returns; the gradients of a model's run are those of the model's `backward`."""
     if not isinstance(value, Run):
-        raise ArgumentTypeError("run", "be a Run, as forward returns", type(value).__name__)
+        came = type(value).__name__
+        if _layers(value):
+            came += ", of a model: call model.backward with it, or pass the run of layer i, run.runs[i]"
+        raise TypeError(f"run must be a Run, as forward returns; came {came}")
     return value
+
+
+def of_layer(value: Any) -> Any:
+    """A run for an analysis: of a model of one layer the run of the layer. Whatever else came is given back."""
+    runs = _layers(value)
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
+        raise TypeError(
+            f"run must be of one layer; came {type(value).__name__} of {len(runs)} layers: pass run.runs[i], i from 0 "
+            f"to {len(runs) - 1}"
+        )
+    if hasattr(value, "cell_params"):
+        raise TypeError(
+            f"run must be a Run; came {type(value).__name__}: pass a run of it, "
+            "model.forward(params, inputs).runs[i] for layer i"
+        )
+    return value
+
+
+def layer_run(value: Any) -> Run:
+    """`of_layer` where nothing but a run is taken."""
+    return run(of_layer(value))
+
+
+def _layers(value: Any) -> list[Run]:
+    """The runs of the layers of what a model's `forward` returned."""
+    runs = getattr(value, "runs", None)
+    return runs if isinstance(runs, list) and all(isinstance(r, Run) for r in runs) else []
 
 
 def steps(value: Any, count: int) -> np.ndarray:
@@ -173,8 +222,9 @@ def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
         return np.empty(0, np.int64)
     a = array("lengths", value)
     if a.shape != (batch,) or a.dtype.kind not in "iu":
-        raise ArgumentError(
-            "lengths", f"be {batch} integers, one a sequence", f"shape {a.shape}, dtype {a.dtype}"
+        raise ValueError(
+            f"lengths must be {batch} integers, one a sequence; came shape {a.shape}, dtype {a.dtype}"
+            f"{TIME_FIRST if a.shape == (steps,) else ''}"
         )
     if a.size and (a.min() < 0 or a.max() > steps):
         raise ArgumentError(
@@ -189,7 +239,8 @@ def resets(value: Any, steps: int, batch: int, ends: np.ndarray) -> np.ndarray:
         return np.empty(0, np.bool_)
     a = array("reset", value)
     if a.shape != (steps, batch) or a.dtype != np.bool_:
-        raise ArgumentError(
-            "reset", f"be booleans of shape {(steps, batch)}", f"shape {a.shape}, dtype {a.dtype}"
+        raise ValueError(
+            f"reset must be booleans of shape {(steps, batch)}; came shape {a.shape}, dtype {a.dtype}"
+            f"{TIME_FIRST if a.shape == (batch, steps) else ''}"
         )
     return (a & within_lengths(steps, ends) if ends.size else a.copy()).ravel()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell
+from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, integer
 from . import check
 
@@ -67,10 +68,10 @@ def compile(
 
 
 def _cells(given: Any) -> list[Cell]:
-    cells = list(given) if isinstance(given, Iterable) else [given]
+    cells = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     for one in cells:
         if not isinstance(one, Cell):
-            raise ArgumentTypeError("cell", "be a Cell or several", type(one).__name__)
+            raise TypeError(f"cell must be a Cell or several, came {what_came(one)}")
     return cells
 
 

@@ -27,7 +27,7 @@ class JacobianOperator:
         from .cpu.verbs import dense_jacobian
 
         self._cpu, self._dense_jacobian = cpu, dense_jacobian
-        self._run = check.run(run)
+        self._run = run = check.layer_run(run)
         self._steps = cpu.single_steps(run.tape)
         self.shape = run_shape(run, (run.steps, run.batch_size, run.tape.layout.state_size))
         self.dtype = run.dtype

@@ -283,7 +283,8 @@ def jacobian(
     >>> bool(np.allclose(rd.jacobian(run)[0], params["U"]))     # tanh'(0) U
     True
     """
-    chosen = check.steps(steps, check.run(run).steps)
+    run = check.layer_run(run)
+    chosen = check.steps(steps, run.steps)
     to = backend_of(run, stream)
     with to.active(run.event):
         to.require_for(run.engine_tape, "jacobian", chosen.size)

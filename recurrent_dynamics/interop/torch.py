@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell, elman, gru, lstm, lstm_projected
-from ..checks import ArgumentError, ArgumentTypeError, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, one_of
 
 Params = dict[str, NDArray[Any]]
+HALF = ("torch.bfloat16", "torch.float16")
 KEY = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?P<name>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
     r"(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?"
@@ -20,7 +22,7 @@ KEY = re.compile(
 
 
 def from_torch(
-    state_dict: Mapping[str, Any], nonlinearity: str = "tanh", prefix: str | None = None
+    state_dict: Mapping[str, Any], nonlinearity: str | None = None, prefix: str | None = None
 ) -> tuple[Cell, Params] | list[tuple[Cell, Params]]:
     """Cells and parameters from the state dict of a recurrent layer of PyTorch.
 
@@ -29,11 +31,11 @@ def from_torch(
 
     Parameters
     ----------
-    state_dict : mapping
+    state_dict : mapping or module
         Of `torch.nn.RNN`, `GRU`, `LSTM`, or their cells; tensors, or anything that NumPy takes for an array. The kind
-        is told from the shapes.
-    nonlinearity : {"tanh", "relu"}
-        Of an RNN; it is not part of the weights.
+        is told from the shapes. A module is asked for its `state_dict()`.
+    nonlinearity : {"tanh", "relu"}, optional
+        Of an RNN; it is not part of the weights. That of a module, else tanh.
     prefix : str, optional
         Reads only the keys that begin with it, such as "encoder.rnn.", and leaves the other modules of a model
         alone. Without it every key must belong to one recurrent layer, under any one prefix.
@@ -41,14 +43,20 @@ def from_torch(
     Returns
     -------
     (cell, params), or for stacked layers a list of such pairs
-        Copies, in the dtype of the weights (float32 or float64).
+        Copies, in the dtype of the weights (float32 or float64); float16 and bfloat16 become float32. Without biases
+        in PyTorch b is 0.
 
     Raises
     ------
     ValueError
         When a key is unknown or missing, shapes do not fit, or the layer is bidirectional.
     TypeError
-        When an array is neither float32 nor float64.
+        When an array is no floating-point array, or dtypes are mixed within a layer.
+
+    Warns
+    -----
+    UserWarning
+        A module reads arrays (B, T, N), batch first; `rd.forward` takes (T, B, N), time first.
 
     Examples
     --------
@@ -58,8 +66,10 @@ def from_torch(
     >>> cell.name, params["b"].shape, float(params["b"][0])
     ('lstm', (12,), 2.0)
     """
-    one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
-    layers = _layers(state_dict, prefix)
+    if nonlinearity is None:
+        nonlinearity = getattr(state_dict, "nonlinearity", "tanh")
+    nonlinearity = one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
+    layers = _layers(arrays_of(state_dict), prefix)
     pairs = [_read_layer(layer, arrays, nonlinearity) for layer, arrays in enumerate(layers)]
     for layer in range(1, len(pairs)):
         # U multiplies the output: it has as many columns as the layer's output is wide.
@@ -73,8 +83,9 @@ def from_torch(
 
 def to_torch(
     layers: tuple[Cell, Mapping[str, NDArray[Any]]] | Sequence[tuple[Cell, Mapping[str, NDArray[Any]]]],
+    bias: bool = True,
 ) -> dict[str, NDArray[Any]]:
-    """State dict of a recurrent layer of PyTorch, as arrays: the inverse of `from_torch`.
+    """State dict of a recurrent layer of PyTorch, as arrays: what `from_torch` reads as the same layers.
 
     `bias_hh` is zero, but for the candidate of the GRU.
 
@@ -82,6 +93,8 @@ def to_torch(
     ----------
     layers : pair or sequence of pairs
         (cell, params) of LSTM with or without a projection, GRU, or Elman with tanh or relu; all of one cell.
+    bias : bool
+        False for a module that was made with ``bias=False``; all biases must be 0 then.
 
     Returns
     -------
@@ -91,7 +104,7 @@ def to_torch(
     Raises
     ------
     ValueError
-        When PyTorch has no such cell.
+        When PyTorch has no such cell, or a bias is not 0 with ``bias=False``.
 
     Examples
     --------
@@ -100,6 +113,7 @@ def to_torch(
     >>> list(to_torch((cell, cell.init(input_size=2, hidden_size=3))))
     ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
     """
+    boolean("bias", bias)
     pairs: Sequence[Any] = (
         [layers] if isinstance(layers, tuple) and isinstance(layers[0], Cell) else list(layers)
     )
@@ -121,8 +135,11 @@ def to_torch(
             bias_hh[-len(params["b_h"]) :] = params["b_h"]
         out[f"weight_ih_l{layer}"] = params["W"].copy()
         out[f"weight_hh_l{layer}"] = params["U"].copy()
-        out[f"bias_ih_l{layer}"] = params["b"].copy()
-        out[f"bias_hh_l{layer}"] = bias_hh
+        if bias:
+            out[f"bias_ih_l{layer}"] = params["b"].copy()
+            out[f"bias_hh_l{layer}"] = bias_hh
+        elif params["b"].any() or bias_hh.any():
+            raise ValueError(f"bias must be True for layer {layer}, whose biases are not 0; came False")
         if "U_h" in params:
             out[f"weight_hr_l{layer}"] = params["U_h"].copy()
     return out
@@ -148,7 +165,7 @@ def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str,
             )
         if match["prefix"] not in prefixes:
             prefixes.append(match["prefix"])
-        found.setdefault(int(match["layer"] or 0), {})[match["name"]] = _array(key, value)
+        found.setdefault(int(match["layer"] or 0), {})[match["name"]] = as_array(key, value)
     if not found:
         raise ArgumentError("state_dict", f"hold a recurrent layer under the prefix {prefix or ''!r}", "none")
     if len(prefixes) > 1:
@@ -159,10 +176,34 @@ def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str,
     return [found[i] for i in sorted(found)]
 
 
-def _array(key: str, value: Any) -> NDArray[Any]:
+def arrays_of(state_dict: Any) -> dict[str, Any]:
+    """The entries of a state dict, or of that of a module."""
+    if isinstance(state_dict, Mapping):
+        return dict(state_dict)
+    if not callable(getattr(state_dict, "state_dict", None)):
+        raise TypeError(
+            f"state_dict must be a mapping or a module of PyTorch; came {type(state_dict).__name__}"
+        )
+    if getattr(state_dict, "batch_first", False):
+        warnings.warn(
+            "the module reads arrays (B, T, N), batch first; forward takes (T, B, N), time first: pass "
+            "x.swapaxes(0, 1)",
+            UserWarning,
+            stacklevel=3,
+        )
+    return dict(state_dict.state_dict())
+
+
+def as_array(key: str, value: Any) -> NDArray[Any]:
+    """A copy of an entry in float32 or float64."""
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        if str(value.dtype) in HALF:  # NumPy has no bfloat16
+            value = value.float()
+        value = value.numpy()
     array = np.array(value)
+    if array.dtype.name in ("float16", "bfloat16"):
+        array = array.astype(np.float32)
     if array.dtype not in (np.float32, np.float64):
         raise ArgumentTypeError(f"state_dict[{key!r}]", "be float32 or float64", array.dtype)
     return array

@@ -55,11 +55,21 @@ class Batch(NamedTuple):
         """
         if self.lengths is None:
             return None if self.mask is None else np.asarray(self.mask)
-        ends = np.asarray(self.lengths)
-        valid = ends > 0 if pooled else np.arange(len(self.inputs))[:, None] < ends
-        if self.mask is None:
-            return valid
-        mask = np.asarray(self.mask)
+        valid = np.arange(len(self.inputs))[:, None] < np.asarray(self.lengths)
+        if not valid.any():
+            raise ValueError(
+                f"lengths must be above 0 for one sequence at least, or there is no loss; came {self.lengths!r}"
+            )
+        weights = valid if self.mask is None else np.where(valid, self.mask, 0)
+        if not weights.any():
+            raise ValueError(
+                "mask must be above 0 somewhere within the lengths, or there is no loss; came only zeros"
+            )
+        return weights
+
+    def weight(self) -> float:
+        """Sum of the weights: how many losses the mean is taken over."""
+        weights = self.weights()
         return (
             np.where(valid, mask, 0) if mask.shape == valid.shape else mask
         )  # the loss refuses another shape

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, unmasked
 
 
 def cross_entropy(
@@ -50,8 +50,8 @@ def cross_entropy(
     """
     logits = np.asarray(logits)
     if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
-        raise ArgumentTypeError("logits", "be float32 or float64 (..., V)", f"{logits.dtype} {logits.shape}")
-    targets = np.asarray(targets)
+        raise TypeError(f"logits must be float32 or float64 (..., V); came {logits.dtype} {logits.shape}")
+    targets = np.asarray(unmasked("targets", targets))
     if targets.dtype.kind not in "iu":
         raise ArgumentTypeError("targets", "be class indices (integers)", targets.dtype)
     if targets.shape != logits.shape[:-1]:
@@ -96,8 +96,8 @@ def mean_squared_error(
     """
     output = np.asarray(output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
-        raise ArgumentTypeError("output", "be float32 or float64 (..., K)", f"{output.dtype} {output.shape}")
-    targets = np.asarray(targets, output.dtype)
+        raise TypeError(f"output must be float32 or float64 (..., K); came {output.dtype} {output.shape}")
+    targets = np.asarray(unmasked("targets", targets), output.dtype)
     if targets.shape != output.shape:
         raise ArgumentError("targets", f"have shape {output.shape}, as the output", targets.shape)
     weights = _normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
@@ -134,7 +134,7 @@ def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArr
         if count == 0:
             raise ArgumentError("targets", "hold at least one", f"shape {shape}")
         return _equal_weights(count)
-    weights = np.asarray(mask)
+    weights = np.asarray(unmasked("mask", mask))
     if weights.dtype.kind not in "biuf":
         raise ArgumentTypeError("mask", "be booleans or real weights", weights.dtype)
     if weights.shape != shape:

@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike
 
 from ..cells import Cell, Unit
 from ..cells.cell import Params
+from ..cells.mistaken import what_came
 from ..cells.recipe import packed, remembered, unpacked
 from ..cells.tying import drives_of
-from ..checks import ArgumentError, ArgumentTypeError, number
+from ..checks import ArgumentError, number
 from ..dynamics import Flow
 from ..dynamics.step_map import StepMap
 from ..equations import DefinitionError
@@ -236,7 +237,7 @@ def vector_field(cell: Cell, tau: float = 1.0) -> Field:
     True
     """
     if not isinstance(cell, Cell):
-        raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
+        raise TypeError(f"cell must be a Cell; came {what_came(cell)}")
     if cell.normalized:
         raise ArgumentError(
             "cell",

@@ -132,7 +132,8 @@ def step_stability(run: Run, steps: Any = None) -> StepStability:
     >>> float(report.radius[0, 0]), report.largest_step, report.stable
     (4.0, 0.4, False)
     """
-    chosen = np.atleast_1d(check.steps(steps, check.run(run).steps))
+    run = check.layer_run(run)
+    chosen = np.atleast_1d(check.steps(steps, run.steps))
     size = run.tape.layout.state_size
     multipliers: np.ndarray = np.empty((len(chosen), run.batch_size, size), np.complex128)
     for part in in_memory(len(chosen), run.batch_size * size**2):

@@ -13,6 +13,7 @@ from ..nn import Batch, Model
 from ..nn.batch import as_batch
 from ..training import History, Optimizer
 from ..training.clipping import clip_by_global_norm
+from ..training.optimizers import as_optimizer
 from ..training.tree import global_norm
 
 TRIAL_UPDATES = 20
@@ -28,7 +29,7 @@ def diagnose(
     validation: Batch | Sequence[Any] | None = None,
     baseline: float | None = None,
     truncation: int | None = None,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     learning_rate: float | None = None,
 ) -> dynamics.Diagnosis:
     """Say why a network does not learn, or that it does: vanishing, explosion, saturation, overfitting, or healthy.
@@ -85,15 +86,22 @@ def diagnose(
     """
     if params is None:
         params = getattr(model, "params", None)
-        if params is None:
-            raise ArgumentError("params", "be given for a model that brings none", "None")
     model = getattr(model, "model", model)
     if not isinstance(model, Model):
-        raise ArgumentTypeError("model", "be an nn.Model, or have one as its `model`", type(model).__name__)
+        advice = (
+            ": rd.interop.model_from_torch makes a model and its parameters of its state_dict()"
+            if hasattr(model, "state_dict")
+            else ""
+        )
+        raise TypeError(
+            f"model must be an nn.Model, or have one as its `model`; came {type(model).__name__}{advice}"
+        )
+    if params is None:
+        raise ValueError("params must be given for a model that brings none; came None")
     if history is not None:
         instance("history", history, History)
     if optimizer is not None:
-        instance("optimizer", optimizer, Optimizer)
+        optimizer = as_optimizer(optimizer)
     if validation is not None and not isinstance(validation, tuple | list):
         raise TypeError(
             f"validation must be a Batch or a tuple, as batch is; came {type(validation).__name__}"

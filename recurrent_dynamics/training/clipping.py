@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..checks import number
+from ..checks import is_finite, number
 from .tree import Select, Tree, global_norm, map_leaves, map_named, named_leaves
 
 
@@ -26,6 +27,11 @@ def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree
     norm : float
         Before clipping.
 
+    Raises
+    ------
+    FloatingPointError
+        A gradient is NaN or infinite: which, and where.
+
     Examples
     --------
     >>> clipped, norm = clip_by_global_norm({"W": np.array([3.0, 4.0])}, 1.0)
@@ -34,6 +40,9 @@ def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree
     """
     number("max_norm", max_norm, above=0)
     norm = global_norm(grads)
+    if not math.isfinite(norm):
+        refuse_not_finite(grads)
+        raise FloatingPointError(f"the norm of the gradients became {norm}")
     return scaled_to(grads, norm, max_norm), norm
 
 
@@ -44,8 +53,18 @@ def scaled_to(grads: Mapping[str, Any], norm: float, max_norm: float) -> Tree:
     return map_leaves(lambda g: g * g.dtype.type(max_norm / norm), grads)
 
 
+def refuse_not_finite(grads: Mapping[str, Any]) -> None:
+    """A FloatingPointError that names the first gradient with NaN or infinity; the norm of finite ones may overflow."""
+    for name, g in named_leaves(grads):
+        if not is_finite(g):
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(g))[0])
+            raise FloatingPointError(
+                f"the gradient of {name} must be finite; came {g[where]} at index {where}"
+            )
+
+
 def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:
-    """Cut every entry of the gradients to [-limit, limit].
+    """Cut every entry of the gradients to [-limit, limit]; NaN and infinity are a FloatingPointError.
 
     Examples
     --------
@@ -53,6 +72,7 @@ def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:
     {'W': array([ 1. , -0.5])}
     """
     number("limit", limit, above=0)
+    refuse_not_finite(grads)
     return map_leaves(lambda g: np.clip(g, -limit, limit), grads)
 
 

@@ -1,0 +1,236 @@
+"""What everybody gets wrong once is answered by what to write instead; analyses take models where that is clear."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import recurrent_dynamics as rd
+from recurrent_dynamics import dynamics
+from recurrent_dynamics.nn import Batch, Model
+
+GRU = rd.cells.gru()
+
+
+@pytest.fixture(scope="module")
+def shallow():
+    model = Model(GRU, 4, input_size=2, output_size=1, loss="mean_squared_error")
+    return model, model.init(rng=0, dtype="float64")
+
+
+@pytest.fixture(scope="module")
+def deep():
+    model = Model([GRU, GRU], 4, input_size=2, output_size=1, loss="mean_squared_error")
+    return model, model.init(rng=0, dtype="float64")
+
+
+X = np.random.default_rng(0).standard_normal((30, 3, 2))
+
+
+def says(message, call, error=TypeError):
+    with pytest.raises(error) as raised:
+        call()
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+CALL_IT = "came the function gru, which makes one: call it, gru()"
+
+
+def test_a_cell_that_was_not_called():
+    says(
+        f"cells must be a Cell or a sequence of at least one Cell; {CALL_IT}",
+        lambda: Model(rd.cells.gru, 4, 2),
+    )
+    says(
+        "came the function lstm, which makes one: call it, lstm()", lambda: Model([GRU, rd.cells.lstm], 4, 2)
+    )
+    says("came 'gru': pass rd.cells.by_name('gru')", lambda: Model("gru", 4, 2))
+    says(CALL_IT, lambda: rd.forward(rd.cells.gru, {}, X))
+    says(CALL_IT, lambda: rd.stepper(rd.cells.gru, {}))
+    says(CALL_IT, lambda: rd.compile(rd.cells.gru))
+    says(CALL_IT, lambda: rd.ode.vector_field(rd.cells.gru))
+    says(CALL_IT, lambda: dynamics.fixed_points(rd.cells.gru, {}, np.zeros(4)))
+    says(CALL_IT, lambda: dynamics.lyapunov(rd.cells.gru, {}, steps=100))
+
+
+def test_data_in_another_dtype_than_the_parameters(shallow):
+    model, params = shallow
+    narrow = model.init(rng=0)
+    convert = (
+        "must have dtype float32, as the parameters have; came float64 (dtypes are not mixed: convert it by "
+        "np.asarray({name}, 'float32'), or make the parameters float64, as init(..., dtype='float64') does)"
+    )
+    says(f"x {convert.format(name='x')}", lambda: rd.forward(GRU, model.cell_params(narrow)[0], X))
+    says(f"x {convert.format(name='x')}", lambda: rd.forward(GRU, model.cell_params(narrow)[0], X.tolist()))
+    says(f"inputs {convert.format(name='inputs')}", lambda: model.forward(narrow, X))
+    says("by np.asarray(x, 'float64'))", lambda: rd.forward(GRU, model.cell_params(params)[0], X > 0))
+
+
+def test_data_with_the_batch_first(shallow):
+    model, params = shallow
+    batch_first, hint = X.swapaxes(0, 1), "is x batch first? x.swapaxes(0, 1) turns it"
+    cell_params = model.cell_params(params)[0]
+    lengths, reset = np.array([30, 20, 10]), np.zeros((30, 3), bool)
+    says(hint, lambda: rd.forward(GRU, cell_params, batch_first, lengths=lengths), ValueError)
+    says(hint, lambda: rd.forward(GRU, cell_params, batch_first, reset=reset), ValueError)
+    assert rd.forward(GRU, cell_params, batch_first.swapaxes(0, 1), lengths=lengths, reset=reset).steps == 30
+
+
+def test_a_model_where_a_cell_or_a_run_is_wanted(deep):
+    model, params = deep
+    one = "a Model: pass one layer i of it, 0 to 1, by model.cells[i] and model.cell_params(params)[i]"
+    says(one, lambda: rd.forward(model, params, X))
+    says(one, lambda: dynamics.fixed_points(model, params, np.zeros(4)))
+    says(one, lambda: dynamics.continuation(model, params, np.zeros(4), "U", (0.5, 2)))
+    says(one, lambda: dynamics.lyapunov(model, params, steps=100))
+    says("pass model.cell_params(params)[i] for layer i", lambda: rd.forward(GRU, params, X))
+    run = model.forward(params, X)
+    layer = "came ModelRun of 2 layers: pass run.runs[i], i from 0 to 1"
+    for analysis in (*OF_A_RUN.values(), dynamics.lyapunov):
+        says(layer, lambda analysis=analysis: analysis(run))
+        says(
+            "came Model: pass a run of it, model.forward(params, inputs).runs[i]", lambda a=analysis: a(model)
+        )
+    says(layer, lambda: dynamics.fixed_points(GRU, model.cell_params(params)[0], run))
+    says("call model.backward with it", lambda: rd.backward(run, run.output))
+    says("call model.backward with it", lambda: dynamics.lag_gradients(run, run.output))
+
+
+OF_A_RUN = {
+    "jacobian": rd.jacobian,
+    "operator": lambda run: rd.jacobian_operator(run).rmatvec(np.ones((30, 3, 4))),
+    "gates": lambda run: dynamics.gates(run)[0].values,
+    "states": lambda run: dynamics.states(run)[0].saturated,
+    "factors": lambda run: dynamics.direct_factors(run)["h"],
+    "determinants": lambda run: dynamics.log_determinants(run).log_abs,
+    "products": lambda run: dynamics.jacobian_products(run).log_singular_values,
+    "flossing": lambda run: dynamics.flossing(run, 2)[2],
+    "steps": lambda run: dynamics.StepDerivatives(run).matvec(np.ones((30, 3, 4))),
+    "omega": lambda run: dynamics.omega(run, {"h": np.ones((30, 3, 4))}).ratios,
+}
+
+
+def test_analyses_take_the_run_of_a_model_of_one_layer(shallow):
+    model, params = shallow
+    run = model.forward(params, X)
+    for analysis in OF_A_RUN.values():
+        np.testing.assert_array_equal(analysis(run), analysis(run.runs[0]))
+    found, expected = (dynamics.lyapunov(r, check=False, tolerance=100.0) for r in (run, run.runs[0]))
+    np.testing.assert_array_equal(found.exponents, expected.exponents)
+
+
+def test_analyses_take_a_model_of_one_layer(shallow):
+    model, params = shallow
+    found = dynamics.fixed_points(model, params, model.forward(params, X), number=5)
+    expected = dynamics.fixed_points(
+        GRU, model.cell_params(params)[0], model.forward(params, X).runs[0], number=5
+    )
+    np.testing.assert_array_equal(found.points, expected.points)
+    assert found.cell is GRU
+
+
+def test_what_from_torch_returns_for_stacked_layers():
+    pairs = [(GRU, GRU.init(2, 4)), (GRU, GRU.init(4, 4))]
+    says("from_torch returns a list of pairs, one a layer", lambda: rd.forward(pairs[0], pairs[1], X))
+    says("unpack a pair, cell, params = pair", lambda: rd.forward(pairs, None, X))
+
+
+class Torch:
+    """Stands for a module."""
+
+    def state_dict(self):
+        return {}
+
+
+def test_a_module_of_pytorch():
+    from_torch = "came a Torch with a state_dict: cell, params = rd.interop.from_torch(module)"
+    says(from_torch, lambda: rd.forward(Torch(), {}, X))
+    batch = Batch(X, X[..., :1])
+    says("came Torch: rd.interop.model_from_torch makes a model", lambda: rd.diagnose(Torch(), batch))
+
+
+def test_text_where_classes_are_wanted():
+    model = Model(GRU, 4, vocabulary_size=5)
+    says(
+        "prime must hold class indices; came the text 'def ': a data.Vocabulary makes indices of it, "
+        "vocabulary.encode(text)",
+        lambda: rd.nn.generate(model, model.init(), "def ", 3),
+    )
+
+
+MASKED = np.ma.masked_greater(X, 1.5)
+
+
+def test_a_mask_is_not_dropped(shallow):
+    model, params = shallow
+    count = int(MASKED.mask.sum())
+    came = f"must be an array without a mask; came a masked array with {count} entries masked"
+    says(f"x {came}", lambda: rd.forward(GRU, model.cell_params(params)[0], MASKED))
+    says(f"inputs {came}", lambda: model.forward(params, MASKED))
+    masked = np.ma.masked_greater(X[..., :1], 1.0)
+    assert masked.mask.any()
+    says("targets must be an array without a mask", lambda: model.loss(params, (X, masked)))
+    whole = np.ma.masked_array(X)
+    np.testing.assert_array_equal(model.forward(params, whole).output, model.forward(params, X).output)
+
+
+def test_numbers_that_cannot_be_meant(shallow):
+    model, params = shallow
+    autonomous = {"U": np.zeros((12, 4)), "b": np.zeros(12), "b_h": np.zeros(4)}
+    for steps in (2**63, 0, 2.0, True):
+        says(
+            "steps must be an integer of at least 1",
+            lambda s=steps: rd.forward(GRU, autonomous, steps=s),
+            ValueError,
+        )
+    batch = Batch(X, X[..., :1], lengths=np.zeros(3, int))
+    says("lengths must be above 0 for one sequence at least", lambda: model.loss(params, batch), ValueError)
+    batch = Batch(X, X[..., :1], mask=np.arange(30)[:, None] > np.full(3, 15), lengths=np.full(3, 5))
+    says("mask must be above 0 somewhere within the lengths", lambda: model.loss(params, batch), ValueError)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "weights", "order"),
+    [
+        ([[]], [1], 1),
+        ([[], [1 / 2]], [0, 1], 2),
+        ([[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6], 3),
+        ([[], [1 / 2], [0, 3 / 4]], [2 / 9, 1 / 3, 4 / 9], 3),
+    ],
+)
+def test_a_tableau_has_the_order_that_is_said(matrix, weights, order):
+    make = lambda order: rd.ode.runge_kutta("mine", matrix, weights, order)
+    assert make(order).order == order
+    says(
+        f"order must be at most {order}, that of the tableau; came {order + 1}",
+        lambda: make(order + 1),
+        ValueError,
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_is_named(bad):
+    grads = {"layers": {"0": {"W": np.array([[1.0, 2.0], [3.0, bad]])}}, "b": np.ones(2)}
+    message = re.escape(f"the gradient of layers/0/W must be finite; came {bad} at index (1, 1)")
+    for clip in (rd.training.clip_by_global_norm, rd.training.clip_by_value):
+        with pytest.raises(FloatingPointError, match=message):
+            clip(grads, 1.0)
+    with pytest.raises(FloatingPointError, match="the norm of the gradients became inf"):
+        rd.training.clip_by_global_norm({"W": np.array([1e200])}, 1.0)
+
+
+def test_names_do_not_depend_on_a_profiler():
+    expected = rd.cells.lstm_peephole().schedule.graph.names
+    assert expected
+    seen = []
+    sys.setprofile(lambda *event: seen.append(event[1]))
+    try:
+        found = rd.cells.lstm_peephole().schedule.graph.names
+    finally:
+        sys.setprofile(None)
+    assert found == expected
+    assert seen
