@@ -8,6 +8,7 @@ from .model import Model
 from .results import ModelGradients, ModelRun
 from .sampling import generate
 from .saved import SavedModel, load, save
+from .second_order import loss_hvp
 
 __all__ = [
     "Batch",
@@ -21,6 +22,7 @@ __all__ = [
     "forecast",
     "generate",
     "load",
+    "loss_hvp",
     "mean_squared_error",
     "save",
 ]

@@ -57,7 +57,7 @@ def cross_entropy(
     if targets.shape != logits.shape[:-1]:
         raise ArgumentError("targets", f"have shape {logits.shape[:-1]}, as the logits", targets.shape)
     classes = logits.shape[-1]
-    weights = _normalized_weights(mask, targets.shape)
+    weights = normalized_weights(mask, targets.shape)
     found = _log_likelihood()(logits.reshape(-1, classes), targets.reshape(-1), weights)
     if found is None:
         counted = targets.reshape(-1)[weights > 0]
@@ -99,8 +99,8 @@ def mean_squared_error(
         raise TypeError(f"output must be float32 or float64 (..., K); came {output.dtype} {output.shape}")
     targets = np.asarray(unmasked("targets", targets), output.dtype)
     if targets.shape != output.shape:
-        raise ArgumentError("targets", f"have shape {output.shape}, as the output", targets.shape)
-    weights = _normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
+        raise ValueError(f"targets must have shape {output.shape}, as the output; came {targets.shape}")
+    weights = normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
     with np.errstate(invalid="ignore", over="ignore"):
         error = output - targets
         if mask is not None:
@@ -127,7 +127,7 @@ def _equal_weights(count: int) -> NDArray[np.float64]:
     return np.full(count, 1 / count)
 
 
-def _normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Weight of each loss in the mean, flat; they sum to 1."""
     if mask is None:
         count = math.prod(shape)
