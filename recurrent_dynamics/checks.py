@@ -246,42 +246,11 @@ def numbers(name: str, values: Any) -> np.ndarray:
     Traceback (most recent call last):
     recurrent_dynamics.ArgumentTypeError: losses must hold real numbers; came 'low'
     """
-    unmasked(name, values)
-    try:
-        found = np.asarray(values)
-    except (TypeError, ValueError) as error:  # lists of different lengths
-        raise TypeError(f"{name} must hold real numbers; {error}") from None
-    if found.dtype.kind not in "biuf":
-        came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
-        raise TypeError(f"{name} must hold real numbers; came {came}")
-    return found.astype(np.float64)
+    return reals(name, values).astype(np.float64)
 
 
-def unmasked(name: str, values: Any) -> Any:
-    """What came, unless it is a masked array with masked entries, whose mask NumPy's functions would drop.
-
-    Raises
-    ------
-    TypeError
-        Naming the argument, what was expected and what came.
-
-    Examples
-    --------
-    >>> unmasked("x", np.ma.masked_greater([1.0, 5.0], 3.0))
-    Traceback (most recent call last):
-    TypeError: x must be an array without a mask; came a masked array with 1 entries masked: fill it, and say by lengths
-    or by the mask of a batch what does not count
-    """
-    if np.ma.is_masked(values):
-        raise TypeError(
-            f"{name} must be an array without a mask; came a masked array with {np.ma.count_masked(values)} entries "
-            "masked: fill it, and say by lengths or by the mask of a batch what does not count"
-        )
-    return values
-
-
-def boolean(name: str, value: Any) -> bool:
-    """True or False.
+def reals(name: str, values: Any) -> np.ndarray:
+    """Real numbers of any shape, of the dtype that they have.
 
     Raises
     ------

@@ -195,23 +195,23 @@ class Recorded:
 def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """Call `function(**arguments)`; the local variables it ends with name the values of the graph.
 
-    def observe(frame: Any, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            for name, value in frame.f_locals.items():
-                if type(value) is Recorded and name not in arguments:
-                    graph.names.setdefault(value.index, name)
+    A frame that is referred to keeps its local variables after the function has returned. So they are read without a
+    trace or profile function, which a profiler or coverage may have set.
+    """
+    graph.running = getattr(function, "__code__", None)
+    try:
+        result = function(**arguments)
+        for name, value in graph.frame.f_locals.items() if graph.frame is not None else ():
+            if type(value) is Recorded and name not in arguments:
+                graph.names.setdefault(value.index, name)
+        return result
+    finally:
+        graph.running = graph.frame = None
 
-    def run() -> Any:
-        sys.setprofile(observe)
-        try:
-            return function(**arguments)
-        finally:
-            sys.setprofile(None)
 
-    if sys.getprofile() is None:
-        return run()
-    # The profiler of a thread cannot always be put back, and another thread has none: names do not depend on it.
-    from concurrent.futures import ThreadPoolExecutor  # rarely needed, and slow to import
-
-    with ThreadPoolExecutor(1) as other:
-        return other.submit(run).result()
+def _caller_with(code: CodeType) -> FrameType | None:
+    """The nearest frame that runs this code."""
+    frame = sys._getframe(1).f_back
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame

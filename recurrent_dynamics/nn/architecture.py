@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
-from ..checks import integer, number, one_of
+from ..cells.mistaken import what_came
+from ..checks import ArgumentTypeError, integer, number, one_of
 from .losses import LOSSES
 from .pooling import POOLS
 
@@ -31,9 +32,11 @@ class Architecture:
         parametrize: Choice | Sequence[Choice | None] | None = None,
         pool: str | None = None,
     ) -> None:
-        self.cells = [cells] if isinstance(cells, Cell) else list(cells)
-        if not self.cells or not all(isinstance(c, Cell) for c in self.cells):
-            raise TypeError(f"cells must be a Cell or a sequence of at least one Cell; came {cells!r}")
+        self.cells = list(cells) if isinstance(cells, Iterable) and not isinstance(cells, str) else [cells]
+        wrong = [c for c in self.cells if not isinstance(c, Cell)]
+        if wrong or not self.cells:
+            came = what_came(wrong[0]) if wrong else "none"
+            raise ArgumentTypeError("cells", "be a Cell or a sequence of at least one Cell", came)
         widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
         if len(widths) != len(self.cells):
             raise ValueError(

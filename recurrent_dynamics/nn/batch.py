@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError
 
 
 class Batch(NamedTuple):
@@ -55,24 +55,23 @@ class Batch(NamedTuple):
         """
         if self.lengths is None:
             return None if self.mask is None else np.asarray(self.mask)
-        valid = np.arange(len(self.inputs))[:, None] < np.asarray(self.lengths)
+        ends = np.asarray(self.lengths)
+        valid = ends > 0 if pooled else np.arange(len(self.inputs))[:, None] < ends
         if not valid.any():
-            raise ValueError(
-                f"lengths must be above 0 for one sequence at least, or there is no loss; came {self.lengths!r}"
+            raise ArgumentError(
+                "lengths", "be above 0 for one sequence at least, or there is no loss", repr(ends)
             )
-        weights = valid if self.mask is None else np.where(valid, self.mask, 0)
+        if self.mask is None:
+            return valid
+        mask = np.asarray(self.mask)
+        if mask.shape != valid.shape:
+            return mask  # the loss refuses another shape
+        weights = np.where(valid, mask, 0)
         if not weights.any():
-            raise ValueError(
-                "mask must be above 0 somewhere within the lengths, or there is no loss; came only zeros"
+            raise ArgumentError(
+                "mask", "be above 0 somewhere within the lengths, or there is no loss", "only zeros"
             )
         return weights
-
-    def weight(self) -> float:
-        """Sum of the weights: how many losses the mean is taken over."""
-        weights = self.weights()
-        return (
-            np.where(valid, mask, 0) if mask.shape == valid.shape else mask
-        )  # the loss refuses another shape
 
     def weight(self, pooled: bool = False) -> float:
         """Sum of the weights: how many losses the mean is taken over."""

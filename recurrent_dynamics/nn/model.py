@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..cells import Cell, Constraint
-from ..cells.constraint import Choice
-from ..cells.mistaken import what_came
-from ..checks import ArgumentError, integer, number, one_of
+from ..checks import ArgumentError, one_of
 from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
 from .architecture import Architecture
@@ -84,126 +81,6 @@ class Model(Architecture):
     (4,)
     """
 
-    def __init__(
-        self,
-        cells: Cell | Sequence[Cell],
-        hidden_size: int | Sequence[int],
-        input_size: int | None = None,
-        vocabulary_size: int | None = None,
-        output_size: int | None = None,
-        embedding_size: int | None = None,
-        dropout: float = 0.0,
-        loss: str = "cross_entropy",
-        parametrize: Choice | Sequence[Choice | None] | None = None,
-    ) -> None:
-        self.cells = list(cells) if isinstance(cells, Iterable) and not isinstance(cells, str) else [cells]
-        wrong = [c for c in self.cells if not isinstance(c, Cell)]
-        if wrong or not self.cells:
-            came = what_came(wrong[0]) if wrong else "none"
-            raise TypeError(f"cells must be a Cell or a sequence of at least one Cell; came {came}")
-        widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
-        if len(widths) != len(self.cells):
-            raise ValueError(
-                f"hidden_size must hold a number for each of {len(self.cells)} layers; came {len(widths)}"
-            )
-        self.hidden_size = [integer("hidden_size", w, at_least=1) for w in widths]
-        if (input_size is None) == (vocabulary_size is None):
-            raise ValueError(
-                "either input_size (real inputs) or vocabulary_size (class indices) must be given; "
-                f"came {'none' if input_size is None else 'both'}"
-            )
-        self.vocabulary_size: int | None = None
-        self.embedding_size: int | None = None
-        if vocabulary_size is not None:
-            self.vocabulary_size = integer("vocabulary_size", vocabulary_size, at_least=1)
-            default = min(self.vocabulary_size, self.hidden_size[0])
-            self.embedding_size = integer(
-                "embedding_size", default if embedding_size is None else embedding_size, at_least=1
-            )
-        elif embedding_size is not None:
-            raise ValueError(
-                f"embedding_size must be None, since real inputs have no embedding; came {embedding_size!r}"
-            )
-        self.input_size = integer(
-            "input_size", self.embedding_size if input_size is None else input_size, at_least=1
-        )
-        if output_size is None and vocabulary_size is None:
-            raise ValueError(
-                "output_size must be given, since there is no vocabulary to take it from; came None"
-            )
-        self.output_size = integer(
-            "output_size", vocabulary_size if output_size is None else output_size, at_least=1
-        )
-        self.layer_inputs: list[int] = []  # width of what each layer reads
-        width = self.input_size
-        for cell, hidden in zip(self.cells, self.hidden_size, strict=True):
-            self.layer_inputs.append(width)
-            width = next(s.width for s in cell.layout(width, hidden).slots if s.name == cell.output)
-        self.readout_inputs = width
-        first = self.cells[0].layout(self.input_size, self.hidden_size[0])
-        self._reads_classes = "W" in first.shapes and not any(s.name == "x" for s in first.signals)
-        choices: list[Any] = [parametrize] * len(self.cells)
-        if isinstance(parametrize, list | tuple):
-            choices = list(parametrize)
-        if len(choices) != len(self.cells):
-            raise ValueError(
-                f"parametrize must hold one for each of {len(self.cells)} layers; came {len(choices)}"
-            )
-        sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
-        self.constraints = [Constraint(*layer) for layer in sizes]
-        named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
-        self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
-        self.dropout = number("dropout", dropout, at_least=0, below=1)
-        if dropout and len(self.cells) == 1:
-            raise ValueError(f"dropout must be 0 for one layer, since it acts between layers; came {dropout}")
-        self.loss_name = one_of("loss", loss, LOSSES)
-
-    def __repr__(self) -> str:
-        layers = ", ".join(map(str, self.constraints))
-        source = f"{self.vocabulary_size} classes" if self.vocabulary_size else f"{self.input_size} inputs"
-        return f"Model({source} -> {layers} -> {self.output_size}, {self.loss_name})"
-
-    def init(
-        self, rng: int | np.random.Generator = 0, dtype: str | np.dtype[Any] = "float32"
-    ) -> dict[str, Any]:
-        """Draw parameters.
-
-        The table is standard normal, each layer as its cell draws it, the readout uniform in +-1/sqrt(H).
-
-        Parameters
-        ----------
-        rng : int or Generator
-        dtype : {"float32", "float64"}
-
-        Returns
-        -------
-        dict
-            ``{"embedding": {"table": (V, E)}, "layers": {"0": ..., "1": ...}, "readout": {"W": (V, H), "b": (V,)}}``,
-            without "embedding" for real inputs.
-        """
-        kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64; came {kind}")
-        rng = np.random.default_rng(rng)
-        params: dict[str, Any] = {}
-        if self.vocabulary_size is not None:
-            table = rng.standard_normal((self.vocabulary_size, self.input_size))
-            params["embedding"] = {"table": table.astype(kind)}
-        params["layers"] = {
-            str(i): layer.sample(layer.cell.init(layer.input_size, layer.hidden_size, rng, kind.name), rng)
-            for i, layer in enumerate(self.constraints)
-        }
-        bound = 1 / np.sqrt(self.readout_inputs)
-        params["readout"] = {
-            "W": rng.uniform(-bound, bound, (self.output_size, self.readout_inputs)).astype(kind),
-            "b": rng.uniform(-bound, bound, self.output_size).astype(kind),
-        }
-        return params
-
-    def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
-        """The parameters of each layer as the verbs take them, with U made from its free parameters."""
-        return [layer(params["layers"][str(i)])[0] for i, layer in enumerate(self.constraints)]
-
     def forward(
         self,
         params: Mapping[str, Any],
@@ -262,9 +139,7 @@ class Model(Architecture):
             else:
                 x = table[indices]
         elif inputs.ndim != 3 or inputs.shape[2] != self.input_size:
-            raise ValueError(
-                f"inputs must be real numbers of shape (T, B, {self.input_size}); came {inputs.shape}"
-            )
+            raise ArgumentError("inputs", f"be real numbers of shape (T, B, {self.input_size})", inputs.shape)
         else:
             check.real("inputs", inputs, np.asarray(params["readout"]["b"]).dtype)
         if initial is not None and len(initial) != len(self.cells):

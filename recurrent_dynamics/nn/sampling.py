@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, integer, number
-from .closed_loop import ClosedLoop
+from .closed_loop import ClosedLoop, check_autonomous
 from .embedding import embed
 from .model import Model
 
@@ -56,11 +56,13 @@ def generate(
 
     Raises
     ------
-    TypeError
-        When the prime is text.
-    ValueError
-        When the prime is empty or out of range, the temperature negative or not finite, or the model has no
-        vocabulary or reads signals.
+    ValueError, TypeError
+        When the prime is empty, out of range or text, another argument is out of range, or the model has no
+        vocabulary, pools over time or reads signals.
+
+    References
+    ----------
+    .. [1] Holtzman et al., The curious case of neural text degeneration, ICLR 2020.
 
     Examples
     --------
@@ -75,19 +77,8 @@ def generate(
     classes = model.vocabulary_size
     if classes is None or model.output_size != classes:
         raise ValueError(f"model must read and predict the classes of one vocabulary; came {model!r}")
-    if model.signals:
-        raise ValueError(
-            "model must read nothing but the classes drawn, so that it can go on by itself; came layers that read "
-            f"the signals {', '.join(model.signals)}"
-        )
-    if isinstance(prime, str):
-        raise TypeError(
-            f"prime must hold class indices; came the text {prime!r}: a data.Vocabulary makes indices of it, "
-            "vocabulary.encode(text), and text of what is drawn, vocabulary.decode(indices)"
-        )
-    start = np.asarray(prime)
-    if start.ndim != 1 or start.size == 0:
-        raise ValueError(f"prime must hold at least one class index, shape (n,); came shape {start.shape}")
+    check_autonomous(model)
+    start = _prime(prime)
     length = integer("length", length, at_least=0)
     temperature = number("temperature", temperature, at_least=0)
     if top_k is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import lru_cache
+from itertools import combinations_with_replacement
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, instance, integer, number
 
 EXPLICIT, PARTITIONED, LINEAR, IMPLICIT = "explicit", "partitioned", "linear", "implicit"
 ROUNDING = 1e-10  # of the coefficients of a tableau
@@ -93,8 +96,12 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
     Raises
     ------
     ValueError
-        For rows of other lengths, weights that do not sum to 1, or an order above that of the tableau. Orders up to
-        4 are looked at.
+        For rows of other lengths, weights that do not sum to 1, or an order that the method does not have.
+
+    References
+    ----------
+    .. [1] Butcher, Coefficients for the study of Runge-Kutta integration processes, Journal of the Australian
+       Mathematical Society 3 (1963).
 
     Examples
     --------
@@ -113,37 +120,66 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
         )
     if abs(sum(b) - 1) > ROUNDING:
         raise ValueError(f"weights must sum to 1; came {sum(b)!r}")
-    integer("order", order, at_least=1)
-    found = _order(rows, b)
-    if order > found and found < HIGHEST:
-        raise ValueError(f"order must be at most {found}, that of the tableau; came {order}")
-    return Method(name, order, EXPLICIT, rows, b)
+    order = integer("order", order, at_least=1, at_most=len(b))  # no explicit method has more than its stages
+    instance("name", name, str)
+    found = Method(name, order, EXPLICIT, rows, b)
+    for nodes in range(2, order + 1):
+        for tree in _trees(nodes):
+            error = float(np.dot(b, _stages(tree, found.full_matrix))) - 1 / _density(tree)
+            if abs(error) > ROUNDING:
+                raise ValueError(
+                    f"order must be at most {nodes - 1} for this matrix and these weights, which miss a condition of "
+                    f"order {nodes} by {abs(error):.3g}; came {order}"
+                )
+    return found
 
 
-HIGHEST = 4  # up to where an order is looked at
+def _listed(name: str, values: Any) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence; came {values!r}") from None
 
 
-def _order(rows: tuple[tuple[float, ...], ...], weights: tuple[float, ...]) -> int:
-    """The order of an explicit method up to `HIGHEST`, by the conditions of the rooted trees.
+def _coefficients(name: str, values: Any) -> tuple[float, ...]:
+    return tuple(number(name, value) for value in _listed(name, values))
 
-    Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, 2nd edition, section II.2.
-    """
-    n = len(weights)
-    A, b = np.zeros((n, n)), np.array(weights)
-    for i, row in enumerate(rows):
-        A[i, :i] = row
-    c = A.sum(axis=1)
-    conditions = (
-        (2, b @ c, 1 / 2),
-        (3, b @ c**2, 1 / 3),
-        (3, b @ A @ c, 1 / 6),
-        (4, b @ c**3, 1 / 4),
-        (4, (b * c) @ A @ c, 1 / 8),
-        (4, b @ A @ c**2, 1 / 12),
-        (4, b @ A @ A @ c, 1 / 24),
-    )
-    broken = [order for order, value, wanted in conditions if abs(value - wanted) > 1e-9]
-    return min(broken, default=HIGHEST + 1) - 1
+
+def _trees(nodes: int) -> list[Tree]:
+    """All rooted trees of so many nodes."""
+    return list(_forests(nodes - 1, nodes - 1))
+
+
+@lru_cache(maxsize=1024)
+def _forests(nodes: int, largest: int) -> tuple[tuple[Tree, ...], ...]:
+    """All collections of rooted trees with so many nodes in all, of which no tree has more than `largest`."""
+    if nodes == 0:
+        return ((),)
+    if largest == 0:
+        return ()
+    found = list(_forests(nodes, largest - 1))
+    kinds = _trees(largest)
+    for copies in range(1, nodes // largest + 1):
+        for some in combinations_with_replacement(kinds, copies):
+            found += [(*some, *rest) for rest in _forests(nodes - copies * largest, largest - 1)]
+    return tuple(found)
+
+
+def _stages(tree: Tree, A: np.ndarray) -> np.ndarray:
+    """Of a tree the product over its branches of A times theirs, a number for each stage."""
+    product = np.ones(len(A))
+    for child in tree:
+        product = product * (A @ _stages(child, A))
+    return product
+
+
+def _size(tree: Tree) -> int:
+    return 1 + sum(_size(child) for child in tree)
+
+
+def _density(tree: Tree) -> int:
+    """The product of the sizes of all subtrees, the tree itself among them."""
+    return _size(tree) * math.prod(_density(child) for child in tree)
 
 
 METHODS: dict[str, Method] = {

@@ -72,6 +72,10 @@ class Updater:
         unclipped = None
         if self.clip_value is not None:
             unclipped = global_norm(grads)
+            if not math.isfinite(unclipped):
+                raise self._divergence(
+                    f"the norm of the gradient became {unclipped}", number, rate, state.history
+                )
             grads = clip_by_value(grads, self.clip_value)
         limit = math.inf if self.clip_norm is None else self.clip_norm
         after = advance(self.optimizer, grads, state.optimizer_state, state.params, rate, limit)
