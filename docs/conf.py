@@ -84,6 +84,7 @@ html_theme_options = {
 WITHOUT_SIDEBAR = (
     "index",
     "start",
+    "train",
     "idea",
     "adding_a_cell",
     "cells",

@@ -17,6 +17,7 @@ from refusals import refused
 
 from recurrent_dynamics.data import (
     AddingProblem,
+    ContextDecision,
     CopyingMemory,
     FlipFlop,
     Streams,
@@ -227,3 +228,20 @@ def test_batches_of_a_task_depend_on_their_number_alone(task):
 def test_errors_of_tasks(call, message):
     with pytest.raises(ValueError, match=rf"^{message} must be .+; came \S+$"):
         call()
+
+
+def test_the_decision_is_that_of_the_channel_that_counts():
+    task = ContextDecision(steps=40, batch_size=2000, answer=5, strengths=(0.3,), noise=0.2, seed=1)
+    batch, drawn = task.batch(2), task.conditions(2)
+    shown, everyone = batch.inputs[:35, :, :2].mean(axis=0), np.arange(2000)
+    assert np.abs(shown - drawn["evidence"]).max() < 0.2  # 0.2 / sqrt(35), and more than five times that
+    assert not batch.inputs[35:, :, :2].any()
+    np.testing.assert_array_equal(batch.inputs[0, :, 2:].argmax(axis=1), drawn["context"])
+    counts = drawn["evidence"][everyone, drawn["context"]]
+    np.testing.assert_array_equal(batch.targets[-1, :, 0], np.sign(counts))
+    assert batch.mask.sum(axis=0).tolist() == [5] * 2000
+    ignored = drawn["evidence"][everyone, 1 - drawn["context"]]
+    assert abs(np.corrcoef(counts, ignored)[0, 1]) < 0.1
+    assert abs(drawn["context"].mean() - 0.5) < 0.05
+    with pytest.raises(ValueError, match="answer must be an integer of at least 1 and below 40"):
+        ContextDecision(steps=40, batch_size=2, answer=40)

@@ -45,7 +45,7 @@ def test_docstrings(name):
     run_examples(doctest.DocTestFinder(exclude_empty=True).find(module, name))
 
 
-PAGES = ["start", *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "ode"))]
+PAGES = ["start", "train", *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "ode"))]
 
 
 @pytest.mark.parametrize("page", PAGES)

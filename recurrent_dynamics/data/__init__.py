@@ -5,11 +5,12 @@ from .sequences import SequenceBatches, pad, partition
 from .series import Windows, WithNoise
 from .signals import text_signals
 from .source import standard_library
-from .tasks import AddingProblem, CopyingMemory, FlipFlop
-from .text import Streams, Vocabulary, read_text, split
+from .tasks import AddingProblem, ContextDecision, CopyingMemory, FlipFlop
+from .text import Streams, Vocabulary, read_text, split, standard_library
 
 __all__ = [
     "AddingProblem",
+    "ContextDecision",
     "CopyingMemory",
     "FlipFlop",
     "SequenceBatches",

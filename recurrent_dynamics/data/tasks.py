@@ -6,6 +6,8 @@ resumed run sees the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..checks import integer, number
@@ -166,3 +168,81 @@ class FlipFlop(_Task):
         inputs = np.where(pulse, rng.choice((-1.0, 1.0), shape), 0.0)
         last = np.maximum.accumulate(np.where(pulse, np.arange(self.steps)[:, None, None], 0), axis=0)
         return Batch(inputs.astype(self.dtype), np.take_along_axis(inputs, last, axis=0).astype(self.dtype))
+
+
+class ContextDecision(_Task):
+    """Context-dependent integration of evidence (Mante et al. 2013).
+
+    Two channels carry noisy evidence, two more say which of them counts. The target, over the last steps alone, is the
+    sign of the mean of the channel that counts; the other one has to be ignored. Predicting 0 always gives a mean
+    squared error of 1.
+
+    Parameters
+    ----------
+    steps : int
+        T; evidence comes at all but the last `answer` steps.
+    batch_size : int
+    answer : int
+        Steps at the end, without evidence, at which the target counts.
+    strengths : sequence of float
+        Sizes of the mean of the evidence, above 0; drawn with either sign for both channels.
+    noise : float
+        Standard deviation of the evidence at a step.
+    seed : int
+    dtype : {"float32", "float64"}
+
+    Examples
+    --------
+    >>> task = ContextDecision(steps=8, batch_size=5, answer=2)
+    >>> batch, drawn = task.batch(0), task.conditions(0)
+    >>> batch.inputs.shape, batch.targets.shape
+    ((8, 5, 4), (8, 5, 1))
+    >>> cued = drawn["evidence"][np.arange(5), drawn["context"]]
+    >>> bool((np.sign(cued) == batch.targets[-1, :, 0]).all())
+    True
+    """
+
+    input_size, output_size = 4, 1
+    baseline = 1.0
+
+    def __init__(
+        self,
+        steps: int,
+        batch_size: int,
+        answer: int = 10,
+        strengths: Sequence[float] = (0.04, 0.1, 0.25),
+        noise: float = 0.5,
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(steps, batch_size, seed)
+        self.answer = integer("answer", answer, at_least=1, below=self.steps)
+        self.strengths = tuple(number("strengths", s, above=0) for s in strengths)
+        if not self.strengths:
+            raise ValueError("strengths must hold at least one; came none")
+        self.noise = number("noise", noise, at_least=0)
+        self.dtype = np.dtype(dtype)
+
+    def conditions(self, number: int) -> dict[str, np.ndarray]:
+        """What batch `number` is about: "evidence" (B, 2), the means; "context" (B,), the channel that counts."""
+        return self._conditions(self._rng(number))
+
+    def _conditions(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        shape = (self.batch_size, 2)
+        evidence = rng.choice(self.strengths, shape) * rng.choice((-1.0, 1.0), shape)
+        return {"evidence": evidence, "context": rng.integers(0, 2, self.batch_size)}
+
+    def batch(self, number: int) -> Batch:
+        """The batch of update `number`: inputs (T, B, 4), targets (T, B, 1), a mask on the last steps."""
+        rng = self._rng(number)
+        drawn = self._conditions(rng)
+        inputs = np.zeros((self.steps, self.batch_size, 4), self.dtype)
+        shown = self.steps - self.answer
+        noise = self.noise * rng.standard_normal((shown, self.batch_size, 2))
+        inputs[:shown, :, :2] = drawn["evidence"] + noise
+        inputs[:, np.arange(self.batch_size), 2 + drawn["context"]] = 1
+        cued = drawn["evidence"][np.arange(self.batch_size), drawn["context"]]
+        targets = np.broadcast_to(np.sign(cued)[:, None], (self.steps, self.batch_size, 1)).astype(self.dtype)
+        mask = np.zeros((self.steps, self.batch_size), bool)
+        mask[shown:] = True
+        return Batch(inputs, targets, mask)
