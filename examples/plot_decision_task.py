@@ -60,7 +60,8 @@ params = result.params
 # The psychometric curves: the share of answers "+" against the mean of the evidence in the channel that counts, and in
 # the one that does not. A decision is the sign of the readout at the last step. No rule can be right more often than
 # the sign of the sum of the evidence that counts, which the noise of the units does not disturb. Beside it, how much a
-# unit of evidence at each moment contributes: the mean of decision (+1 or -1) times the noise of the evidence then.
+# unit of evidence at each moment contributes: the mean of decision (+1 or -1) times the noise of the evidence then, over
+# 4000 trials and stretches of 200 ms.
 
 many = rd.data.ContextDecision(steps=60, batch_size=4000, answer=10, seed=2)
 batch, drawn = rd.data.WithNoise(many, signals=private, seed=3).batch(0), many.conditions(0)
@@ -75,18 +76,24 @@ print(f"right if the sum of the noisy evidence decided: {np.mean(np.sign(total) 
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 levels = np.unique(counts)
-shown = STEP * np.arange(50)
+middle = STEP * (np.arange(5, 50, 10) - 0.5)
 for k, (name, values) in enumerate({"the channel that counts": counts, "the other channel": ignored}.items()):
     share = [np.mean(decided[values == level] > 0) for level in levels]
     rd.plot.axes(left).plot(levels, share, "o-", color=rd.plot.colour(k), label=name)
     channel = drawn["context"] if k == 0 else 1 - drawn["context"]
     fluctuation = batch.inputs[:50, everyone, channel] - values
-    rd.plot.axes(right).plot(shown, np.mean(decided * fluctuation, axis=1), color=rd.plot.colour(k))
+    weight = (decided * fluctuation).reshape(5, -1)
+    error = weight.std(axis=1) / np.sqrt(weight.shape[1])
+    rd.plot.axes(right).errorbar(
+        middle, weight.mean(axis=1), error, fmt="o-", color=rd.plot.colour(k), capsize=3
+    )
 left.set(xlabel="mean of the evidence in one channel", ylabel='share of decisions "+"', ylim=(0, 1))
 left.legend(frameon=False, fontsize="small", loc="upper left")
-right.set(xlabel="time of the evidence (ms)", ylabel="mean of decision times noise", ylim=(-0.01, None))
+right.set(xlabel="time of the evidence (ms)", ylabel="mean of decision times noise")
 
 # %%
+# Early and late evidence weigh about alike, and the channel that does not count weighs next to nothing.
+#
 # Fixed points while a context is shown
 # -------------------------------------
 #
@@ -128,7 +135,9 @@ fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharex=True, sharey=True, layo
 colours = dict(zip(levels, plt.get_cmap("coolwarm")([0, 0.15, 0.3, 0.7, 0.85, 1]), strict=True))
 for (c, e), path in zip(condition, means, strict=True):
     x, y = (path - centre) @ choice, (path - centre) @ other
-    rd.plot.axes(axes[c]).plot(x, y, color=colours[e], lw=1.5, label=f"{e:+.2f}" if c else None)
+    rd.plot.axes(axes[c]).plot(
+        x, y, color=colours[e], lw=1.5, label=f"{e:+.2f}".replace("-", "−") if c else None
+    )
 for c, ax in enumerate(axes):
     for kind, marker in {"stable": "o", "saddle": "X", "unstable": "^"}.items():
         points = found[c].points[found[c].kind == kind] - centre
@@ -171,7 +180,8 @@ for c, points in enumerate(found):
         print(f"context {c + 1}, {points.kind[k]} at {x:+.2f}: {slow}")
 ax.axhline(-STEP / np.log(1 - ALPHA), color="0.6", lw=0.8)
 ax.set(xlabel="place along the readout", ylabel="three longest time constants (ms)", yscale="log")
-ax.legend(frameon=False, fontsize="small")
+ax.text(0.9, 94, "a unit alone", color="0.4", fontsize="small")
+ax.legend(frameon=False, fontsize="small", title="crosses: saddles")
 
 # %%
 # At the saddles the slowest direction grows, in more than a second: longer than the evidence is shown (50 steps of

@@ -11,6 +11,7 @@ from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells, training
+from recurrent_dynamics.data import WithNoise
 from recurrent_dynamics.nn import Batch, Model, generate
 from recurrent_dynamics.ode import Field, discretize
 
@@ -185,3 +186,23 @@ def test_refuses_signals_that_nothing_reads(rng: np.random.Generator) -> None:
     writer = Model(cells.cfc(dt=None), 4, vocabulary_size=3)
     with refused("model", came="dt"):
         generate(writer, writer.init(), [0], 3)
+
+
+def test_private_noise_is_a_signal_of_each_unit(rng: np.random.Generator) -> None:
+    """Without it the noisy network is the continuous-time network; with it training and predictions see it."""
+
+    def update(drive: Any, state: Any, signal: Any) -> Any:
+        return {"h": state.h + 0.2 * (drive.n(rd.equations.tanh(state.h)) + signal.noise - state.h)}
+
+    noisy = cells.Cell("noisy", state=("h",), drives=("n",), signals=("noise",), update=update)
+    model, plain = model_of([noisy]), model_of([cells.ctrnn(dt=0.2)])
+    params = model.init(rng=1)
+    x, targets = rng.standard_normal((2, T, B, 2)).astype("float32")
+    silent = {"noise": np.zeros((T, B, 4), "float32")}
+    expected = plain.predict(params, x)
+    np.testing.assert_allclose(model.predict(params, x, signals=silent), expected, atol=1e-6)
+    source = WithNoise([(x, targets)], signals={"noise": (0.5, 4)}, seed=1)
+    drawn = source.batch(0)
+    assert np.abs(model.predict(params, x, signals=drawn.signals) - expected).max() > 0.01
+    result = training.fit(model, params, source, optimizer=training.sgd(), learning_rate=0.1, updates=3)
+    assert result.history["loss"][0] == model.loss(params, drawn)
