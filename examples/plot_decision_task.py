@@ -59,9 +59,9 @@ params = result.params
 #
 # The psychometric curves: the share of answers "+" against the mean of the evidence in the channel that counts, and in
 # the one that does not. A decision is the sign of the readout at the last step. No rule can be right more often than
-# the sign of the sum of the evidence that counts, which the noise of the units does not disturb. Beside it, how much a
-# unit of evidence at each moment contributes: the mean of decision (+1 or -1) times the noise of the evidence then, over
-# 4000 trials and stretches of 200 ms.
+# the sign of the sum of the evidence that counts, which the noise of the units does not disturb. Beside it, how much
+# evidence at each moment contributes: the mean of decision (+1 or -1) times the noise of the evidence then, over 4000
+# trials and stretches of 200 ms, with its standard error.
 
 many = rd.data.ContextDecision(steps=60, batch_size=4000, answer=10, seed=2)
 batch, drawn = rd.data.WithNoise(many, signals=private, seed=3).batch(0), many.conditions(0)
