@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _share_the_cores()
     try:
         options = _parser().parse_args(arguments)
+        options.arguments = sys.argv[1:] if arguments is None else list(arguments)
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except KeyboardInterrupt:
@@ -92,11 +93,12 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from .study import history_beside, load_corpus, load_model, study
+    from .study import Origin, history_beside, load_corpus, load_model, study
 
     if options.model is not None:
         _refuse(options, "--model studies a model as it is", (*_setting_names(), "resume", "overwrite"))
-        character_model = load_model(options.model)
+        model = options.model
+        character_model = load_model(model)
         corpus = load_corpus(options.file or character_model.source, character_model.vocabulary)
         folder = getattr(options, "out", options.model.parent)
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +110,9 @@ def _study(options: argparse.Namespace) -> int:
         trained, corpus = both
         character_model, history = trained.character_model, trained.history
         folder = getattr(options, "out", OUT)
-    diagnosis = study(folder / "report.html", character_model, corpus, history, _say)
+        model = folder / "model.npz"
+    origin = Origin(options.arguments, model)
+    diagnosis = study(folder / "report.html", character_model, corpus, history, _say, origin)
     _say("\n".join(diagnosis.sentences))
     print(folder / "report.html")
     return 0

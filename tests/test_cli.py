@@ -72,7 +72,7 @@ def test_a_study_writes_report_model_and_history(text, out, capsys):
     assert output.out.strip() == str(out / "report.html")
     checker = Checker()
     checker.feed((out / "report.html").read_text("utf-8"))
-    assert checker.tags.count("svg") == 9
+    assert checker.tags.count("svg") == 20
     assert checker.outside == []
     history = History.read_csv(out / "history.csv")
     assert history["update"].tolist() == [1, 2, 3, 4, 5, 6]

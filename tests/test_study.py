@@ -236,20 +236,3 @@ def test_the_last_loss_alone_and_all_losses_agree_at_lag_zero(character_model, c
 def test_a_text_too_short_to_study_is_refused(character_model, corpus):
     with pytest.raises(ValueError, match="at least 101 characters for a window of 50 steps; came 75"):
         study.measure(character_model.model, character_model.params, corpus.validation, window=50)
-
-
-def test_a_report_without_history_stands_alone(character_model, corpus, tmp_path):
-    found = study.measure(character_model.model, character_model.params, corpus.validation, window=10)
-    path = tmp_path / "report.html"
-    diagnosis = study.write_report(path, character_model, corpus, found, history=None)
-    page = path.read_text("utf-8")
-    assert page.count("<svg") == 7
-    assert "Where each layer goes while one character is repeated" in page
-    assert "layer 2, &#x27;a&#x27; repeated" in page
-    assert "Lyapunov exponents of every layer along 1 stretches" in page
-    for measure in diagnosis.measures:
-        assert measure.name in page
-    assert "history.csv" in page
-    assert diagnosis.verdict in page
-    for reference in ("src=", 'href="http', "<script", "@import", "url(http"):
-        assert reference not in page

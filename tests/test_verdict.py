@@ -76,11 +76,13 @@ def test_a_mean_of_few_windows_is_told_from_a_typical_one():
     assert found.verdict == "healthy"
     assert found.relative_norm == pytest.approx(mean)
     assert found.typical_norm == pytest.approx(typical)
-    assert f"in the median of the 20 windows it has {typical:.2g} times that size" in str(found)
-    assert "over 99.9 % of the mean come from the tenth of the windows" in str(found)
+    assert f"over 20 windows: in the median one the gradient 50 steps back has {typical:.2g} times" in str(
+        found
+    )
+    assert "over 99.9 % of the mean there comes from the tenth of the windows" in str(found)
     assert "in a typical window they vanish" in str(found)
     alike = diagnose(flow_of(np.full(20, 0.98)), truncation=50)
-    assert "10 % of the mean come from the tenth of the windows" in str(alike)
+    assert "10 % of the mean there comes from the tenth of the windows" in str(alike)
     assert "vanish:" not in str(alike)
 
 

@@ -186,7 +186,7 @@ class _Verdict(Sentences):
     def diagnosis(self) -> Diagnosis:
         verdict, cause, sentences = self._verdict()
         if self.flows:
-            sentences = [*sentences, self._how_far()]
+            sentences = [*sentences, *self._typically(), self._how_far()]
         advice = list(
             cures(verdict, cause, clipped=self.clipped_norms is not None and self.share_clipped > 0)
         )

@@ -40,17 +40,21 @@ class Sentences(Readings):
         error = flow.standard_error(self.lag)
         size = plus_minus(self.relative, error) if error > 0 else f"{self.relative:.2g}"
         factor = "" if np.isnan(self.rate) else f" (a factor of {self.rate:.4f} a step on average)"
-        words = (
+        return (
             f"{self.lag} steps back through time{where} the gradient of a single loss has {size} times the size it "
             f"starts with{factor}"
         )
-        if flow.windows < FEW:
-            return words
-        return (
-            f"{words}; in the median of the {flow.windows} windows it has {self.typical:.2g} times that size, and "
-            f"{percent(flow.carried(self.lag))} of the mean come from the tenth of the windows with the largest "
-            "gradients"
-        )
+
+    def _typically(self) -> list[str]:
+        """How far the mean is from a typical window."""
+        flow = self.flows[self.layer]
+        if flow.windows < FEW or not self.relative > 0:
+            return []
+        return [
+            f"These are means over {flow.windows} windows: in the median one the gradient {self.lag} steps back has "
+            f"{self.typical:.2g} times the size it starts with, and {percent(flow.carried(self.lag))} of the mean "
+            "there comes from the tenth of the windows with the largest gradients."
+        ]
 
     def _healthy_in_words(self) -> str:
         if not self.flows:

@@ -148,7 +148,7 @@ def _units(found: Diagnosis, ax: Axes) -> None:
                 ax.text(
                     value,
                     place,
-                    f" {abs(value):.0%} ",
+                    f" {100 * abs(value):.0f} % ",
                     ha=side,
                     va="center",
                     fontsize=7,

@@ -142,11 +142,13 @@ def held_inputs(
             if factor > 1:
                 near = sum(bool((np.abs(shown - other) < (0.12, 0.08) * spread).all()) for other in named)
                 named.append(shown)
+                side = (shown[0] - frame[0, 0]) / (frame[1, 0] - frame[0, 0])
+                aligned = "left" if side < 0.08 else "right" if side > 0.92 else "center"
                 upwards = shown[1] < frame.mean(axis=0)[1]  # labels of points that lie together are stacked
                 ax.annotate(
                     f"×{factor:.2g}" if factor < 10 else f"×{factor:.0f}", shown,
                     (0, (6 + 8 * near) * (1 if upwards else -1)), textcoords="offset points", fontsize=7,
-                    color=colour(index), ha="center", va="bottom" if upwards else "top", zorder=5,
+                    color=colour(index), ha=aligned, va="bottom" if upwards else "top", zorder=5,
                 )  # fmt: skip
     ax.set(xlim=frame[:, 0], ylim=frame[:, 1])
     _name_axes(ax, shares)
@@ -168,8 +170,8 @@ def _plane(trajectories: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray]
 
 
 def _name_axes(ax: Axes, shares: Sequence[float]) -> None:
-    ax.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
-    ax.set_ylabel(f"second principal component ({shares[1]:.0%})")
+    ax.set_xlabel(f"first principal component ({100 * shares[0]:.0f} % of the variance)")
+    ax.set_ylabel(f"second principal component ({100 * shares[1]:.0f} %)")
 
 
 def branch(

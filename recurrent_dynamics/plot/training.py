@@ -78,6 +78,7 @@ def learning_curve(
             va="bottom" if lowest > beside else "top",
             color=colour(1),
         )
+    known = list((levels or {}).values())
     for name, value in (levels or {}).items():
         ax.axhline(value, color=GREY, linestyle=":", linewidth=1)
         ax.annotate(
@@ -90,7 +91,7 @@ def learning_curve(
             color=GREY,
             va="bottom",
         )
-    drawn = np.concatenate([np.asarray(v, dtype=np.float64) for v in (train, validation, updates)])
+    drawn = np.concatenate([np.asarray(v, dtype=np.float64) for v in (train, validation, updates, known)])
     if (drawn[np.isfinite(drawn)] > 0).all():
         ax.set_xscale("log")  # most of the fall is within the first updates
         ax.set_yscale("log")

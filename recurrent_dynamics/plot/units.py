@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..checks import ArgumentError
 from .style import GREY, axes, colour
@@ -52,10 +52,10 @@ def saturation(
         ax.plot(result.low[dead], result.high[dead], color="black", **crosses)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     low, high = result.thresholds or (np.nan, np.nan)
-    ax.set_xlabel(f"time below {low:g}")
+    ax.set_xlabel(f"time below {low:g}".replace("-", "−"))
     ax.set_ylabel(f"time above {high:g}")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0))
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axis.set_ticks([0, 0.5, 1])
     ax.set_title(result.name, fontsize="medium")
     return ax
@@ -98,6 +98,7 @@ def time_scales(
     ax.set_xscale("log")
     ax.set_xlabel(r"time scale $\tau = -1/\ln f$ (steps)")
     ax.set_ylabel("units")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.plot([], [], color=GREY, linestyle="--", linewidth=1, label="median")
     ax.legend(frameon=False)
     return ax

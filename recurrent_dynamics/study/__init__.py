@@ -6,6 +6,7 @@ from .diagnose import diagnose
 from .held import Held
 from .measure import Layer, Measurements, measure
 from .model_file import CharacterModel, load_model, save_model
+from .origin import Origin
 from .pipeline import history_beside, prepare_folder, study
 from .portrait import Portrait, portraits
 from .report import write_report
@@ -19,7 +20,7 @@ __all__ = [
     "Held",
     "Layer",
     "Measurements",
-    "Plan",
+    "Origin",
     "Portrait",
     "Settings",
     "Trained",

@@ -1,9 +1,9 @@
-"""The figures of a report, as SVG: one panel for each layer where layers differ."""
+"""The figures of a report, as SVG: each panel by itself, so that a narrow screen can stack them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,136 +11,142 @@ from .. import plot
 from ..dynamics import Saturation
 from ..training import History
 from .measure import Layer, Measurements
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .names import character
 
 TRAJECTORIES = 4
+PANEL, SQUARE = (4.4, 3.3), (2.9, 2.9)  # inches
 
 
-def learning_curve(history: History) -> str:
-    """Training and validation loss over the updates, in bits per character."""
-    figure, (ax,) = plot.panels(1, size=(7.5, 3.6))
+def learning_curve(history: History, levels: Mapping[str, float]) -> list[str]:
+    """Training and validation loss over the updates, in bits per character, and losses to compare with."""
+    ax = _panel((5.2, 3.8))
     plot.learning_curve(
         history["update"],
         history["loss"] / np.log(2),
         history.validation["update"],
         history.validation["loss"] / np.log(2),
+        levels=levels,
         ax=ax,
     )
-    return plot.svg(figure)
+    return _svg([ax])
 
 
-def optimization(history: History, limit: float | None) -> str:
+def optimization(history: History, limit: float | None) -> list[str]:
     """The gradient's norm before and after clipping, and the step length in weights, over the updates."""
-    figure, (left, right) = plot.panels(2, size=(4.6, 3.2))
+    left, right = _panel(), _panel()
     plot.clipping(history["update"], history["grad_norm"], history["clipped_norm"], limit=limit, ax=left)
     plot.step_lengths(history["update"], history["update_norm"], ax=right)
-    return plot.svg(figure)
+    return _svg([left, right])
 
 
-def gradient_flow(found: Measurements, truncation: int) -> str:
+def gradient_flow(found: Measurements, truncation: int) -> list[str]:
     """Gradient of the last loss alone, and of all losses, against the lag; a colour for each layer."""
-    figure, panels = plot.panels(2, size=(4.6, 3.4), sharey=True)
+    panels = [_panel(), _panel()]
     titles = ("last loss of the window alone", "losses of all steps")
     for ax, title, which in zip(panels, titles, ("flow", "flow_all"), strict=True):
         for index, layer in enumerate(found.layers):
             label = f"layer {index + 1}"
             plot.gradient_flow(getattr(layer, which), label=label, index=index, truncation=truncation, ax=ax)
         ax.set_title(title, fontsize="medium")
-    panels[0].set_ylabel(r"$\Vert\,\partial L_T / \partial h_t\,\Vert$")
-    panels[1].set_ylabel(r"$\Vert\,\partial \sum_s L_s / \partial h_t\,\Vert$")
-    return plot.svg(figure)
+    _share_y(panels)
+    return _svg(panels)
 
 
-def singular_values(found: Measurements) -> str:
+def singular_values(found: Measurements) -> list[str]:
     """Singular values of the Jacobian products over their length, a panel for each layer."""
-    figure, panels = _per_layer(found, sharey=True)
+    panels = [_panel() for _ in found.layers]
     for index, (ax, layer) in enumerate(zip(panels, found.layers, strict=True)):
         plot.singular_values(layer.products, index=index, ax=ax)
         ax.set_title(f"layer {index + 1}", fontsize="medium")
-    return plot.svg(figure)
+    _share_y(panels)
+    return _svg(panels)
 
 
-def paths(found: Measurements) -> str | None:
-    """The direct path against the rest, a panel for each layer and slot; None if there is no direct path."""
-    several = [(f"layer {i + 1}", p) for i, layer in enumerate(found.layers) for p in layer.paths]
-    if not several:
-        return None
-    columns = min(2, len(several))
-    figure, panels = plot.panels(columns, -(-len(several) // columns), size=(4.6, 3.4), sharey=True)
-    for ax, (title, path) in zip(panels, several, strict=False):
-        plot.path_norms(path, ax=ax)
-        ax.set_title(f"{title}, slot {path.slot}", fontsize="medium")
-    for ax in panels[len(several) :]:
-        ax.remove()
-    return plot.svg(figure)
+def paths(found: Measurements) -> list[str]:
+    """The direct path against the rest, a panel for each layer and slot; empty if there is no direct path."""
+    panels = []
+    for index, layer in enumerate(found.layers):
+        for path in layer.paths:
+            panels.append(_panel())
+            plot.path_norms(path, ax=panels[-1])
+            panels[-1].set_title(f"layer {index + 1}, state {path.slot}", fontsize="medium")
+    _share_y(panels)
+    return _svg(panels)
 
 
-def spectra(found: Measurements) -> str | None:
-    """The leading Lyapunov exponents of all layers; None if there are none."""
+def spectra(found: Measurements) -> list[str]:
+    """The leading Lyapunov exponents of all layers; empty if there are none."""
     known = [(i, layer.portrait.spectrum) for i, layer in enumerate(found.layers) if layer.portrait.spectrum]
     if not known:
-        return None
-    figure, (ax,) = plot.panels(1, size=(6.5, 3.5))
+        return []
+    ax = _panel((5.2, 3.3))
     for index, spectrum in known:
         spectrum.plot(ax=ax, index=index, label=f"layer {index + 1}")
-    return plot.svg(figure)
+    return _svg([ax])
 
 
-def fixed_points(found: Measurements, characters: Sequence[str]) -> str:
+def fixed_points(found: Measurements, characters: Sequence[str]) -> list[str]:
     """Where every layer drifts while a character is repeated, and its fixed points there, a panel for each layer."""
-    figure, panels = _per_layer(found, sharey=False)
+    panels = [_panel((4.4, 4.1)) for _ in found.layers]
     for index, (ax, layer) in enumerate(zip(panels, found.layers, strict=True)):
         held = layer.portrait.held
         plot.held_inputs(
             layer.portrait.trajectories[:, :TRAJECTORIES],
             [h.path for h in held],
             [h.points for h in held],
-            labels=[repr(characters[h.token]) for h in held],
+            labels=[character(characters[h.token]) for h in held],
             ax=ax,
         )
         ax.set_title(f"layer {index + 1}", fontsize="medium")
-    return plot.svg(figure)
+        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2}
+        ax.legend(title="repeated character", frameon=False, fontsize="small", **below)
+    return _svg(panels)
 
 
-def saturation(found: Measurements) -> str | None:
-    """Every unit by its share of saturated steps, a panel for each gate or state; None if nothing has a range."""
+def saturation(found: Measurements) -> list[str]:
+    """Every unit by its share of saturated steps, a panel for each gate or state; empty if nothing has a range."""
     by_layer = [{result.name: result for result in _with_range(layer)} for layer in found.layers]
     names = list(dict.fromkeys(name for results in by_layer for name in results))
-    if not names:
-        return None
-    columns = min(3, len(names))
-    figure, panels = plot.panels(columns, -(-len(names) // columns), size=(3.1, 3.1))
-    for ax, name in zip(panels, names, strict=False):
+    panels = [_panel(SQUARE) for _ in names]
+    for ax, name in zip(panels, names, strict=True):
         for index, results in enumerate(by_layer):
             if name in results:
                 results[name].plot(ax=ax, index=index, label=f"layer {index + 1}")
-    panels[0].legend(frameon=False, fontsize="small", loc="upper right")
-    for ax in panels[len(names) :]:
-        ax.remove()
-    return plot.svg(figure)
+    for ax in panels[:1]:
+        ax.legend(frameon=False, fontsize="small", loc="upper right")
+    return _svg(panels)
 
 
-def time_scales(found: Measurements) -> str | None:
-    """Distribution of the units' time scales; None if no slot has any."""
+def time_scales(found: Measurements) -> list[str]:
+    """Distribution of the units' time scales; empty if no slot has any."""
     named = [
         (f"layer {i + 1}, {t.slot}", t) for i, layer in enumerate(found.layers) for t in layer.time_scales
     ]
     if not named:
-        return None
-    figure, (ax,) = plot.panels(1)
+        return []
+    ax = _panel((5.2, 3.3))
     plot.time_scales([t for _, t in named], labels=[name for name, _ in named], ax=ax)
-    return plot.svg(figure)
+    return _svg([ax])
 
 
 def _with_range(layer: Layer) -> list[Saturation]:
     return [result for result in (*layer.gates, *layer.states) if result.thresholds is not None]
 
 
-def _per_layer(found: Measurements, sharey: bool) -> tuple[Figure, list[Any]]:
-    columns = min(2, len(found.layers))
-    figure, panels = plot.panels(columns, -(-len(found.layers) // columns), size=(4.6, 3.4), sharey=sharey)
-    for ax in panels[len(found.layers) :]:
-        ax.remove()
-    return figure, panels[: len(found.layers)]
+def _panel(size: tuple[float, float] = PANEL) -> Any:
+    return plot.panels(1, size=size)[1][0]
+
+
+def _share_y(panels: Sequence[Any]) -> None:
+    """Give panels that are compared one scale."""
+    limits = np.array([ax.get_ylim() for ax in panels]).reshape(-1, 2)
+    for ax in panels:
+        ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+
+
+def _svg(panels: Sequence[Any]) -> list[str]:
+    """Each panel as SVG without a ground of its own: the page has one, light or dark."""
+    for ax in panels:
+        ax.figure.patch.set_alpha(0)
+        ax.patch.set_alpha(0)
+    return [plot.svg(ax.figure) for ax in panels]

@@ -36,7 +36,8 @@ class CharacterModel:
     source
         Path of the text it was trained on; None for the source of Python's standard library.
     facts
-        Numbers of its training: "updates", "validation_bits", "minutes", "stopped_by".
+        Of its training: "updates", "planned_updates", "epochs", "seconds", "validation_bits", "stopped_by", the
+        SHA-256 of its "text", the "versions" of what it was made with.
     """
 
     settings: Settings

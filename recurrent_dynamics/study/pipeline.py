@@ -11,6 +11,7 @@ from ..training import History
 from .corpus import Corpus
 from .measure import measure
 from .model_file import CharacterModel
+from .origin import Origin
 from .report import write_report
 from .train import CHECKPOINT, HISTORY, MODEL, REPORT
 
@@ -21,6 +22,7 @@ def study(
     corpus: Corpus,
     history: History | None,
     say: Callable[[str], None],
+    origin: Origin | None = None,
 ) -> Diagnosis:
     """Measure a trained model on the held-out part of a text and write the report.
 
@@ -36,6 +38,8 @@ def study(
         Of its training, None if it is not known.
     say
         Takes a line for people.
+    origin
+        The command line and the model file, for the report to say.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def study(
     say(f"measuring on windows of {window} steps: gradients, Jacobian products, gates")
     found = measure(trained.model, trained.params, corpus.validation, window=window)
     say("drawing the report")
-    return write_report(path, trained, corpus, found, history)
+    return write_report(path, trained, corpus, found, history, origin)
 
 
 def prepare_folder(folder: Path, *, overwrite: bool = False) -> None:

@@ -15,6 +15,7 @@ from ..training import Checkpoint, History, fit, load_checkpoint
 from .ahead import compile_training
 from .corpus import Corpus
 from .model_file import CharacterModel, build, save_model
+from .origin import versions
 from .settings import Settings
 
 MODEL, HISTORY, CHECKPOINT, REPORT = "model.npz", "history.csv", "checkpoint.npz", "report.html"
@@ -121,6 +122,9 @@ def train(
         "seconds": float(result.history["seconds"][-1]) if len(result.history) else 0.0,
         "validation_bits": float(losses.min() / np.log(2)) if len(losses) else None,
         "stopped_by": result.stopped_by,
+        "planned_updates": updates,
+        "text": corpus.digest,
+        "versions": versions(),
     }
     params = result.params if result.best_params is None else result.best_params
     character_model = CharacterModel(settings, corpus.vocabulary, params, corpus.source, facts)
