@@ -92,7 +92,7 @@ right.legend(frameon=False)
 # For :math:`h_t = \tanh(W x_t + U h_{t-1})` the Jacobian is :math:`J_t = \operatorname{diag}(1 - h_t^2)\, U`. The
 # diagonal is at most 1, so that tanh can only shrink what the linear network does, and the more so the further its
 # units are from zero. We scale a random :math:`U` to a spectral radius :math:`\rho`, send a random gradient back
-# through 100 steps, and fit its growth per step.
+# through 100 steps, and take its mean growth per step.
 
 steps, batch = 100, 4
 
