@@ -117,7 +117,7 @@ for k, (name, flow) in enumerate(flows.items()):
     flow.plot(ax=ax, index=k, label=name, truncation=50)
     reach = "more than 99" if flow.reach() is None else flow.reach()
     print(f"{name:16s} factor per step {flow.rate(50):.4f} over 50 steps; below 1 % after {reach}")
-ax.set(ylim=(1e-12, 10), title="gradient of the last loss: mean over the windows, and their middle 80 %")
+ax.set(ylim=(1e-12, 10), title="gradient of the last loss: mean, median and middle 80 % of the windows")
 
 # %%
 # In words:

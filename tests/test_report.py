@@ -150,7 +150,7 @@ def test_what_is_said_of_time_scales_was_measured(made):
     words = findings.time_scales(made.found)
     for index, layer in enumerate(made.found.layers):
         middle = np.sort(layer.time_scales[0].steps)[3]  # of 6 units, the upper one of the two in the middle
-        assert f"layer {index + 1}, c: median {middle:.2g} steps" in words
+        assert f"Layer {index + 1}, c: median {middle:.2g} steps" in words
     assert "bracket" not in made.page
 
 

@@ -91,10 +91,10 @@ def time_scales(found: Measurements) -> str:
         for scales in layer.time_scales:
             middle, slow = np.quantile(scales.steps, (0.5, 0.9), method="higher")
             words.append(
-                f"layer {index + 1}, {scales.slot}: median {_scale(middle)} steps, the slowest tenth of the units "
+                f"Layer {index + 1}, {scales.slot}: median {_scale(middle)} steps, the slowest tenth of the units "
                 f"{_scale(slow)} or more"
             )
-    return "; ".join(words) + "."
+    return ". ".join(words) + "."
 
 
 def _scale(steps: float) -> str:
