@@ -21,6 +21,7 @@ __all__ = [
     "Layer",
     "Measurements",
     "Origin",
+    "Plan",
     "Portrait",
     "Settings",
     "Trained",

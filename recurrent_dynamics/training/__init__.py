@@ -5,7 +5,6 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
 from .early_stopping import EarlyStopping
 from .evaluate import evaluate, measure
-from .files import write_atomically
 from .history import History
 from .loop import FitResult, fit
 from .metrics import METRICS, accuracy, mean_absolute_error

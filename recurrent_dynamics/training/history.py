@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ..checks import ArgumentError
 from ..nn.files import write_atomically
-from .files import write_atomically
 
 TRAINING = ("update", "epoch", "loss", "grad_norm", "clipped_norm", "update_norm", "learning_rate", "seconds")
 VALIDATION = ("update", "epoch", "loss", "seconds")
