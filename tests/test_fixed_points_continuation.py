@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from refusals import Refusal, refused
@@ -178,3 +180,29 @@ def test_the_delayed_logistic_map_has_its_neimark_sacker_point_at_two():
     np.testing.assert_allclose(
         np.angle(branch.bifurcations[0].eigenvalues), [np.pi / 3, -np.pi / 3], atol=1e-8
     )
+
+
+def pieces(ax):
+    """The drawn stretches of the branch: their ends, and whether they are solid."""
+    lines = [line for line in ax.get_lines() if line.get_marker() == "None"]
+    return [(line.get_xydata()[0], line.get_xydata()[-1], line.get_linestyle() == "-") for line in lines]
+
+
+def test_the_line_changes_its_style_at_the_bifurcation_and_passes_through_the_mark():
+    branch = continuation(ELMAN, elman(2.0), [-0.99], {"b": np.ones(1)}, (-1, 1), begin=-1)
+    assert [found.segment for found in branch.bifurcations] == sorted(f.segment for f in branch.bifurcations)
+    for found in branch.bifurcations:  # the stability differs between its two neighbours
+        assert branch.unstable[found.segment] != branch.unstable[found.segment + 1]
+    drawn = pieces(branch.plot())
+    assert [solid for _, _, solid in drawn] == [True, False, True]
+    for (_, end, _), (start, _, _), found in zip(drawn, drawn[1:], branch.bifurcations):
+        assert end.tolist() == start.tolist() == [found.parameter, found.point[0]]
+
+
+def test_a_change_of_stability_without_a_bifurcation_is_interpolated():
+    branch = continuation(ELMAN, elman(1.0), [0.0], "U", (0.5, 2), begin=0.5)
+    drawn = pieces(dataclasses.replace(branch, bifurcations=()).plot())
+    assert [solid for _, _, solid in drawn] == [True, False]
+    assert drawn[0][1].tolist() == drawn[1][0].tolist()
+    # ln of the weight is interpolated between two points, at most 0.2 apart.
+    assert abs(drawn[0][1][0] - 1) < 0.2**2 / 8

@@ -10,6 +10,7 @@ from .diagnosis import Diagnosis, diagnose
 from .evidence import Measure, Trial
 from .fixed_points import fixed_points
 from .flossing import finite_time_exponents, flossing
+from .flow_field import FlowField, flow_field
 from .gates import Gate, direct_factors, gates, states
 from .gradient_flow import GradientFlow, GradientGrowth, gradient_flow, gradient_growth
 from .kantorovich import Certificate
@@ -27,10 +28,12 @@ from .non_normality import (
     spectral_radius,
 )
 from .omega import Omega, omega
+from .phase_portrait import PhasePortrait, phase_portrait
 from .points import FixedPoints, SlowPoints, Unfinished
 from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
 from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
 from .saturation import Saturation, saturation
+from .stability import frequencies, time_constants
 from .step_derivatives import Pulled, StepDerivatives
 from .systems import Flow, Map
 from .time_scales import DirectProducts, TimeScales, direct_products, measured_time_scales, time_scales
@@ -46,6 +49,7 @@ __all__ = [
     "DirectProducts",
     "FixedPoints",
     "Flow",
+    "FlowField",
     "Gate",
     "GradientFlow",
     "GradientGrowth",
@@ -60,6 +64,7 @@ __all__ = [
     "NumericalRange",
     "Omega",
     "PathNorms",
+    "PhasePortrait",
     "Pseudospectra",
     "Pulled",
     "Saturation",
@@ -80,6 +85,8 @@ __all__ = [
     "finite_time_exponents",
     "fixed_points",
     "flossing",
+    "flow_field",
+    "frequencies",
     "gates",
     "gradient_flow",
     "gradient_growth",
@@ -95,6 +102,7 @@ __all__ = [
     "numerical_range",
     "omega",
     "path_norms",
+    "phase_portrait",
     "powers_of_two",
     "pseudospectra",
     "pseudospectral_abscissa",
@@ -103,6 +111,7 @@ __all__ = [
     "spectral_abscissa",
     "spectral_radius",
     "states",
+    "time_constants",
     "time_scales",
     "tracking",
     "transient_growth",

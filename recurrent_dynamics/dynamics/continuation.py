@@ -14,8 +14,9 @@ from ..cells import Cell
 from ..checks import ArgumentError, ArgumentTypeError
 from ..engine import check, jvp
 from ..engine.run import Views
+from ..results import Result, Tabular
 from .newton import solve
-from .stability import unstable_directions
+from .stability import Modes, unstable_directions
 from .step_map import Array, StepMap
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ LIMIT = 1e-11  # relative Newton step at which a point lies on the branch
 
 
 @dataclass(frozen=True, eq=False)
-class Bifurcation:
+class Bifurcation(Modes, Result):
     """A point of a branch where the stability changes.
 
     Attributes
@@ -43,16 +44,19 @@ class Bifurcation:
         The state, shape (S,).
     eigenvalues
         Of the Jacobian there, largest modulus first, shape (S,).
+    segment
+        It lies between the points `segment` and `segment + 1` of the branch.
     """
 
     kind: str
     parameter: float
     point: np.ndarray
     eigenvalues: np.ndarray
+    segment: int
 
 
 @dataclass(frozen=True, eq=False)
-class Branch:
+class Branch(Modes, Tabular):
     """Fixed points along a parameter.
 
     Attributes
@@ -79,6 +83,8 @@ class Branch:
     ended: str
     slots: Any
 
+    _shown = ("parameter", "points", "eigenvalues", "unstable", "bifurcations", "ended")
+
     def __len__(self) -> int:
         return len(self.parameter)
 
@@ -86,6 +92,13 @@ class Branch:
     def states(self) -> Views:
         """The points by slot, (K, width)."""
         return Views(self.points, self.slots)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {
+            "parameter": self.parameter,
+            "unstable": self.unstable,
+            "modulus": np.abs(self.eigenvalues[:, 0]),
+        }
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the branch over its parameter; see `recurrent_dynamics.plot.branch`."""
@@ -204,10 +217,12 @@ def continuation(
             ended = "bounds"
             edge = low if new.y[-1] < low else high
             new = _at_edge(family, here, new, edge) or new
-        for k in np.flatnonzero(here.tests * new.tests < 0):
-            point = _bisect(family, here, new, int(k))
-            if point is not None:
-                found.append(point)
+        crossed = [
+            point
+            for k in np.flatnonzero(here.tests * new.tests < 0)
+            if (point := _bisect(family, here, new, int(k), len(branch) - 1)) is not None
+        ]
+        found += sorted(crossed, key=lambda b: (np.append(b.point, b.parameter) - here.y) @ (new.y - here.y))
         branch.append(new)
         here = new
         if ended == "bounds":
@@ -357,7 +372,7 @@ def _at_edge(family: _Family, here: _Local, beyond: _Local, edge: float) -> _Loc
     return None if y is None else family.local(y, here.tangent)
 
 
-def _bisect(family: _Family, a: _Local, b: _Local, k: int) -> Bifurcation | None:
+def _bisect(family: _Family, a: _Local, b: _Local, k: int, segment: int) -> Bifurcation | None:
     """Where test function k changes its sign between a and b; None if it is no bifurcation."""
     low, high, best = 0.0, 1.0, a
     for _ in range(BISECTIONS):
@@ -381,4 +396,4 @@ def _bisect(family: _Family, a: _Local, b: _Local, k: int) -> Bifurcation | None
         complex_ones = mu[mu.imag != 0]
         if not complex_ones.size or np.abs(np.abs(complex_ones) - 1).min() > 1e-4:
             return None
-    return Bifurcation(TESTS[k], float(best.y[-1]), best.y[:-1], mu)
+    return Bifurcation(TESTS[k], float(best.y[-1]), best.y[:-1], mu, segment)

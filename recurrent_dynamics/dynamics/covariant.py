@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,14 +12,18 @@ from numpy.typing import ArrayLike
 from ..cells.cell import Cell
 from ..checks import ArgumentError, generator, integer
 from ..engine.run import Run
+from ..results import Result
 from .frames import Stretch, walk
 from .lyapunov import run_or_given_steps
 from .systems import Flow, Map
 from .trajectories import source_of
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 @dataclass(frozen=True)
-class CovariantVectors:
+class CovariantVectors(Result):
     """Covariant Lyapunov vectors along a trajectory.
 
     Attributes
@@ -68,6 +72,12 @@ class CovariantVectors:
         sine = np.linalg.svd(beside, compute_uv=False)[..., -1]
         cosine = np.linalg.svd(np.swapaxes(two, 2, 3) @ one, compute_uv=False)[..., 0]
         return np.arctan2(sine, cosine)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the distribution of the angle between two of them; see `recurrent_dynamics.plot.angles`."""
+        from ..plot import angles
+
+        return angles(self, ax=ax, **options)
 
 
 def covariant_vectors(

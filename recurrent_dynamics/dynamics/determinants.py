@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..engine import Run, check, jacobian
+from ..results import Tabular, grid_columns
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CHUNK = 2**23  # numbers of the Jacobians held at a time: 64 MB in float64
 
 
 @dataclass(frozen=True)
-class LogDeterminants:
+class LogDeterminants(Tabular):
     """Determinants of the Jacobians of a run.
 
     Attributes
@@ -25,6 +31,16 @@ class LogDeterminants:
 
     log_modulus: np.ndarray
     sign: np.ndarray
+
+    def _columns(self) -> Mapping[str, Any]:
+        places = dict(zip(("step", "sequence"), map(np.arange, self.log_modulus.shape)))
+        return grid_columns(places, log_modulus=self.log_modulus, sign=self.sign)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the logarithm over the steps; see `recurrent_dynamics.plot.steps`."""
+        from ..plot import steps
+
+        return steps(self.log_modulus, what=r"$\ln\,\vert\det J_t\vert$ (nats)", level=0.0, ax=ax, **options)
 
 
 def log_determinants(run: Run) -> LogDeterminants:

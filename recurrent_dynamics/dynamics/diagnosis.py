@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import boolean, instance, number
+from ..results import Result
 from .cures import TRUNCATION, cures
 from .evidence import Measure, Trial, as_flows, by_layer, level, series
 from .readings import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Result):
     """What is wrong with a network that was trained, or that nothing is, or that the numbers do not say.
 
     `print` shows all of it.
@@ -72,6 +73,8 @@ class Diagnosis:
     data: dict[str, Any] = field(default_factory=dict, repr=False)
     typical_norm: float = float("nan")
 
+    _shown = ("verdict", "cause", "relative_norm", "rate", "reach", "sentences", "measures", "cures")
+
     def __str__(self) -> str:
         head = self.verdict + (f" ({self.cause})" if self.cause else "")
         parts = [head, "=" * len(head), *self.sentences]
@@ -81,7 +84,7 @@ class Diagnosis:
             parts += ["", "What to try:", *(f"- {cure}" for cure in self.cures)]
         return "\n".join(parts)
 
-    def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
+    def plot(self, axes: Sequence[Axes] | None = None) -> np.ndarray:
         """Draw what it rests on; see `recurrent_dynamics.plot.diagnosis`."""
         from ..plot import diagnosis
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError, numbers
+from ..results import Result
 from .gradient_flow import GradientFlow
 from .saturation import Saturation, saturation
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Result):
     """A number that a diagnosis rests on.
 
     Attributes
@@ -45,7 +46,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Result):
     """Some updates on one batch again and again, as an experiment.
 
     Each number is the largest loss among them over the one before them, or over the first one of the training where

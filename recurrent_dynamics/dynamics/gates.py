@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..engine import check
 from ..engine.run import Run, Views
 from ..equations.graph import Graph, Node
+from ..results import Result
 from .saturation import Saturation, saturation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Nonlinearities with a range, and the activations beyond which a unit is saturated (Karpathy et al. 2015).
 THRESHOLDS: dict[str, tuple[float, float]] = {
@@ -28,7 +32,7 @@ THRESHOLDS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Gate:
+class Gate(Result):
     """A nonlinearity with a range inside the equations of a cell, and its activations during a run.
 
     Attributes
@@ -45,9 +49,20 @@ class Gate:
     kind: str
     values: np.ndarray
 
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """The activations below the first and above the second of which a unit counts as saturated."""
+        return THRESHOLDS[self.kind]
+
     def saturation(self) -> Saturation:
         """Saturated and dead units of the gate."""
-        return saturation(self.values, THRESHOLDS[self.kind], name=self.name)
+        return saturation(self.values, self.thresholds, name=self.name)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the distribution of its activations; see `recurrent_dynamics.plot.gate`."""
+        from ..plot import gate
+
+        return gate(self, ax=ax, **options)
 
 
 def gates(run: Run) -> list[Gate]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import ArgumentError, integer, number, numbers, reals
+from ..results import Tabular
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class GradientFlow:
+class GradientFlow(Tabular):
     """Norm of the gradient with respect to the state, by its distance from the end of a window.
 
     Attributes
@@ -122,6 +124,15 @@ class GradientFlow:
             raise ValueError(f"the windows must be known, at least two; came {self.windows}")
         return _growth(self.per_window, skip)
 
+    def _columns(self) -> Mapping[str, Any]:
+        return {
+            "lag": self.lags,
+            "norm": self.norms,
+            "low": self.spread[0],
+            "high": self.spread[1],
+            "relative": self.relative,
+        }
+
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the norm over the lag; see `recurrent_dynamics.plot.gradient_flow`."""
         from ..plot import gradient_flow
@@ -178,7 +189,7 @@ def _window_norms(d_states: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class GradientGrowth:
+class GradientGrowth(Tabular):
     """How fast the gradient of a window's last loss grows on its way back, with its error.
 
     Attributes
@@ -195,6 +206,15 @@ class GradientGrowth:
     rate: float
     standard_error: float
     per_window: np.ndarray
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {"window": np.arange(len(self.per_window)), "rate": self.per_window}
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the rates of the windows; see `recurrent_dynamics.plot.gradient_growth`."""
+        from ..plot import gradient_growth
+
+        return gradient_growth(self, ax=ax, **options)
 
 
 def gradient_growth(d_states: np.ndarray, skip: int = 0) -> GradientGrowth:

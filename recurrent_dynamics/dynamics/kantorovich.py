@@ -10,6 +10,7 @@ import numpy as np
 
 from ..cells.layout import ProductSpan
 from ..equations.graph import Node
+from ..results import Result
 from .gates import _leaves as leaves
 from .step_map import Array, StepMap
 
@@ -27,7 +28,7 @@ RANGE = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "sin": (-1.0, 1.0), "cos": 
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class Certificate(Result):
     """What the Newton-Kantorovich theorem proves about each of K points [1]_.
 
     With beta a bound of ``|(I - J)^-1|``, eta one of the Newton step, and L a Lipschitz bound of the Jacobian in the

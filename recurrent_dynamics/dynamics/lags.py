@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..checks import ArgumentError, integer
 from ..engine import Run, backward, check
+from ..results import Tabular
 from .steps import side_by_side
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LagGradients:
+class LagGradients(Tabular):
     """Parts of the gradient of every parameter by the lag between a loss and the step at which the parameter acted.
 
     Attributes
@@ -40,6 +42,9 @@ class LagGradients:
         if name not in self.params:
             raise ArgumentError("name", f"be one of {', '.join(self.params)}", repr(name))
         return np.linalg.norm(self.params[name].reshape(len(self.lags), -1).astype(np.float64), axis=1)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {"lag": self.lags} | {name: self.norms(name) for name in self.params}
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the norms over the lag; see `recurrent_dynamics.plot.lag_gradients`."""

@@ -16,6 +16,7 @@ from ..cells.cell import Cell
 from ..checks import ArgumentError, boolean, generator, integer, number
 from ..engine.check import of_layer
 from ..engine.run import Run
+from ..results import Result, Tabular
 from .frames import Stretch, walk
 from .statistics import MeanErrors, drift, mean_errors, stationary_from
 from .systems import Flow, Map
@@ -35,7 +36,7 @@ FARTHEST = (
 
 
 @dataclass(frozen=True)
-class LyapunovChecks:
+class LyapunovChecks(Result):
     """The same rates found in other ways, in the unit of the exponents, over the steps that were averaged.
 
     Attributes
@@ -55,7 +56,7 @@ class LyapunovChecks:
 
 
 @dataclass(frozen=True)
-class LyapunovSpectrum:
+class LyapunovSpectrum(Tabular):
     """Lyapunov exponents with their errors.
 
     Attributes
@@ -140,6 +141,13 @@ class LyapunovSpectrum:
             )
         j = int(np.flatnonzero(sums < 0)[0])
         return j + (float(sums[j - 1] / -self.exponents[j]) if j else 0.0)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {
+            "index": np.arange(1, len(self.exponents) + 1),
+            "exponent": self.exponents,
+            "standard_error": self.standard_errors,
+        }
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the spectrum with its errors; see `recurrent_dynamics.plot.lyapunov`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import ArgumentError, integer
+from ..results import Result
 from .matrices import adjoint, each, rounding, square_matrices, triangle_of
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _support(matrix: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class NumericalRange:
+class NumericalRange(Result):
     """The numerical range (field of values) {x^* A x : ||x|| = 1} of a matrix, by its boundary.
 
     Attributes

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import ArgumentError, reals
 from ..engine import Run, backward, check
 from ..engine.run import Views
+from ..results import Result
 from .steps import by_slot, jacobian_form, joined, side_by_side
 
-LARGEST = 1e100  # of a number whose square, times another, is finite
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class Omega:
+class Omega(Result):
     """The regularizer and its gradient.
 
     Attributes
@@ -31,6 +34,13 @@ class Omega:
     value: float
     ratios: np.ndarray
     params: dict[str, np.ndarray]
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the ratios over the steps; see `recurrent_dynamics.plot.steps`."""
+        from ..plot import steps
+
+        what = r"$\Vert J_t^\top v_t\Vert\, /\, \Vert v_t\Vert$"
+        return steps(self.ratios, what=what, level=1.0, ax=ax, **options)
 
 
 def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:

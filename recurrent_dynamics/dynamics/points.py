@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from ..cells import Cell
 from ..engine.run import Views
+from ..results import Result, Tabular
 from .kantorovich import Certificate
+from .phase_portrait import PhasePortrait, phase_portrait
+from .stability import Modes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
-class SlowPoints:
+class SlowPoints(Modes, Result):
     """Local minima of q above the tolerance: where the state nearly stands still, such as the ghost of a fold.
 
     Attributes
@@ -38,7 +42,7 @@ class SlowPoints:
 
 
 @dataclass(frozen=True, eq=False)
-class Unfinished:
+class Unfinished(Result):
     """Starts that reached neither a fixed nor a slow point.
 
     Attributes
@@ -60,7 +64,7 @@ class Unfinished:
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPoints:
+class FixedPoints(Modes, Tabular):
     """Fixed points of a network under constant input; for a period above 1, cycles.
 
     K of them, most often reached first, each a state of S numbers. With a period p, q, Jacobian and eigenvalues are
@@ -122,6 +126,8 @@ class FixedPoints:
     trajectories: np.ndarray
     slots: Any
 
+    _shown = ("points", "q", "eigenvalues", "kind", "unstable", "hits", "slow", "cell", "period")
+
     def __len__(self) -> int:
         return len(self.points)
 
@@ -146,6 +152,29 @@ class FixedPoints:
         those of all periods that divide p: sum over these, each cycle counted with its period.
         """
         return int(self.sign.sum())
+
+    def portrait(self, conditions: Sequence[Any] | np.ndarray | None = None) -> PhasePortrait:
+        """The principal components of the trajectories; see `recurrent_dynamics.dynamics.phase_portrait`.
+
+        Parameters
+        ----------
+        conditions
+            Of each of the B sequences, for colours.
+        """
+        return phase_portrait(self.trajectories, conditions)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {
+            "kind": self.kind,
+            "unstable": self.unstable,
+            "hits": self.hits,
+            "q": self.q,
+            "newton_step": self.newton_step,
+            "condition": self.condition,
+            "sign": self.sign,
+            "modulus": np.abs(self.eigenvalues[:, 0]),
+            "time_constant": self.time_constants()[:, 0],
+        }
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the points over the trajectories; see `recurrent_dynamics.plot.fixed_points`."""

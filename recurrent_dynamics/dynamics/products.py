@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from ..checks import ArgumentError, integer, numbers, reals
 from ..engine import Run, check, jacobian
 from ..kernels.blas import one_thread
+from ..results import Tabular, grid_columns
 from .trajectories import unbroken
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def powers_of_two(longest: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class JacobianProducts:
+class JacobianProducts(Tabular):
     """Singular values of the Jacobian products d state_{t+k} / d state_t.
 
     Attributes
@@ -60,6 +61,11 @@ class JacobianProducts:
     def rate(self) -> float:
         """Growth of the largest singular value per step, from the longest product."""
         return float(np.exp(self.log_singular_values[-1, :, 0].mean() / self.steps[-1]))
+
+    def _columns(self) -> Mapping[str, Any]:
+        _, sequences, ranks = map(np.arange, self.log_singular_values.shape)
+        places = {"steps": self.steps, "sequence": sequences, "rank": ranks + 1}
+        return grid_columns(places, log_singular_value=self.log_singular_values)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw them over the length of the product; see `recurrent_dynamics.plot.singular_values`."""
@@ -177,7 +183,7 @@ def _log_singular_values(matrix: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class PathNorms:
+class PathNorms(Tabular):
     """The direct path through a slot of the state against everything else.
 
     Norms are root mean squares over the units, `sqrt(sum of squared entries / H)`: the factor by which a
@@ -199,6 +205,10 @@ class PathNorms:
     direct: np.ndarray
     rest: np.ndarray
     slot: str
+
+    def _columns(self) -> Mapping[str, Any]:
+        places = {"steps": self.steps, "sequence": np.arange(self.direct.shape[1])}
+        return grid_columns(places, direct=self.direct, rest=self.rest)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw both over the length of the product; see `recurrent_dynamics.plot.path_norms`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import ArgumentError, integer, number, one_of, unmasked
+from ..results import Result
 from .matrices import (
     adjoint,
     each,
@@ -30,7 +31,7 @@ SAME = 1e-13  # relative gain below which the search along lines and circles sto
 
 
 @dataclass(frozen=True)
-class Pseudospectra:
+class Pseudospectra(Result):
     """The epsilon-pseudospectra of a matrix, {z : sigma_min(z I - A) <= epsilon}, on a grid.
 
     Attributes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import number, reals
+from ..results import Tabular
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ STUCK_TIME = 0.9  # a unit that spends this share of its time near an end of its
 
 
 @dataclass(frozen=True)
-class Saturation:
+class Saturation(Tabular):
     """How often every unit is near an end of its range, and which units are dead.
 
     Attributes
@@ -47,6 +49,16 @@ class Saturation:
     def stuck(self) -> np.ndarray:
         """Units that are dead, or near an end of their range for 90 % of the time or more; shape (H,), boolean."""
         return self.dead | (self.low + self.high >= STUCK_TIME)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {
+            "unit": np.arange(len(self.low)),
+            "low": self.low,
+            "high": self.high,
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "dead": self.dead,
+        }
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw every unit by its two shares; see `recurrent_dynamics.plot.saturation`."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import ArgumentError, integer, one_of
 from ..engine import Run, backward, check, jvp
+from ..results import Result
 from .steps import by_slot, joined, side_by_side
 from .trajectories import cut, unbroken
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 @dataclass(frozen=True)
-class Pulled:
+class Pulled(Result):
     """Cotangents of steps, pulled back.
 
     Attributes
@@ -27,6 +32,12 @@ class Pulled:
     state: np.ndarray
     x: np.ndarray | None
     params: dict[str, np.ndarray]
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm by the state before each step; see `recurrent_dynamics.plot.norms`."""
+        from ..plot import norms
+
+        return norms({"state": self.state}, what=r"$\Vert\,J_t^\top v_t\,\Vert$", ax=ax, **options)
 
 
 class StepDerivatives:

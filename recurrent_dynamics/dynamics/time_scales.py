@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..checks import ArgumentError, numbers
 from ..engine import check
+from ..results import Tabular, grid_columns
 from .products import product_lengths
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TimeScales:
+class TimeScales(Tabular):
     """Time scales of the units of a slot of the state.
 
     Attributes
@@ -27,10 +28,16 @@ class TimeScales:
         nan for one whose measured state never changes.
     slot
         Name of the slot.
+    measured
+        Whether they come from the autocorrelation of states, not from gates.
     """
 
     steps: np.ndarray
     slot: str
+    measured: bool = False
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {"unit": np.arange(len(self.steps)), "steps": self.steps}
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw their distribution; see `recurrent_dynamics.plot.time_scales`."""
@@ -134,7 +141,7 @@ def measured_time_scales(states: np.ndarray, *, slot: str = "") -> TimeScales:
     found = np.full(values.shape[2], np.nan)
     for j in np.flatnonzero(changing):
         found[j] = _first_below(covariance[:, j] / covariance[0, j], 1 / np.e)
-    return TimeScales(found, slot)
+    return TimeScales(found, slot, measured=True)
 
 
 def _first_below(values: np.ndarray, level: float) -> float:
@@ -151,7 +158,7 @@ def _first_below(values: np.ndarray, level: float) -> float:
 
 
 @dataclass(frozen=True)
-class DirectProducts:
+class DirectProducts(Tabular):
     """How the direct factors of units of different speed multiply.
 
     Attributes
@@ -172,6 +179,9 @@ class DirectProducts:
     def mean(self) -> np.ndarray:
         """The mean over the units, shape (K,): what is left of a cotangent that is spread over all of them."""
         return self.units.mean(axis=1)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return grid_columns({"steps": self.steps, "unit": np.arange(self.units.shape[1])}, product=self.units)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a slow, a median and a fast unit, and the mean; see `recurrent_dynamics.plot.direct_products`."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks import ArgumentError, ArgumentTypeError, number, numbers
+from ..results import Tabular
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class Tracking:
+class Tracking(Tabular):
     """How closely each unit follows each signal.
 
     Attributes
@@ -32,6 +37,14 @@ class Tracking:
     unit: np.ndarray
     held_out: np.ndarray
 
+    def _columns(self) -> Mapping[str, Any]:
+        return {
+            "signal": np.array(self.names),
+            "unit": self.unit,
+            "correlation": self.correlation[np.arange(len(self.unit)), self.unit],
+            "held_out": self.held_out,
+        }
+
     def __str__(self) -> str:
         width = max(len(name) for name in self.names)
         lines = [f"{'signal':{width}s}  unit  chosen on  held out"]
@@ -41,6 +54,12 @@ class Tracking:
                 f"{name:{width}s}  {unit:4d}  {self.correlation[k, unit]:9.2f}  {self.held_out[k]:8.2f}"
             )
         return "\n".join(lines)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the correlations of the best units; see `recurrent_dynamics.plot.tracking`."""
+        from ..plot import tracking
+
+        return tracking(self, ax=ax, **options)
 
 
 def tracking(values: ArrayLike, signals: Mapping[str, ArrayLike], *, held_out: float = 0.5) -> Tracking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..checks import ArgumentError, integer, number, one_of
 from ..kernels.blas import one_thread
+from ..results import Result, Tabular, grid_columns
 from .matrices import (
     EPS,
     each,
@@ -27,7 +29,7 @@ STARTS = 5  # its best local maxima go through the optimization
 
 
 @dataclass(frozen=True)
-class KreissConstant:
+class KreissConstant(Result):
     """Kreiss constants of matrices.
 
     Attributes
@@ -47,6 +49,12 @@ class KreissConstant:
     lower_bound: np.ndarray | float
     point: np.ndarray | complex
     kind: str
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw where in the plane it is reached; see `recurrent_dynamics.plot.kreiss_constant`."""
+        from ..plot import kreiss_constant
+
+        return kreiss_constant(self, ax=ax, **options)
 
 
 def kreiss_constant(matrices: np.ndarray, kind: str = "map") -> KreissConstant:
@@ -161,7 +169,7 @@ def _local_maxima(heights: np.ndarray, periodic: bool) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class TransientGrowth:
+class TransientGrowth(Tabular):
     """Norms of powers A^k or exponentials e^{tA} in the course of time.
 
     Attributes
@@ -193,6 +201,12 @@ class TransientGrowth:
     kreiss: KreissConstant | None
     upper_bound: np.ndarray | float | None
     kind: str
+
+    def _columns(self) -> Mapping[str, Any]:
+        if self.norms.ndim == 1:
+            return {"time": self.times, "norm": self.norms}
+        norms = self.norms.reshape(-1, len(self.times))
+        return grid_columns({"matrix": np.arange(len(norms)), "time": self.times}, norm=norms)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the norms over time, with the Kreiss constant; see `recurrent_dynamics.plot.transient_growth`."""

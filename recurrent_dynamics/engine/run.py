@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from ..checks import ArgumentError
+from ..results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -40,7 +44,7 @@ def one_hot(classes: np.ndarray, n: int, dtype: np.dtype) -> np.ndarray:
     return (classes[..., None] == namespace(classes).arange(n)).astype(dtype)
 
 
-class Views(Mapping[str, np.ndarray]):
+class Views(Mapping[str, np.ndarray], Result):
     """Named stretches of the last axis of one array, without copies and read-only."""
 
     def __init__(self, array: np.ndarray, spans: tuple[Span, ...]) -> None:
@@ -59,6 +63,9 @@ class Views(Mapping[str, np.ndarray]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Views, (self._array, tuple(self._spans.values()))
+
+    def _described(self) -> Iterator[tuple[str, Any]]:
+        return iter(self.items())
 
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{k!r}: array of shape {v.shape}' for k, v in self.items())}}}"
@@ -123,7 +130,7 @@ class Kept:
     final: np.ndarray
 
 
-class Run:
+class Run(Result):
     """The trajectory of a recurrence: states and drives at every step.
 
     A run is immutable: `backward` and the other verbs may be called on it again and again, and later changes of the
@@ -153,6 +160,8 @@ class Run:
     A run that was computed with ``tape=False`` has `output`, `final`, `initial`, `mask`, `params` and sizes. All else,
     `x` too, needs the tape: asking for it is a ValueError.
     """
+
+    _shown = ("cell", "params", "steps", "batch_size", "dtype", "device")  # nothing that has to be copied
 
     def __init__(
         self,
@@ -300,6 +309,12 @@ class Run:
     def __repr__(self) -> str:
         return f"Run of {self.cell!r}: {self.steps} steps, batch {self.batch_size}, {self.dtype}"
 
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a slot of the state as an image; see `recurrent_dynamics.plot.states`."""
+        from ..plot import states
+
+        return states(self, ax=ax, **options)
+
 
 def _unpickled(tape: Tape, kept: Kept | None, *given: Any) -> Run:
     make: Any = Run
@@ -314,7 +329,7 @@ def run_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Gradients:
+class Gradients(Result):
     """Derivatives of a loss.
 
     Attributes
@@ -332,11 +347,25 @@ class Gradients:
     states: Views
     signals: dict[str, np.ndarray]
 
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm of the gradient by the state over the steps; see `recurrent_dynamics.plot.norms`."""
+        from ..plot import norms
+
+        return norms(
+            self.states, what=r"$\Vert\,\partial L / \partial\, \mathrm{state}_t\,\Vert$", ax=ax, **options
+        )
+
 
 @dataclass(frozen=True, eq=False)
-class Tangent:
+class Tangent(Result):
     """Directional derivatives of a run: output (T, B, H), states (T, B, width) and final (B, width) by slot."""
 
     output: np.ndarray
     states: Views
     final: Views
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm of the state's derivative over the steps; see `recurrent_dynamics.plot.norms`."""
+        from ..plot import norms
+
+        return norms(self.states, what=r"$\Vert\,d\, \mathrm{state}_t\,\Vert$", ax=ax, **options)

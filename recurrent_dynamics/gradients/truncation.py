@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from ..cells import Cell
 from ..checks import ArgumentError, instance, integer
 from ..engine import backward, check, forward
+from ..results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LossGradient = NDArray[Any] | Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class WindowGradients:
+class WindowGradients(Result):
     """Gradient of the losses of one stride.
 
     Attributes
@@ -52,9 +56,21 @@ class WindowGradients:
     final: dict[str, NDArray[Any]]
     signals: dict[str, NDArray[Any]]
 
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm of the gradient by the state over the steps; see `recurrent_dynamics.plot.norms`."""
+        from ..plot import norms
+
+        return norms(
+            self.states,
+            first=self.first + 1,
+            what=r"$\Vert\,\partial L / \partial\, \mathrm{state}_t\,\Vert$",
+            ax=ax,
+            **options,
+        )
+
 
 @dataclass(frozen=True)
-class TruncatedGradients:
+class TruncatedGradients(Result):
     """Sum over all strides.
 
     Attributes
@@ -74,6 +90,12 @@ class TruncatedGradients:
     initial: dict[str, NDArray[Any]]
     final: dict[str, NDArray[Any]]
     signals: dict[str, NDArray[Any]]
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm of the gradient by the input over the steps; see `recurrent_dynamics.plot.norms`."""
+        from ..plot import norms
+
+        return norms({"x": self.x}, what=r"$\Vert\,\partial L / \partial x_t\,\Vert$", ax=ax, **options)
 
 
 def truncated_windows(

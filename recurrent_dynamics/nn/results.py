@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from ..results import Result
 from .embedding import Merged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 State = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class ModelRun:
+class ModelRun(Result):
     """What `Model.forward` computed; nothing that runs later changes it, if it has copies of the parameters.
 
     Attributes
@@ -52,9 +56,20 @@ class ModelRun:
     pulls: list[Callable[[Any], dict[str, Any]]]
     lengths: NDArray[Any] | None = None
 
+    _shown = ("output", "runs", "final", "features", "readout", "indices")
+
+    def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> NDArray[Any]:
+        """Draw the states of every layer, an array of axes; see `recurrent_dynamics.plot.states`."""
+        from ..plot import given_or_panels, states
+
+        drawn = given_or_panels(axes, len(self.runs))
+        for k, (run, ax) in enumerate(zip(self.runs, drawn, strict=True)):
+            states(run, ax=ax, **options).set_title(f"layer {k + 1}", fontsize="medium")
+        return drawn
+
 
 @dataclass(frozen=True)
-class ModelGradients:
+class ModelGradients(Result):
     """What `Model.backward` computed.
 
     Attributes
@@ -77,3 +92,16 @@ class ModelGradients:
     initial: list[State]
     inputs: NDArray[Any] | None
     signals: dict[str, NDArray[Any]]
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the norm of the gradient by each layer's states over the steps; see `recurrent_dynamics.plot.norms`."""
+        from ..plot import norms
+
+        states = {
+            f"layer {k + 1}, {slot}": values
+            for k, layer in enumerate(self.layers)
+            for slot, values in layer.states.items()
+        }
+        return norms(
+            states, what=r"$\Vert\,\partial L / \partial\, \mathrm{state}_t\,\Vert$", ax=ax, **options
+        )

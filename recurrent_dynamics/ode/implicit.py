@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,17 +20,21 @@ from ..dynamics.newton import solve
 from ..engine import Gradients, Run, Tangent, backward, check, jacobian, jvp
 from ..engine.arguments import state_row
 from ..engine.run import Views, read_only
+from ..results import Result
 from .discretize import with_step
 from .field import Field
 from .increments import Increments
 from .methods import IMPLICIT, method_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = np.ndarray
 Arrays = Mapping[str, Array]
 HALVINGS = 12  # of Newton's step
 
 
-class ImplicitRun:
+class ImplicitRun(Result):
     """The trajectory of an implicit method.
 
     Attributes
@@ -50,6 +54,8 @@ class ImplicitRun:
 
     For one sequence the arrays have no batch axis. Everything is computed in float64.
     """
+
+    _shown = ("output", "states", "iterations", "residual", "params", "steps", "batch_size")
 
     def __init__(self, solver: Increments, stages: Array, after: Array, info: tuple[Array, Array]) -> None:
         self._solver, self._stages, self._after = solver, stages, after
@@ -172,6 +178,12 @@ class ImplicitRun:
             f"ImplicitRun of {self._solver.cell.name!r}: {self.steps} steps, batch {self.batch_size}, "
             f"{self.iterations.mean():.1f} Newton steps each"
         )
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a slot of the state as an image; see `recurrent_dynamics.plot.states`."""
+        from ..plot import states
+
+        return states(self, ax=ax, **options)
 
 
 def implicit_forward(

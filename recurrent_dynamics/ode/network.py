@@ -14,6 +14,7 @@ from ..dynamics import numerical_range
 from ..dynamics.matrices import each, smallest_singular_values, square_matrices, triangle_of
 from ..dynamics.step_map import StepMap
 from ..engine import check
+from ..results import Result
 from .field import Field
 from .methods import LINEAR, PARTITIONED, Method, method_of
 from .stability import boundary_at, largest_stable_step, stability_function
@@ -27,7 +28,7 @@ MARGINAL = 1e-9  # of a modulus that counts as 1
 
 
 @dataclass(frozen=True, eq=False)
-class LinearStability:
+class LinearStability(Result):
     """The Jacobians of a network at some states, seen through the region of stability of a method.
 
     Attributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,15 +12,19 @@ from ..cells import Cell
 from ..checks import ArgumentError, integer, number
 from ..engine import Run, backward, check, forward
 from ..engine.arguments import input_of
+from ..results import Result
 from .discretize import discretize
 from .field import Field
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Arrays = Mapping[str, np.ndarray]
 CHUNK = 32  # steps on the tape at a time
 
 
 @dataclass(frozen=True, eq=False)
-class ReversibleGradients:
+class ReversibleGradients(Result):
     """Derivatives of a loss, and how far the states that they were taken at drifted.
 
     Attributes
@@ -42,8 +46,16 @@ class ReversibleGradients:
     drift: float
     chunk_drift: np.ndarray
 
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the drift of each stretch of steps; see `recurrent_dynamics.plot.steps`."""
+        from ..plot import steps
 
-class ReversibleRun:
+        drawn = steps(self.chunk_drift, what="relative drift of the state", ax=ax, **options)
+        drawn.set_xlabel("stretch of steps")
+        return drawn
+
+
+class ReversibleRun(Result):
     """A run of which only the first and last state are kept, and those before a reset; see `reversible_forward`.
 
     Attributes
@@ -59,6 +71,8 @@ class ReversibleRun:
     chunk
         How many steps are on a tape at a time.
     """
+
+    _shown = ("cell", "inverse", "params", "initial", "final", "steps", "chunk")
 
     def __init__(
         self,

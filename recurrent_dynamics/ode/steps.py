@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..dynamics.step_map import in_memory
 from ..engine import Run, check, jacobian
+from ..results import Tabular, grid_columns
 from .stability import reach
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ MARGINAL_SINGLE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
-class StepStability:
+class StepStability(Tabular):
     """The steps of a run as steps of forward Euler: J_t = I + dt lambda, seen through the disc ``|1 + z| <= 1``.
 
     Attributes
@@ -69,6 +71,10 @@ class StepStability:
         network without a leak would need a leak of 1 minus this.
         """
         return float(self.factor.min())
+
+    def _columns(self) -> Mapping[str, Any]:
+        places = {"step": self.steps, "sequence": np.arange(self.factor.shape[1])}
+        return grid_columns(places, radius=self.radius, factor=self.factor, outside=self.outside)
 
     def __str__(self) -> str:
         outside, radius = self.outside, self.radius

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import ArgumentError, instance
+from ..checks import instance
 from .flow import gradient_flow
-from .style import GREY, INK, axes, colour, panels
+from .style import GREY, INK, axes, colour, given_or_panels
 from .training import clipping, smooth
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..dynamics import Diagnosis
 
 
-def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
+def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> np.ndarray:
     """Draw the loss curves, gradient norms, flow of gradients, and losses along the window, as far as they are known.
 
     Parameters
@@ -30,7 +30,7 @@ def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> list[A
 
     Returns
     -------
-    list of Axes
+    ndarray of Axes
         One for each kind of number that the diagnosis was given.
     """
     from ..dynamics import Diagnosis
@@ -48,14 +48,15 @@ def diagnosis(found: Diagnosis, *, axes: Sequence[Axes] | None = None) -> list[A
         draw.append(_by_step)
     if data.get("gates") or data.get("states"):
         draw.append(_units)
+    if not draw:
+        raise ArgumentError("found", "rest on a number that can be drawn", "a diagnosis without any")
+    drawn = given_or_panels(axes, len(draw), (3.7, 3.2))
     if axes is None:
-        figure, axes = panels(len(draw), size=(3.7, 3.2))
-        figure.suptitle(found.verdict + (f" ({found.cause})" if found.cause else ""), fontsize="medium")
-    if len(axes) != len(draw):
-        raise ArgumentError("axes", f"be {len(draw)}, one for each panel", len(axes))
-    for function, ax in zip(draw, axes, strict=True):
+        head = found.verdict + (f" ({found.cause})" if found.cause else "")
+        drawn[0].figure.suptitle(head, fontsize="medium")
+    for function, ax in zip(draw, drawn, strict=True):
         function(found, ax)
-    return list(axes)
+    return drawn
 
 
 def _losses(found: Diagnosis, ax: Axes) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.patches import Circle
 
 from ..checks import ArgumentError
-from .style import GREY, INK, axes, colour
+from .style import GREY, INK, axes, colour, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..dynamics import NumericalRange, Pseudospectra, TransientGrowth
+    from ..dynamics import KreissConstant, NumericalRange, Pseudospectra, TransientGrowth
 
 SQUARE = (5.2, 4.3)  # inches
 
@@ -128,9 +128,53 @@ def transient_growth(
     ax.axhline(1, color=INK, linewidth=0.8)
     ax.set_yscale("log")
     ax.margins(y=0.12)
+    if growth.kind == "map":
+        whole(ax.xaxis)
     ax.set_xlabel("$k$ (steps)" if growth.kind == "map" else "$t$ (units of time)")
     ax.set_ylabel(f"${name}$")
     ax.legend(frameon=False)
+    return ax
+
+
+def kreiss_constant(kreiss: KreissConstant, *, index: int = 0, ax: Axes | None = None) -> Axes:
+    """Draw where in the complex plane the Kreiss constant is reached, with its value and what bounds stability.
+
+    Parameters
+    ----------
+    kreiss
+        Of one matrix, or of a batch. A constant of 1 in the limit of large z, and that of an unstable matrix, which is
+        infinite, are counted in the legend.
+    index
+        Which colour.
+    ax
+        Where to draw; a new figure if None.
+    """
+    value, point = np.ravel(kreiss.value), np.ravel(kreiss.point)
+    reached = np.isfinite(value) & np.isfinite(point)
+    ax = axes(ax, SQUARE)
+    _plane(ax, np.empty(0, complex), kreiss.kind)
+    if reached.any():
+        z = point[reached]
+        ax.plot(z.real, z.imag, "o", color=colour(index), markersize=5, label="where $K$ is reached")
+        if reached.sum() <= 12:
+            for k, at in zip(value[reached], z, strict=True):
+                ax.annotate(
+                    f"$K = {k:.3g}$",
+                    (at.real, at.imag),
+                    (5, 4),
+                    textcoords="offset points",
+                    color=INK,
+                    fontsize=8,
+                )
+    others = (
+        (np.isinf(value), r"$K = \infty$: unstable"),
+        (np.isfinite(value) & ~reached, r"$K = 1$: for $z \to \infty$"),
+    )
+    for chosen, words in others:
+        if chosen.any():
+            ax.plot([], [], "x", color=GREY, label=f"{words} ({chosen.sum()})" if value.size > 1 else words)
+    ax.margins(0.15)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
@@ -148,7 +192,8 @@ def _plane(ax: Axes, eigenvalues: np.ndarray, kind: str) -> None:
         )
     else:
         ax.axvline(0, color=GREY, linestyle="--", linewidth=1, label="imaginary axis")
-    ax.plot(eigenvalues.real, eigenvalues.imag, "o", color=INK, markersize=3, label="eigenvalues")
+    if eigenvalues.size:
+        ax.plot(eigenvalues.real, eigenvalues.imag, "o", color=INK, markersize=3, label="eigenvalues")
     ax.set_aspect("equal")
     ax.set_xlabel(r"$\mathrm{Re}\,z$")
     ax.set_ylabel(r"$\mathrm{Im}\,z$")

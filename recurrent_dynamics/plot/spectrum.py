@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import INK, axes, colour
+from .style import INK, axes, colour, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +47,7 @@ def lyapunov(
     )
     if "zero" not in {line.get_gid() for line in ax.get_lines()}:
         ax.axhline(0, color=INK, linewidth=0.8, gid="zero")
+    whole(ax.xaxis)
     ax.set_xlabel("index $i$")
     ax.set_ylabel(rf"$\lambda_i$ ({spectrum.unit})")
     if label is not None:

@@ -1,15 +1,21 @@
-"""What all figures share: axes without pyplot, and colours that colour-blind readers tell apart."""
+"""What all figures share: where they are made, and colours that colour-blind readers tell apart."""
 
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from ..checks import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +25,34 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, GREY, LIGHT = "#222222", "#777777", "#dddddd"
 PANEL = (5.2, 3.3)  # inches
+PYPLOT = "matplotlib.pyplot"
+_apart: ContextVar[bool] = ContextVar("apart", default=False)
+
+
+@contextmanager
+def without_pyplot() -> Iterator[None]:
+    """Make figures that pyplot does not know, as a report does that writes them into a page and shows none.
+
+    Examples
+    --------
+    >>> with without_pyplot():
+    ...     figure, (ax,) = panels(1)
+    """
+    token = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """A figure of so many inches: one of pyplot's where pyplot is in use, else one without global state.
+
+    What pyplot made is shown by `plt.show`, saved by `plt.savefig`, and shown by a notebook at the end of its cell.
+    """
+    if PYPLOT in sys.modules and not _apart.get():
+        return sys.modules[PYPLOT].figure(figsize=size, layout="constrained")
+    return Figure(figsize=size, layout="constrained")
 
 
 def colour(index: int) -> str:
@@ -36,6 +70,13 @@ def axes(ax: Axes | None, size: tuple[float, float] = PANEL) -> Axes:
     return ax
 
 
+def whole(*axes: Axis) -> None:
+    """Let the ticks of linear axes stand at integers only: steps, units, updates."""
+    for axis in axes:
+        if axis.get_scale() == "linear":
+            axis.set_major_locator(MaxNLocator(integer=True))
+
+
 def panels(
     columns: int,
     rows: int = 1,
@@ -45,7 +86,7 @@ def panels(
     sharey: bool = False,
 ) -> tuple[Figure, list[Any]]:
     """A figure of rows x columns axes, each `size` inches, and its axes row by row."""
-    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    figure = new_figure((columns * size[0], rows * size[1]))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     return figure, list(np.ravel(grid))
 
@@ -60,6 +101,18 @@ def plain_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def given_or_panels(
+    given: Sequence[Axes] | None, count: int, size: tuple[float, float] = PANEL
+) -> np.ndarray:
+    """An array of `count` axes: those given, or the panels of a new figure."""
+    if given is None:
+        return np.array(panels(count, size=size)[1], dtype=object)
+    found = np.array(given, dtype=object).ravel()
+    if len(found) != count:
+        raise ArgumentError("axes", f"be {count}, one for each panel", len(found))
+    return found
 
 
 def svg(figure: Figure) -> str:

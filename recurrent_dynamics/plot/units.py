@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..checks import ArgumentError
-from .style import GREY, axes, colour
+from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..dynamics import Saturation, TimeScales
+    from ..dynamics import Saturation, TimeScales, Tracking
 
 
 def saturation(
@@ -81,8 +81,10 @@ def time_scales(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import TimeScales
+
     ax = axes(ax)
-    several = [scales] if hasattr(scales, "steps") else list(scales)
+    several = [scales] if isinstance(scales, TimeScales) else list(scales)
     # Of units that never change, nothing is known.
     values = [np.clip(s.steps[~np.isnan(s.steps)], 1e-2, longest) for s in several]
     if not all(v.size for v in values):
@@ -96,7 +98,9 @@ def time_scales(
         ax.hist(v, edges, histtype="step", color=colour(k), label=label)
         ax.axvline(float(np.median(v)), color=colour(k), linestyle="--", linewidth=1)
     ax.set_xscale("log")
-    ax.set_xlabel(r"time scale $\tau = -1/\ln f$ (steps)")
+    measured = {scale.measured for scale in several}
+    formula = {False: r" $\tau = -1/\ln f$", True: " of the autocorrelation"}
+    ax.set_xlabel(f"time scale{formula[measured.pop()] if len(measured) == 1 else ''} (steps)")
     ax.set_ylabel("units")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.plot([], [], color=GREY, linestyle="--", linewidth=1, label="median")
@@ -144,4 +148,34 @@ def compared_time_scales(
     ax.set_xlabel("time scale that the gate implies (steps)")
     ax.set_ylabel("time scale of the autocorrelation (steps)")
     ax.legend(frameon=False, loc="lower right")
+    return ax
+
+
+def tracking(found: Tracking, *, index: int = 0, ax: Axes | None = None) -> Axes:
+    """Draw how closely the best unit follows each signal: on the part where it was chosen, and on the other part.
+
+    Parameters
+    ----------
+    found
+        What to draw.
+    index
+        Which colour.
+    ax
+        Where to draw; a new figure if None.
+    """
+    count = len(found.names)
+    ax = axes(ax, (5.2, max(2.2, 0.6 + 0.32 * count)))
+    places = np.arange(count)
+    chosen = found.correlation[places, found.unit]
+    ax.hlines(places, chosen, found.held_out, color=GREY, linewidth=0.8)
+    ax.plot(chosen, places, "o", markerfacecolor="none", color=colour(index), label="chosen on")
+    ax.plot(found.held_out, places, "o", color=colour(index), label="held out")
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(
+        places, [f"{name} (unit {unit})" for name, unit in zip(found.names, found.unit, strict=True)]
+    )
+    ax.set(xlim=(-1.05, 1.05), ylim=(count - 0.5, -0.5))
+    ax.set_xlabel("correlation with the signal")
+    ax.set_ylabel("signal")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return ax

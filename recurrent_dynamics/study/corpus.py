@@ -11,13 +11,14 @@ import numpy as np
 
 from ..checks import ArgumentError
 from ..data import Vocabulary, read_text, split, standard_library
+from ..results import Result
 
 HELD_OUT = 0.05
 STANDARD_LIBRARY = "the source of Python's standard library"
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(Result):
     """A text as class indices.
 
     Attributes

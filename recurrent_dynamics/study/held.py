@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import dynamics, nn
 from ..engine import Run
+from ..results import Result
 
 CHARACTERS = 4
 BEGINNINGS = 6  # states of the text from which a character is repeated
@@ -20,7 +21,7 @@ ITERATIONS = 30  # most of those that arrive do so within 10
 
 
 @dataclass(frozen=True)
-class Held:
+class Held(Result):
     """One layer while one character is repeated.
 
     Attributes

@@ -11,6 +11,7 @@ from .. import dynamics, nn
 from ..checks import ArgumentError
 from ..engine import forward, jacobian
 from ..engine.run import Run
+from ..results import Result
 from .portrait import Portrait, portraits
 
 LONGEST_PRODUCT = 64
@@ -18,7 +19,7 @@ WORK = 4.5e9  # steps * S^3 over the sequences whose Jacobian products are taken
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Result):
     """What was measured of one layer.
 
     Attributes
@@ -53,7 +54,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(Result):
     """What was measured of a model, on windows of text that it was not trained on.
 
     Attributes

@@ -15,14 +15,17 @@ from ..data import Vocabulary
 from ..nn.files import FileError, Header, has_member, read_described, write_described
 from ..nn.leaves import named_leaves, nest
 from ..nn.saved import check_finite, check_parameters
+from ..results import Result
 from ..training import Checkpoint, load_checkpoint
+from ..training.files import read_described, write_described
+from ..training.tree import named_leaves, nest
 from .settings import Settings
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
-class CharacterModel:
+class CharacterModel(Result):
     """A model of text, with everything needed to use it.
 
     Attributes

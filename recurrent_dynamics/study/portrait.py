@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import dynamics, nn
 from ..engine import Run
+from ..results import Result
 from .held import Held, held_characters
 
 EXPONENTS = 24  # the leading ones, where a state has more
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Portrait:
+class Portrait(Result):
     """One layer.
 
     Attributes

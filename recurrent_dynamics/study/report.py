@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import plot
 from ..dynamics import Diagnosis, diagnose
 from ..dynamics.words import percent
 from ..nn.files import write_atomically
@@ -32,6 +33,7 @@ TEMPERATURES = (0.5, 1.0)
 MADE = "How this report was made"
 
 
+@plot.without_pyplot()
 def write_report(
     path: Path,
     trained: CharacterModel,

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data import Streams
+from ..results import Result
 from ..training import Checkpoint, History, fit, load_checkpoint
 from .ahead import compile_training
 from .corpus import Corpus
@@ -18,18 +19,25 @@ from .model_file import CharacterModel, build, save_model
 from .origin import versions
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MODEL, HISTORY, CHECKPOINT, REPORT = "model.npz", "history.csv", "checkpoint.npz", "report.html"
 VALIDATIONS = 10  # in the course of a training, at least
 VALIDATION_STREAMS = 20  # few and long: a stream begins without knowing what came before
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Result):
     """A trained model and how it came about."""
 
     character_model: CharacterModel
     history: History
     stopped_by: str
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the loss over the updates; see `recurrent_dynamics.plot.history`."""
+        return self.history.plot(ax, **options)
 
 
 def train(

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from ..nn.files import FileError, Header, read_described, write_described
+from ..results import Result
+from .files import read_described, write_described
 from .history import History
 from .tree import Tree, named_leaves, nest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Result):
     """A training run between two updates.
 
     Attributes
@@ -46,6 +51,10 @@ class Checkpoint:
     history: History = field(default_factory=History)
     settings: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the loss over the updates; see `recurrent_dynamics.plot.history`."""
+        return self.history.plot(ax, **options)
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError
 from ..nn.files import write_atomically
+from ..results import Tabular
+from .files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TRAINING = ("update", "epoch", "loss", "grad_norm", "clipped_norm", "update_norm", "learning_rate", "seconds")
 VALIDATION = ("update", "epoch", "loss", "seconds")
 
 
 @dataclass
-class Table:
+class Table(Tabular):
     """Rows of numbers under named columns.
 
     Examples
@@ -34,6 +39,12 @@ class Table:
 
     columns: tuple[str, ...]
     rows: list[tuple[float, ...]] = field(default_factory=list)
+
+    def _columns(self) -> Mapping[str, Any]:
+        return {column: self[column] for column in self.columns}
+
+    def _described(self) -> Iterator[tuple[str, Any]]:
+        return iter(self._columns().items())
 
     def append(self, **values: float) -> None:
         """Add a row; every column is given."""
@@ -59,7 +70,7 @@ class Table:
 
 
 @dataclass
-class History:
+class History(Tabular):
     """Columns over the updates of a training run.
 
     ``history["loss"]`` is a column of the updates: update (how many were done), epoch (likewise, with its fraction),
@@ -71,6 +82,18 @@ class History:
 
     training: Table = field(default_factory=lambda: Table(TRAINING))
     validation: Table = field(default_factory=lambda: Table(VALIDATION))
+
+    def _columns(self) -> Mapping[str, Any]:
+        return self.training._columns()
+
+    def _described(self) -> Iterator[tuple[str, Any]]:
+        for column in ("loss", "grad_norm", "update_norm", "learning_rate"):
+            yield column, self[column]
+        yield "validation loss", self.validation["loss"]
+        yield "updates", len(self)
+        if len(self):
+            yield "last loss", float(self["loss"][-1])
+            yield "seconds", float(self["seconds"][-1])
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         return self.training[column]
@@ -135,6 +158,12 @@ class History:
                         f"line {reader.line_num} of {path}", "be a row of a history", fields
                     ) from None
         return history
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the loss over the updates, or another column; see `recurrent_dynamics.plot.history`."""
+        from ..plot import history
+
+        return history(self, ax=ax, **options)
 
 
 def _number(column: str, value: float) -> str:

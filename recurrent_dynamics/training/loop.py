@@ -7,13 +7,14 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import ArgumentError, integer, number
 from ..engine import check
 from ..nn import Model
+from ..results import Result
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .early_stopping import EarlyStopping
 from .evaluate import measure
@@ -26,11 +27,14 @@ from .source import BatchSource, as_source
 from .tree import Tree, map_leaves, named_leaves
 from .update import Penalty, Updater
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Result):
     """What `fit` returns.
 
     Attributes
@@ -55,6 +59,10 @@ class FitResult:
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it."""
         return self.stopped_by == "interrupt"
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the loss over the updates; see `recurrent_dynamics.plot.history`."""
+        return self.history.plot(ax, **options)
 
 
 def fit(
