@@ -13,13 +13,19 @@ from refusals import refused
 from recurrent_dynamics import plot
 from recurrent_dynamics.dynamics import (
     TimeScales,
+    Trial,
+    diagnose,
     direct_products,
     gradient_flow,
     jacobian_products,
+    kreiss_constant,
+    measured_time_scales,
     path_norms,
     saturation,
     time_scales,
 )
+from recurrent_dynamics.plot.history import NAMES
+from recurrent_dynamics.training import History
 
 
 @pytest.fixture
@@ -181,3 +187,54 @@ def test_plotting_leaves_pyplot_alone():
 def test_a_running_mean_skips_what_is_not_a_number():
     assert plot.smooth(np.array([np.nan, 1.0, np.nan, 3.0]), 2).tolist()[1:] == [1.0, 1.0, 3.0]
     assert np.isnan(plot.smooth(np.array([np.nan, 1.0]), 2)[0])
+
+
+def test_measured_time_scales_are_not_called_those_of_gates(rng):
+    implied = time_scales(rng.uniform(0.1, 1, (8, 2, 3)))
+    measured = measured_time_scales(rng.standard_normal((50, 2, 3)))
+    assert r"-1/\ln f" in implied.plot().get_xlabel()
+    assert measured.plot().get_xlabel() == "time scale of the autocorrelation (steps)"
+    assert plot.time_scales([implied, measured]).get_xlabel() == "time scale (steps)"
+
+
+def test_every_column_of_a_history_is_drawn():
+    history = History()
+    for update in range(1, 4):
+        row = dict.fromkeys(history.training.columns, 0.5)
+        history.training.append(**row | {"update": update, "grad_norm": 10.0**update})
+    assert history.plot(unit="nats").get_ylabel() == "loss (nats)"
+    assert history.plot().get_ylabel() == "loss"
+    for column in NAMES:
+        ax = history.plot(column=column, label="first")
+        assert ax.get_xlabel() == "update"
+        assert len(ax.get_lines()[0].get_xdata()) == 3
+    assert history.plot(column="grad_norm").get_yscale() == "log"
+    with pytest.raises(ValueError, match="column must be one of loss"):
+        history.plot(column="accuracy")
+    with pytest.raises(ValueError, match="history must have an update"):
+        History().plot()
+
+
+def test_a_diagnosis_without_a_curve_has_nothing_to_draw():
+    with pytest.raises(ValueError, match="found must rest on a number that can be drawn"):
+        diagnose(flows=None, gradient_norms=None, trial=Trial(10, 0.1, 1.0, 1.0)).plot()
+
+
+def test_norms_have_a_logarithmic_scale_where_they_span_more_than_a_decade():
+    values = np.ones((4, 2, 3))
+    assert plot.norms({"h": values}).get_yscale() == "linear"
+    assert plot.norms({"h": 0 * values}).get_yscale() == "linear"
+    ax = plot.norms({"h": values * np.array([0, 1, 10, 100])[:, None, None]}, first=5)
+    assert ax.get_yscale() == "log"
+    (line,) = ax.get_lines()
+    assert line.get_xdata().tolist() == [5, 6, 7, 8]
+    np.testing.assert_allclose(line.get_ydata(), np.sqrt(3) * np.array([np.nan, 1, 10, 100]))
+
+
+def test_kreiss_constants_that_have_no_place_are_in_the_legend():
+    batch = np.array([[[0.5, 4.0], [0.0, 0.6]], [[2.0, 0.0], [0.0, 0.1]], np.diag([0.5, 0.1])])
+    ax = kreiss_constant(batch).plot()
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(ax.texts) == 1
+    assert sum("unstable (1)" in label for label in labels) == 1
+    assert sum("infty$ (1)" in label for label in labels) == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import instance
+from ..checks import ArgumentError, instance
 from .flow import gradient_flow
 from .style import GREY, INK, axes, colour, given_or_panels
 from .training import clipping, smooth

@@ -161,10 +161,11 @@ def kreiss_constant(kreiss: KreissConstant, *, index: int = 0, ax: Axes | None =
                 ax.annotate(
                     f"$K = {k:.3g}$",
                     (at.real, at.imag),
-                    (5, 4),
+                    (0, 6),
                     textcoords="offset points",
                     color=INK,
                     fontsize=8,
+                    ha="center",
                 )
     others = (
         (np.isinf(value), r"$K = \infty$: unstable"),

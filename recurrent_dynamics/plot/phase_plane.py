@@ -102,11 +102,16 @@ def flow_field(
     integer("trajectories", trajectories, at_least=0)
     ax = axes(ax, (5.6, 4.3))
     ax.grid(False)
-    top = float(field.speed.max())
-    speed = np.maximum(field.speed, 1e-4 * top)  # a fixed point on the grid would take all colours
-    wide = top > 10 * speed.min()
-    scale = LogNorm(speed.min(), top) if wide else Normalize(0, top or 1.0)
-    image = ax.pcolormesh(field.x, field.y, speed, cmap="Blues", norm=scale, shading="gouraud", alpha=0.7)
+    fastest = float(field.speed.max())
+    speed = np.maximum(field.speed, 1e-4 * fastest)  # a fixed point on the grid would take all colours
+    wide = fastest > 10 * speed.min()
+    scale = LogNorm(speed.min(), fastest) if wide else Normalize(0, fastest or 1.0)
+    (left, right), (bottom, top) = ((line[0], line[-1]) for line in (field.x, field.y))
+    beside_x, beside_y = (right - left) / (len(field.x) - 1) / 2, (top - bottom) / (len(field.y) - 1) / 2
+    image = ax.imshow(
+        speed, extent=(left - beside_x, right + beside_x, bottom - beside_y, top + beside_y), origin="lower",
+        interpolation="bilinear", aspect="auto", cmap="Blues", norm=scale, alpha=0.7,
+    )  # fmt: skip
     ax.figure.colorbar(image, ax=ax, label=f"speed of the whole state ({field.unit})")
     u, v = np.moveaxis(field.velocity, -1, 0)
     ax.streamplot(field.x, field.y, u, v, color=INK, linewidth=0.6, density=density, arrowsize=0.7)
@@ -129,6 +134,6 @@ def flow_field(
 def name_components(ax: Axes, portrait: PhasePortrait, plane: tuple[int, int]) -> None:
     """Label the axes with the numbers of the components and their shares of the variance."""
     shares = dict(enumerate(portrait.explained_ratio))
-    words = [f"principal component {k + 1} ({100 * shares.get(k, 0.0):.0f} % of the variance)" for k in plane]
-    ax.set_xlabel(words[0])
-    ax.set_ylabel(words[1])
+    words = [f"principal component {k + 1} ({100 * shares.get(k, 0.0):.0f} %" for k in plane]
+    ax.set_xlabel(f"{words[0]} of the variance)")
+    ax.set_ylabel(f"{words[1]})")
