@@ -24,6 +24,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "cell_pages",
+    "gallery_sections",
     "measured_tables",
     "predicted_walks",
     "reachable_inventories",
@@ -47,6 +48,10 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
     "filename_pattern": r"[/\\]plot_",
+    "copyfile_regex": r"index\.rst",  # the index is written by hand: sections in the order of gallery_sections
+    "backreferences_dir": "generated/examples",  # without it each minigallery warns
+    "minigallery_sort_order": "gallery_sections.position",
+    "thumbnail_size": (400, 280),
     "remove_config_comments": True,
     "abort_on_example_error": True,
     "show_memory": False,
@@ -71,7 +76,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "recurrent_dynamics"},
-    "show_prev_next": False,
+    "show_prev_next": True,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
@@ -80,20 +85,5 @@ html_theme_options = {
     "footer_end": [],
     "show_toc_level": 2,
 }
-# Code and figures of the gallery want the width of the page.
-WITHOUT_SIDEBAR = (
-    "index",
-    "start",
-    "train",
-    "idea",
-    "adding_a_cell",
-    "cells",
-    "parametrize",
-    "diagnosis",
-    "engine",
-    "benchmarks",
-    "processes",
-    "cuda",
-    "gallery/*",
-)
-html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}
+# Code and figures want the width of the page; breadcrumbs and lists lead through a section.
+html_sidebars = {"**": []}

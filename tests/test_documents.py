@@ -45,7 +45,10 @@ def test_docstrings(name):
     run_examples(doctest.DocTestFinder(exclude_empty=True).find(module, name))
 
 
-PAGES = ["start", "train", *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "ode"))]
+PAGES = [
+    "start",
+    *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "analyse", "ode")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -53,6 +56,15 @@ def test_pages(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / f"{page}.rst").read_text("utf-8")
     run_examples([doctest.DocTestParser().get_doctest(text, {}, page, f"{page}.rst", 0)])
+
+
+def test_gallery_has_every_example_in_one_section(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_extensions")
+    from gallery_sections import ORDER
+
+    scripts = [path.stem.removeprefix("plot_") for path in (ROOT / "examples").glob("plot_*.py")]
+    assert sorted(ORDER) == sorted(scripts)
 
 
 class TrainedElsewhere:

@@ -1,15 +1,18 @@
-"""Write what pages include from the library itself: the equations of every cell, and the nonlinearities."""
+"""Write what pages include from the library itself: the cells, a table and their equations, and the nonlinearities."""
 
 from __future__ import annotations
 
-import inspect
+import csv
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 from recurrent_dynamics import equations as library
 from recurrent_dynamics.cells import NAMED
 
+WHICH = "which_cell.csv"  # rows (cell, name, paper, when), from the folder of the pages
+WIDTH = 128  # inputs and units of a cell whose parameters are counted
 # Cells whose equations depend on an option: its name and the values to show.
 VARIANTS = {
     "leaky": ("gate", ("fixed", "learnt", "input")),
@@ -18,20 +21,49 @@ VARIANTS = {
 }
 
 
+def read_cells(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the table, which must hold every cell of the library once."""
+    with (folder / WHICH).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if [row["cell"] for row in rows] != list(NAMED):
+        raise ExtensionError(f"docs/{WHICH} must hold the cells {', '.join(NAMED)}, in this order")
+    return rows
+
+
+def count(name: str) -> str:
+    """Return the number of parameters in thousands."""
+    arrays = NAMED[name]().init(input_size=WIDTH, hidden_size=WIDTH)
+    return f"{sum(array.size for array in arrays.values()) / 1e3:.0f}"
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Return a list-table: which cell when."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 24 22 44 10", ""]
+    cells = [
+        (f":ref:`{r['name']} <cell-{r['cell']}>`, ``{r['cell']}``", r["paper"], r["when"], count(r["cell"]))
+        for r in rows
+    ]
+    for line in [("cell", "paper", "use it when", "parameters"), *cells]:
+        lines += [f"   {' ' if k else '*'} - {text}".rstrip() for k, text in enumerate(line)]
+    return "\n".join(lines)
+
+
 def equations(name: str, **options: object) -> list[str]:
     """Return the lines of a math directive with the equations of a cell."""
     latex = NAMED[name](**options)._repr_latex_().strip().strip("$").strip()
     return [".. math::", "", *(f"   {line}" for line in latex.splitlines()), ""]
 
 
-def describe(name: str) -> str:
-    """Return a section with the first sentence and the equations of one cell."""
-    summary = " ".join((inspect.getdoc(NAMED[name]) or "").split("\n\n")[0].split())
-    lines = [name, "-" * len(name), "", f":func:`recurrent_dynamics.cells.{name}`: {summary}", ""]
-    option, values = VARIANTS.get(name, ("", ()))
+def describe(row: dict[str, str]) -> str:
+    """Return a section with the name, the paper, the use and the equations of one cell."""
+    cell, name = row["cell"], row["name"]
+    paper = f" ({row['paper']})" if row["paper"] else ""
+    lines = [f".. _cell-{cell}:", "", name, "-" * len(name), ""]
+    lines += [f":func:`recurrent_dynamics.cells.{cell}`{paper}. {row['when']}", ""]
+    option, values = VARIANTS.get(cell, ("", ()))
     for value in values:
-        lines += [f"With ``{option}={value!r}``:", "", *equations(name, **{option: value})]
-    return "\n".join(lines if values else [*lines, *equations(name)])
+        lines += [f"With ``{option}={value!r}``:", "", *equations(cell, **{option: value})]
+    return "\n".join(lines if values else [*lines, *equations(cell)])
 
 
 def nonlinearities() -> str:
@@ -44,7 +76,12 @@ def write_pages(app: Sphinx) -> None:
     """Write ``generated/*.inc``, which pages include, where they are not so already."""
     folder = Path(app.srcdir) / "generated"
     folder.mkdir(exist_ok=True)
-    texts = {"cells": "\n".join(describe(name) for name in NAMED), "nonlinearities": nonlinearities()}
+    rows = read_cells(Path(app.srcdir))
+    texts = {
+        "which_cell": table(rows),
+        "cells": "\n".join(describe(row) for row in rows),
+        "nonlinearities": nonlinearities(),
+    }
     for name, text in texts.items():
         page = folder / f"{name}.inc"
         if not page.exists() or page.read_text("utf-8") != text:

@@ -133,32 +133,47 @@ class Kept:
 class Run(Result):
     """The trajectory of a recurrence: states and drives at every step.
 
-    A run is immutable: `backward` and the other verbs may be called on it again and again, and later changes of the
-    arrays it was computed from do not reach it (but those of the parameters, if it has no copies of them). For one
-    sequence (input without a batch axis) the arrays have no batch axis either.
+    A run is immutable. `backward` and the other verbs can be called on it any number of times. Later changes of the
+    arrays that it was computed from do not reach it, except those of the parameters when they were not copied
+    (``copy_params=False``). The run of one sequence, whose input has no batch axis, has arrays without a batch axis.
+
+    A run that was computed on a GPU from NumPy arrays returns NumPy arrays, which are copied when first asked for.
+
+    A run that was computed with ``tape=False`` has `output`, `final`, `initial`, `mask`, `params` and the sizes. All
+    other attributes, `x` too, raise a ValueError.
 
     Attributes
     ----------
     output : ndarray (T, B, H)
         The output slot after every step; 0 beyond the length of a sequence.
     states : mapping of ndarray (T, B, width)
-        Every slot after every step; held beyond the length of a sequence.
-    final, initial : mapping of ndarray (B, width)
-        The state after the last step and before the first one.
+        Every slot after every step; beyond the length of a sequence its last value is repeated.
+    final : mapping of ndarray (B, width)
+        The state after the last step.
+    initial : mapping of ndarray (B, width)
+        The state before the first step.
     drives : mapping of ndarray (T, B, width)
         Every drive at every step, before its nonlinearity; `<name>_h` is the recurrent side of a drive kept apart.
-    mask : ndarray (T, B) of booleans
-        True within the lengths of the sequences; None where all are whole.
-    cell, params, x : the arguments of the forward pass (mostly copies of the arrays); x is None for an autonomous run
-    classes : whether the input is class indices
-    steps, batch_size, dtype : its sizes
-    device : "cpu" or "cuda", where it was computed and `backward`, `jvp` and `jacobian` will be
-    gpu : the number of its GPU, None with "cpu"
-
-    What a run on a device was given as NumPy arrays it gives back as such, copied when first asked for.
-
-    A run that was computed with ``tape=False`` has `output`, `final`, `initial`, `mask`, `params` and sizes. All else,
-    `x` too, needs the tape: asking for it is a ValueError.
+    mask : ndarray (T, B) of bool, or None
+        True within the lengths of the sequences; None where all sequences have T steps.
+    x : ndarray (T, B, N), (T, B) of int, or None
+        The input: numbers, or class indices; None for an autonomous run.
+    cell : Cell
+        The cell of the forward pass.
+    params : dict of ndarray
+        Its parameters, read-only.
+    classes : bool
+        Whether the input is class indices.
+    steps : int
+        T.
+    batch_size : int
+        B.
+    dtype : numpy.dtype
+        float32 or float64.
+    device : str
+        "cpu" or "cuda": where the run was computed, and where `backward`, `jvp` and `jacobian` will be.
+    gpu : int or None
+        The number of the GPU; None with "cpu".
     """
 
     _shown = ("cell", "params", "steps", "batch_size", "dtype", "device")  # nothing that has to be copied
@@ -334,11 +349,16 @@ class Gradients(Result):
 
     Attributes
     ----------
-    params : dict of arrays shaped as the parameters
-    x : ndarray (T, B, N), None for an autonomous run and for class indices
+    params : dict of ndarray
+        By every parameter, shaped as the parameters.
+    x : ndarray (T, B, N), or None
+        By the input; None for an autonomous run and for class indices.
     initial : mapping of ndarray (B, width)
-    states : mapping of ndarray (T, B, width): d loss / d state after each step, along every path that starts there
-    signals : dict of arrays shaped as the signals
+        By the initial state.
+    states : mapping of ndarray (T, B, width)
+        By the state after each step, along every path that starts there.
+    signals : dict of ndarray
+        By the signals, shaped as the signals.
     """
 
     params: dict[str, np.ndarray]
@@ -357,8 +377,18 @@ class Gradients(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class Tangent(Result):
-    """Directional derivatives of a run: output (T, B, H), states (T, B, width) and final (B, width) by slot."""
+class Tangent:
+    """Directional derivatives of a run.
+
+    Attributes
+    ----------
+    output : ndarray (T, B, H)
+        Of the output.
+    states : mapping of ndarray (T, B, width)
+        Of every slot after every step.
+    final : mapping of ndarray (B, width)
+        Of the state after the last step.
+    """
 
     output: np.ndarray
     states: Views
