@@ -26,7 +26,7 @@ HEADER = [
     "launches",
     "µs",
 ]
-WANTED = ["what", "wanted", "predicted"]
+WANTED = ["what", "goal", "predicted"]
 
 
 def cases() -> list[tuple[str, Cell, str, tuple[int, int, int, int]]]:
