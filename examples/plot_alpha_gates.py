@@ -2,10 +2,10 @@ r"""
 Alpha-gates as time constants
 =============================
 
-A gate that keeps a share :math:`\alpha` of the state, :math:`h' = \alpha h + (1 - \alpha) f(U h + W x)`, is a step in
-time for :math:`\tau \dot h = -h + f(U h + W x)`. We read the time constant off the gate, see what the gate does to the
-eigenvalues of a network, turn what is kept (ES2N), let units find their own time constants and the input open gates,
-and learn from data that come at irregular times.
+A gate that keeps a share :math:`\alpha` of the state, :math:`h' = \alpha h + (1 - \alpha) f(U h + W x)`, is a time step
+of the equation :math:`\tau \dot h = -h + f(U h + W x)`. This page shows the time constant of a gate, its effect on the
+eigenvalues of a network, and a gate that turns the state (ES2N). Then units learn their own time constants, the input
+opens gates, and a network learns from data at irregular times.
 """
 
 import csv
@@ -23,9 +23,9 @@ rng = np.random.default_rng(0)
 # Two readings of one gate
 # ------------------------
 #
-# Left alone a unit falls as :math:`\alpha^t`: to :math:`1/e` in :math:`-1 / \ln \alpha` steps. Forward Euler reads the
-# same gate as :math:`\alpha = 1 - dt / \tau`, so as a time constant of :math:`1 / (1 - \alpha)`; exponential Euler as
-# :math:`\alpha = e^{-dt / \tau}`, which is exact. The two agree for gates near 1, up to half a step.
+# Without input a unit falls as :math:`\alpha^t`: to :math:`1/e` in :math:`-1 / \ln \alpha` steps. For forward Euler the
+# gate is :math:`\alpha = 1 - dt / \tau`, which gives a time constant of :math:`1 / (1 - \alpha)`. For exponential Euler
+# it is :math:`\alpha = e^{-dt / \tau}`, which is exact. The two agree for gates near 1, up to half a step.
 
 gates = np.linspace(0.02, 0.995, 200)
 fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
@@ -66,9 +66,9 @@ ax.legend(frameon=False, fontsize="small", bbox_to_anchor=(1, 0.9), loc="upper l
 # What a gate does to the spectrum
 # --------------------------------
 #
-# Near a fixed point the Jacobian of a step is :math:`\alpha I + (1 - \alpha) J`: every eigenvalue :math:`\mu` of
-# :math:`J` moves on a straight line to 1. A gate slows all modes down alike. ES2N [1]_ keeps :math:`\alpha\, O h`
-# instead, with :math:`O` orthogonal: the spectrum gathers near a circle of radius :math:`\alpha`.
+# Near a fixed point the Jacobian of a step is :math:`\alpha I + (1 - \alpha) J`. Every eigenvalue :math:`\mu` of
+# :math:`J` moves on a straight line to 1: a gate makes all modes slower. ES2N [1]_ keeps :math:`\alpha\, O h` instead,
+# with :math:`O` orthogonal. Its spectrum is near a circle of radius :math:`\alpha`.
 
 units = 100
 J = 0.9 * rng.standard_normal((units, units)) / np.sqrt(units)
@@ -88,9 +88,10 @@ axes[0].set_ylabel(r"Im $\mu$")
 fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside right")
 
 # %%
-# What that means for memory: we drive random networks with noise and read the input of :math:`k` steps ago out of their
-# states by linear regression, fitted on the first half of the run. The share of its variance that is found on the
-# second half, summed over all :math:`k`, is the memory capacity of the network, at most its number of units [2]_.
+# The effect on memory: we drive random networks with noise. A linear regression computes the input of :math:`k` steps
+# ago from their states; it is fitted on the first half of the run. On the second half, it explains a share of the
+# input's variance. The sum of these shares over all :math:`k` is the memory capacity of the network. It is at most the
+# number of units [2]_.
 
 T, washout, lags = 3000, 200, np.arange(130)
 x = rng.uniform(-0.8, 0.8, (T, 1))
@@ -116,15 +117,15 @@ ax.set(xlabel="lag (steps)", ylabel="share of the variance found")
 ax.legend(frameon=False)
 
 # %%
-# A leak blurs the past, as all that it keeps falls in the same way: what its units differ by is soon below the errors
-# that the tanh makes. What is turned stays apart, and can be found again.
+# A leak blurs the past. All its units decay in the same way, so their differences are soon smaller than the errors from
+# the tanh. States that are turned stay different, and the regression finds them again.
 #
 # Units that find their time constants
 # ------------------------------------
 #
 # With ``gate="learnt"`` each unit trains its own :math:`\alpha`. The target is noise, filtered with time constants of 3
-# and of 30 steps; all units begin near :math:`\alpha = 0.9`, a time constant of 9.5 steps. We take linear units and
-# leave the recurrent weights at 0, so that the gates are all the memory there is.
+# and of 30 steps. All units begin near :math:`\alpha = 0.9`, a time constant of 9.5 steps. We take linear units with
+# recurrent weights of 0, so that the gates are the only memory.
 
 cell, hidden, steps, batch = rd.cells.leaky(0.9, "identity", gate="learnt"), 8, 150, 8
 x = rng.standard_normal((steps, batch, 1))
@@ -167,10 +168,10 @@ ax.set_title("8 units after training; dashed: the time constants of the task")
 # Gates that the input opens
 # --------------------------
 #
-# With ``gate="input"`` a unit reads its :math:`\alpha_t = \sigma(W x_t + b)` off the input, and long expressive memory
-# [3]_ two of them off input and state: it can hold a number for as long as it takes, and be quick in between. The
-# adding problem asks for that: of 400 random numbers two are marked, and their sum is the target after the last one.
-# Three networks of 64 units, trained beforehand on the same batches with the same rate
+# With ``gate="input"`` a unit computes its :math:`\alpha_t = \sigma(W x_t + b)` from the input. Long expressive memory
+# [3]_ computes two gates from input and state. Such a unit can hold a number for a long time, and is fast in between.
+# The adding problem needs this: of 400 random numbers two are marked, and their sum is the target after the last one.
+# Three networks of 64 units were trained beforehand on the same batches with the same rate
 # (``python docs/make_adding_table.py``):
 
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
@@ -187,16 +188,16 @@ ax.set(xlabel="update", ylabel="mean squared error, mean of 20 updates", title="
 ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 # %%
-# Gates that the input opens hold the first number until the second one comes. The network whose gates are learnt but
-# the same at every step has found nothing better than the mean after as many updates: what lets a unit take a number in
-# also lets it forget.
+# Gates that the input opens hold the first number until the second one comes. The network with learnt gates has the
+# same gates at every step. After as many updates it has found nothing better than the mean: a gate that lets a number
+# in also forgets it.
 #
 # Data that come at irregular times
 # ---------------------------------
 #
-# Where the time between two samples varies, one :math:`\alpha` is wrong for all of them. The same field with the step
-# as a signal has a gate for each: :math:`\alpha_t = e^{-dt_t / \tau}`. We sample one signal with gaps between 0.05 and
-# 3 time constants, and compare with the exact solution of the filter.
+# If the time between two samples varies, one :math:`\alpha` cannot be right for all gaps. The same field with the step
+# as a signal has a gate for each gap: :math:`\alpha_t = e^{-dt_t / \tau}`. We sample one signal with gaps between 0.05
+# and 3 time constants, and compare with the exact solution of the filter.
 
 sampled = rd.ode.Field(
     "filter", ("h",), ("n",), lambda drive, state: {"h": tanh(drive.n) - state.h}, linear=lambda: {"h": -1.0}
@@ -217,10 +218,10 @@ print(
 )
 
 # %%
-# A model learns from such data when its batches bring the gaps: as the signal "dt", which every cell with irregular
-# steps reads. The task is a filter of an input that is held between samples: the difference of two leaks, with time
-# constants of 0.5 and 4. We train the same network three times: with the gaps; without them, by the mean gap; and
-# without, but told the gap as a second input. Units learn their time constants.
+# A model learns from such data if its batches have the gaps as the signal "dt", which every cell with irregular steps
+# reads. The task is a filter of an input that is constant between samples: the difference of two leaks, with time
+# constants of 0.5 and 4. We train the same network three times: with the gaps as the step, with the mean gap as the
+# step, and with the mean gap as the step and the gap as a second input. Units learn their time constants.
 
 units, T, B = 16, 60, 32
 network = rd.ode.Field(
@@ -282,17 +283,18 @@ ax.set(xlabel="update", ylabel="mean squared error, mean of 20 updates")
 ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 # %%
-# By the mean gap there is nothing to be learnt about time. Told the gap as an input, the network has to find out how to
-# make a gate of it; as the step, it is one from the beginning.
+# With the mean gap, the network cannot learn anything about time. With the gap as an input, it has to learn how to make
+# a gate of it. With the gap as the step, the gate is there from the beginning.
 
 # %%
 # What to take with you
 # ---------------------
 #
-# * A gate's own time constant is :math:`-1 / \ln \alpha` steps: exponential Euler, and forward Euler for gates near 1.
-# * A gate pulls the whole spectrum towards 1 and makes a network slow; an orthogonal matrix in its place makes it
-#   remember.
-# * Time constants can be learnt, unit by unit, and gaps in the data belong into the gate.
+# * The time constant of a gate is :math:`-1 / \ln \alpha` steps: for exponential Euler exactly, for forward Euler if
+#   the gate is near 1.
+# * A gate pulls the whole spectrum towards 1 and makes a network slow. An orthogonal matrix in its place makes a
+#   network remember.
+# * Each unit can learn its time constant, and gaps in the data belong into the gate.
 #
 # .. rubric:: References
 #

@@ -2,8 +2,8 @@ r"""
 A character model of Python
 ===========================
 
-A small LSTM [1]_ reads the source of Python's standard library character by character and learns to say what comes
-next. Afterwards we look inside: how far back does what it sees still matter to it?
+A small LSTM [1]_ reads the source of Python's standard library character by character, and learns to predict the next
+one. Afterwards we look inside: how far back do its gradients reach, and how long do its units remember?
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import recurrent_dynamics as rd
 # The text
 # --------
 #
-# Every Python brings it along. The last 5 % are held out.
+# Every Python has the source of its standard library. The last 5 % of the text are held out.
 
 text = rd.data.standard_library(300_000)
 vocabulary = rd.data.Vocabulary.from_text(text)
@@ -35,8 +35,8 @@ print(f"{len(text)} characters, {len(vocabulary)} different ones, e.g. {text[100
 #    c_t &= f_t \odot c_{t-1} + i_t \odot g_t, & h_t &= o_t \odot \tanh c_t ,
 #    \end{aligned}
 #
-# and a linear readout of :math:`h_t` with a softmax: the probability of every character to be the next one. The loss is
-# the mean of :math:`-\log_2` of the probability that it gave to the one that came, in bits per character.
+# and a linear readout of :math:`h_t` with a softmax, which gives the probability of every character to be the next one.
+# The loss is the mean of :math:`-\log_2` of the probability of the character that came, in bits per character.
 
 model = rd.nn.Model(rd.cells.lstm(), hidden_size=128, vocabulary_size=len(vocabulary), embedding_size=32)
 start = model.init(rng=0)
@@ -46,8 +46,8 @@ print(model)
 # Training
 # --------
 #
-# The text is read as 50 streams side by side, 50 characters an update; the state is carried from window to window, the
-# gradient ends at its beginning.
+# The text is read as 50 streams side by side, with windows of 50 characters and one update for each window. The state
+# is carried from window to window. The gradient ends at the beginning of its window.
 
 updates = 400
 result = rd.training.fit(
@@ -73,15 +73,15 @@ print(
 )
 
 # %%
-# The held-out part is the end of the last module, with words and tables that stand nowhere before it: it stays harder
-# than what the model was trained on.
+# The held-out part is the end of the last module. It has words and tables that occur nowhere before, and stays harder
+# than the text of the training.
 
 # %%
 # What it writes
 # --------------
 #
-# A character is drawn from the probabilities that the model gives, and fed back as the next input. A temperature
-# below 1 makes likely characters likelier.
+# A character is drawn from the probabilities of the model, and becomes the next input. A temperature below 1 makes
+# likely characters likelier.
 
 prime = "def "
 sample = rd.nn.generate(model, result.params, vocabulary.encode(prime), 400, temperature=0.6, rng=1)
@@ -91,9 +91,9 @@ print(prime + vocabulary.decode(sample))
 # What it remembers
 # -----------------
 #
-# The gradient of the loss of a *single* character, the last of a window, by the hidden state :math:`h_t` a lag
-# :math:`T - t` before, says how much a small change back then would matter now. We take it in 60 windows of the held
-# out text, before and after training.
+# We take the loss of a *single* character, the last one of a window. Its gradient by the hidden state :math:`h_t`, at
+# the lag :math:`T - t`, says how much a small change at that time would matter now. We compute it in 60 windows of the
+# held-out text, before and after training.
 
 window, windows = 100, 60
 starts = np.linspace(0, len(held_out) - 2 * window - 1, windows).astype(int)
@@ -126,9 +126,9 @@ for sentence in rd.dynamics.diagnose([flows["after training"]], truncation=50).s
     print(sentence)
 
 # %%
-# The untrained network forgets within a few characters. Training opened some forget gates and closed others. Each
-# unit has a time scale :math:`\tau = -1 / \ln \bar f`, the steps over which its cell keeps a fraction :math:`1/e` of
-# its content.
+# The untrained network forgets within a few characters. Training opened some forget gates and closed others. The time
+# scale of a unit is :math:`\tau = -1 / \ln \bar f`: after so many steps its cell has a fraction :math:`1/e` of its
+# content left.
 
 scales = []
 for params in (start, result.params):
@@ -143,8 +143,8 @@ for name, found in zip(flows, scales):
 # The full thing
 # --------------
 #
-# Three minutes and a megabyte of source give a model that writes better Python, and a report with the singular values
-# of its Jacobian products, saturated gates and more [2]_:
+# With a megabyte of source and three minutes, this command trains a model that writes better Python. Its report also
+# has the singular values of Jacobian products, saturated gates and more [2]_:
 #
 # .. code-block:: sh
 #

@@ -3,14 +3,15 @@ What clipping does to the path of the weights
 =============================================
 
 One unit and two parameters are enough for an exploding gradient. Pascanu, Mikolov and Bengio [1]_ drew the error
-surface of such a network, asked to be in a certain state after 50 steps, and found a cliff in it. Ours is
+surface of such a network, whose task is to be in a certain state after 50 steps. They found a cliff in it. Our network
+is
 
 .. math::
 
    h_t = u\, \sigma(h_{t-1}) + b, \qquad h_0 = 0.5, \qquad L(u, b) = (h_{50} - 0.7)^2 .
 
-We draw its surface, look at what stands at the cliff, and follow gradient descent over it: as it is, with the gradient
-clipped by its norm, and with every entry clipped by its value.
+We draw its surface, explain the cliff, and follow gradient descent over the surface: without clipping, with the
+gradient clipped by its norm, and with every entry clipped by its value.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +25,8 @@ from recurrent_dynamics.equations import sigmoid
 # The network, and a whole surface in one run
 # -------------------------------------------
 #
-# The equation is not in the library, so we write it. A drive that is called, ``drive.n(...)``, multiplies what it is
-# called with; its matrix is diagonal, so that the units of a network do not see each other, and there is no input.
+# The equation is not in the library, so we write it. A drive that is called, ``drive.n(...)``, multiplies its argument
+# by a matrix. Here the matrix is diagonal, so that the units of a network do not see each other, and there is no input.
 
 
 def update(drive, state):
@@ -35,8 +36,8 @@ def update(drive, state):
 cell = Cell("one unit", state=("h",), drives=(Drive("n", input=False, structure=DIAGONAL),), update=update)
 
 # %%
-# Units that do not see each other are as many networks of one unit. One run of 33 thousand units holds the loss on a
-# grid of parameters, one backward pass the gradient at every point of it.
+# Units that do not see each other are separate networks of one unit. One run of 33 thousand units computes the loss on
+# a grid of parameters, and one backward pass the gradient at every point of the grid.
 
 steps, target = 50, 0.7
 
@@ -54,12 +55,12 @@ surface, slope = losses.reshape(u.shape), np.hypot(grads["U"], grads["b"]).resha
 print(f"norm of the gradient on the grid: median {np.median(slope):.1f}, largest {slope.max():.0f}")
 
 # %%
-# What stands at the cliff
-# ------------------------
+# Why there is a cliff
+# --------------------
 #
-# On the line :math:`b = -2.5` the loss falls from 6.5 to 0.3 within a hair's breadth. To the left of the cliff the
-# network ends in a low state; there its lower fixed point disappears (a fold bifurcation), and to the right it ends in
-# the high state. Near the fold the product of the Jacobians, here of numbers, is the gradient's factor:
+# On the line :math:`b = -2.5` the loss falls from 6.5 to 0.3 almost at one point. To the left of the cliff the network
+# ends in a low state. At the cliff the lower fixed point disappears (a fold bifurcation), and to the right the network
+# ends in the high state. The gradient has the product of the Jacobians, here of numbers, as a factor:
 #
 # .. math::
 #
@@ -96,8 +97,8 @@ axes[1].set_yscale("log")
 axes[2].set_yscale("log")
 
 # %%
-# Slope and curvature explode together. That is why shortening the step is right: where the gradient is huge, the
-# straight line that it describes holds only for a tiny step, and its length says nothing about how far to go.
+# Slope and curvature explode together. This is why a shorter step is right: where the gradient is huge, the linear
+# approximation holds only for a tiny step, and the length of the gradient does not say how far to go.
 
 # %%
 # Three paths
@@ -143,11 +144,10 @@ ax.set_title("loss and paths of gradient descent (star: start)")
 ax.legend(loc="upper left")
 
 # %%
-# Without clipping one step at the cliff throws the weights out of the picture. Clipped by norm, the path arrives at the
-# foot of the cliff and goes along it, in short steps from side to side, until the cliff ends and the loss comes near 0.
-# Clipped by value it turns: as long as both entries are beyond the limit the step is a diagonal, whatever the
-# gradient's direction was. On the two sides of this cliff the diagonals are nearly opposite, so that the path bounces
-# in place.
+# Without clipping, one step at the cliff throws the weights out of the picture. With clipping by norm, the path arrives
+# at the foot of the cliff and follows it, in short steps from side to side, until the cliff ends and the loss comes
+# near 0. Clipping by value changes the direction: if both entries are beyond the limit, the step is a diagonal, for any
+# gradient. On the two sides of this cliff the diagonals are nearly opposite, and the path bounces in place.
 
 step_lengths = {name: np.linalg.norm(np.diff(path, axis=0), axis=1) for name, path in paths.items()}
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
@@ -165,8 +165,8 @@ right.set(xlabel="update", ylabel="loss $L$", title="loss along the path")
 left.legend(frameon=False)
 
 # %%
-# The thrown weights come down again: far from the cliff this surface is smooth and slopes back to small losses. That is
-# the luck of two parameters: in a network the throw may end where units saturate and gradients vanish.
+# After the throw the weights come back: far from the cliff this surface is smooth and slopes down to small losses. This
+# is a lucky case of two parameters. In a larger network the weights may land where units saturate and gradients vanish.
 
 # %%
 # How far clipping turns a gradient
@@ -183,7 +183,7 @@ angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 print(f"angle between gradient and gradient clipped by value: median {np.median(angles):.1f} degrees")
 
 # %%
-# That is enough to be caught: over the last 40 updates the path clipped by value walks on the spot.
+# This angle is enough to stop the path: over the last 40 updates, the path with clipping by value does not advance.
 
 for name in ("by norm", "by value"):
     advance = np.linalg.norm(paths[name][-1] - paths[name][-41])
@@ -195,10 +195,10 @@ for name in ("by norm", "by value"):
 # What to take with you
 # ---------------------
 #
-# * At a cliff slope and curvature explode together; clipping gives up the length of the gradient.
-# * By norm the direction stays, by value it does not. With many parameters, clipped by one common norm, the relation of
-#   their steps stays too.
-# * Clipping bounds the step, by rate times limit. It does not make a gradient that has exploded any more truthful.
+# * At a cliff slope and curvature explode together. Clipping ignores the length of the gradient there.
+# * Clipping by norm keeps the direction, clipping by value does not. If one common norm clips many parameters, the
+#   ratios of their steps stay the same too.
+# * Clipping bounds the step by rate times limit. It does not make an exploded gradient more useful.
 #
 # .. rubric:: References
 #

@@ -2,10 +2,9 @@ r"""
 One script for the CPU and for a GPU
 ====================================
 
-The equations of a cell are compiled twice, and the verbs are the same: this script runs on a GPU where there is one,
-and on the CPU where there is none, without a line that knows which. It asks how long an LSTM remembers as it is
-initialized, and what the forget gate's bias does about it [1]_. On this page it ran where the documentation was built;
-the first lines of output say where that was.
+The equations of a cell are compiled for the CPU and for GPUs, and the verbs are the same. This script runs on a GPU if
+there is one, and else on the CPU, with the same lines. It measures how long an LSTM remembers after its initialization,
+and how the bias of the forget gate changes this [1]_. The first lines of output say where this page was computed.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +16,8 @@ import recurrent_dynamics as rd
 # Where to compute
 # ----------------
 #
-# ``device="cuda"`` says what is missing where it cannot be had: a package, the driver, or the GPU. So asking is trying.
+# Without a GPU, ``device="cuda"`` raises an error that names what is missing: a package, the driver, or the GPU. So we
+# try it.
 
 
 def usable_device() -> str:
@@ -38,9 +38,9 @@ print(f"this page was computed on {device!r}")
 # How far gradients reach
 # -----------------------
 #
-# An LSTM of 128 units reads 32 sequences of noise over 200 steps. From a cotangent of the last output,
-# `rd.backward` gives the derivative by *every* state on the way; its norm over the lag says how much of the past the
-# last output still feels. NumPy arrays went in, so NumPy arrays come out, whatever computed between.
+# An LSTM of 128 units reads 32 sequences of noise over 200 steps. `rd.backward` takes a cotangent of the last output
+# and returns the derivative by *every* earlier state. Its norm over the lag says how much the last output depends on
+# the past. The arguments are NumPy arrays, so the results are NumPy arrays on either device.
 
 cell, (T, B, N, H) = rd.cells.lstm(), (200, 32, 16, 128)
 x = np.random.default_rng(0).standard_normal((T, B, N)).astype("float32")
@@ -60,19 +60,20 @@ rd.plot.axes(ax)
 for k, bias in enumerate(biases):
     ax.semilogy(np.arange(1, T), reach[bias], color=rd.plot.colour(k), label=f"bias {bias:g}")
     ax.semilogy(np.arange(1, T), opening[bias] ** np.arange(T - 1), ":", color=rd.plot.colour(k))
+    left = reach[bias][99]
     print(
-        f"bias {bias:g}: opening {opening[bias]:.3f}, the gradient at lag 100 is {reach[bias][99]:.1e} of that at lag 1"
+        f"bias {bias:g}: opening {opening[bias]:.3f}, the gradient at lag 100 is {left:.1e} of that at lag 1"
     )
 ax.set(xlabel="lag (steps)", ylabel="norm of the gradient, relative", ylim=(1e-8, 20))
 ax.legend(frameon=False, title="forget gate")
 
 # %%
-# Dotted is what the forget gate alone would do: the powers of its mean opening. Gradients fade more slowly, as the loop
-# through the output carries some of them too, and with a bias of 4, where the cell keeps 98 % in a step, what that loop
-# adds is more than what the gate lets go: they grow.
+# The dotted lines are the powers of the mean opening of the forget gate: the effect of the gate alone. Gradients fade
+# more slowly, because some of them pass through the loop over the output. With a bias of 4 the cell keeps 98 % in a
+# step. The loop then adds more than the gate forgets, and gradients grow.
 #
-# A tangent goes the other way, and the Jacobian of a step says both at once. The identity
-# :math:`\langle v, J u \rangle = \langle J^\top v, u \rangle` holds between verbs on any device, to rounding:
+# A tangent is carried forward by the same Jacobians. On any device, to rounding, the two verbs satisfy
+# :math:`\langle v, J u \rangle = \langle J^\top v, u \rangle`:
 
 rng = np.random.default_rng(1)
 u = {slot: rng.standard_normal((B, H)).astype("float32") for slot in cell.state}
@@ -88,9 +89,9 @@ print(f"Jacobians of the last step: {J.shape}, spectral radius {np.abs(np.linalg
 # What a GPU would do
 # -------------------
 #
-# `rd.engine.plan` needs none: it says how a cell of given sizes would walk through time, and what a model predicts of
-# the time, here for an H200. Small networks keep all of :math:`U` in every block of threads, larger ones share it among
-# all blocks of the device, and beyond that cuBLAS multiplies in every step (:doc:`/cuda`).
+# `rd.engine.plan` needs no GPU. It says which kernels a cell of given sizes would use, and predicts their times, here
+# for an H200. Small networks keep all of :math:`U` in every block of threads. Larger ones share it among all blocks of
+# the device. Still larger ones call cuBLAS in every step (:doc:`/cuda`).
 
 plans = {
     size: rd.engine.plan(cell, (T, B, N, size)) for size in np.unique(np.geomspace(16, 4096, 40).astype(int))
@@ -111,10 +112,10 @@ ax.legend(frameon=False)
 # What to take with you
 # ---------------------
 #
-# * ``device=`` in `rd.forward` is all there is to choose, and arrays that lie on a GPU (CuPy's, PyTorch's) need not
-#   even that. `backward`, `jvp` and `jacobian` compute where the run is.
-# * As it is initialized, an LSTM forgets half in one step, and after 40 steps nothing is left. A forget gate that is
-#   open at the start remembers longer, and one that is wide open makes gradients grow.
+# * ``device=`` in `rd.forward` is the only choice. Arrays on a GPU (of CuPy or PyTorch) need no ``device``. `backward`,
+#   `jvp` and `jacobian` compute on the device of the run.
+# * With its usual initialization an LSTM forgets half in one step, and after 40 steps nothing is left. A forget gate
+#   that is open at the start remembers longer. A gate that is wide open makes gradients grow.
 #
 # .. [1] R. Jozefowicz, W. Zaremba, I. Sutskever (2015). An empirical exploration of recurrent network architectures.
 #    ICML.

@@ -8,10 +8,10 @@ Any recurrent step :math:`h' = F(h, x)` is a step of the forward Euler method,
 
    h' = h + dt \, f(h, x), \qquad f = \frac{F(h, x) - h}{dt},
 
-for the differential equation :math:`\dot h = f(h, x)`. This is more than a way to write it down. A solver has an order,
-which says how its error falls with the step; a region of stability, which says which modes it may be given; and
-relatives, which make the same network with another step. We meet all three, and watch the modes of a network move
-through the region while it is trained.
+for the differential equation :math:`\dot h = f(h, x)`. This is more than another notation. A solver has an order, which
+says how its error falls with the step. It has a region of stability, which says for which modes it is stable. And other
+solvers can step the same network. This page shows all three, and follows the modes of a network through the region
+during a training.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,8 @@ rng = np.random.default_rng(0)
 # Every cell has a field
 # ----------------------
 #
-# `vector_field` reads the field off the equations of a cell, and `discretize` makes a cell of a field: with forward
-# Euler and the same step it is the cell that we began with.
+# `vector_field` computes the field from the equations of a cell, and `discretize` makes a cell of a field. With forward
+# Euler and the same step, this is the original cell.
 
 elman = rd.cells.elman()
 again = rd.ode.discretize(rd.ode.vector_field(elman), "euler", dt=1.0)
@@ -40,7 +40,7 @@ print(f"an Elman network and forward Euler with dt = 1: largest difference {np.a
 # And every field has cells
 # -------------------------
 #
-# A field is written as a cell is; its function returns the rate of change. This is the network of theoretical
+# A field is written like a cell, but its function returns the rate of change. This is the usual network of theoretical
 # neuroscience, with a time constant of 1 for all units.
 
 rates = rd.ode.Field(
@@ -55,8 +55,8 @@ params["U"] = 1.8 * rng.standard_normal((units, units)) / np.sqrt(units)
 start = rng.standard_normal(units)
 
 # %%
-# We solve it over 8 time constants, once by SciPy as exactly as it can, and by three methods with ever smaller steps.
-# The parameters are the same for all of them. The error of a method of order :math:`p` falls as :math:`dt^p`.
+# We solve it over 8 time constants: once by SciPy with a very small error, and by three methods with smaller and
+# smaller steps. All use the same parameters. The error of a method of order :math:`p` falls as :math:`dt^p`.
 
 time = 8.0
 flow = rates.flow(params)
@@ -109,15 +109,15 @@ for k, (method, stability) in enumerate(found.items()):
     )
 
 # %%
-# Filled dots grow in a step, hollow ones shrink. Modes on the right of the imaginary axis grow in the differential
-# equation too, and no step helps; they are what makes this network active. Those that are filled on the left of it are
-# the method's doing.
+# Filled dots are modes that grow in a step, hollow dots are modes that shrink. Modes on the right of the imaginary axis
+# grow in the differential equation too, for any step. They make this network active. The filled dots on the left of the
+# axis grow because of the method.
 #
 # A network while it is trained
 # -----------------------------
 #
-# Now we train such a network, as recurrent networks are mostly used: forward Euler with a step of half a time constant.
-# A pulse up or down says how fast it is to oscillate afterwards.
+# Now we train such a network with forward Euler and a step of half a time constant, as is usual. A pulse up or down
+# says how fast the output has to oscillate afterwards.
 
 dt, steps, hidden = 0.5, 80, 24
 cell = rd.ode.discretize(rates, "euler", dt=dt)
@@ -199,15 +199,16 @@ axes[0].legend(frameon=False, fontsize="small", loc="lower right", ncols=2)
 axes[-1].set_xlabel("step of the network as trained")
 
 # %%
-# It does: solved more exactly, the same equation is a damped oscillator. Forward Euler feeds oscillations, as
-# :math:`|1 + i\, dt\, \omega| > 1`, and training has made up for that with damping. A trained network is a map first.
-# Who wants a differential equation that means something by itself must train with a step, or a method, whose error does
-# not matter; the first figure says which.
+# It does matter: solved more exactly, the same equation is a damped oscillator. Forward Euler adds energy to
+# oscillations, because :math:`|1 + i\, dt\, \omega| > 1`, and training has compensated this by damping. A trained
+# network is a map in the first place. If you want a meaningful differential equation, train with a step or a method
+# whose error is small enough; the first figure shows which.
 #
 # What to take with you
 # ---------------------
 #
 # * A cell is forward Euler of the field :math:`(F(h) - h) / dt`; other methods of that field are cells with the same
 #   parameters.
-# * A method of order :math:`p` is wrong by :math:`dt^p`; a mode survives where :math:`|R(dt\, \lambda)|` is about 1.
+# * The error of a method of order :math:`p` is proportional to :math:`dt^p`. A mode neither grows nor fades where
+#   :math:`|R(dt\, \lambda)|` is about 1.
 # * Training moves modes to the edge of the region, and fits the weights to the method.

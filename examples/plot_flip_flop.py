@@ -2,9 +2,9 @@ r"""
 Fixed points of a flip-flop memory
 ==================================
 
-A network that has to remember three bits must hold still in eight places. Where they are, what separates them, and
-how they disappear can be read off the map of one step without input, :math:`h \mapsto F(h)`: its fixed points
-:math:`F(h) = h`, and the eigenvalues of the Jacobian there [1]_.
+A network that remembers three bits must have eight states in which it rests. We look for these states, for the states
+that separate them, and for the way in which they disappear. All this follows from the map of one step without input,
+:math:`h \mapsto F(h)`: from its fixed points :math:`F(h) = h`, and from the eigenvalues of the Jacobian there [1]_.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,8 @@ import recurrent_dynamics as rd
 # The network
 # -----------
 #
-# Each of three channels receives a pulse of +1 or -1 now and then; its target is the sign of the last pulse. A simple
-# recurrent network of 64 units, :math:`h_t = \tanh(W x_t + U h_{t-1} + b)`, learns it within seconds.
+# Each of three channels receives a pulse of +1 or -1 at random times; its target is the sign of the last pulse. A
+# simple recurrent network of 64 units, :math:`h_t = \tanh(W x_t + U h_{t-1} + b)`, learns it within seconds.
 
 cell, updates = rd.cells.elman(), 1500
 model = rd.nn.Model(cell, hidden_size=64, input_size=3, output_size=3, loss="mean_squared_error")
@@ -48,8 +48,8 @@ axes[0].legend(frameon=False, ncols=3, fontsize="small", loc="lower right", bbox
 axes[-1].set_xlabel("step")
 
 # %%
-# Starting from where the network goes
-# ------------------------------------
+# Search from the states of a run
+# -------------------------------
 #
 # :func:`recurrent_dynamics.dynamics.fixed_points` follows Newton's method from 1024 states of the run.
 
@@ -58,10 +58,11 @@ print(found)
 print(f"largest q = |F(h) - h|^2 / 2: {found.q.max():.1e}; sum of the signs of det(I - J): {found.index_sum}")
 
 # %%
-# All eight memories are there, and nearly all starts ended in them. But the network maps the cube
-# :math:`(-1, 1)^{64}` into itself, and for such a map the signs of :math:`\det(I - J)` over all fixed points add up to
-# +1 if none is degenerate (Lefschetz). Eight stable points count +1 each: points are missing that together count -7 or
-# so. They repel, so no run stays near them. Starts on the straight lines between two states of the run do better:
+# The search finds all eight memories, and nearly all starts end in them. But some fixed points are missing. The network
+# maps the cube :math:`(-1, 1)^{64}` into itself. For such a map the signs of :math:`\det(I - J)` over all fixed points
+# add up to +1 if none is degenerate (Lefschetz). Eight stable points count +1 each, so the missing points together
+# count about -7. They repel, so no run stays near them. Starts on the straight lines between two states of the run find
+# them:
 
 rng = np.random.default_rng(0)
 states = run.states["h"].reshape(-1, 64).astype("float64")
@@ -75,9 +76,9 @@ for directions in range(4):
     print(f"{np.sum(found.unstable == directions):3d} points with {directions} unstable directions")
 
 # %%
-# The sum is +1. It is no proof that none is missing, as a missing pair can count +1 and -1; but that each of these is
-# there, and is the only one near, is proven by the Newton-Kantorovich theorem with a bound of the second derivative of
-# the whole step:
+# The sum is +1. This does not prove that no point is missing, because a missing pair can count +1 and -1. But each
+# point that was found exists and is the only one nearby. The Newton-Kantorovich theorem proves this, with a bound of
+# the second derivative of the whole step:
 
 certificate = found.certificate
 print(
@@ -89,8 +90,9 @@ print(
 # Memories, and the passes between them
 # -------------------------------------
 #
-# In the plane of two of the readout's bits the points form a grid: a memory at every corner, between two neighbouring
-# corners a saddle with one unstable direction, in the middle of a face one with two, and one with three in the centre.
+# In the plane of two of the readout's bits the points form a grid. There is a memory at every corner. Between two
+# neighbouring corners is a saddle with one unstable direction, in the middle of a face a saddle with two, and in the
+# centre a point with three.
 
 
 def bits(h: np.ndarray) -> np.ndarray:
@@ -113,7 +115,8 @@ ax.set(xlabel="readout of bit 1", ylabel="readout of bit 2", title="the same poi
 ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %%
-# Which memories does a saddle separate? A nudge along its unstable direction, one way and the other, tells.
+# Which memories does a saddle separate? We start near the saddle, on both sides along its unstable direction, and
+# follow the network.
 
 saddles = found.points[found.unstable == 1]
 _, vectors = np.linalg.eig(rd.jacobian(rd.forward(cell, params, steps=1, initial={"h": saddles}), 0))
@@ -132,9 +135,9 @@ print(f"different pairs of memories: {len(edges)} (a cube has 12 edges)")
 # How a memory is lost
 # --------------------
 #
-# Weaker recurrent weights, :math:`\lambda U` with :math:`\lambda < 1`, hold a memory less firmly. Followed downwards
-# by continuation, a memory meets the saddle beside it in a fold and both are gone; the branch turns there and comes
-# back as the saddle.
+# With weaker recurrent weights, :math:`\lambda U` with :math:`\lambda < 1`, a memory is less stable. Continuation
+# follows it to smaller :math:`\lambda`. There it meets a neighbouring saddle in a fold, and both disappear. The branch
+# turns at the fold and returns as the saddle.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for k, memory in enumerate(found.points[found.kind == "stable"][:3]):
@@ -148,10 +151,11 @@ ax.set_xlabel(r"factor $\lambda$ of the recurrent weights")
 # What to take with you
 # ---------------------
 #
-# * Stable points alone are half the picture: saddles say which memories are neighbours and how far a pulse must push.
-# * The sum of the signs of :math:`\det(I - J)` tells that points are missing when a search from the network's own
-#   states looks complete.
-# * A fixed point found to rounding and certified is a statement about the network, not about the search.
+# * Stable points alone do not explain a memory. Saddles say which memories are neighbours, and how large a pulse must
+#   be.
+# * A search from the states of a run can look complete although points are missing. The sum of the signs of
+#   :math:`\det(I - J)` shows it.
+# * A certified fixed point is a fact about the network, not about the search.
 #
 # .. rubric:: References
 #

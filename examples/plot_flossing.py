@@ -2,9 +2,9 @@ r"""
 Gradient flossing
 =================
 
-Gradients over long times grow or fade with the Lyapunov exponents of the network. Engelken (2023) turned this around:
-exponents are differentiable functions of the weights, so that they can be pushed to zero by gradient descent, before a
-training begins [1]_. We do so for a network of tanh units that has to repeat its input after a delay.
+Over long times, gradients grow or fade with the Lyapunov exponents of the network. Exponents are differentiable
+functions of the weights. Gradient descent can therefore push them to zero before a training begins: gradient flossing
+(Engelken 2023 [1]_). We do this for a network of tanh units that has to repeat its input after a delay.
 """
 
 import csv
@@ -37,10 +37,10 @@ def begin(seed: int) -> dict:
 # Exponents have gradients
 # ------------------------
 #
-# Along a run a frame of :math:`k` vectors is carried by the Jacobians and orthonormalized by QR; the exponent
-# :math:`\lambda_i` is the mean of :math:`\ln |R_{ii}|`. Its gradient goes back through every QR, through every Jacobian
-# by the second derivatives of the cell, and along the trajectory. Flossing minimizes
-# :math:`\frac 1 k \sum_{i \le k} \lambda_i^2`.
+# Along a run, the Jacobians carry a frame of :math:`k` vectors, which is orthonormalized by QR. The exponent
+# :math:`\lambda_i` is the mean of :math:`\ln |R_{ii}|`. Its gradient passes through every QR, through every Jacobian
+# (by the second derivatives of the cell), and along the trajectory. Flossing minimizes :math:`\frac 1 k \sum_{i \le k}
+# \lambda_i^2`.
 
 pushed = 16
 
@@ -108,8 +108,8 @@ ax.legend(frameon=False)
 # More than one seed
 # ------------------
 #
-# One network may be luck. This is ``docs/_static/data/flossing.csv``, for several delays and three seeds, with an
-# orthogonal recurrent matrix beside the two. It was written by
+# The result of one network may be luck. This is ``docs/_static/data/flossing.csv``, with several delays, three seeds,
+# and a third network with an orthogonal recurrent matrix. It was written by
 
 path = Path("../docs/_static/data/flossing.csv")
 with path.open(newline="") as file:
@@ -136,9 +136,10 @@ ax.legend(frameon=False)
 #
 # * Exponents are differentiable, through the QR decompositions and along the trajectory; no finite differences are
 #   needed.
-# * Exponents near zero keep gradients alive over the delay. That is a condition for learning and not learning itself.
-# * Flossing rescues a network that forgets. It is no better than an orthogonal matrix where one can be had: with tanh
-#   units and weak input that starts with all exponents near zero. Flossing asks for neither, and works for any cell.
+# * With exponents near zero, gradients reach over the delay. Learning needs this, but this alone is not enough.
+# * Flossing helps a network that forgets. It is no better than an orthogonal matrix, if that is possible: tanh units
+#   with weak input and an orthogonal matrix start with all exponents near zero. Flossing works for any cell and any
+#   input.
 #
 # .. rubric:: References
 #

@@ -2,10 +2,10 @@ r"""
 Which neurons remember?
 =======================
 
-Some units of a character model can be read: one is high inside of quotes, another counts the characters of a line. In
-2015 Karpathy, Johnson and Fei-Fei found such cells of an LSTM by looking at coloured text [1]_. Here they are found by
-themselves: signals that a reader of code keeps in mind are computed from the text, and every unit's cell state is
-correlated with every signal.
+Some units of a character model have a clear meaning: one is high inside of quotes, another counts the characters of a
+line. In 2015 Karpathy, Johnson and Fei-Fei found such cells of an LSTM by looking at coloured text [1]_. Here a
+computation finds them: signals that a reader of code keeps in mind are computed from the text, and the cell state of
+every unit is correlated with every signal.
 """
 
 import sysconfig
@@ -46,8 +46,8 @@ print(kept.sample("def split_words(text, width=70):\n", 300, temperature=0.5))
 # What a reader keeps in mind
 # ---------------------------
 #
-# Five signals, computed by rule after each character. English stands in strings and in comments, so that a unit which
-# tells prose from code would seem to know of quotes: "prose", either of the two, is a sixth.
+# Five signals are computed by rule after each character. Strings and comments both contain English. A unit that tells
+# prose from code would therefore seem to know of quotes. "Prose" (a string or a comment) is a sixth signal.
 
 signals = rd.data.text_signals(text)
 signals["prose"] = np.maximum(signals["inside quotes"], signals["inside a comment"])
@@ -58,9 +58,9 @@ for name, values in signals.items():
 # Which unit tracks what
 # ----------------------
 #
-# The model reads all files in one go. Pearson's correlation of :math:`c_t` of every unit with every signal names a
-# unit for each. With 160 units to choose from a part of it is luck: that is why the unit is chosen on the first part,
-# and judged on the second.
+# The model reads all files one after the other. For each signal we take the unit whose :math:`c_t` has the largest
+# correlation (Pearson's) with it. With 160 units to choose from, a part of that correlation is luck. Therefore the unit
+# is chosen on the first part of the text, and judged on the second.
 
 share = len(report) / len(text)
 cells = run.runs[0].states["c"][:, 0]
@@ -82,15 +82,15 @@ ax.legend(frameon=False)
 # %%
 # Quotes, brackets, the place in the line and the depth of the code each have a unit with a correlation above 0.5 on
 # files that had no part in the choice (0.59, 0.69, 0.50 and 0.68, by other units, after a training that began with
-# ``--seed 1``). Random weights do not: what comes nearest is the place in the line. Comments have no unit of their own:
-# what the model keeps is that it reads prose, in the unit of the quotes.
+# ``--seed 1``). Random weights have none; the place in the line comes nearest. Comments have no unit of their own: the
+# unit of the quotes says that the model reads prose.
 #
 # Seeing them at work
 # -------------------
 #
-# Each letter is coloured by the cell state after it was read, relative to its mean (red above, blue below; turned
-# where the correlation is negative). The passage is the one of the second part where all signals vary most; units whose
-# correlation is below 0.5 on the first part, where they were chosen, are left out.
+# Each letter is coloured by the cell state after it was read, relative to the mean: red above, blue below, and the
+# other way round where the correlation is negative. The passage is the one of the second part where all signals vary
+# most. Units with a correlation below 0.5 on the first part are left out.
 
 length = 700
 spans = range(len(choice), len(text) - length, 50)
@@ -111,13 +111,13 @@ for unit in dict.fromkeys(found.unit[chosen]):
     )
 
 # %%
-# A unit may carry several things: that of the depth also knows a word quoted inside of a string.
+# A unit may have several meanings: the unit of the depth also responds to a word quoted inside of a string.
 #
 # Take the quotes away
 # --------------------
 #
-# A correlation may come from something else than the quotes, such as the words between them. So the model reads one
-# line twice, after the same file: with its quotes, and with spaces in their place. Write a line of your own.
+# A correlation may have another cause than the quotes, such as the words between them. So the model reads one line
+# twice, after the same file: with its quotes, and with spaces in their place. Try a line of your own.
 
 line = '    parser.error("no such file in this folder or in any other one"); return\n'
 before = source("textwrap")
@@ -141,10 +141,10 @@ for name, place in places.items():
     print(f"{name:18s} {apart[place]:.2f} apart")
 
 # %%
-# The opening quote sets the two apart: the forget gate half closes for it, and is open again for all letters that
-# follow, so that most of the difference is still there at the last of them. A unit that remembers must not forget. The
-# rest is the words: they move the unit the same way without any quotes, as in a comment. The time scale
-# :math:`\tau = -1 / \ln \bar f` is how long its cell keeps what it holds, with the mean of the gate over all letters.
+# The opening quote separates the two. The forget gate half closes at the quote, and is open again for all letters that
+# follow. Most of the difference is therefore still there at the last letter. The rest is the effect of the words: they
+# move the unit in the same way without any quotes, as in a comment. The time scale :math:`\tau = -1 / \ln \bar f`, with
+# the mean of the gate over all letters, says how long the cell keeps its content.
 
 scales = rd.dynamics.time_scales(gates, slot="c").steps
 rank = np.argsort(np.argsort(scales))
@@ -157,10 +157,10 @@ for name, unit in zip(found.names, found.unit, strict=True):
 # Gates are not everything
 # ------------------------
 #
-# What a gate implies is what the unit would do alone. How long units really hold something shows in the autocorrelation
-# of their states: nearly all of them longer than their gates say, as they are written again by units that remember,
-# and by a text that repeats itself. On the right, what is left after k steps of forget gates alone: each unit forgets
-# about exponentially, but the mean over fast and slow ones does not.
+# The gate implies the time scale of the unit alone. The autocorrelation of the states shows how long units really hold
+# something. For nearly all units this is longer than their gates imply: other units that remember write the same
+# content again, and the text repeats itself. The right panel shows the share that k steps of forget gates alone leave.
+# Each unit forgets about exponentially, but the mean over fast and slow units does not.
 
 on_report = rd.forward(model.cells[0], dict(run.runs[0].params), run.runs[0].x[-20_000:])
 factors, states = rd.dynamics.direct_factors(on_report)["c"], on_report.states["c"]
@@ -177,11 +177,11 @@ for name, values in (("implied", implied.steps), ("measured", measured.steps)):
 # What to take with you
 # ---------------------
 #
-# * A correlation with a signal that one can name finds readable units without looking at any.
-# * Choosing the best of many flatters: judge on text that had no part in the choice.
-# * A unit that correlates with quotes may follow something near to them: name that too, and change the text.
-# * A unit can hold something for longer than its gate implies, as others write it again.
-# * Most units cannot be read. A signal may be carried by many units at once, and a unit may carry several.
+# * Correlations with named signals find units with a meaning, without a look at any unit.
+# * The best of many units looks better than it is: judge it on text that had no part in the choice.
+# * A unit that correlates with quotes may follow something near to them: make that a signal too, and change the text.
+# * A unit can hold something for longer than its gate implies, because other units write it again.
+# * Most units have no clear meaning. Many units may carry one signal together, and one unit may carry several.
 #
 # .. rubric:: References
 #

@@ -2,10 +2,10 @@ r"""
 Reading the gradients of a network that will not learn
 ======================================================
 
-A training that fails looks the same from outside, whatever the reason: the loss is high. The reasons leave different
-marks in the gradients. :func:`recurrent_dynamics.diagnose` collects the marks and says what an expert would read from
-them, with the numbers and what to try. We follow one patient, a network of tanh units that has to add two marked
-numbers in a sequence of 40 [1]_, from one failure to the next.
+All trainings that fail look the same from outside: the loss is high. Inside, each cause leaves other traces in the
+gradients. :func:`recurrent_dynamics.diagnose` measures these traces and says what an expert would conclude, with the
+numbers and with remedies. We follow one network of tanh units, which has to add two marked numbers in a sequence of 40
+[1]_, from one failure to the next.
 """
 
 import matplotlib.pyplot as plt
@@ -52,8 +52,8 @@ def examine(history: rd.training.History, params: dict, optimizer: rd.training.O
 
 
 # %%
-# First complaint: the loss runs away
-# -----------------------------------
+# First failure: the loss runs away
+# ---------------------------------
 #
 # Plain gradient descent with a rate that was fine for another network:
 
@@ -62,12 +62,11 @@ history, params = train(params, sgd, rate=1.5, updates=100)
 found = examine(history, params, sgd)
 
 # %%
-# The loss explodes, but not because of the recurrence: on its way back the gradient only shrinks. Twenty updates on one
-# batch, repeated at a tenth of the rate, settle it. An experienced eye would have looked at the third panel before
-# blaming "exploding gradients".
+# The loss explodes, but the recurrence is not the cause: on its way back the gradient only shrinks (third panel).
+# Twenty trial updates on one batch confirm it: they fail at this rate, and succeed at a tenth of it.
 #
-# Second complaint: it does not explode any more, and does not learn
-# -------------------------------------------------------------------
+# Second failure: it does not explode any more, and does not learn
+# ----------------------------------------------------------------
 #
 # The advice was a lower rate, or an optimizer that scales its steps:
 
@@ -76,26 +75,26 @@ history, params = train(begin(initialize.gaussian(0.5)), adam, rate=1e-3, update
 found = examine(history, params, adam)
 
 # %%
-# The loss has settled where a network without memory settles (dotted): it always answers with the mean. The gradient of
-# the only loss, at the end, is gone long before the first of the two numbers.
+# The loss stays at the loss of a network without memory (dotted), which always answers with the mean. There is one
+# loss, at the end. Its gradient vanishes long before it reaches the first of the two numbers.
 #
-# Third complaint: too much of the cure
+# Third failure: too much of the remedy
 # -------------------------------------
 #
-# A larger recurrent matrix lets gradients reach further. With a gain of 2.5 and clipping, to be safe:
+# With a larger recurrent matrix gradients reach further. We take a gain of 2.5, and clipping to be safe:
 
 history, params = train(begin(initialize.gaussian(2.5)), sgd, rate=0.05, updates=300, clip=1.0)
 found = examine(history, begin(initialize.gaussian(2.5)), sgd)
 
 # %%
-# Clipping keeps the loss finite. It does not make the gradient useful: before it is cut, it says mostly what the first
-# steps would have to do, in directions that change with every sequence.
+# Clipping keeps the loss finite. It does not make the gradient useful: the first steps dominate it, in directions that
+# change with every sequence.
 #
-# The cure
-# --------
+# The remedy
+# ----------
 #
-# Between vanishing and explosion is a matrix that keeps the length of vectors: an orthogonal one. It wants patience:
-# the loss stays where it was for some hundred updates before it falls.
+# Between vanishing and explosion is a matrix that keeps the length of vectors: an orthogonal one. The loss stays the
+# same for some hundred updates before it falls.
 
 history, params = train(begin("orthogonal"), adam, rate=5e-4, updates=4000, clip=1.0)
 found = examine(history, params, adam)
@@ -104,8 +103,8 @@ found = examine(history, params, adam)
 # Numbers from elsewhere
 # ----------------------
 #
-# The reading itself wants arrays and no model: a training in another framework has its losses, and the norms of
-# :math:`\partial L_T / \partial h_{T-k}` are one backward pass. What is missing is not judged.
+# The diagnosis itself needs arrays and no model. A training in another framework has losses, and the norms of
+# :math:`\partial L_T / \partial h_{T-k}` take one backward pass. Numbers that are missing are not judged.
 
 elsewhere = rd.dynamics.diagnose(
     flows=0.8 ** np.arange(100), truncation=100, losses=np.full(500, 0.167), baseline=1 / 6
@@ -117,10 +116,9 @@ print(elsewhere)
 # ---------------------
 #
 # * A loss that runs away is an exploding gradient only if the gradient grows on its way back.
-# * A loss at the level of a network without memory, and a gradient that is gone before the window is over, belong
-#   together.
-# * Clipping hides the symptom. Look at the norm before it.
-# * The reading can be wrong, and says so when its numbers contradict each other: :doc:`/diagnosis` counts how often.
+# * If the gradient vanishes before the beginning of the window, the loss stays at that of a network without memory.
+# * Clipping hides the symptom. Look at the norm before clipping.
+# * The diagnosis can be wrong, and says so when its numbers contradict each other: :doc:`/diagnosis` counts how often.
 #
 # .. rubric:: References
 #

@@ -2,10 +2,10 @@ r"""
 Orthogonal memory
 =================
 
-The gradient that reaches a state :math:`k` steps back has passed through :math:`k` Jacobians :math:`D_t U`, with
-:math:`D_t` the slopes of the nonlinearity. With an orthogonal :math:`U` and slopes of 1 it keeps its length for any
-number of steps. Such a matrix has to stay orthogonal while it is trained, and there are many ways to see to that. Four
-of them learn a task here side by side, in which nothing else helps: to remember.
+The gradient by a state :math:`k` steps back has passed through :math:`k` Jacobians :math:`D_t U`, where :math:`D_t` are
+the slopes of the nonlinearity. With an orthogonal :math:`U` and slopes of 1 it keeps its length for any number of
+steps. The matrix has to stay orthogonal during the training, and there are many ways to do this. Here four of them
+learn a task of pure memory.
 """
 
 import csv
@@ -22,14 +22,15 @@ from recurrent_dynamics import parametrize
 # A matrix from free parameters
 # -----------------------------
 #
-# A parametrization is a function from numbers that may be anything to the matrix, with the map back from
-# :math:`\partial L / \partial U` to the derivative by those numbers. The Cayley transform [1]_, for one, is
+# A parametrization is a function from free parameters to the matrix. It also maps :math:`\partial L / \partial U` back
+# to the derivative by the free parameters. The Cayley transform [1]_ is an example:
 #
 # .. math::
 #
 #    U = (I + A)^{-1} (I - A) D, \qquad A^\top = -A ,
 #
-# with a diagonal :math:`D` of signs. Any gradient step on the numbers of :math:`A` gives an orthogonal matrix again.
+# with a diagonal :math:`D` of signs. After any gradient step on the numbers of :math:`A`, :math:`U` is orthogonal
+# again.
 
 free = parametrize.cayley.sample(64, rng=0, dtype="float64", initial="henaff")
 U, pull = parametrize.cayley(free)
@@ -43,9 +44,9 @@ print(
 # How far gradients reach
 # -----------------------
 #
-# Before any training: the gradient by the state so many steps before the end, for the same network with different
-# matrices. Its nonlinearity is modReLU, :math:`\operatorname{sign}(a) \operatorname{relu}(|a| + b)`, whose slope is 1
-# wherever the unit is not silent. (The line of the unconstrained network ends where single precision does.)
+# Before any training, we compute the gradient by earlier states for the same network with different matrices. Its
+# nonlinearity is modReLU, :math:`\operatorname{sign}(a) \operatorname{relu}(|a| + b)`. The slope is 1 where the unit is
+# not silent. (The line of the unconstrained network ends at the smallest number of single precision.)
 
 units, delay = 64, 100
 cell = rd.cells.modrelu_rnn()
@@ -80,10 +81,10 @@ ax.legend(frameon=False)
 # The copying task
 # ----------------
 #
-# Ten symbols of eight are shown, then blanks, and after a marker at step 110 the symbols are to be repeated in order.
-# Without memory the best loss is :math:`10 \ln 8 / (T + 20)` for a delay of :math:`T`: every symbol is guessed among
-# eight. All runs have the same batches, Adam with a rate of 0.005, and 300 updates; they differ only in what makes
-# :math:`U`.
+# The network reads ten symbols, each one of eight, then blanks. After a marker at step 110 it has to repeat the symbols
+# in order. Without memory the best loss is :math:`10 \ln 8 / (T + 20)` for a delay of :math:`T`: every symbol is
+# guessed among eight. All runs have the same batches, Adam with a rate of 0.005, and 300 updates. They differ only in
+# the parametrization of :math:`U`.
 
 losses, table = {}, []
 for name, model in models.items():
@@ -122,18 +123,18 @@ for name, size, ms, loss, largest, smallest in table:
     print(f"{name:14s}{size:6d}{ms:14.1f}{loss:15.3f}{smallest:14.3f}-{largest:.3f}")
 
 # %%
-# The orthogonal networks fall below the dashed line, each on its way; the unconstrained one stays on it: it has learnt
-# when to answer, and nothing of what. An update takes little longer with a matrix that is made anew in each, but with
-# the many layers of Givens. (Of the vectors of Householder half of the numbers are read, those on and below the
-# diagonal.) Which is best depends on the task: they differ in where they start, and in how a step on the numbers turns
-# the matrix.
+# The losses of the orthogonal networks fall below the dashed line. The unconstrained network stays on it: it has learnt
+# when to answer, but not what. An update takes little longer if the matrix is computed in each one, except with the
+# many layers of Givens. (Householder reads half of the numbers of its vectors, those on and below the diagonal.) The
+# best parametrization depends on the task: they differ in their initial matrices, and in how a step turns the matrix.
 #
 # A thousand steps
 # ----------------
 #
-# The same with a delay of 1000 steps and 128 units, beside LSTMs of as many parameters as the arrays of the Householder
-# network hold (of its vectors half of the entries are read), with a forget bias of 1 and with chrono initialization:
-# trained beforehand, 2500 updates each, one rate for all (``python docs/make_copying_table.py``).
+# The same task with a delay of 1000 steps and 128 units. Two LSTMs are added, with as many parameters as the arrays of
+# the Householder network (which reads half of the entries of its vectors). One LSTM has a forget bias of 1, the other
+# one chrono initialization. All were trained beforehand, with 2500 updates and the same rate (``python
+# docs/make_copying_table.py``).
 
 
 def table_of_long_runs() -> dict[str, np.ndarray]:
@@ -160,9 +161,9 @@ ax.set(
 ax.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.62))
 
 # %%
-# All learn within some hundred updates when to answer, and are at the baseline. There the LSTMs and the unconstrained
-# network stay; the orthogonal ones leave it, Householder without a rest, most slowly Cayley, which needs large numbers
-# in :math:`A` for a plane to turn far.
+# Within some hundred updates all networks learn when to answer, and reach the baseline. The LSTMs and the unconstrained
+# network stay there. The orthogonal networks leave it: Householder without a pause, and Cayley most slowly, because it
+# needs large numbers in :math:`A` to turn a plane far.
 #
 # .. rubric:: References
 #

@@ -2,10 +2,10 @@ r"""
 Stiff dynamics and implicit cells
 =================================
 
-A network with fast and slow parts is stiff: what is interesting happens slowly, but an explicit method must take the
-small steps of the fast modes, long after those have settled. An implicit method solves for the state at the end of the
-step, :math:`h' = h + dt\, f(h')`. It has no limit of stability where the equation is damped, and pays with a system of
-equations a step. We build a stiff network, see which methods fail on it and why, and train through the solver.
+A network with fast and slow parts is stiff. The slow parts are of interest, but an explicit method must take the small
+steps of the fast modes, long after these have settled. An implicit method solves for the state at the end of the step,
+:math:`h' = h + dt\, f(h')`. It has no limit of stability if the equation is damped, but solves a system of equations in
+each step. We build a stiff network, show which methods fail on it and why, and train through the solver.
 """
 
 import matplotlib.pyplot as plt
@@ -58,9 +58,8 @@ for method in ("euler", "rk4", "implicit_euler"):
 # Which methods are right at which step
 # -------------------------------------
 #
-# Exponential and IMEX Euler treat the leak :math:`-h / \tau` exactly or implicitly. That would be enough if the leak
-# were what is stiff. Here it is the inhibition, which is in :math:`\tanh(U h)`, and they are no better than forward
-# Euler.
+# Exponential and IMEX Euler treat the leak :math:`-h / \tau` exactly or implicitly. This would be enough for a stiff
+# leak. Here the inhibition is stiff, which is in :math:`\tanh(U h)`, and they are no better than forward Euler.
 
 
 def final(method: str, n: int, begin: float = 0.0) -> np.ndarray:
@@ -84,11 +83,11 @@ ax.set(xlabel="step $dt$", ylabel="largest error of a slow unit")
 ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 # %%
-# Above a step of 0.001 all explicit methods are wrong by as much as there is to be wrong about; the tanh keeps their
-# oscillation from growing without bounds. The implicit ones follow the slow units with steps a hundred times as long,
-# and the implicit midpoint rule is the more exact of the two. Its line bends for small steps: the fast units begin far
-# from where they want to be, and what a step does not resolve of that costs the rule its order. From a state where they
-# have settled it has the order 2.
+# Above a step of 0.001 the errors of all explicit methods are as large as the solution; only the tanh bounds their
+# oscillations. The implicit methods follow the slow units with steps a hundred times as long, and the implicit midpoint
+# rule is the more exact of the two. Its line bends for small steps: the fast units begin far from their equilibrium,
+# and a step that does not resolve their decay lowers the order of the rule. From a state where they have settled it has
+# order 2.
 
 errors = [np.abs(final("implicit_midpoint", n, begin=0.3) - exact)[:fast].max() for n in (16, 32)]
 print(f"implicit midpoint rule, fast units settled: observed order {np.log2(errors[0] / errors[1]):.2f}")
@@ -97,8 +96,8 @@ print(f"implicit midpoint rule, fast units settled: observed order {np.log2(erro
 # What implicit methods do to fast modes
 # --------------------------------------
 #
-# For :math:`dt\, \lambda \to -\infty` implicit Euler has :math:`R \to 0`: a fast mode is gone after one step. The
-# midpoint rule has :math:`R \to -1`: the mode neither grows nor fades, and turns its sign at every step.
+# For :math:`dt\, \lambda \to -\infty` implicit Euler has :math:`R \to 0`: a fast mode vanishes after one step. The
+# midpoint rule has :math:`R \to -1`: the mode neither grows nor fades, and changes its sign in every step.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 steps = 20
@@ -122,9 +121,9 @@ axes[0].legend(frameon=False)
 # Training through the solver
 # ---------------------------
 #
-# The gradients of an implicit run are those of the solved steps, by the implicit function theorem: one more solve a
-# step, with the transposed matrix, and no unrolled iteration. We check one against a difference, and then teach the
-# mean of the slow units to follow a slow wave, with 40 steps of 0.1 where forward Euler would need 4000.
+# The gradients of an implicit run follow from the implicit function theorem: one more solve in each step, with the
+# transposed matrix, and no unrolled iteration. We compare one gradient with a finite difference. Then we train the mean
+# of the slow units to follow a slow wave, with 40 steps of 0.1; forward Euler would need 4000.
 
 steps, dt = 40, 0.1
 x = np.sin(np.arange(steps) * dt * 2)[:, None]
@@ -160,7 +159,7 @@ ax.legend(frameon=False)
 # What to take with you
 # ---------------------
 #
-# * The largest stable step of an explicit method is set by the fastest mode, even when nothing of it is left to see.
-# * A stated linear part helps where the leak is stiff; where the coupling is, only an implicit method does.
-# * Implicit Euler for modes that are to be gone, the midpoint rule for accuracy where no mode is very fast.
-# * A solve a step costs :math:`S^3`. For a network that is not stiff an explicit cell is faster by far.
+# * The fastest mode sets the largest stable step of an explicit method, even after the mode has decayed.
+# * A linear part in the field helps if the leak is stiff. If the coupling is stiff, only an implicit method helps.
+# * Use implicit Euler if fast modes shall vanish, and the midpoint rule for accuracy if no mode is very fast.
+# * The solve in each step costs :math:`S^3`. For a network that is not stiff, an explicit cell is much faster.

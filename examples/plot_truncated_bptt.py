@@ -2,9 +2,9 @@ r"""
 Truncated BPTT is blind beyond its window
 =========================================
 
-Long sequences are trained with truncated backpropagation through time [1]_: the state is carried through all of the
-sequence, the gradient is cut after a window of :math:`k_2` steps. This page puts numbers to what the cut hides: first
-in a gradient, then in a task that can be learnt or not, depending on the window alone.
+Long sequences are trained with truncated backpropagation through time [1]_: the state is carried through the whole
+sequence, but the gradient is cut after a window of :math:`k_2` steps. This page measures what the cut hides: first in a
+gradient, then in a task for which the window alone decides whether it is learnt.
 """
 
 import matplotlib.pyplot as plt
@@ -24,9 +24,9 @@ import recurrent_dynamics as rd
 #    G_k = \left(\frac{\partial L_T}{\partial a_{T-k}}\right) h_{T-k-1}^\top,
 #    \qquad a_t = W x_t + U h_{t-1} + b ,
 #
-# and truncation keeps the terms with :math:`k < k_2`. So the term of lag :math:`k` is the difference of the gradients
-# with windows of :math:`k + 1` and :math:`k` steps. The network here is a tanh network with an orthogonal
-# :math:`U`, which remembers for long.
+# and truncation keeps the terms with :math:`k < k_2`. The term of lag :math:`k` is therefore the difference of the
+# gradients with windows of :math:`k + 1` and :math:`k` steps. The network is a tanh network with an orthogonal
+# :math:`U`, which has a long memory.
 
 steps, batch, units = 60, 8, 32
 rng = np.random.default_rng(0)
@@ -68,10 +68,11 @@ print(f"norm of all that lies beyond the window: {share:.0%} of the norm of the 
 # Window and stride
 # -----------------
 #
-# With a loss at every step there is a second number: the stride :math:`k_1`, the steps from one update to the next. The
-# losses of a stride are sent back together, over the window that ends with the stride. If both are equal, as in most
-# training loops, the first loss of a window sees a single step, and the average loss half of the window. With a stride
-# of one step every loss sees all :math:`k_2` steps, for :math:`k_2` times the work.
+# With a loss at every step there is a second number: the stride :math:`k_1`, the number of steps from one update to the
+# next. The gradients of all losses of a stride go back together, over the window that ends with the stride. In most
+# training loops both numbers are equal. Then the gradient of the first loss of a window goes back a single step, and
+# that of an average loss half of the window. With a stride of one step every gradient goes back :math:`k_2` steps, for
+# :math:`k_2` times the work.
 
 d_every = rng.standard_normal((steps, batch, units))
 whole = gradient(d_every, steps, steps)
@@ -92,10 +93,9 @@ ax.legend(frameon=False)
 # A task that needs a long window
 # -------------------------------
 #
-# One of two symbols is shown at the first step, then 20 steps of noise, and at the last one the network has to say
-# which it was. Guessing costs :math:`\ln 2 = 0.693` nats. The input of interest lies 20 steps before the loss: a
-# window of 21 steps reaches it. Everything else is the same in all runs: initial weights, data, Adam with a rate of
-# 0.01.
+# The network reads one of two symbols at the first step, then 20 steps of noise. At the last step it has to say which
+# symbol it was. Guessing costs :math:`\ln 2 = 0.693` nats. The symbol is 20 steps before the loss: a window of 21 steps
+# reaches it. Everything else is the same in all runs: initial weights, data, Adam with a rate of 0.01.
 
 lag, symbols, sequences, hidden = 20, 2, 64, 32
 lstm = rd.cells.lstm()
@@ -154,15 +154,14 @@ compare(1.0, (21, 10, 5), left)
 compare(6.0, (21, 10), right)
 
 # %%
-# On the left, with about three quarters of the content kept at every step (:math:`\sigma(1) = 0.73`), the network
-# with the long window learns the task, the others do no better than guessing: no gradient ever tells them that the
-# first symbol mattered.
+# On the left, a cell keeps about three quarters of its content in each step (:math:`\sigma(1) = 0.73`). The network
+# with the long window learns the task. The others only guess: no gradient tells them that the first symbol mattered.
 #
-# On the right the forget gates are open from the start (a factor of :math:`\sigma(6) = 0.998` a step). The state,
-# which is carried and never cut, then still holds the symbol when the loss comes, and a short window suffices to
-# learn to read it. Truncation is blind, not forgetful: it can use a memory that is already there, and it cannot see
-# what was lost before its window. (A window a little shorter than the lag can still succeed: it learns to keep
-# whatever is in the cell at its beginning.)
+# On the right the forget gates are open from the start (a factor of :math:`\sigma(6) = 0.998` in each step). The state
+# is carried and never cut, so it still holds the symbol at the time of the loss. A short window is then enough to learn
+# to read it. Truncation cuts the gradient, not the memory: it can use a memory that exists already, but cannot build
+# one for something that happened before its window. (A window a little shorter than the lag can still succeed: it
+# learns to keep the content of the cell at its beginning.)
 #
 # .. rubric:: References
 #

@@ -3,10 +3,11 @@ Exploding gradients are an unstable step
 ========================================
 
 Backpropagation through a step of forward Euler, :math:`h' = h + dt\, f(h)`, multiplies a gradient by
-:math:`(I + dt\, J)^\top`. That is itself a step of forward Euler, for the adjoint equation
-:math:`\dot \lambda = J^\top \lambda` backwards in time, and :math:`J^\top` has the eigenvalues of :math:`J`. So both
-directions have the same limit of stability: where a solver's step is too large for the differential equation, gradients
-explode, and a smaller step, or a gate, cures both. We check that first where all is known, then in a network.
+:math:`(I + dt\, J)^\top`. This is itself a step of forward Euler, for the adjoint equation
+:math:`\dot \lambda = J^\top \lambda` backwards in time, and :math:`J^\top` has the eigenvalues of :math:`J`. Both
+directions therefore have the same limit of stability. If the step is too large for the differential equation, gradients
+explode; a smaller step or a gate helps in both directions. We check this first in a case with a known solution, then in
+a network.
 """
 
 import matplotlib.pyplot as plt
@@ -55,7 +56,7 @@ axes[1].set(xlabel="step", title="norm of the state, and of the gradient (dashed
 axes[1].legend(frameon=False)
 
 # %%
-# The state grows to the right, the gradient to the left, both by :math:`|1 + dt\, \lambda|` a step.
+# The state grows to the right, the gradient to the left, both by the factor :math:`|1 + dt\, \lambda|` in each step.
 #
 # A network with a leak
 # ---------------------
@@ -64,8 +65,8 @@ axes[1].legend(frameon=False)
 # echo state networks and in models of cortex. Its step is :math:`1 - \alpha`, and the eigenvalues of a step are those
 # of :math:`\alpha I + (1 - \alpha) D U`, with a 1 in the diagonal :math:`D` for every unit that is active. We take
 # :math:`U` antisymmetric: then all eigenvalues of :math:`D U` are imaginary, whatever :math:`D`, and all modes of the
-# equation :math:`\dot h = -h + \mathrm{relu}(U h + W x)` have the real part -1. It is damped everywhere; the solver
-# may not be.
+# equation :math:`\dot h = -h + \mathrm{relu}(U h + W x)` have the real part -1. The equation is damped everywhere. The
+# solver may be unstable.
 
 units, T = 48, 80
 S = rng.standard_normal((units, units)) / np.sqrt(units)
@@ -85,8 +86,8 @@ for k, (alpha, report) in enumerate(found.items()):
     axes[k].set_title(rf"$\alpha = {alpha}$, all steps")
 
 # %%
-# The gate :math:`\alpha` draws all modes to :math:`z = 0` on straight lines. The report says which multiple of the
-# present step would be inside everywhere. We measure the gradient of the last output by earlier states, on the same
+# The gate :math:`\alpha` moves all modes to :math:`z = 0` on straight lines. The printed report says how much larger or
+# smaller a step would be inside everywhere. We measure the gradient of the last output by earlier states, with the same
 # weights and inputs.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -101,17 +102,17 @@ ax.set(xlabel="lag (steps)", ylabel="norm of the gradient")
 ax.legend(frameon=False)
 
 # %%
-# With :math:`\alpha = 0.2` gradients explode. With 0.5 most steps have a mode that grows and gradients still do not
-# explode: units fall silent, the growing mode changes from step to step, and what one step stretches the next one may
-# shrink. A step outside the region is a warning, no proof; a run inside it is safe in the long run.
-#
+# With :math:`\alpha = 0.2` gradients explode. With 0.5 most steps have a mode that grows, but gradients do not explode:
+# units fall silent, the growing mode changes from step to step, and the next step may shrink a vector that one step has
+# stretched. A step outside the region is a warning, not a proof. A run inside the region is safe in the long run.
+
 # %%
 # Where the eigenvalues say nothing
 # ---------------------------------
 #
 # A chain of units that excite each other in a line has the eigenvalues of its leak alone. They are inside the region
-# for any step below 2, and yet a state grows along the chain before it fades: the matrix is far from normal. The
-# numerical range is what bounds that: while it is inside the disc, no power of the step exceeds 2.
+# for any step below 2. Nevertheless a state grows along the chain before it fades, because the matrix is far from
+# normal. The numerical range bounds this growth: if it is inside the disc, no power of the step exceeds 2.
 
 chain = 1.5 * np.eye(20, k=-1) - np.eye(20)
 stability = rd.ode.LinearStability.of(chain, "euler", dt=0.5)
@@ -135,13 +136,13 @@ axes[1].set(xlabel="steps", title="norm of the powers of the step")
 axes[1].legend(frameon=False)
 
 # %%
-# The same norms bound the gradients, as a matrix and its transpose have the same. Along the chain gradients explode
-# for some 35 steps, and vanish in the end.
+# A matrix and its transpose have the same norm, so the same norms bound the gradients. Along the chain gradients
+# explode for about 35 steps, and vanish in the end.
 #
 # What to take with you
 # ---------------------
 #
 # * Gradients explode where the step leaves the region of stability: forward and backward pass have one limit.
-# * A leak or gate is the step. `rd.ode.step_stability(run)` says whether it is small enough along a run; where a mode
+# * A leak or a gate sets the step. `rd.ode.step_stability(run)` says whether it is small enough along a run. If a mode
 #   of the equation itself grows, no gate helps.
-# * Eigenvalues bound the long run only. For the time before that ask the numerical range.
+# * Eigenvalues bound the long run only. Before that, the numerical range does.

@@ -12,8 +12,8 @@ Jacobians,
    \qquad J_t = \frac{\partial h_t}{\partial h_{t-1}} .
 
 A product of many matrices shrinks or grows exponentially in :math:`k`: the gradient vanishes or explodes [1]_ [2]_.
-We look at the product in a linear network, where all Jacobians are one matrix; then at what a nonlinearity changes,
-and what gates change. In the end two trainings diverge in the same way for two different reasons.
+We first look at the product in a linear network, where all Jacobians are the same matrix. Then we add a nonlinearity,
+and then gates. At the end two trainings diverge in the same way for two different reasons.
 """
 
 import matplotlib.pyplot as plt
@@ -76,23 +76,22 @@ right.set_title(r"largest singular value of the product; dashed $\rho^k$")
 right.legend(frameon=False)
 
 # %%
-# For the orthogonal matrix the product is :math:`\rho^k` itself. The two random matrices both stretch some vectors in
-# one step. One of them nevertheless lets every gradient vanish:
-# after an initial growth, which is all that its singular value could promise, its powers shrink by the factor
-# :math:`\rho` a step.
+# For the orthogonal matrix the largest singular value of the product is :math:`\rho^k` itself. Both random matrices
+# stretch some vectors in one step. With :math:`\rho = 0.9` every gradient vanishes nevertheless: the powers grow at
+# first, and then shrink by the factor :math:`\rho` in each step.
 #
-# The condition :math:`\sigma > 1` is therefore *necessary* for an explosion and not sufficient, and for products of
-# different Jacobians, which have no common eigenvalues, the place of :math:`\ln \rho` is taken by the growth rate of
-# the product, the largest Lyapunov exponent.
+# The condition :math:`\sigma > 1` is therefore *necessary* for an explosion, but not sufficient. Different Jacobians
+# have no common eigenvalues. For their products, the growth rate of the product takes the place of :math:`\ln \rho`:
+# the largest Lyapunov exponent.
 
 # %%
 # A nonlinearity: the input decides
 # ---------------------------------
 #
 # For :math:`h_t = \tanh(W x_t + U h_{t-1})` the Jacobian is :math:`J_t = \operatorname{diag}(1 - h_t^2)\, U`. The
-# diagonal is at most 1, so that tanh can only shrink what the linear network does, and the more so the further its
-# units are from zero. We scale a random :math:`U` to a spectral radius :math:`\rho`, send a random gradient back
-# through 100 steps, and take its mean growth per step.
+# diagonal is at most 1. Compared with the linear network, tanh can only shrink gradients, and it shrinks them more when
+# the units are further from zero. We scale a random :math:`U` to a spectral radius :math:`\rho`, send a random gradient
+# back through 100 steps, and fit its growth per step.
 
 steps, batch = 100, 4
 
@@ -129,9 +128,9 @@ ax.set_title("above 1 the gradient explodes, below 1 it vanishes")
 ax.legend(frameon=False)
 
 # %%
-# Without input the border stays at :math:`\rho = 1`; beyond it the network is chaotic [3]_, and exploding gradients and
-# chaos are one thing: what the end depends on sensitively is felt by the gradient. Input pushes the units into their
-# flat range and moves the border to higher gains: the same weights explode on weak input and vanish on strong input.
+# Without input the border stays at :math:`\rho = 1`. Beyond it the network is chaotic [3]_: small changes of an early
+# state grow, and the gradient by that state grows with them. Input pushes the units into their flat range and moves the
+# border to higher gains. With the same weights, gradients explode on weak input and vanish on strong input.
 
 # %%
 # Gates: a product of numbers beside the product of matrices
@@ -145,8 +144,8 @@ ax.legend(frameon=False)
 #    \frac{\partial c_t}{\partial c_{t-1}} = \operatorname{diag}(f_t) + \text{paths through } U,
 #    \qquad f_t = \sigma(W_f x_t + U_f h_{t-1} + b_f),
 #
-# and the bias :math:`b_f` of the forget gate sets its factor: at :math:`b_f = 0` half of a gradient is lost at every
-# step, at :math:`b_f = 5` less than one percent [4]_ [5]_.
+# and the bias :math:`b_f` of the forget gate sets the factor of this path. At :math:`b_f = 0` half of a gradient is
+# lost in every step, at :math:`b_f = 5` less than one percent [4]_ [5]_.
 
 lstm = rd.cells.lstm()
 steps = 150
@@ -168,18 +167,18 @@ ax.set(ylim=(1e-10, 1e5), ylabel=r"$\Vert\,\partial L / \partial c_t\,\Vert$")
 ax.set_title(r"gradient of the cell state; dashed $\sigma(b_f)^{T-t}$")
 
 # %%
-# The solid lines lie above the direct path: what passes through :math:`U` comes on top. With the gates wide open it is
-# more than the gates forget, and the gradient even grows, by 4 % a step. Gates do not lift the law of the product. They
-# choose its factor near 1, and they can learn it, unit by unit.
+# The solid lines are above the dashed ones: the paths through :math:`U` add to the direct path. With the gates wide
+# open they add more than the gates forget, and the gradient even grows, by 4 % in each step. Gates do not remove the
+# product of Jacobians. They bring its factor near 1, and each unit can learn its own factor.
 
 # %%
-# One symptom, two diseases
-# -------------------------
+# One symptom, two causes
+# -----------------------
 #
-# A loss that suddenly becomes huge is often called an exploding gradient. It may be that, or a learning rate that is
-# too large for the curvature, and the loss does not say which. Here are two trainings of a tanh network on the adding
-# problem (add two marked numbers of 50), by plain gradient descent: one starts with a large recurrent matrix and a
-# moderate learning rate, the other with a small matrix and a large learning rate.
+# A loss that suddenly becomes huge is often called an exploding gradient. It may be one. It may also be a learning rate
+# that is too large for the curvature. The loss does not say which. Here are two trainings of a tanh network on the
+# adding problem (add two marked numbers of 50), by plain gradient descent. One starts with a large recurrent matrix and
+# a moderate learning rate, the other with a small matrix and a large learning rate.
 
 recurrent_units, sequence = 32, 50
 model = rd.nn.Model(rd.cells.elman(), recurrent_units, input_size=2, output_size=1, loss="mean_squared_error")
@@ -226,22 +225,23 @@ right.set(
 left.legend(frameon=False, fontsize="small")
 
 # %%
-# The losses look alike. The products before the first update do not: in the network with the large matrix the gradient
-# grows by orders of magnitude on its way back, and what it says is mostly about the distant past; in the other nothing
-# comes back at all, and its steps are too long for the last time steps alone. Later both are beyond help: the units are
-# driven into saturation, and the product is zero in either (drawn at :math:`10^{-25}`). So measure early.
+# The losses look alike. The products before the first update do not. In the network with the large matrix the gradient
+# grows by orders of magnitude on its way back, and the distant past dominates the update. In the other network the
+# gradient vanishes on its way back, and the learning rate is too large for the last time steps alone. After some
+# updates the two look alike: the units are saturated, and the product is zero in both (drawn at :math:`10^{-25}`). So
+# measure early.
 #
-# The remedies follow. An exploding product wants a clipped gradient now and a smaller or orthogonal :math:`U`; a rate
-# that is too large wants a smaller one, and its Jacobians are innocent.
+# The remedies follow from the cause. For an exploding product, clip the gradient and take a smaller or an orthogonal
+# :math:`U`. For a learning rate that is too large, take a smaller one; the Jacobians are not the cause.
 #
 # What to take with you
 # ---------------------
 #
-# * The gradient over :math:`k` steps is a product of :math:`k` Jacobians. Its fate is exponential; singular values of
-#   single steps bound it, eigenvalues or Lyapunov exponents decide it.
-# * tanh only shrinks; how much depends on the input, so that one set of weights can do both.
-# * A gate near 1 moves the factor towards 1; it does not remove the law.
-# * Look at the product of Jacobians (:func:`recurrent_dynamics.dynamics.jacobian_products`) before you blame it.
+# * The gradient over :math:`k` steps is a product of :math:`k` Jacobians. It grows or shrinks exponentially. Singular
+#   values of single steps bound its rate; eigenvalues or Lyapunov exponents are its rate in the end.
+# * tanh only shrinks gradients. How much depends on the input: with one set of weights they can vanish or explode.
+# * A gate near 1 moves the factor towards 1. The product stays a product.
+# * Measure the product of Jacobians (:func:`recurrent_dynamics.dynamics.jacobian_products`) before you blame it.
 #
 # .. rubric:: References
 #
