@@ -138,8 +138,8 @@ ax.legend(frameon=False)
 #   needed.
 # * With exponents near zero, gradients reach over the delay. Learning needs this, but this alone is not enough.
 # * Flossing helps a network that forgets. It is no better than an orthogonal matrix, if that is possible: tanh units
-#   with weak input and an orthogonal matrix start with all exponents near zero. Flossing works for any cell and any
-#   input.
+#   with weak input and an orthogonal matrix start with all exponents near zero. Flossing needs neither, and works
+#   for any cell.
 #
 # .. rubric:: References
 #

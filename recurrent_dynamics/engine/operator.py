@@ -18,8 +18,10 @@ class JacobianOperator:
 
     Attributes
     ----------
-    shape : (T, B, S), that of the vectors; without the batch axis for a run of one sequence
-    dtype : that of the run
+    shape : tuple of int
+        (T, B, S), the shape of the vectors; without the batch axis for a run of one sequence.
+    dtype : numpy.dtype
+        The dtype of the run.
     """
 
     def __init__(self, run: Run) -> None:
