@@ -47,6 +47,7 @@ def test_docstrings(name):
 
 PAGES = [
     "start",
+    "train",
     *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "analyse", "ode")),
 ]
 
