@@ -46,8 +46,10 @@ if TYPE_CHECKING:
         training,
     )
     from .checks import ArgumentError, ArgumentTypeError
-    from .engine import backward, compile, forward, hvp, jacobian, jacobian_operator, jvp, ravel, stepper
-    from .study import diagnose
+    from .engine import backward, compile, forward, hvp, jacobian, jacobian_operator, jvp
+    from .engine.ravel import ravel
+    from .engine.stepper import stepper
+    from .study.diagnose import diagnose
 
 
 def __getattr__(name: str) -> Any:

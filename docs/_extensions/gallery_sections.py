@@ -14,7 +14,14 @@ from sphinx.util.docutils import SphinxDirective
 
 # Scripts `examples/plot_NAME.py` by section; within a section from first steps to research.
 SECTIONS = {
-    "train": ("character_model", "sequence_classification", "forecasting", "truncated_bptt", "clipping", "either_backend"),
+    "train": (
+        "character_model",
+        "sequence_classification",
+        "forecasting",
+        "truncated_bptt",
+        "clipping",
+        "either_backend",
+    ),
     "gradients": ("vanishing_and_exploding", "not_learning"),
     "memory": ("alpha_gates", "neurons_that_remember", "orthogonal_memory"),
     "dynamics": ("flip_flop", "decision_task", "edge_of_chaos", "flossing"),

@@ -6,7 +6,7 @@ from .series import Windows, WithNoise
 from .signals import text_signals
 from .source import standard_library
 from .tasks import AddingProblem, ContextDecision, CopyingMemory, FlipFlop
-from .text import Streams, Vocabulary, read_text, split, standard_library
+from .text import Streams, Vocabulary, read_text, split
 
 __all__ = [
     "AddingProblem",

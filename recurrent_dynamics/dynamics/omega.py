@@ -13,6 +13,8 @@ from ..engine.run import Views
 from ..results import Result
 from .steps import by_slot, jacobian_form, joined, side_by_side
 
+LARGEST = 1e100  # of a number whose square, times another, is finite
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 

@@ -51,7 +51,8 @@ def cross_entropy(
     logits = np.asarray(logits)
     if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
         raise TypeError(f"logits must be float32 or float64 (..., V); came {logits.dtype} {logits.shape}")
-    targets = np.asarray(unmasked("targets", targets))
+    unmasked("targets", targets)
+    targets = np.asarray(targets)
     if targets.dtype.kind not in "iu":
         raise ArgumentTypeError("targets", "be class indices (integers)", targets.dtype)
     if targets.shape != logits.shape[:-1]:
@@ -97,7 +98,8 @@ def mean_squared_error(
     output = np.asarray(output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
         raise TypeError(f"output must be float32 or float64 (..., K); came {output.dtype} {output.shape}")
-    targets = np.asarray(unmasked("targets", targets), output.dtype)
+    unmasked("targets", targets)
+    targets = np.asarray(targets, output.dtype)
     if targets.shape != output.shape:
         raise ValueError(f"targets must have shape {output.shape}, as the output; came {targets.shape}")
     weights = normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
@@ -134,7 +136,8 @@ def normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArra
         if count == 0:
             raise ArgumentError("targets", "hold at least one", f"shape {shape}")
         return _equal_weights(count)
-    weights = np.asarray(unmasked("mask", mask))
+    unmasked("mask", mask)
+    weights = np.asarray(mask)
     if weights.dtype.kind not in "biuf":
         raise ArgumentTypeError("mask", "be booleans or real weights", weights.dtype)
     if weights.shape != shape:

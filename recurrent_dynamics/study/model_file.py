@@ -17,8 +17,6 @@ from ..nn.leaves import named_leaves, nest
 from ..nn.saved import check_finite, check_parameters
 from ..results import Result
 from ..training import Checkpoint, load_checkpoint
-from ..training.files import read_described, write_described
-from ..training.tree import named_leaves, nest
 from .settings import Settings
 
 FORMAT = 1

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..nn.files import FileError, Header, read_described, write_described
 from ..results import Result
-from .files import read_described, write_described
 from .history import History
 from .tree import Tree, named_leaves, nest
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..checks import ArgumentError
 from ..nn.files import write_atomically
 from ..results import Tabular
-from .files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
