@@ -162,7 +162,7 @@ def integer(name: str, value: Any, **bounds: Unpack[Bounds]) -> int:
     """
     kind = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if kind and not -(2**63) <= value < 2**63:
-        raise ValueError(f"{name} must be an integer of 64 bits; came {_shown(value)}")
+        raise ArgumentError(name, "be an integer of 64 bits", _shown(value))
     if not kind or not _inside(value, bounds):
         raise ArgumentError(name, f"be an integer{_words(bounds)}", _shown(value))
     return int(value)
@@ -186,7 +186,7 @@ def number(name: str, value: Any, **bounds: Unpack[Bounds]) -> float:
     """
     kind = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not kind or not _is_finite(value) or not _inside(value, bounds):
-        raise ValueError(f"{name} must be a finite number{_words(bounds)}; came {_shown(value)}")
+        raise ArgumentError(name, f"be a finite number{_words(bounds)}", _shown(value))
     return float(value)
 
 
@@ -224,9 +224,10 @@ def unmasked(name: str, values: Any) -> None:
     TypeError: x must be an array without a mask; came a masked array of shape (2,): fill it, or give lengths
     """
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} must be an array without a mask; came a masked array of shape {values.shape}: fill it, or give "
-            "lengths"
+        raise ArgumentTypeError(
+            name,
+            "be an array without a mask",
+            f"a masked array of shape {values.shape}: fill it, or give lengths",
         )
 
 
@@ -286,10 +287,10 @@ def _of_kinds(name: str, values: Any, kinds: str, words: str) -> np.ndarray:
     try:
         found = np.asarray(values)
     except (TypeError, ValueError) as error:  # lists of different lengths
-        raise TypeError(f"{name} must hold {words}; {error}") from None
+        raise ArgumentTypeError(name, f"hold {words}", error) from None
     if found.dtype.kind not in kinds:  # integers of more than 64 bits are objects too
         came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
-        raise TypeError(f"{name} must hold {words}; came {came}")
+        raise ArgumentTypeError(name, f"hold {words}", came)
     return found
 
 

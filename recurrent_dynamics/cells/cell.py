@@ -338,9 +338,10 @@ class Cell:
 def _unpickled(values: dict[str, Any], fingerprint: str) -> Cell:
     cell = Cell(**unpacked(values))
     if cell.fingerprint != fingerprint:
-        raise ValueError(
-            f"cell {cell.name!r} must have the equations that were pickled; came others, of another version of the "
-            "library or of the module that defines them"
+        raise ArgumentError(
+            f"cell {cell.name!r}",
+            "have the equations that were pickled",
+            "others, of another version of the library or of the module that defines them",
         )
     return cell
 

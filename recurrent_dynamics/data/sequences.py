@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import boolean, integer, numbers, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, numbers, one_of
 from ..nn.batch import Batch
 
 POOL = 20  # batches whose sequences are sorted by length together, in a shuffled epoch
@@ -110,7 +110,7 @@ class SequenceBatches:
         self.batch_size = integer("batch_size", batch_size, at_least=1)
         self.seed = None if seed is None else integer("seed", seed, at_least=0)
         if len(targets) != len(sequences):
-            raise ValueError(f"targets must be {len(sequences)}, one for each sequence; came {len(targets)}")
+            raise ArgumentError("targets", f"be {len(sequences)}, one for each sequence", len(targets))
         places = range(len(sequences)) if chosen is None else _places(chosen, len(sequences))
         self._sequences = [
             single_or_double(a, dtype) for a in _arrays("sequences", [sequences[i] for i in places])
@@ -122,9 +122,7 @@ class SequenceBatches:
         if per_step:
             for i, (a, b) in enumerate(zip(self._sequences, self._targets, strict=True)):
                 if len(a) != len(b):
-                    raise ValueError(
-                        f"targets of sequence {i} must be {len(a)}, one for each step; came {len(b)}"
-                    )
+                    raise ArgumentError(f"targets of sequence {i}", f"be {len(a)}, one for each step", len(b))
         self.batches_per_epoch = -(-len(self._sequences) // self.batch_size)
         self._of_epoch = lru_cache(maxsize=2)(self._batches)
 
@@ -205,20 +203,20 @@ def partition(
     count = integer("count", count, at_least=1)
     shares = numbers("fractions", fractions)
     if shares.ndim != 1 or not shares.size or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-9:
-        raise ValueError(f"fractions must be numbers above 0 that sum to 1; came {fractions!r}")
+        raise ArgumentError("fractions", "be numbers above 0 that sum to 1", repr(fractions))
     rng = np.random.default_rng(integer("seed", seed, at_least=0))
     groups = [np.arange(count)]
     if labels is not None:
         names = np.asarray(labels)
         if names.shape != (count,):
-            raise ValueError(f"labels must have shape {(count,)}; came {names.shape}")
+            raise ArgumentError("labels", f"have shape {(count,)}", names.shape)
         groups = [np.flatnonzero(names == name) for name in np.unique(names)]
     ends = np.cumsum(shares)[:-1]
     cut = [np.split(rng.permutation(g), np.rint(ends * len(g)).astype(int)) for g in groups]
     parts = tuple(np.sort(np.concatenate(pieces)) for pieces in zip(*cut, strict=True))
     for share, part in zip(shares, parts, strict=True):
         if not part.size:
-            raise ValueError(f"count must be enough for a part of {share:g}; came {count}")
+            raise ArgumentError("count", f"be enough for a part of {share:g}", count)
     return parts
 
 
@@ -232,15 +230,16 @@ def _arrays(name: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
     """Arrays (T_b, ...) of one dtype and one shape but for the length."""
     arrays = [np.asarray(s) for s in sequences]
     if not arrays:
-        raise ValueError(f"{name} must hold at least one; came none")
+        raise ArgumentError(name, "hold at least one", "none")
     first = arrays[0]
     for i, a in enumerate(arrays):
         if a.ndim < 1 or a.dtype.kind not in "biuf":
-            raise TypeError(f"{name}[{i}] must be numbers of shape (T, ...); came {a.dtype} {a.shape}")
+            raise ArgumentTypeError(f"{name}[{i}]", "be numbers of shape (T, ...)", f"{a.dtype} {a.shape}")
         if a.shape[1:] != first.shape[1:] or a.dtype != first.dtype:
-            raise ValueError(
-                f"{name}[{i}] must have shape (T, {', '.join(map(str, first.shape[1:]))}) and dtype {first.dtype}, "
-                f"as the first; came {a.dtype} {a.shape}"
+            raise ArgumentError(
+                f"{name}[{i}]",
+                f"have shape (T, {', '.join(map(str, first.shape[1:]))}) and dtype {first.dtype}, as the first",
+                f"{a.dtype} {a.shape}",
             )
     return arrays
 
@@ -252,9 +251,10 @@ def _one_each(targets: Sequence[Any]) -> list[NDArray[Any]]:
     except ValueError:
         found = np.empty((0, 0, 0))
     if found.ndim not in (1, 2) or found.dtype.kind not in "iuf":
-        raise ValueError(
-            "targets must be a class or K numbers for each sequence; came others: give per_step=True for targets at "
-            "every step"
+        raise ArgumentError(
+            "targets",
+            "be a class or K numbers for each sequence",
+            "others: give per_step=True for targets at every step",
         )
     return list(found)
 
@@ -262,7 +262,7 @@ def _one_each(targets: Sequence[Any]) -> list[NDArray[Any]]:
 def _places(chosen: ArrayLike, count: int) -> NDArray[np.intp]:
     places = np.asarray(chosen)
     if places.ndim != 1 or places.dtype.kind not in "iu" or not places.size:
-        raise ValueError(f"chosen must be indices of shape (n,); came {places.dtype} {places.shape}")
+        raise ArgumentError("chosen", "be indices of shape (n,)", f"{places.dtype} {places.shape}")
     if places.min() < 0 or places.max() >= count:
-        raise ValueError(f"chosen must lie in 0..{count - 1}; came {places.min()} to {places.max()}")
+        raise ArgumentError("chosen", f"lie in 0..{count - 1}", f"{places.min()} to {places.max()}")
     return places.astype(np.intp)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import integer, number
+from ..checks import ArgumentError, ArgumentTypeError, integer, number
 from ..nn.batch import Batch, as_batch
 from ..training import BatchSource
 from ..training.source import as_source
@@ -60,13 +60,14 @@ class Windows:
         self.batch_size = integer("batch_size", batch_size, at_least=1)
         self.seed = integer("seed", seed, at_least=0)
         if self.inputs.ndim not in (1, 2) or len(self.inputs) < self.steps:
-            raise ValueError(
-                f"inputs must have shape (n, N) or (n,) with n of at least {self.steps} steps; "
-                f"came {self.inputs.shape}"
+            raise ArgumentError(
+                "inputs",
+                f"have shape (n, N) or (n,) with n of at least {self.steps} steps",
+                self.inputs.shape,
             )
         for name, a, kinds in (("targets", self.targets, (1, 2)), ("mask", self.mask, (1,))):
             if a is not None and (a.ndim not in kinds or len(a) != len(self.inputs)):
-                raise ValueError(f"{name} must hold {len(self.inputs)} steps, as inputs; came {a.shape}")
+                raise ArgumentError(name, f"hold {len(self.inputs)} steps, as inputs", a.shape)
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`."""
@@ -117,8 +118,8 @@ class WithNoise:
         self.source = as_source(source)
         self.deviation = np.asarray(inputs, np.float64)
         if self.deviation.ndim > 1 or not np.isfinite(self.deviation).all() or (self.deviation < 0).any():
-            raise ValueError(
-                f"inputs must be finite standard deviations of at least 0, one or (N,); came {inputs!r}"
+            raise ArgumentError(
+                "inputs", "be finite standard deviations of at least 0, one or (N,)", repr(inputs)
             )
         self.signals = {
             name: (
@@ -146,7 +147,7 @@ class WithNoise:
         x = np.asarray(batch.inputs)
         if self.deviation.any():
             if x.dtype.kind != "f":
-                raise TypeError(f"inputs must be 0 for a source of class indices; came {self.deviation}")
+                raise ArgumentTypeError("inputs", "be 0 for a source of class indices", self.deviation)
             noise = rng.standard_normal(x.shape, np.float32) * self.deviation
             x = x + noise.astype(x.dtype)
         kind = x.dtype if x.dtype.kind == "f" else np.dtype("float32")
@@ -156,7 +157,5 @@ class WithNoise:
         }
         given = dict(batch.signals or {})
         if taken := given.keys() & drawn.keys():
-            raise ValueError(
-                f"signals must have names that the source does not give; came {', '.join(taken)}"
-            )
+            raise ArgumentError("signals", "have names that the source does not give", ", ".join(taken))
         return batch._replace(inputs=x, signals={**given, **drawn} or None)

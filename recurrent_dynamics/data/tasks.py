@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..checks import integer, number
+from ..checks import ArgumentError, integer, number
 from ..nn.batch import Batch
 
 
@@ -219,7 +219,7 @@ class ContextDecision(_Task):
         self.answer = integer("answer", answer, at_least=1, below=self.steps)
         self.strengths = tuple(number("strengths", s, above=0) for s in strengths)
         if not self.strengths:
-            raise ValueError("strengths must hold at least one; came none")
+            raise ArgumentError("strengths", "hold at least one", "none")
         self.noise = number("noise", noise, at_least=0)
         self.dtype = np.dtype(dtype)
 

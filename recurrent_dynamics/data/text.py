@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, integer, number, unmasked
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, unmasked
 from ..nn.batch import Batch
 
 SHORTEST_TEXT = 1000
@@ -225,7 +225,7 @@ def split(indices: NDArray[Any], fraction: float) -> tuple[NDArray[Any], NDArray
     if not isinstance(indices, Sequence | np.ndarray) or (
         isinstance(indices, np.ndarray) and not indices.ndim
     ):
-        raise TypeError(f"indices must be a sequence; came {type(indices).__name__}")
+        raise ArgumentTypeError("indices", "be a sequence", type(indices).__name__)
     held_out = round(len(indices) * fraction)
     if not 0 < held_out < len(indices):
         raise ArgumentError("indices", f"be enough to hold out a fraction of {fraction}", len(indices))

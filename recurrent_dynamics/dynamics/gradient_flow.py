@@ -121,7 +121,7 @@ class GradientFlow(Tabular):
             Where fewer than two windows are known, or one has no gradient.
         """
         if self.per_window is None or self.windows < 2:
-            raise ValueError(f"the windows must be known, at least two; came {self.windows}")
+            raise ArgumentError("the windows", "be known, at least two", self.windows)
         return _growth(self.per_window, skip)
 
     def _columns(self) -> Mapping[str, Any]:

@@ -98,7 +98,7 @@ def logarithmic_norm(matrices: np.ndarray, order: float = 2) -> np.ndarray | flo
     """
     given = square_matrices(matrices)
     if isinstance(order, bool) or not np.isscalar(order) or order not in (1, 2, np.inf):
-        raise ValueError(f"order must be 1, 2 or inf; came {order!r}")
+        raise ArgumentError("order", "be 1, 2 or inf", repr(order))
     if order == 2:
         return np.linalg.eigvalsh((given + adjoint(given)) / 2)[..., -1][()]
     diagonal = np.diagonal(given, axis1=-2, axis2=-1)

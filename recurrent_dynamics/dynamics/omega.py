@@ -97,9 +97,9 @@ def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:
         )
     v = np.concatenate([given[n].reshape(w) for n, w in wanted.items()], axis=-1)
     if not np.isfinite(v).all():
-        raise ValueError("d_states must be finite; came others")
+        raise ArgumentError("d_states", "be finite", "others")
     if np.abs(v).max(initial=0.0) > LARGEST:
-        raise ValueError(f"d_states must be at most {LARGEST:g}, so that their squares are finite; came more")
+        raise ArgumentError("d_states", f"be at most {LARGEST:g}, so that their squares are finite", "more")
     steps = side_by_side(run)
     back = backward(steps, d_states={slot: rows[None] for slot, rows in by_slot(steps, v).items()})
     pulled = joined(back.initial, shape).astype(np.float64)

@@ -265,9 +265,10 @@ def path_norms(
         or not direct.size
         or offset + direct.shape[2] > jacobians.shape[2]
     ):
-        raise ValueError(
-            f"direct must have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with 1 <= "
-            f"H <= {jacobians.shape[2] - offset}, for jacobians of shape {jacobians.shape}; came {direct.shape}"
+        raise ArgumentError(
+            "direct",
+            f"have shape (T, B, H) = ({jacobians.shape[0]}, {jacobians.shape[1]}, H) with 1 <= H <= {jacobians.shape[2] - offset}, for jacobians of shape {jacobians.shape}",
+            direct.shape,
         )
     lengths = product_lengths(steps, len(jacobians))
     block = slice(offset, offset + direct.shape[2])

@@ -116,7 +116,7 @@ def _limits(limits: Sequence[float]) -> tuple[float, float, float, float]:
     unmasked("limits", limits)
     given = limits.tolist() if isinstance(limits, np.ndarray) else limits
     if not isinstance(given, Sequence) or len(given) != 4:
-        raise ValueError(f"limits must be (left, right, bottom, top); came {limits!r}")
+        raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
     left, right, bottom, top = (number("limits", v) for v in given)
     if not (left < right and bottom < top):
         raise ArgumentError("limits", "have left < right and bottom < top", repr(limits))

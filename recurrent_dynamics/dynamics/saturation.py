@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import number, reals
+from ..checks import ArgumentError, number, reals
 from ..results import Tabular
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ def saturation(
     """
     values = reals("values", values)
     if values.ndim != 3 or not values.size:
-        raise ValueError(f"values must have shape (T, B, H), came {values.shape}")
+        raise ArgumentError("values", "have shape (T, B, H)", values.shape)
     dead_below = number("dead_below", dead_below, at_least=0)
     if thresholds is not None:
         ends = reals("thresholds", thresholds)
         if ends.shape != (2,) or not ends[0] < ends[1]:
-            raise ValueError(f"thresholds must be (low, high) with low < high; came {thresholds!r}")
+            raise ArgumentError("thresholds", "be (low, high) with low < high", repr(thresholds))
     deviation = values.std(axis=(0, 1), dtype=np.float64)
     if thresholds is None:
         low = high = np.zeros(values.shape[2])

@@ -62,8 +62,8 @@ class StepMap:
         wanted = self.layout.input_size or raw
         x = checks.numbers("input", input)
         if x.shape != (wanted,):
-            raise ValueError(
-                f"input must have shape {(wanted,)}, one constant vector that params take; came {x.shape}"
+            raise ArgumentError(
+                "input", f"have shape {(wanted,)}, one constant vector that params take", x.shape
             )
         return check.finite("input", x)
 

@@ -111,9 +111,10 @@ def tracking(values: ArrayLike, signals: Mapping[str, ArrayLike], *, held_out: f
     for name, signal in signals.items():
         row = numbers(f"signals[{name!r}]", signal)
         if row.shape != values.shape[:-1] or not np.isfinite(row).all():
-            raise ValueError(
-                f"signals[{name!r}] must be finite, of shape {values.shape[:-1]} for values of shape {values.shape}; "
-                f"came shape {row.shape}"
+            raise ArgumentError(
+                f"signals[{name!r}]",
+                f"be finite, of shape {values.shape[:-1]} for values of shape {values.shape}",
+                f"shape {row.shape}",
             )
         rows.append(row)
     split = steps - round(steps * held_out)

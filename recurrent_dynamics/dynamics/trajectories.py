@@ -14,7 +14,7 @@ import numpy as np
 from .. import engine
 from ..cells.cell import Cell
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, numbers
+from ..checks import ArgumentError, ArgumentTypeError, numbers
 from ..engine import check
 from ..engine.run import Run
 from ..engine.sparsity import structure
@@ -125,9 +125,7 @@ class MapSource:
         state = numbers("initial", initial)
         state = state[None] if state.ndim == 1 else state
         if state.ndim != 2 or not state.size or not np.isfinite(state).all():
-            raise ValueError(
-                f"initial must be finite, of shape (S,) or (B, S); came shape {np.shape(initial)}"
-            )
+            raise ArgumentError("initial", "be finite, of shape (S,) or (B, S)", f"shape {np.shape(initial)}")
         self._system, self._state = system, state
         self.batch, self.size = state.shape
         self.unit, self.time_step = system.unit, system.time_step
@@ -353,5 +351,5 @@ def source_of(system: Any, params: Any, x: Any, initial: Any) -> Source:
         if not given:
             return MapSource(system, initial)
     else:
-        raise TypeError(f"system must be a Run, a Cell, a Map or a Flow; came {what_came(system)}")
-    raise ValueError(f"{', '.join(given)} must not be given with a {type(system).__name__}")
+        raise ArgumentTypeError("system", "be a Run, a Cell, a Map or a Flow", what_came(system))
+    raise ArgumentError(", ".join(given), f"not be given with a {type(system).__name__}", "both")

@@ -78,9 +78,10 @@ def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
     if dtype is not None and a.dtype != dtype:
         also = f", or make the parameters {a.dtype}, as init(..., dtype={a.dtype.name!r}) does"
         other = also if a.dtype in DTYPES else ""
-        raise TypeError(
-            f"{name} must have dtype {dtype}, as the parameters have; came {a.dtype} (dtypes are not mixed: convert it "
-            f"by np.asarray({name}, {dtype.name!r}){other})"
+        raise ArgumentTypeError(
+            name,
+            f"have dtype {dtype}, as the parameters have",
+            f"{a.dtype} (dtypes are not mixed: convert it by np.asarray({name}, {dtype.name!r}){other})",
         )
     return a
 
@@ -113,10 +114,12 @@ def given_parameters(
 ) -> tuple[dict[str, np.ndarray], np.dtype, int, int]:
     """(the parameters as arrays, finite or not, of one dtype, the dtype, input size, hidden size)."""
     if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a Cell; came {what_came(cell)}")
+        raise ArgumentTypeError("cell", "be a Cell", what_came(cell))
     if isinstance(params, Mapping) and isinstance(params.get("layers"), Mapping):
-        raise TypeError(
-            "params must be those of one cell; came those of a model: pass model.cell_params(params)[i] for layer i"
+        raise ArgumentTypeError(
+            "params",
+            "be those of one cell",
+            "those of a model: pass model.cell_params(params)[i] for layer i",
         )
     if not isinstance(params, Mapping):
         cell.sizes(params)  # says what is wrong
@@ -157,7 +160,7 @@ def run(value: Any) -> Run:
         came = type(value).__name__
         if _layers(value):
             came += ", of a model: call model.backward with it, or pass the run of layer i, run.runs[i]"
-        raise TypeError(f"run must be a Run, as forward returns; came {came}")
+        raise ArgumentTypeError("run", "be a Run, as forward returns", came)
     return value
 
 
@@ -167,14 +170,16 @@ def of_layer(value: Any) -> Any:
     if len(runs) == 1:
         return runs[0]
     if runs:
-        raise TypeError(
-            f"run must be of one layer; came {type(value).__name__} of {len(runs)} layers: pass run.runs[i], i from 0 "
-            f"to {len(runs) - 1}"
+        raise ArgumentTypeError(
+            "run",
+            "be of one layer",
+            f"{type(value).__name__} of {len(runs)} layers: pass run.runs[i], i from 0 to {len(runs) - 1}",
         )
     if hasattr(value, "cell_params"):
-        raise TypeError(
-            f"run must be a Run; came {type(value).__name__}: pass a run of it, "
-            "model.forward(params, inputs).runs[i] for layer i"
+        raise ArgumentTypeError(
+            "run",
+            "be a Run",
+            f"{type(value).__name__}: pass a run of it, model.forward(params, inputs).runs[i] for layer i",
         )
     return value
 
@@ -196,7 +201,7 @@ def steps(value: Any, count: int) -> np.ndarray:
     try:
         chosen = every if value is None else every[value if isinstance(value, slice) else np.asarray(value)]
     except (IndexError, OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"steps must select some of the {count} steps of the run; {error}") from None
+        raise ArgumentError("steps", f"select some of the {count} steps of the run", error) from None
     if chosen.ndim > 1 or not chosen.size:
         raise ArgumentError("steps", f"select some of the {count} steps of the run", repr(value))
     return chosen
@@ -222,9 +227,10 @@ def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
         return np.empty(0, np.int64)
     a = array("lengths", value)
     if a.shape != (batch,) or a.dtype.kind not in "iu":
-        raise ValueError(
-            f"lengths must be {batch} integers, one a sequence; came shape {a.shape}, dtype {a.dtype}"
-            f"{TIME_FIRST if a.shape == (steps,) else ''}"
+        raise ArgumentError(
+            "lengths",
+            f"be {batch} integers, one a sequence",
+            f"shape {a.shape}, dtype {a.dtype}{(TIME_FIRST if a.shape == (steps,) else '')}",
         )
     if a.size and (a.min() < 0 or a.max() > steps):
         raise ArgumentError(
@@ -239,8 +245,9 @@ def resets(value: Any, steps: int, batch: int, ends: np.ndarray) -> np.ndarray:
         return np.empty(0, np.bool_)
     a = array("reset", value)
     if a.shape != (steps, batch) or a.dtype != np.bool_:
-        raise ValueError(
-            f"reset must be booleans of shape {(steps, batch)}; came shape {a.shape}, dtype {a.dtype}"
-            f"{TIME_FIRST if a.shape == (batch, steps) else ''}"
+        raise ArgumentError(
+            "reset",
+            f"be booleans of shape {(steps, batch)}",
+            f"shape {a.shape}, dtype {a.dtype}{(TIME_FIRST if a.shape == (batch, steps) else '')}",
         )
     return (a & within_lengths(steps, ends) if ends.size else a.copy()).ravel()

@@ -71,7 +71,7 @@ def _cells(given: Any) -> list[Cell]:
     cells = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     for one in cells:
         if not isinstance(one, Cell):
-            raise TypeError(f"cell must be a Cell or several, came {what_came(one)}")
+            raise ArgumentTypeError("cell", "be a Cell or several", what_came(one))
     return cells
 
 

@@ -41,7 +41,7 @@ def ravel(tree: Mapping[str, Any]) -> tuple[NDArray[Any], Callable[[ArrayLike], 
     array([1.])
     """
     if not isinstance(tree, Mapping):
-        raise TypeError(f"tree must be a dict of arrays; came {type(tree).__name__}")
+        raise ArgumentTypeError("tree", "be a dict of arrays", type(tree).__name__)
     named = list(_leaves(tree, ""))
     dtypes = {a.dtype for _, a in named}
     if len(dtypes) > 1:

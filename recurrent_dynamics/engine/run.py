@@ -13,7 +13,7 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
-from ..checks import ArgumentError
+from ..checks import ArgumentError, ArgumentTypeError
 from ..results import Result
 
 if TYPE_CHECKING:
@@ -314,9 +314,10 @@ class Run(Result):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.device != "cpu":
-            raise TypeError(
-                f"a run must be on the CPU to be pickled; came one on {self.device!r}: pickle the arrays that are "
-                "needed, such as run.output, or what it was computed from"
+            raise ArgumentTypeError(
+                "a run",
+                "be on the CPU to be pickled",
+                f"one on {self.device!r}: pickle arrays such as run.output, or what the run was computed from",
             )
         given = (dict(self.params), self.single, self.autonomous, self.shared_signals, self.classes)
         return _unpickled, (self._tape, self._kept, *given)

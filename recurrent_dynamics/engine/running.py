@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..checks import ArgumentError, boolean, is_finite
+from ..checks import ArgumentError, ArgumentTypeError, boolean, is_finite
 from . import check
 from .arguments import (
     Arrays,
@@ -130,7 +130,7 @@ def forward(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )
     if not isinstance(tape, bool | np.bool_):
-        raise TypeError(f"tape must be True or False, came {tape!r}")
+        raise ArgumentTypeError("tape", "be True or False", repr(tape))
     check_finite, copy_params = boolean("check_finite", check_finite), boolean("copy_params", copy_params)
     if where == "cuda" and not tape:
         raise ArgumentError("tape", "be True, the default, on device='cuda'", "False")

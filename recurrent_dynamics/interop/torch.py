@@ -139,7 +139,7 @@ def to_torch(
             out[f"bias_ih_l{layer}"] = params["b"].copy()
             out[f"bias_hh_l{layer}"] = bias_hh
         elif params["b"].any() or bias_hh.any():
-            raise ValueError(f"bias must be True for layer {layer}, whose biases are not 0; came False")
+            raise ArgumentError("bias", f"be True for layer {layer}, whose biases are not 0", "False")
         if "U_h" in params:
             out[f"weight_hr_l{layer}"] = params["U_h"].copy()
     return out
@@ -181,8 +181,8 @@ def arrays_of(state_dict: Any) -> dict[str, Any]:
     if isinstance(state_dict, Mapping):
         return dict(state_dict)
     if not callable(getattr(state_dict, "state_dict", None)):
-        raise TypeError(
-            f"state_dict must be a mapping or a module of PyTorch; came {type(state_dict).__name__}"
+        raise ArgumentTypeError(
+            "state_dict", "be a mapping or a module of PyTorch", type(state_dict).__name__
         )
     if getattr(state_dict, "batch_first", False):
         warnings.warn(

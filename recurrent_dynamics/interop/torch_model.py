@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
 from ..nn import Model
 from .torch import KEY, arrays_of, as_array, from_torch
 
@@ -76,8 +77,8 @@ def model_from_torch(
     used = {f"{chosen}.weight", f"{chosen}.bias", f"{table}.weight"}
     for key in others:
         if key not in used:
-            raise ValueError(
-                f"state_dict must hold an embedding, recurrent layers and a readout alone; came {key!r} too"
+            raise ArgumentError(
+                "state_dict", "hold an embedding, recurrent layers and a readout alone", f"{key!r} too"
             )
     W = linear[chosen]
     b = others.get(f"{chosen}.bias")
@@ -107,14 +108,10 @@ def _chosen(
     listing = ", ".join(map(repr, candidates)) or "none"
     if name is not None:
         if name not in candidates:
-            raise ValueError(
-                f"{what} must be one of the modules with {width} columns, {listing}; came {name!r}"
-            )
+            raise ArgumentError(what, f"be one of the modules with {width} columns, {listing}", repr(name))
         return name
     if len(candidates) > 1:
-        raise ValueError(
-            f"{what} must be given, as several modules have {width} columns: {listing}; came None"
-        )
+        raise ArgumentError(what, f"be given, as several modules have {width} columns: {listing}", "None")
     if not candidates and not optional:
-        raise ValueError(f"state_dict must hold a linear layer with {width} columns, the readout; came none")
+        raise ArgumentError("state_dict", f"hold a linear layer with {width} columns, the readout", "none")
     return next(iter(candidates), "")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..cells.mistaken import what_came
-from ..checks import ArgumentTypeError, integer, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
 from .losses import LOSSES
 from .pooling import POOLS
 
@@ -39,14 +39,15 @@ class Architecture:
             raise ArgumentTypeError("cells", "be a Cell or a sequence of at least one Cell", came)
         widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
         if len(widths) != len(self.cells):
-            raise ValueError(
-                f"hidden_size must hold a number for each of {len(self.cells)} layers; came {len(widths)}"
+            raise ArgumentError(
+                "hidden_size", f"hold a number for each of {len(self.cells)} layers", len(widths)
             )
         self.hidden_size = [integer("hidden_size", w, at_least=1) for w in widths]
         if (input_size is None) == (vocabulary_size is None):
-            raise ValueError(
-                "either input_size (real inputs) or vocabulary_size (class indices) must be given; "
-                f"came {'none' if input_size is None else 'both'}"
+            raise ArgumentError(
+                "either input_size (real inputs) or vocabulary_size (class indices)",
+                "be given",
+                "none" if input_size is None else "both",
             )
         self.vocabulary_size: int | None = None
         self.embedding_size: int | None = None
@@ -57,15 +58,15 @@ class Architecture:
                 "embedding_size", default if embedding_size is None else embedding_size, at_least=1
             )
         elif embedding_size is not None:
-            raise ValueError(
-                f"embedding_size must be None, since real inputs have no embedding; came {embedding_size!r}"
+            raise ArgumentError(
+                "embedding_size", "be None, since real inputs have no embedding", repr(embedding_size)
             )
         self.input_size = integer(
             "input_size", self.embedding_size if input_size is None else input_size, at_least=1
         )
         if output_size is None and vocabulary_size is None:
-            raise ValueError(
-                "output_size must be given, since there is no vocabulary to take it from; came None"
+            raise ArgumentError(
+                "output_size", "be given, since there is no vocabulary to take it from", "None"
             )
         self.output_size = integer(
             "output_size", vocabulary_size if output_size is None else output_size, at_least=1
@@ -82,16 +83,14 @@ class Architecture:
         if isinstance(parametrize, list | tuple):
             choices = list(parametrize)
         if len(choices) != len(self.cells):
-            raise ValueError(
-                f"parametrize must hold one for each of {len(self.cells)} layers; came {len(choices)}"
-            )
+            raise ArgumentError("parametrize", f"hold one for each of {len(self.cells)} layers", len(choices))
         sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
         self.constraints = [Constraint(*layer) for layer in sizes]
         named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
         self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
         self.dropout = number("dropout", dropout, at_least=0, below=1)
         if dropout and len(self.cells) == 1:
-            raise ValueError(f"dropout must be 0 for one layer, since it acts between layers; came {dropout}")
+            raise ArgumentError("dropout", "be 0 for one layer, since it acts between layers", dropout)
         self.loss_name = one_of("loss", loss, LOSSES)
         self.pool = None if pool is None else one_of("pool", pool, POOLS)
 
@@ -121,7 +120,7 @@ class Architecture:
         """
         kind = np.dtype(dtype)
         if kind not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64; came {kind}")
+            raise ArgumentError("dtype", "be float32 or float64", kind)
         rng = np.random.default_rng(rng)
         params: dict[str, Any] = {}
         if self.vocabulary_size is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
 from ..engine import stepper
 from .model import Model
 from .results import ModelRun
@@ -48,11 +49,12 @@ class ClosedLoop:
 def check_autonomous(model: Model) -> None:
     """Refuse a model that needs more than its own predictions to go on."""
     if model.signals:
-        raise ValueError(
-            "model must read nothing but its input, so that it can go on by itself; came layers that read "
-            f"the signals {', '.join(model.signals)}"
+        raise ArgumentError(
+            "model",
+            "read nothing but its input, so that it can go on by itself",
+            f"layers that read the signals {', '.join(model.signals)}",
         )
     if model.pool is not None:
-        raise ValueError(
-            f"model must predict at every step (pool=None), so that it can go on by itself; came {model!r}"
+        raise ArgumentError(
+            "model", "predict at every step (pool=None), so that it can go on by itself", repr(model)
         )

@@ -15,6 +15,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
+
 Result = TypeVar("Result")
 
 
@@ -160,7 +162,7 @@ def read_described(
             raise ValueError(f"{path}: {error}") from None
         except Exception as error:  # damaged bytes raise almost anything: zipfile, zlib, struct, NumPy, JSON
             raise ValueError(f"{path}: not a {kind}, or a damaged one") from error
-    raise ValueError(f"{path} must be a {kind} of format {version}; came format {found!r}")
+    raise ArgumentError(str(path), f"be a {kind} of format {version}", f"format {found!r}")
 
 
 def has_member(path: str | os.PathLike[str], kind: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import integer
+from ..checks import ArgumentError, integer
 from .closed_loop import ClosedLoop, check_autonomous
 from .model import Model
 
@@ -62,14 +62,13 @@ def forecast(
     (5, 3, 2)
     """
     if model.vocabulary_size is not None or model.loss_name != "mean_squared_error":
-        raise ValueError(
-            f"model must read and predict real numbers; came {model!r}: see generate for classes"
-        )
+        raise ArgumentError("model", "read and predict real numbers", f"{model!r}: see generate for classes")
     check_autonomous(model)
     if feedback is None and model.output_size != model.input_size:
-        raise ValueError(
-            f"feedback must be given for a model of {model.input_size} inputs and {model.output_size} outputs; "
-            "came None"
+        raise ArgumentError(
+            "feedback",
+            f"be given for a model of {model.input_size} inputs and {model.output_size} outputs",
+            "None",
         )
     steps = integer("steps", steps, at_least=0)
     known = np.asarray(warm_up)
@@ -77,16 +76,15 @@ def forecast(
     if single:
         known = known[:, None]
     if known.ndim != 3 or not len(known) or known.shape[2] != model.input_size:
-        raise ValueError(
-            f"warm_up must have shape (T, B, {model.input_size}) or (T, {model.input_size}) with at least one step; "
-            f"came {np.shape(warm_up)}"
+        raise ArgumentError(
+            "warm_up",
+            f"have shape (T, B, {model.input_size}) or (T, {model.input_size}) with at least one step",
+            np.shape(warm_up),
         )
     ends = np.full(known.shape[1], len(known)) if lengths is None else np.asarray(lengths)
     run = model.forward(params, known, lengths=ends, tape=False)
     if ends.min(initial=1) < 1:
-        raise ValueError(
-            f"lengths must be at least 1, since there must be a step to go on from; came {ends.min()}"
-        )
+        raise ArgumentError("lengths", "be at least 1, since there must be a step to go on from", ends.min())
     loop, last = ClosedLoop(model, params, run), (ends - 1, np.arange(len(ends)))
     output, x = run.output[last], known[last]
     found = np.empty((steps, *output.shape), output.dtype)
@@ -101,7 +99,7 @@ def forecast(
 def _next_input(x: Any, before: NDArray[Any]) -> NDArray[Any]:
     found = np.asarray(x)
     if found.shape != before.shape or found.dtype.kind != "f":
-        raise ValueError(
-            f"feedback must return real numbers of shape {before.shape}; came {found.dtype} {found.shape}"
+        raise ArgumentError(
+            "feedback", f"return real numbers of shape {before.shape}", f"{found.dtype} {found.shape}"
         )
     return found.astype(before.dtype, copy=False)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentError
+
 
 def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
     """Pairs (path, array) of a nested dict, the path's keys joined by slashes."""
     for key, value in tree.items():
         if "/" in key:
-            raise ValueError(f"the keys of a nested dict must have no slash; came {key!r}")
+            raise ArgumentError("the keys of a nested dict", "have no slash", repr(key))
         if isinstance(value, Mapping):
             yield from named_leaves(value, f"{prefix}{key}/")
         else:

@@ -50,7 +50,7 @@ def cross_entropy(
     """
     logits = np.asarray(logits)
     if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
-        raise TypeError(f"logits must be float32 or float64 (..., V); came {logits.dtype} {logits.shape}")
+        raise ArgumentTypeError("logits", "be float32 or float64 (..., V)", f"{logits.dtype} {logits.shape}")
     unmasked("targets", targets)
     targets = np.asarray(targets)
     if targets.dtype.kind not in "iu":
@@ -97,11 +97,11 @@ def mean_squared_error(
     """
     output = np.asarray(output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
-        raise TypeError(f"output must be float32 or float64 (..., K); came {output.dtype} {output.shape}")
+        raise ArgumentTypeError("output", "be float32 or float64 (..., K)", f"{output.dtype} {output.shape}")
     unmasked("targets", targets)
     targets = np.asarray(targets, output.dtype)
     if targets.shape != output.shape:
-        raise ValueError(f"targets must have shape {output.shape}, as the output; came {targets.shape}")
+        raise ArgumentError("targets", f"have shape {output.shape}, as the output", targets.shape)
     weights = normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
     with np.errstate(invalid="ignore", over="ignore"):
         error = output - targets

@@ -280,7 +280,7 @@ class Model(Architecture):
             hint = "; a model of one target for each sequence is made with pool='last' or pool='mean'"
         elif len(shape) == wanted + 1 and self.pool is not None:
             hint = "; a model of one target for each step is made with pool=None"
-        raise ValueError(f"targets must have shape {words}, as {self!r} predicts them; came {shape}{hint}")
+        raise ArgumentError("targets", f"have shape {words}, as {self!r} predicts them", f"{shape}{hint}")
 
     def differentiate(
         self,
@@ -382,8 +382,8 @@ class Model(Architecture):
         """
         one_of("kind", kind, KINDS)
         if kind != "output" and self.loss_name != "cross_entropy":
-            raise ValueError(
-                f"kind must be 'output' for a model that predicts numbers ({self.loss_name}); came {kind!r}"
+            raise ArgumentError(
+                "kind", f"be 'output' for a model that predicts numbers ({self.loss_name})", repr(kind)
             )
         ends = None if lengths is None else np.asarray(lengths)
         run = self.forward(params, inputs, initial, ends, reset, None, signals, copy_params=False, tape=False)

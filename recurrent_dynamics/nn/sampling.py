@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, ArgumentTypeError, integer, number
 from .closed_loop import ClosedLoop, check_autonomous
 from .embedding import embed
 from .model import Model
@@ -76,7 +76,7 @@ def generate(
     """
     classes = model.vocabulary_size
     if classes is None or model.output_size != classes:
-        raise ValueError(f"model must read and predict the classes of one vocabulary; came {model!r}")
+        raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
     check_autonomous(model)
     start = _prime(prime)
     length = integer("length", length, at_least=0)
@@ -109,14 +109,15 @@ def generate(
 
 def _prime(prime: ArrayLike) -> NDArray[Any]:
     if isinstance(prime, str):
-        raise TypeError(
-            f"prime must be class indices; came the text {prime[:20]!r}: encode it by the vocabulary of the model, "
-            "vocabulary.encode(prime)"
+        raise ArgumentTypeError(
+            "prime",
+            "be class indices",
+            f"the text {prime[:20]!r}: encode it by the vocabulary of the model, vocabulary.encode(prime)",
         )
     start = np.asarray(prime)
     if start.ndim not in (1, 2) or start.size == 0:
-        raise ValueError(
-            f"prime must hold at least one class index, shape (n,) or (n, B); came shape {start.shape}"
+        raise ArgumentError(
+            "prime", "hold at least one class index, shape (n,) or (n, B)", f"shape {start.shape}"
         )
     return start
 

@@ -93,7 +93,7 @@ def save(
     try:
         json.dumps(kept)
     except TypeError as error:
-        raise TypeError(f"extra must be what JSON can hold; {error}") from None
+        raise ArgumentTypeError("extra", "be what JSON can hold", error) from None
     write_described(path, KIND, FORMAT, {"model": describe(model), "extra": kept}, arrays)
 
 

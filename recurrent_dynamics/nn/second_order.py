@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import instance
+from ..checks import ArgumentError, instance
 from ..engine import backward, forward, hvp, jvp
 from .batch import Batch, as_batch
 from .embedding import class_indices, embedding_gradient
@@ -67,8 +67,8 @@ def loss_hvp(
     """
     instance("model", model, Model)
     if any(layer.made_by for layer in model.constraints):
-        raise ValueError(
-            f"model must have no parametrizations, whose second derivatives are unknown; came {model!r}"
+        raise ArgumentError(
+            "model", "have no parametrizations, whose second derivatives are unknown", repr(model)
         )
     _check_direction(params, direction)
     batch = as_batch(batch)
@@ -115,9 +115,7 @@ def _check_direction(params: Mapping[str, Any], direction: Mapping[str, Any]) ->
     for name in {**wanted, **came}:
         if wanted.get(name) != came.get(name):
             shown = ["none" if s is None else f"{s[1]} {s[0]}" for s in (wanted.get(name), came.get(name))]
-            raise ValueError(
-                f"direction must be nested as params: {name!r} must be {shown[0]}; came {shown[1]}"
-            )
+            raise ArgumentError("direction", f"be nested as params: {name!r} must be {shown[0]}", shown[1])
 
 
 def _source(

@@ -79,12 +79,12 @@ def gate(tau: Any, dt: Any = 1.0, *, method: str = "exponential_euler") -> np.nd
     if not (np.isfinite(taus) & (taus > 0)).all():
         raise ArgumentError("tau", "be finite and above 0", repr(tau))
     if not (np.isfinite(steps) & (steps >= 0)).all():
-        raise ValueError(f"dt must be finite and at least 0; came {dt!r}")
+        raise ArgumentError("dt", "be finite and at least 0", repr(dt))
     try:
         share = steps / taus
     except ValueError:
-        raise ValueError(
-            f"dt must have a shape that broadcasts with {taus.shape}, that of tau; came {steps.shape}"
+        raise ArgumentError(
+            "dt", f"have a shape that broadcasts with {taus.shape}, that of tau", steps.shape
         ) from None
     if one_of("method", method, GATINGS) == "exponential_euler":
         return np.exp(-share)[()]

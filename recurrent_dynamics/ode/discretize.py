@@ -16,7 +16,7 @@ import numpy as np
 
 from ..cells import Cell, Drive, Unit
 from ..cells.recipe import remembered
-from ..checks import ArgumentError, boolean, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, number, one_of
 from ..equations import expm1, mean, softplus
 from ..equations.record import arguments_of
 from .field import Field, depends_on, with_namespaces
@@ -137,7 +137,7 @@ Make = Callable[["Evaluation", Any], Values]
 def _suited(field: Field, method: str | Method, inverse: bool) -> tuple[Method, Make]:
     """The method and the function that writes its step, or the reason why the field does not suit it."""
     if not isinstance(field, Field):
-        raise TypeError(f"field must be a Field; came {type(field).__name__}")
+        raise ArgumentTypeError("field", "be a Field", type(field).__name__)
     m, inverse = method_of(method), boolean("inverse", inverse)
     if m.kind == IMPLICIT:
         raise ArgumentError(

@@ -14,7 +14,7 @@ from ..cells.cell import Params
 from ..cells.mistaken import what_came
 from ..cells.recipe import packed, remembered, unpacked
 from ..cells.tying import drives_of
-from ..checks import ArgumentError, number
+from ..checks import ArgumentError, ArgumentTypeError, number
 from ..dynamics import Flow
 from ..dynamics.step_map import StepMap
 from ..equations import DefinitionError
@@ -237,7 +237,7 @@ def vector_field(cell: Cell, tau: float = 1.0) -> Field:
     True
     """
     if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a Cell; came {what_came(cell)}")
+        raise ArgumentTypeError("cell", "be a Cell", what_came(cell))
     if cell.normalized:
         raise ArgumentError(
             "cell",

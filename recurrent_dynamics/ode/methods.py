@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..checks import ArgumentError, instance, integer, number
+from ..checks import ArgumentError, ArgumentTypeError, instance, integer, number
 
 EXPLICIT, PARTITIONED, LINEAR, IMPLICIT = "explicit", "partitioned", "linear", "implicit"
 ROUNDING = 1e-10  # of the coefficients of a tableau
@@ -119,7 +119,7 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
             f"lengths {lengths} for {len(b)} weights",
         )
     if abs(sum(b) - 1) > ROUNDING:
-        raise ValueError(f"weights must sum to 1; came {sum(b)!r}")
+        raise ArgumentError("weights", "sum to 1", repr(sum(b)))
     order = integer("order", order, at_least=1, at_most=len(b))  # no explicit method has more than its stages
     instance("name", name, str)
     found = Method(name, order, EXPLICIT, rows, b)
@@ -127,9 +127,10 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
         for tree in _trees(nodes):
             error = float(np.dot(b, _stages(tree, found.full_matrix))) - 1 / _density(tree)
             if abs(error) > ROUNDING:
-                raise ValueError(
-                    f"order must be at most {nodes - 1} for this matrix and these weights, which miss a condition of "
-                    f"order {nodes} by {abs(error):.3g}; came {order}"
+                raise ArgumentError(
+                    "order",
+                    f"be at most {nodes - 1} for this tableau, which misses a condition of order {nodes} by {abs(error):.3g}",
+                    order,
                 )
     return found
 
@@ -138,7 +139,7 @@ def _listed(name: str, values: Any) -> list[Any]:
     try:
         return list(values)
     except TypeError:
-        raise TypeError(f"{name} must be a sequence; came {values!r}") from None
+        raise ArgumentTypeError(name, "be a sequence", repr(values)) from None
 
 
 def _coefficients(name: str, values: Any) -> tuple[float, ...]:

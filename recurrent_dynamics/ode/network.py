@@ -207,7 +207,7 @@ def linear_stability(
     if not isinstance(states, Mapping):
         states = numbers("states", states)
         if not states.ndim or not states.size:
-            raise ValueError(f"states must have shape (..., S) and not be empty; came shape {states.shape}")
+            raise ArgumentError("states", "have shape (..., S) and not be empty", f"shape {states.shape}")
         shape = states.shape[:-1]
     rows = f.rows(
         "states",
@@ -235,9 +235,10 @@ def _inputs(input: Any, shape: tuple[int, ...], width: int) -> np.ndarray:
     """An input for each state, (n, N)."""
     x = numbers("input", input)
     if x.shape != (*shape, width):
-        raise ValueError(
-            f"input must have shape {(width,)}, one for all states, or {(*shape, width)}, one for each, that params "
-            f"take; came {x.shape}"
+        raise ArgumentError(
+            "input",
+            f"have shape {(width,)}, one for all states, or {(*shape, width)}, one for each, that params take",
+            x.shape,
         )
     return check.finite("input", x).reshape(-1, width)
 

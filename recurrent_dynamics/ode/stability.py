@@ -113,8 +113,8 @@ def reach(method: str | Method, directions: Any, *, linear: Any = 0.0) -> np.nda
     try:
         given, a = np.broadcast_arrays(given, a.real)
     except ValueError:
-        raise ValueError(
-            f"linear must have a shape that broadcasts with {given.shape}; came shape {a.shape}"
+        raise ArgumentError(
+            "linear", f"have a shape that broadcasts with {given.shape}", f"shape {a.shape}"
         ) from None
     flat, coefficient = given.ravel(), a.ravel()
     if m.kind == PARTITIONED:

@@ -93,21 +93,19 @@ def diagnose(
             if hasattr(model, "state_dict")
             else ""
         )
-        raise TypeError(
-            f"model must be an nn.Model, or have one as its `model`; came {type(model).__name__}{advice}"
+        raise ArgumentTypeError(
+            "model", "be an nn.Model, or have one as its `model`", f"{type(model).__name__}{advice}"
         )
     if params is None:
-        raise ValueError("params must be given for a model that brings none; came None")
+        raise ArgumentError("params", "be given for a model that brings none", "None")
     if history is not None:
         instance("history", history, History)
     if optimizer is not None:
         optimizer = as_optimizer(optimizer)
     if validation is not None and not isinstance(validation, tuple | list):
-        raise TypeError(
-            f"validation must be a Batch or a tuple, as batch is; came {type(validation).__name__}"
-        )
+        raise ArgumentTypeError("validation", "be a Batch or a tuple, as batch is", type(validation).__name__)
     if validation is not None and model.pool is not None:
-        raise ValueError(f"validation must be None for {model!r}, whose loss has no steps; came a batch")
+        raise ArgumentError("validation", f"be None for {model!r}, whose loss has no steps", "a batch")
     if learning_rate is not None:
         number("learning_rate", learning_rate, above=0)
     layers = params.get("layers") if isinstance(params, Mapping) else None
@@ -167,7 +165,7 @@ def last_loss_flows(model: Model, run: Any, batch: Batch) -> list[dynamics.Gradi
     weights = batch.weights(model.pool is not None)
     if model.pool is not None:
         if weights is not None and not np.all(weights):
-            raise ValueError("batch must have a loss in every sequence; came one without")
+            raise ArgumentError("batch", "have a loss in every sequence", "one without")
         last = np.full(size, steps - 1) if batch.lengths is None else np.asarray(batch.lengths) - 1
         return _flows(model, run, model.score(run.output, Batch(batch.inputs, batch.targets))[1], last)
     counts = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0

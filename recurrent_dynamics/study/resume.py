@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..checks import ArgumentError
 from ..data import Streams, Vocabulary
 from ..training import Checkpoint, load_checkpoint
 from .corpus import Corpus, load_corpus
@@ -116,9 +117,10 @@ def _say_where(
     updates, planned = now.number_of_updates(per_epoch), before.number_of_updates(per_epoch)
     if updates < kept.update:
         name = "epochs" if now.epochs is not None else "updates"
-        raise ValueError(
-            f"{option_name(name)} must be at least the {kept.update} updates that are done in {folder}; "
-            f"came {getattr(now, name):g}"
+        raise ArgumentError(
+            option_name(name),
+            f"be at least the {kept.update} updates that are done in {folder}",
+            f"{getattr(now, name):g}",
         )
     if kept.update == updates:
         say(

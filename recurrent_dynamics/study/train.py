@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import ArgumentError
 from ..data import Streams
 from ..results import Result
 from ..training import Checkpoint, History, fit, load_checkpoint
@@ -122,7 +123,7 @@ def train(
         if result.interrupted:
             raise KeyboardInterrupt
         path.unlink(missing_ok=True)
-        raise ValueError(f"--minutes must be enough for the first update; came {settings.minutes:g}")
+        raise ArgumentError("--minutes", "be enough for the first update", f"{settings.minutes:g}")
     losses = result.history.validation["loss"]
     facts = {
         "updates": result.update,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, ArgumentTypeError
 from ..nn import Model, ModelRun
 from .metrics import Metric, named_metrics
 from .source import BatchSource, as_source
@@ -95,7 +95,7 @@ def measure(
 
 def _value(name: str, value: Any) -> float:
     if np.ndim(value) or not isinstance(value, int | float | np.generic):
-        raise TypeError(f"metric {name!r} must return a number; came {type(value).__name__}")
+        raise ArgumentTypeError(f"metric {name!r}", "return a number", type(value).__name__)
     return float(value)
 
 

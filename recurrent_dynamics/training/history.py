@@ -141,9 +141,8 @@ class History(Tabular):
             header = next(reader, [])
             known = ["kind", *TRAINING]
             if header[: len(known)] != known:
-                raise ValueError(
-                    f"{path} must be a history with the columns {', '.join(known)}; "
-                    f"came {', '.join(header) or 'none'}"
+                raise ArgumentError(
+                    path, f"be a history with the columns {', '.join(known)}", ", ".join(header) or "none"
                 )
             history = cls.with_metrics(header[len(known) :])
             tables = {"training": history.training, "validation": history.validation}

@@ -178,7 +178,7 @@ def fit(
     interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
     functions = named_metrics(metrics)
     if functions and held_out is None:
-        raise ValueError("validation must be data, since metrics are given; came None")
+        raise ArgumentError("validation", "be data, since metrics are given", "None")
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ArgumentError("checkpoint", "be a path, since resume or checkpoint_every is given", "None")
     if checkpoint_every is not None:
@@ -205,9 +205,10 @@ def fit(
     if resume:
         state = _resumed(checkpoint, params, settings, extra)
         if state.history.metrics != tuple(functions):
-            raise ValueError(
-                f"metrics must be {', '.join(state.history.metrics) or 'none'}, as in the checkpoint {checkpoint}; "
-                f"came {', '.join(functions) or 'none'}"
+            raise ArgumentError(
+                "metrics",
+                f"be {', '.join(state.history.metrics) or 'none'}, as in the checkpoint {checkpoint}",
+                ", ".join(functions) or "none",
             )
         bits.state = state.rng_state
     else:

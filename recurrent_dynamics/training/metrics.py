@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import one_of
+from ..checks import ArgumentError, ArgumentTypeError, one_of
 from ..nn import cross_entropy as nats
 from ..nn import mean_squared_error as squares
 from .history import TRAINING
@@ -100,8 +100,8 @@ def named_metrics(metrics: Sequence[str | Metric] | Mapping[str, Metric]) -> dic
     ['accuracy', 'mean_absolute_error']
     """
     if isinstance(metrics, str):
-        raise TypeError(
-            f"metrics must be a sequence of names and functions; came {metrics!r}: write [{metrics!r}]"
+        raise ArgumentTypeError(
+            "metrics", "be a sequence of names and functions", f"{metrics!r}: write [{metrics!r}]"
         )
     if isinstance(metrics, Mapping):
         pairs = list(metrics.items())
@@ -115,23 +115,22 @@ def named_metrics(metrics: Sequence[str | Metric] | Mapping[str, Metric]) -> dic
     found: dict[str, Metric] = {}
     for name, function in pairs:
         if not callable(function):
-            raise TypeError(f"metrics must be names or functions; came {function!r}")
+            raise ArgumentTypeError("metrics", "be names or functions", repr(function))
         if not isinstance(name, str) or not name.isidentifier():
-            raise ValueError(
-                "metrics must have names, so that a history can hold them; "
-                f"came {name!r}: give a dict, such as {{'error': function}}"
+            raise ArgumentError(
+                "metrics",
+                "have names, so that a history can hold them",
+                f"{name!r}: give a dict, such as {{'error': function}}",
             )
         if name in TRAINING or name in found:
-            raise ValueError(
-                f"metrics must have names of their own; came {name!r}, which is a column already"
-            )
+            raise ArgumentError("metrics", "have names of their own", f"{name!r}, which is a column already")
         found[name] = function
     return found
 
 
 def _same_shape(targets: NDArray[Any], shape: tuple[int, ...]) -> None:
     if targets.shape != shape:
-        raise ValueError(f"targets must have shape {shape}, as the output; came {targets.shape}")
+        raise ArgumentError("targets", f"have shape {shape}, as the output", targets.shape)
 
 
 def _mean(values: NDArray[Any], weights: NDArray[Any] | None) -> float:
@@ -140,6 +139,6 @@ def _mean(values: NDArray[Any], weights: NDArray[Any] | None) -> float:
         return float(np.mean(values, dtype=np.float64))
     w = np.asarray(weights, np.float64)
     if w.shape != values.shape:
-        raise ValueError(f"weights must have shape {values.shape}, one a target; came {w.shape}")
+        raise ArgumentError("weights", f"have shape {values.shape}, one a target", w.shape)
     counted = w > 0
     return float(np.average(np.asarray(values, np.float64)[counted], weights=w[counted]))

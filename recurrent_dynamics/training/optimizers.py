@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import ArgumentError, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, number, one_of
 from . import passes
 from .clipping import scaled_to
 from .rules import Adam, Descent, Momentum, Nesterov, RMSprop, RMSpropMomentum, Rule, averages_of
@@ -268,4 +268,4 @@ def as_optimizer(optimizer: Any) -> Optimizer:
     came = type(optimizer).__name__
     if callable(optimizer) and optimizer in OPTIMIZERS.values():
         came = f"the function {name}, which makes one: call it, {name}()"
-    raise TypeError(f"optimizer must be an Optimizer; came {came}")
+    raise ArgumentTypeError("optimizer", "be an Optimizer", came)

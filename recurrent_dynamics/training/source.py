@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, ArgumentTypeError, integer
 from ..nn.batch import Batch, as_batch
 
 
@@ -75,11 +75,12 @@ def as_source(data: BatchSource | Sequence[Any], shuffle: int | None = None) -> 
     """Take a list of batches for a source, in the order that a seed gives."""
     if isinstance(data, BatchSource):
         if shuffle is not None:
-            raise ValueError(
-                "shuffle must be None for a source, which has an order of its own; "
-                f"came {shuffle!r} with a {type(data).__name__}"
+            raise ArgumentError(
+                "shuffle",
+                "be None for a source, which has an order of its own",
+                f"{shuffle!r} with a {type(data).__name__}",
             )
         return data
     if isinstance(data, list):
         return BatchList(data, shuffle)
-    raise TypeError(f"data must be a source of batches or a list of batches; came {type(data).__name__}")
+    raise ArgumentTypeError("data", "be a source of batches or a list of batches", type(data).__name__)
