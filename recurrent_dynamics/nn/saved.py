@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..cells import Cell
 from ..cells.constraint import Choice
-from ..checks import instance, is_finite
+from ..checks import ArgumentTypeError, instance, is_finite
 from .described import describe, rebuild
 from .files import FileError, Header, read_described, write_described
 from .leaves import named_leaves, nest

@@ -129,7 +129,7 @@ def runge_kutta(name: str, matrix: Sequence[Sequence[float]], weights: Sequence[
             if abs(error) > ROUNDING:
                 raise ArgumentError(
                     "order",
-                    f"be at most {nodes - 1} for this tableau, which misses a condition of order {nodes} by {abs(error):.3g}",
+                    f"be at most {nodes - 1}, as a condition of order {nodes} is missed by {abs(error):.3g}",
                     order,
                 )
     return found

@@ -142,7 +142,9 @@ class History(Tabular):
             known = ["kind", *TRAINING]
             if header[: len(known)] != known:
                 raise ArgumentError(
-                    path, f"be a history with the columns {', '.join(known)}", ", ".join(header) or "none"
+                    str(path),
+                    f"be a history with the columns {', '.join(known)}",
+                    ", ".join(header) or "none",
                 )
             history = cls.with_metrics(header[len(known) :])
             tables = {"training": history.training, "validation": history.validation}
