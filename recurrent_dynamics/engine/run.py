@@ -378,7 +378,7 @@ class Gradients(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class Tangent:
+class Tangent(Result):
     """Directional derivatives of a run.
 
     Attributes
