@@ -221,9 +221,10 @@ def unmasked(name: str, values: Any) -> None:
     --------
     >>> unmasked("x", np.ma.masked_array([1.0, 2.0], [True, False]))
     Traceback (most recent call last):
-    TypeError: x must be an array without a mask; came a masked array of shape (2,): fill it, or give lengths
+    recurrent_dynamics.ArgumentTypeError: x must be an array without a mask; came a masked array of shape (2,): fill it,
+    or give lengths
     """
-    if isinstance(values, np.ma.MaskedArray):
+    if np.ma.is_masked(values):
         raise ArgumentTypeError(
             name,
             "be an array without a mask",

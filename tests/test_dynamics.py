@@ -132,7 +132,7 @@ def test_direct_path_and_rest_add_up_to_the_block_of_the_slot(rng):
 
 
 def test_paths_of_the_wrong_width_are_refused():
-    with refused("direct", "(2, 1, H)", "(2, 1, 3)"):
+    with refused("direct", ("(T, B, H)", "1..2"), "(2, 1, 3)"):
         path_norms(np.ones((2, 1, 4, 4)), np.ones((2, 1, 3)), offset=2)
 
 

@@ -156,8 +156,8 @@ def test_a_module_of_pytorch():
 def test_text_where_classes_are_wanted():
     model = Model(GRU, 4, vocabulary_size=5)
     says(
-        "prime must hold class indices; came the text 'def ': a data.Vocabulary makes indices of it, "
-        "vocabulary.encode(text)",
+        "prime must be class indices; came the text 'def ': encode it by the vocabulary of the model, "
+        "vocabulary.encode(prime)",
         lambda: rd.nn.generate(model, model.init(), "def ", 3),
     )
 
@@ -167,8 +167,7 @@ MASKED = np.ma.masked_greater(X, 1.5)
 
 def test_a_mask_is_not_dropped(shallow):
     model, params = shallow
-    count = int(MASKED.mask.sum())
-    came = f"must be an array without a mask; came a masked array with {count} entries masked"
+    came = f"must be an array without a mask; came a masked array of shape {MASKED.shape}"
     says(f"x {came}", lambda: rd.forward(GRU, model.cell_params(params)[0], MASKED))
     says(f"inputs {came}", lambda: model.forward(params, MASKED))
     masked = np.ma.masked_greater(X[..., :1], 1.0)
@@ -182,34 +181,11 @@ def test_numbers_that_cannot_be_meant(shallow):
     model, params = shallow
     autonomous = {"U": np.zeros((12, 4)), "b": np.zeros(12), "b_h": np.zeros(4)}
     for steps in (2**63, 0, 2.0, True):
-        says(
-            "steps must be an integer of at least 1",
-            lambda s=steps: rd.forward(GRU, autonomous, steps=s),
-            ValueError,
-        )
+        says("steps must be an integer of", lambda s=steps: rd.forward(GRU, autonomous, steps=s), ValueError)
     batch = Batch(X, X[..., :1], lengths=np.zeros(3, int))
     says("lengths must be above 0 for one sequence at least", lambda: model.loss(params, batch), ValueError)
     batch = Batch(X, X[..., :1], mask=np.arange(30)[:, None] > np.full(3, 15), lengths=np.full(3, 5))
     says("mask must be above 0 somewhere within the lengths", lambda: model.loss(params, batch), ValueError)
-
-
-@pytest.mark.parametrize(
-    ("matrix", "weights", "order"),
-    [
-        ([[]], [1], 1),
-        ([[], [1 / 2]], [0, 1], 2),
-        ([[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6], 3),
-        ([[], [1 / 2], [0, 3 / 4]], [2 / 9, 1 / 3, 4 / 9], 3),
-    ],
-)
-def test_a_tableau_has_the_order_that_is_said(matrix, weights, order):
-    make = lambda order: rd.ode.runge_kutta("mine", matrix, weights, order)
-    assert make(order).order == order
-    says(
-        f"order must be at most {order}, that of the tableau; came {order + 1}",
-        lambda: make(order + 1),
-        ValueError,
-    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

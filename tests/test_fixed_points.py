@@ -308,9 +308,9 @@ def test_wrong_arguments_are_refused(arguments, options, refusal):
 @pytest.mark.parametrize(
     ("arguments", "options", "refusal"),
     [
-        (("elman", elman(2.0), np.zeros(1)), {}, "cell must be a Cell; came 'elman': pass rd.cells.by_name"),
-        ((ELMAN, None, np.zeros(1)), {}, "params must be a mapping of arrays, came NoneType"),
-        ((ELMAN, elman(2.0), "a"), {}, "starts must hold real numbers; came 'a'"),
+        (("elman", elman(2.0), np.zeros(1)), {}, wrong_type("cell", came="rd.cells.by_name('elman')")),
+        ((ELMAN, None, np.zeros(1)), {}, wrong_type("params", came="NoneType")),
+        ((ELMAN, elman(2.0), "a"), {}, wrong_type("starts", "real numbers", "'a'")),
         (
             (ELMAN, elman(2.0), {"h": np.ones((2, 1)) * 1j}),
             {},

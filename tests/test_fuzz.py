@@ -126,6 +126,14 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "gradients.truncated_bptt": lambda g: {
         "cell": g["cell"], "params": g["params"], "x": g["x"], "loss_gradient": lambda output: output,
         "window": 4, "stride": 2, "initial": None},
+    "data.pad": lambda g: {"sequences": [g["x"][:, 0], g["x"][:4, 1]], "value": 0.0},
+    "data.partition": lambda g: {"count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None},
+    "dynamics.flow_field": lambda g: {
+        "system": g["cell"], "params": g["params"], "plane": dynamics.phase_portrait(g["run"]), "input": np.zeros(N),
+        "limits": None, "points": 4},
+    "dynamics.frequencies": lambda g: {"eigenvalues": [0.5, 0.3 + 0.4j], "dt": 1.0},
+    "dynamics.phase_portrait": lambda g: {"states": g["run"], "conditions": None, "count": 2},
+    "dynamics.time_constants": lambda g: {"eigenvalues": [0.5, 0.3 + 0.4j], "dt": 1.0},
     "data.split": lambda g: {"indices": np.arange(50), "fraction": 0.5},
     "data.text_signals": lambda g: {"text": "abc def"},
 }  # fmt: skip

@@ -57,7 +57,7 @@ def test_correlation_knows_neither_scale_nor_shift(values, scale, shift):
         (
             np.ones((4, 2)),
             {"s": np.ones(3)},
-            r"signals\['s'\] must be finite, of shape \(4,\) for values of shape \(4, 2\); came shape \(3,\)",
+            Refusal("signals['s']", "(4,)", "(3,)"),
         ),
         (np.ones((3, 2)), {"s": np.ones(3)}, Refusal("values", came="3")),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, numbers, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, number, numbers, one_of, reals
 from ..nn.batch import Batch
 
 POOL = 20  # batches whose sequences are sorted by length together, in a shuffled epoch
@@ -47,7 +47,9 @@ def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any],
     """
     arrays = _arrays("sequences", sequences)
     lengths = np.array([len(a) for a in arrays])
-    padded = np.full((lengths.max(), len(arrays), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    padded = np.full(
+        (lengths.max(), len(arrays), *arrays[0].shape[1:]), number("value", value), arrays[0].dtype
+    )
     for b, a in enumerate(arrays):
         padded[: len(a), b] = a
     return padded, lengths
@@ -207,7 +209,7 @@ def partition(
     rng = np.random.default_rng(integer("seed", seed, at_least=0))
     groups = [np.arange(count)]
     if labels is not None:
-        names = np.asarray(labels)
+        names = _listed("labels", labels)
         if names.shape != (count,):
             raise ArgumentError("labels", f"have shape {(count,)}", names.shape)
         groups = [np.flatnonzero(names == name) for name in np.unique(names)]
@@ -228,7 +230,15 @@ def single_or_double(a: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 def _arrays(name: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
     """Arrays (T_b, ...) of one dtype and one shape but for the length."""
-    arrays = [np.asarray(s) for s in sequences]
+    if (
+        isinstance(sequences, str | bytes)
+        or not hasattr(sequences, "__getitem__")
+        or not hasattr(sequences, "__len__")
+    ):
+        raise ArgumentTypeError(name, "be a sequence of arrays", type(sequences).__name__)
+    if isinstance(sequences, np.ndarray) and not sequences.ndim:
+        raise ArgumentError(name, "be a sequence of arrays", "one number")
+    arrays = [reals(f"{name}[{i}]", s) for i, s in enumerate(sequences)]
     if not arrays:
         raise ArgumentError(name, "hold at least one", "none")
     first = arrays[0]
@@ -242,6 +252,13 @@ def _arrays(name: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
                 f"{a.dtype} {a.shape}",
             )
     return arrays
+
+
+def _listed(name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise ArgumentError(name, "hold one number or name for each sequence", error) from None
 
 
 def _one_each(targets: Sequence[Any]) -> list[NDArray[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cells import Cell
+from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, integer, number, numbers
 from ..results import Tabular, grid_columns
 from .phase_portrait import PhasePortrait
@@ -149,6 +150,8 @@ def _motion(system: Any, params: Any, input: Any, signals: Any) -> tuple[Any, in
         if isinstance(system, Flow):
             return lambda s: np.asarray(system.field(s), np.float64), None, "per unit time"
         return lambda s: system.advance(s) - s, None, "per step"
+    if not isinstance(system, Cell):
+        raise ArgumentTypeError("system", "be a Cell, a Map or a Flow", what_came(system))
     if params is None:
         raise ArgumentError("params", "be given for a cell", None)
     f = StepMap(system, params, input, signals)
@@ -183,7 +186,11 @@ def _plane(
 
 
 def _limits(limits: Sequence[float]) -> tuple[float, ...]:
-    if len(limits) != 4:
+    if (
+        not isinstance(limits, Sequence | np.ndarray)
+        or isinstance(limits, str | bytes)
+        or np.shape(limits) != (4,)
+    ):
         raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
     found = tuple(number(f"limits[{i}]", v) for i, v in enumerate(limits))
     if not (found[0] < found[1] and found[2] < found[3]):

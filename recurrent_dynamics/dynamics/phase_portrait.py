@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import ArgumentError, integer, numbers
+from ..checks import ArgumentError, integer, numbers, unmasked
 from ..engine import Run, check
 from ..results import Tabular, grid_columns
 
@@ -140,7 +140,13 @@ def _trajectories(states: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _conditions(conditions: Any, count: int) -> np.ndarray:
-    found = np.asarray(conditions)
+    unmasked("conditions", conditions)
+    try:
+        found = np.asarray(conditions)
+    except ValueError as error:  # lists of different lengths
+        raise ArgumentError(
+            "conditions", f"be {count} numbers or names, one for each sequence", error
+        ) from None
     if found.shape != (count,) or found.dtype.kind not in "biufU":
         raise ArgumentError(
             "conditions",

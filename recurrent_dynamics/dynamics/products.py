@@ -267,7 +267,7 @@ def path_norms(
     ):
         raise ArgumentError(
             "direct",
-            f"have shape (T, B, H) for jacobians of shape {jacobians.shape}, with H in 1..{jacobians.shape[2] - offset}",
+            f"have shape (T, B, H) for jacobians {jacobians.shape}, with H in 1..{jacobians.shape[2] - offset}",
             direct.shape,
         )
     lengths = product_lengths(steps, len(jacobians))

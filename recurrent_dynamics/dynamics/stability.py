@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import number
+from ..checks import complexes, number
 
 KINDS = ("stable", "saddle", "unstable", "centre-like")
 
@@ -37,7 +37,7 @@ def time_constants(eigenvalues: ArrayLike, dt: float = 1.0) -> np.ndarray:
     [0.1, -0.02, inf]
     """
     number("dt", dt, above=0)
-    modulus = np.abs(np.asarray(eigenvalues))
+    modulus = np.abs(complexes("eigenvalues", eigenvalues))
     with np.errstate(divide="ignore"):
         logs = np.asarray(np.log(modulus), dtype=np.float64)
         return np.where(logs == 0, np.inf, -dt / np.where(logs == 0, 1.0, logs)) + 0.0  # of -0 it makes 0
@@ -70,7 +70,7 @@ def frequencies(eigenvalues: ArrayLike, dt: float = 1.0) -> np.ndarray:
     [25.0, 50.0, 0.0]
     """
     number("dt", dt, above=0)
-    values = np.asarray(eigenvalues, dtype=complex)
+    values = complexes("eigenvalues", eigenvalues)
     angles = np.where((values.imag == 0) & (values.real < 0), np.pi, np.angle(values))
     return angles / (2 * np.pi * dt)
 

@@ -256,7 +256,8 @@ def as_optimizer(optimizer: Any) -> Optimizer:
     {}
     >>> as_optimizer(adam)
     Traceback (most recent call last):
-    TypeError: optimizer must be an Optimizer; came the function adam, which makes one: call it, adam()
+    recurrent_dynamics.ArgumentTypeError: optimizer must be an Optimizer; came the function adam, which makes one: call
+    it, adam()
     """
     if isinstance(optimizer, str):
         return OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]()
