@@ -51,9 +51,15 @@ def compiled_before() -> None:
         rd.jacobian(run)
     assert [e.data["dispatcher"] for _, e in compiled.buffer if e.is_start] == []
 
-    from recurrent_dynamics.engine.cpu import jacobian, walks
+    from recurrent_dynamics.engine.cpu import jacobian, tangent_loops, time_loops
 
-    for function in (walks.forward, walks.adjoint, walks.tangent, walks.second, jacobian.jacobian):
+    for function in (
+        time_loops.forward,
+        time_loops.adjoint,
+        tangent_loops.tangent,
+        tangent_loops.second,
+        jacobian.jacobian,
+    ):
         assert not function.stats.cache_misses, function
         assert len(function.stats.cache_hits) == 1, function
 
@@ -107,7 +113,7 @@ def build() -> None:
 
 def keys(package: str, *edited: str) -> None:
     """Prints the keys as the package stands, and after the edit of each of some files; it must be a copy."""
-    from recurrent_dynamics.engine.cpu import rows, walks
+    from recurrent_dynamics.engine.cpu import rows, time_loops
     from recurrent_dynamics.kernels import fingerprint, machine_code
 
     assert pathlib.Path(package) == fingerprint.PACKAGE
@@ -118,7 +124,7 @@ def keys(package: str, *edited: str) -> None:
         for function in (fingerprint.of_files, fingerprint.build, rows._derivation_fingerprint):
             function.cache_clear()
         rows._address(rd.cells.lstm(), "forward", "float64")
-        return {"row": asked.pop(), "walk": walks.forward._cache._key(()), "build": fingerprint.build()}
+        return {"row": asked.pop(), "loop": time_loops.forward._cache._key(()), "build": fingerprint.build()}
 
     found = {"": now()}
     for name in edited:

@@ -4,7 +4,7 @@ The text that LLVM prints is cut into functions and loops. A row kernel has one 
 rows, and of each LLVM makes one with full-width vectors, perhaps one with narrower ones, and a scalar one for the last
 units, all of the same arithmetic: a scalar loop without such a twin was not vectorized.
 
-Rows, products and walks are compiled apart, each as the engine compiles it, but never read from the disk.
+Rows, products and time loops are compiled apart, each as the engine compiles it, but never read from the disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from numba import njit, types
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell
-from recurrent_dynamics.engine.cpu import rows, walks
+from recurrent_dynamics.engine.cpu import rows, tangent_loops, time_loops
 from recurrent_dynamics.equations.derive import Derivation
 from recurrent_dynamics.equations.fission import parted
 from recurrent_dynamics.equations.nonlinearities import sigmoid, tanh
@@ -36,7 +36,7 @@ from recurrent_dynamics.equations.symbolic import symbolic_function
 from recurrent_dynamics.kernels import machine_code, microkernel
 from recurrent_dynamics.kernels.access import CALLED, CHECKED, ENTRY, INTERPRETED, OPTIONS, get, put
 from recurrent_dynamics.kernels.elementary import COMPILED
-from recurrent_dynamics.kernels.microkernel import BYTES, HALF, ROWS, VECTORS, WIDE
+from recurrent_dynamics.kernels.microkernel import BYTES, HALF_TILE, TILE_ROWS, VECTORS, WIDE
 from recurrent_dynamics.kernels.product import multiply_rows, total
 
 MACHINE = platform.machine()
@@ -410,8 +410,9 @@ def test_sums_are_vectors(dtype):
 
 
 TILES = {
-    "tile_full": (ROWS, 1), "tile_half": (HALF, 1), "tile_pair": (2, 1), "tile_one": (1, 1),
-    "tile_pair_wide": (2, WIDE), "tile_one_wide": (1, WIDE), "tile_tall": (ROWS + 1, 1), "tile_tallest": (ROWS + 2, 1),
+    "tile_full": (TILE_ROWS, 1), "tile_half": (HALF_TILE, 1), "tile_pair": (2, 1), "tile_one": (1, 1),
+    "tile_pair_wide": (2, WIDE), "tile_one_wide": (1, WIDE), "tile_tall": (TILE_ROWS + 1, 1),
+    "tile_tallest": (TILE_ROWS + 2, 1),
 }  # fmt: skip
 
 
@@ -444,7 +445,7 @@ def test_a_tile_that_does_not_fit_or_has_another_shape_is_seen():
     judged = faults_of_a_tile(microkernel._tile(32), 32, 1, "float32")
     assert any(re.match(STORE, line) for line in judged)
     assert not any("arithmetic" in fault for fault in judged)
-    (fault,) = faults_of_a_tile(microkernel.tile_pair, ROWS, 1, "float32")
+    (fault,) = faults_of_a_tile(microkernel.tile_pair, TILE_ROWS, 1, "float32")
     assert fault.startswith("arithmetic")
 
 
@@ -464,7 +465,7 @@ def test_a_product_has_the_loops_of_its_tiles(dtype):
     for loop in of_tiles:
         assert loop.matching(STORE) + loop.matching(CALL) + loop.spilled == []
         read = loop.matching(loop.stack)
-        if loop.arithmetic[BYTES]["fused"] <= ROWS * VECTORS:
+        if loop.arithmetic[BYTES]["fused"] <= TILE_ROWS * VECTORS:
             assert len(read) <= 1 if dtype == "float32" else len(set(read)) <= 2
 
 
@@ -477,8 +478,8 @@ UNHURRIED = [
 
 
 @pytest.mark.parametrize(("verb", "dtype"), UNHURRIED)
-def test_walks_add_in_vectors_and_leave_the_rest_to_rows_and_products(verb, dtype):
-    text = walk_assembly(verb, dtype)
+def test_time_loops_add_in_vectors_and_leave_the_rest_to_rows_and_products(verb, dtype):
+    text = loop_assembly(verb, dtype)
     product, loop = (f"{machine_code.SYMBOL}{name}" for name in ("product.multiply_rows:", "parallel.loop:"))
     called = {s.removeprefix("_") for s in foreign(text)} - {"sched_yield", "NRT_MemInfo_alloc_aligned"}
     assert called == {product + PRODUCT[dtype], loop}
@@ -493,8 +494,8 @@ def test_walks_add_in_vectors_and_leave_the_rest_to_rows_and_products(verb, dtyp
         assert not (loop.arithmetic and loop.matching(CALL))
 
 
-def walk_assembly(verb: str, dtype: str) -> str:
-    """Of a walk with the part of a thread, for the types that a run has."""
+def loop_assembly(verb: str, dtype: str) -> str:
+    """Of a time loop with the function of a thread, for the types that a run has."""
     cell = CELLS["lstm"]
     params = cell.init(4, 5, dtype=dtype)
     run = rd.forward(cell, params, np.ones((2, 3, 4), dtype))
@@ -504,11 +505,11 @@ def walk_assembly(verb: str, dtype: str) -> str:
         rd.jvp(run, params)
     elif verb == "second":
         rd.hvp(run, np.ones_like(run.output), params)
-    compiled = getattr(walks, verb)
+    compiled = getattr(time_loops if verb in ("forward", "adjoint") else tangent_loops, verb)
     (signature,) = [s for s in compiled.signatures if REAL[dtype][::1] in s]
-    walk = njit(**ENTRY)(compiled.py_func)
-    walk.compile(signature)
-    return walk.inspect_asm(signature)
+    loop = njit(**ENTRY)(compiled.py_func)
+    loop.compile(signature)
+    return loop.inspect_asm(signature)
 
 
 def vectors(several: Iterable[Loop]) -> set[tuple[tuple[str, int], ...]]:

@@ -62,10 +62,15 @@ def test_wrong_arguments_are_named(arguments, error, words):
 
 
 def test_the_heaviest_are_shared_out_first():
-    names = ["walks.pack_factors", "outer.gradients", "walks.adjoint", "walks.forward"]
+    names = [
+        "stage_products.pack_factors",
+        "weight_gradients.gradients",
+        "time_loops.adjoint",
+        "time_loops.forward",
+    ]
     assert ahead.shares(names, 2) == [
-        ["outer.gradients", "walks.adjoint"],
-        ["walks.forward", "walks.pack_factors"],
+        ["weight_gradients.gradients", "time_loops.adjoint"],
+        ["time_loops.forward", "stage_products.pack_factors"],
     ]
     assert ahead.shares(names, 2, taken=10.0)[0] == []
     assert ahead.shares([], 3) == [[], [], []]
@@ -83,7 +88,7 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
     rd.compile(rd.cells.elman(), "forward", "float64", processes=2)
     assert len(started) == 1
     assert "compile_kernel" in started[0]
-    assert ahead._kernel("walks.forward", "float64")[0].signatures
+    assert ahead._kernel("time_loops.forward", "float64")[0].signatures
 
 
 def test_nothing_is_started_where_everything_is_on_disk(monkeypatch):

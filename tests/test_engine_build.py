@@ -48,7 +48,7 @@ def process(task: str, environment: dict[str, str]) -> subprocess.CompletedProce
 def test_a_second_process_finds_compiled_code_on_disk(clean_environment):
     cell = rd.cells.elman()
     run = rd.forward(cell, cell.init(3, 5, dtype="float64"), np.ones((4, 2, 3)))
-    rd.hvp(run, run.output)  # walks back, along and at second order
+    rd.hvp(run, run.output)  # backward, tangent and second order
     rd.jacobian(run)
     second = process("compiled_before", clean_environment)
     assert second.returncode == 0, second.stderr
@@ -100,9 +100,9 @@ def test_keys_change_with_the_source_that_they_depend_on(clean_environment, tmp_
         "engine/verbs.py": set(),
         "equations/derive.py": {"row"},
         "equations/nonlinearities.py": {"row"},
-        "engine/cpu/walks.py": {"walk"},
-        "engine/cpu/teams.py": {"walk"},
-        "engine/cpu/rows.py": {"row", "walk"},
+        "engine/cpu/time_loops.py": {"loop"},
+        "engine/cpu/work_split.py": {"loop"},
+        "engine/cpu/rows.py": {"row", "loop"},
         "kernels/product.py": {"build"},
         "kernels/qr/panels.py": {"build"},
     }
@@ -233,7 +233,7 @@ def test_many_processes_compile_each_unit_of_all_verbs_once(clean_environment, t
 
 
 def test_an_index_out_of_range_ends_a_checked_build(clean_environment, tmp_path):
-    """By a signal, not by an exception: a compiled walk has nowhere to put one."""
+    """By a signal, not by an exception: a compiled loop has nowhere to put one."""
     checked = {"RECURRENT_DYNAMICS_CHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     second = process("bad_index", clean_environment | checked)
     assert second.stdout == "in range\n", second.stderr
@@ -261,7 +261,7 @@ def test_functions_of_others_may_have_the_names_of_private_ones():
     """The linker took the private copy of a product in a compiled kernel for the function of that name elsewhere."""
     from numba import njit
 
-    from recurrent_dynamics.kernels.product import ONE, ROWS, ZERO, gemm, new_index, pack, packed_size
+    from recurrent_dynamics.kernels.product import ONE, TILE_ROWS, ZERO, gemm, new_index, pack, packed_size
 
     cell = rd.cells.gru_reset_before()  # whose Jacobians take products
     run = rd.forward(cell, cell.init(3, 5, dtype="float64"), np.ones((4, 2, 3)))
@@ -271,7 +271,7 @@ def test_functions_of_others_may_have_the_names_of_private_ones():
     def multiply(a, b, c, n):
         packed = np.empty(packed_size(n, n, a), a.dtype)
         pack(b, 0, n, 1, n, n, packed, 0)
-        gemm(n, n, n, a, 0, n, ONE(), packed, ZERO(), c, 0, n, new_index(n), ROWS, ZERO(), ONE())
+        gemm(n, n, n, a, 0, n, ONE(), packed, ZERO(), c, 0, n, new_index(n), TILE_ROWS, ZERO(), ONE())
 
     a, b, c = np.random.default_rng(0).standard_normal((3, 5, 5))
     wanted = c + a @ b

@@ -10,7 +10,7 @@ from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine import operator
-from recurrent_dynamics.engine.cpu import back, tables
+from recurrent_dynamics.engine.cpu import backward_pass, tables
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
 from recurrent_dynamics.equations.pattern import activations
@@ -364,9 +364,9 @@ def test_drives_of_one_operand_are_one_product():
     tall = [(rd.cells.lstm, [20]), (rd.cells.gru, [10, 5]), (rd.cells.elman, [5])]
     for make, rows in tall:
         table = tables.products(make(), make().layout(3, 5))
-        assert table[:, tables.ROWS_].tolist() == rows
+        assert table[:, tables.ROWS].tolist() == rows
     parted = rd.cells.lstm().with_structure(rd.cells.heads(5))
-    assert tables.products(parted, parted.layout(3, 5))[:, tables.ROWS_].tolist() == [1, 1, 1, 1]
+    assert tables.products(parted, parted.layout(3, 5))[:, tables.ROWS].tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("lengths", [False, True])
@@ -381,6 +381,6 @@ def test_gradients_do_not_depend_on_how_many_steps_the_large_products_take_at_on
     d = rng.standard_normal(run.output.shape)
     whole = gradients(rd.backward(run, d), c.point)
     for together in (1, 2, 4, 10):
-        monkeypatch.setattr(back, "_steps_at_once", lambda tape, n=together: n)
+        monkeypatch.setattr(backward_pass, "_steps_at_once", lambda tape, n=together: n)
         for key, value in gradients(rd.backward(run, d), c.point).items():
             np.testing.assert_allclose(value, whole[key], rtol=1e-12, atol=1e-13, err_msg=str(key))

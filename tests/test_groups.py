@@ -9,10 +9,10 @@ import pytest
 from cell_checks import case
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import back, groups, outer, teams
+from recurrent_dynamics.engine.cpu import backward_pass, groups, weight_gradients, work_split
 from recurrent_dynamics.kernels import threads as pool
-from recurrent_dynamics.kernels.microkernel import ROWS
-from recurrent_dynamics.kernels.product import HALF
+from recurrent_dynamics.kernels.microkernel import TILE_ROWS
+from recurrent_dynamics.kernels.product import HALF_TILE
 
 same = np.testing.assert_array_equal
 
@@ -26,22 +26,22 @@ def tape_of(rng, batch, lengths=None, steps=6, classes=False):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_groups_part_the_active_rows_by_instances_in_equal_shares(count, ragged, rng):
+def test_groups_split_the_active_rows_by_instances_in_equal_shares(count, ragged, rng):
     batch = 11
     lengths = np.array([6, 0, 5, 1, 1, 6, 2, 2, 3, 6, 6]) if ragged else None
     tape = tape_of(rng, batch, lengths)[0].engine_tape
     index, ends = groups.grouped_rows(tape.steps, tape.batch, tape.lengths, count)
-    same(index[:ROWS], np.arange(ROWS))
-    same(np.sort(index[ROWS:]), groups.active_rows(tape)[ROWS:])
+    same(index[:TILE_ROWS], np.arange(TILE_ROWS))
+    same(np.sort(index[TILE_ROWS:]), groups.active_rows(tape)[TILE_ROWS:])
     assert len(ends) == count + 1
     assert ends[0] == 0
-    assert ends[-1] == len(index) - ROWS
-    parts = [index[ROWS:][a:b] for a, b in pairwise(ends)]
+    assert ends[-1] == len(index) - TILE_ROWS
+    parts = [index[TILE_ROWS:][a:b] for a, b in pairwise(ends)]
     assert all((np.diff(part) > 0).all() for part in parts), "in the order of time"
     largest = [part % batch for part in parts if len(part)]
     assert all(a.max() < b.min() for a, b in pairwise(largest))
     longest = batch if lengths is None else max(lengths)
-    assert max(map(len, parts)) <= len(index[ROWS:]) / count + longest
+    assert max(map(len, parts)) <= len(index[TILE_ROWS:]) / count + longest
 
 
 @pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "empty", "resets"])
@@ -58,7 +58,7 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
         d = rng.standard_normal(run.output.shape)
 
     def gradients(of):
-        monkeypatch.setattr(back, "group_count", lambda tape: of)
+        monkeypatch.setattr(backward_pass, "group_count", lambda tape: of)
         grads = rd.backward(run, d)
         return [*grads.params.values()] + ([] if grads.x is None else [grads.x])
 
@@ -82,10 +82,10 @@ def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, s
     }.get(how)  # fmt: skip
     run, d = tape_of(rng, 9, lengths, classes=how == "classes", steps=100)
     whole = rd.backward(run, d)
-    monkeypatch.setattr(back, "_steps_at_once", lambda tape, groups: 30)
+    monkeypatch.setattr(backward_pass, "_steps_at_once", lambda tape, groups: 30)
     came = []
     for groups_, threads in ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)):
-        monkeypatch.setattr(back, "group_count", lambda tape, count=groups_: count)
+        monkeypatch.setattr(backward_pass, "group_count", lambda tape, count=groups_: count)
         set_threads(threads)
         grads = rd.backward(run, d)
         arrays = [*grads.params.values()] + ([] if grads.x is None else [grads.x])
@@ -97,36 +97,36 @@ def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, s
 
 
 def test_pieces_are_cut_by_their_bytes_and_their_work(rng, monkeypatch):
-    monkeypatch.setattr(back, "BYTES_AT_ONCE", 1)
-    monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
+    monkeypatch.setattr(backward_pass, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(backward_pass, "FLOPS_AT_ONCE", 1)
     tape = tape_of(rng, 9, steps=100)[0].engine_tape
-    assert back._steps_at_once(tape, 2) < 100
+    assert backward_pass._steps_at_once(tape, 2) < 100
 
 
-def test_a_part_of_the_steps_may_have_another_team_than_all_of_them(rng, monkeypatch, set_threads):
+def test_a_part_of_the_steps_may_be_split_in_another_way_than_all_of_them(rng, monkeypatch, set_threads):
     """All steps are shared by units, the last few are too little work for that."""
-    monkeypatch.setattr(teams, "BYTES_A_PART", 1)
-    monkeypatch.setattr(outer, "BLOCK", 5)
-    monkeypatch.setattr(back, "BYTES_FOR_ALL", 1)
-    monkeypatch.setattr(back, "FLOPS_AT_ONCE", 1)
+    monkeypatch.setattr(work_split, "BYTES_A_WORKER", 1)
+    monkeypatch.setattr(weight_gradients, "BLOCK", 5)
+    monkeypatch.setattr(backward_pass, "BYTES_FOR_ALL", 1)
+    monkeypatch.setattr(backward_pass, "FLOPS_AT_ONCE", 1)
     cell = rd.cells.lstm()
     run = rd.forward(cell, cell.init(3, 8, rng, "float64"), rng.standard_normal((26, 1, 3)))
     tape, d = run.engine_tape, rng.standard_normal(run.output.shape)
-    together = back._steps_at_once(tape, 1)
+    together = backward_pass._steps_at_once(tape, 1)
     rest = tape.steps - (tape.steps - 1) // together * together
-    monkeypatch.setattr(pool, "SMALL", (rest + 1) * teams.step_flops(tape.layout))
+    monkeypatch.setattr(pool, "SMALL", (rest + 1) * work_split.step_flops(tape.layout))
     assert rest + 1 < together
     came = []
     for threads in (1, 2):
         set_threads(threads)
-        assert teams.team(tape)[0] == (threads == 2)
+        assert work_split.choose_split(tape)[0] == (threads == 2)
         grads = rd.backward(run, d)
         came.append([grads.x.tobytes(), *(a.tobytes() for a in grads.params.values())])
     assert came[0] == came[1]
 
 
 def test_large_gradients_by_class_are_not_grouped(rng, monkeypatch):
-    tape = tape_of(rng, groups.GROUPS * HALF, classes=True)[0].engine_tape
+    tape = tape_of(rng, groups.GROUPS * HALF_TILE, classes=True)[0].engine_tape
     assert groups.group_count(tape) == groups.GROUPS
     monkeypatch.setattr(groups, "SMALL_GRADIENTS", 8 * 28 * (5 + 7) - 1)
     assert groups.group_count(tape) == 1
@@ -134,6 +134,6 @@ def test_large_gradients_by_class_are_not_grouped(rng, monkeypatch):
 
 def test_small_gradients_of_enough_instances_are_grouped(rng, monkeypatch):
     count = lambda batch: groups.group_count(tape_of(rng, batch)[0].engine_tape)
-    assert [count(groups.GROUPS * HALF - 1), count(groups.GROUPS * HALF)] == [1, groups.GROUPS]
+    assert [count(groups.GROUPS * HALF_TILE - 1), count(groups.GROUPS * HALF_TILE)] == [1, groups.GROUPS]
     monkeypatch.setattr(groups, "SMALL_GRADIENTS", 8 * 28 * (5 + 7) - 1)
-    assert count(groups.GROUPS * HALF) == 1
+    assert count(groups.GROUPS * HALF_TILE) == 1

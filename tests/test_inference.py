@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import teams, walks
+from recurrent_dynamics.engine.cpu import time_loops, work_split
 from recurrent_dynamics.kernels import memory
 from recurrent_dynamics.kernels.access import INTERPRETED
 
@@ -95,16 +95,16 @@ def test_any_shape_lengths_resets_and_threads(name, steps, batch, hidden, ragged
 @pytest.mark.skipif(INTERPRETED, reason="one thread, all units")
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("classes", [False, True])
-@pytest.mark.parametrize("window", [walks.WINDOW, 7])
+@pytest.mark.parametrize("window", [time_loops.SHORTEST_WINDOW, 7])
 def test_threads_that_share_the_units_of_a_step(ragged, classes, window, rng, monkeypatch, set_threads):
-    monkeypatch.setattr(walks, "TOGETHER", 3 * window)
+    monkeypatch.setattr(time_loops, "INPUT_ROWS", 3 * window)
     cell = rd.cells.lstm()
     params = cell.init(5, 160, rng)
     x = rng.standard_normal((24, 3, 5)).astype("float32")
     set_threads(2)
     lengths = [24, 3, 9] if ragged else None
     x = x.argmax(axis=2) if classes else x
-    assert teams.team(rd.forward(cell, params, x, lengths=lengths).tape)[0]
+    assert work_split.choose_split(rd.forward(cell, params, x, lengths=lengths).tape)[0]
     both(cell, params, x, lengths=lengths)
     both(cell, params, x, lengths=lengths, reset=rng.random((24, 3)) < 0.3)  # these never do
 

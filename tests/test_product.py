@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 
 from recurrent_dynamics.kernels.barrier import share
-from recurrent_dynamics.kernels.microkernel import ROWS
+from recurrent_dynamics.kernels.microkernel import TILE_ROWS
 from recurrent_dynamics.kernels.product import (
     gemm,
     new_index,
@@ -22,12 +22,14 @@ GUARD = 7.5  # around the arrays that are written
 
 
 @njit(error_model="numpy")
-def multiply(M, N, K, a, a_at, row_step, k_step, b, b_at, bk_step, n_step, c, c_at, ldc, start, index, parts):
+def multiply(
+    M, N, K, a, a_at, row_step, k_step, b, b_at, bk_step, n_step, c, c_at, ldc, start, index, workers
+):
     packed = np.full(start + packed_size(K, N, a) + 1, a.dtype.type(GUARD))
     pack(b, b_at, bk_step, n_step, K, N, packed, start)
-    for own in range(parts):
+    for worker in range(workers):
         gemm(
-            M, N, K, a, a_at, row_step, k_step, packed, start, c, c_at, ldc, index, ROWS, own, parts
+            M, N, K, a, a_at, row_step, k_step, packed, start, c, c_at, ldc, index, TILE_ROWS, worker, workers
         )  # fmt: skip
     return packed[start + packed_size(K, N, a)] == GUARD
 
@@ -38,8 +40,8 @@ def width(like):
 
 
 @njit(error_model="numpy")
-def starts(n, parts):
-    return [share(n, parts, i) for i in range(parts + 1)]
+def starts(n, workers):
+    return [share(n, workers, i) for i in range(workers + 1)]
 
 
 @njit(error_model="numpy")
@@ -48,10 +50,10 @@ def sum_of(a, at, n):
 
 
 def rows_of(M):
-    return np.concatenate([np.arange(ROWS), np.arange(M)])
+    return np.concatenate([np.arange(TILE_ROWS), np.arange(M)])
 
 
-def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, at=0, parts=1):
+def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, at=0, workers=1):
     """(what the engine leaves in C, what it should be), both with their surroundings."""
     real = lambda *shape: rng.standard_normal(shape).astype(dtype)
     a, b = (
@@ -71,7 +73,7 @@ def product(rng, M, N, K, dtype, a_transposed=False, b_transposed=False, pad=0, 
         (1, b.shape[1]) if b_transposed else (b.shape[1], 1),
     ]
     whole = multiply(
-        M, N, K, flat(a), at, *steps[0], flat(b), at, *steps[1], came, at, c.shape[1], 3, rows_of(M), parts
+        M, N, K, flat(a), at, *steps[0], flat(b), at, *steps[1], came, at, c.shape[1], 3, rows_of(M), workers
     )
     assert whole, "written beyond the packed factor"
     return came[at:].reshape(c.shape), wanted
@@ -84,7 +86,7 @@ def agree(came, wanted, K):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_remainder_of_rows_and_columns_is_right_and_nothing_else_is_written(dtype, rng):
     w = width(np.zeros(1, dtype))
-    for M in range(1, 3 * ROWS + 2):
+    for M in range(1, 3 * TILE_ROWS + 2):
         for N in sorted({1, 2, 3, w // 2, w - 1, w, w + 1, 2 * w - 1, 2 * w, 2 * w + 3}):
             for K in (1, 2, 5):
                 agree(*product(rng, M, N, K, dtype), K)
@@ -94,14 +96,14 @@ def test_every_remainder_of_rows_and_columns_is_right_and_nothing_else_is_writte
 @pytest.mark.parametrize("a_transposed", [False, True])
 @pytest.mark.parametrize("b_transposed", [False, True])
 def test_factors_may_be_transposed_padded_and_begin_anywhere(dtype, a_transposed, b_transposed, rng):
-    for M, N, K in ((1, 1, 1), (ROWS, 40, 7), (ROWS + 3, 37, 33), (3 * ROWS + 1, 5, 200)):
+    for M, N, K in ((1, 1, 1), (TILE_ROWS, 40, 7), (TILE_ROWS + 3, 37, 33), (3 * TILE_ROWS + 1, 5, 200)):
         for pad, at in ((0, 0), (3, 0), (0, 5), (2, 9)):
             agree(*product(rng, M, N, K, dtype, a_transposed, b_transposed, pad, at), K)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_empty_sum_adds_nothing(dtype, rng):
-    came, wanted = product(rng, ROWS + 1, 9, 0, dtype)
+    came, wanted = product(rng, TILE_ROWS + 1, 9, 0, dtype)
     np.testing.assert_array_equal(came, wanted)
 
 
@@ -109,22 +111,38 @@ def test_an_empty_sum_adds_nothing(dtype, rng):
 def test_parts_of_the_columns_make_up_the_whole(dtype, rng):
     """Among them one or two rows of enough columns for several panels side by side."""
     w = width(np.zeros(1, dtype))
-    for M in (1, 2, 3, ROWS + 1):
+    for M in (1, 2, 3, TILE_ROWS + 1):
         for N in (1, w, 5 * w, 9 * w + 3):
-            for parts in (1, 2, 3, 7):
-                agree(*product(rng, M, N, 11, dtype, parts=parts), 11)
+            for workers in (1, 2, 3, 7):
+                agree(*product(rng, M, N, 11, dtype, workers=workers), 11)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_of_an_index_have_the_bits_of_all_rows_and_the_others_stay(dtype, rng):
-    M, N, K = 2 * ROWS + 5, 21, 13
+    M, N, K = 2 * TILE_ROWS + 5, 21, 13
     a, b = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
 
     def rows(index):
         c = np.zeros((M, N), dtype)
-        index = np.concatenate([np.arange(ROWS), index]).astype(np.int64)
+        index = np.concatenate([np.arange(TILE_ROWS), index]).astype(np.int64)
         multiply(
-            len(index) - ROWS, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, c.reshape(-1), 0, N, 0, index, 1
+            len(index) - TILE_ROWS,
+            N,
+            K,
+            a.ravel(),
+            0,
+            K,
+            1,
+            b.ravel(),
+            0,
+            N,
+            1,
+            c.reshape(-1),
+            0,
+            N,
+            0,
+            index,
+            1,
         )
         return c
 
@@ -140,8 +158,8 @@ def test_rows_of_an_index_have_the_bits_of_all_rows_and_the_others_stay(dtype, r
 def packed_both_ways(b, K, N):
     one, other = np.zeros(packed_size(K, N, b), b.dtype), np.zeros(packed_size(K, N, b), b.dtype)
     pack(b, 0, N, 1, K, N, one, 0)
-    pack_rows(b, 0, N, new_index(K), ROWS, 0, K // 2, K, N, other, 0)
-    pack_rows(b, 0, N, new_index(K), ROWS, K // 2, K, K, N, other, 0)
+    pack_rows(b, 0, N, new_index(K), TILE_ROWS, 0, K // 2, K, N, other, 0)
+    pack_rows(b, 0, N, new_index(K), TILE_ROWS, K // 2, K, K, N, other, 0)
     return one, other
 
 
@@ -153,13 +171,13 @@ def test_rows_are_packed_as_a_matrix_is(rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype, rng):
     """What makes results the same for any number of threads."""
-    K, N, M = 50, 21, 2 * ROWS + 3
+    K, N, M = 50, 21, 2 * TILE_ROWS + 3
     a, b = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
     c = np.zeros((M, N), dtype)
     flat = c.reshape(-1)
     multiply(M, N, K, a.ravel(), 0, K, 1, b.ravel(), 0, N, 1, flat, 0, N, 0, rows_of(M), 1)
     for first in range(M):
-        for rows in {1, 2, min(ROWS, M - first), M - first}:
+        for rows in {1, 2, min(TILE_ROWS, M - first), M - first}:
             part = np.zeros(rows * N, dtype)
             if first + rows <= M:
                 multiply(
@@ -185,9 +203,9 @@ def test_the_bits_of_a_row_do_not_depend_on_the_rows_around_it(dtype, rng):
 
 
 def test_shares_cover_all_rows_in_order_and_differ_by_one_at_most():
-    for parts in (1, 2, 3, 7):
+    for workers in (1, 2, 3, 7):
         for n in (0, 1, 2, 5, 17, 64, 1000, 1001):
-            at = starts(n, parts)
+            at = starts(n, workers)
             assert at[0] == 0
             assert at[-1] == n
             assert sorted(at) == at

@@ -12,9 +12,9 @@ import pytest
 from cell_checks import arguments, case, direction, group
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu.teams import team
+from recurrent_dynamics.engine.cpu.work_split import choose_split
 from recurrent_dynamics.kernels import threads as pool
-from recurrent_dynamics.kernels.product import HALF
+from recurrent_dynamics.kernels.product import HALF_TILE
 
 CELLS = {"lstm": rd.cells.lstm(), "gru": rd.cells.gru(), "elman": rd.cells.elman()}
 THREADS, BATCHES = (1, 2, 3, 7), (1, 2, 5, 17, 64)
@@ -91,7 +91,7 @@ def test_units_shared_by_threads_give_the_same_bits(name, batch, lengths, rng, s
     for threads in THREADS:
         set_threads(threads)
         run = c.run()
-        assert team(run.tape)[0] == (threads > 1 and batch < HALF * threads)
+        assert choose_split(run.tape)[0] == (threads > 1 and batch < HALF_TILE * threads)
         came.append(as_bytes(everything(c, batch)))
     assert all(results == came[0] for results in came)
 
@@ -125,9 +125,9 @@ def test_several_python_threads_may_share_one_run_and_one_stepper(rng):
 def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
     set_threads(3)
     c = case(CELLS["lstm"], rng, steps=5, batch=4, hidden=19)
-    assert team(c.run().tape) == (False, 3)
+    assert choose_split(c.run().tape) == (False, 3)
     monkeypatch.setattr(pool, "SMALL", 1e9)
-    assert team(c.run().tape) == (False, 1)
+    assert choose_split(c.run().tape) == (False, 1)
     with pool.POOL:
         assert pool.launch(1, running) == 1
         assert pool.launch(7, running) == 3

@@ -25,7 +25,7 @@ class JacobianOperator:
     """
 
     def __init__(self, run: Run) -> None:
-        from .cpu import operators as cpu
+        from .cpu import independent_steps as cpu
         from .cpu.verbs import dense_jacobian
 
         self._cpu, self._dense_jacobian = cpu, dense_jacobian

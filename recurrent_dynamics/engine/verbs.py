@@ -21,7 +21,7 @@ from .flatten import Flat, flatten, unflatten
 from .run import Gradients, Run, Tangent, Views, run_shape
 
 if TYPE_CHECKING:
-    from .cpu.back import Cotangents
+    from .cpu.backward_pass import Cotangents
     from .cpu.verbs import Tangents
 
 

@@ -1,7 +1,8 @@
-"""Shares of work, and a barrier at which the threads that share it wait for each other.
+"""Shares of work, and a barrier for the threads that share it.
 
-Threads wait at a counter in memory that they watch (0.2 microseconds). They can do so only if all of them run at once,
-which no threading layer promises: so they first meet, and if they do not, one of them does all the work.
+Threads wait at a barrier by polling a counter in memory (0.2 microseconds). That needs all of them to run at the same
+time, which no threading layer promises. So they first meet. If not all have come in time, one of them does all the
+work.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from numba.extending import intrinsic
 
 from .access import INTERPRETED, OPTIONS, element_pointer
 
-LINE = 16  # integers, so that two counters do not share a line of the cache or its neighbour
-COUNT, DECISION, TURN = 0, LINE, 2 * LINE
+LINE = 16  # integers between two counters: they share neither a cache line nor neighbouring lines
+COUNT, DECISION, ARRIVALS = 0, LINE, 2 * LINE
 CLOSED = 1 << 32
-MEETING = 5_000  # looks at the counter before a meeting is given up: some 200 microseconds
-PATIENCE = 500  # looks before others may have the core
-ALONE, TOGETHER = 1, 2
+MEETING = 5_000  # polls of the counter before a meeting is given up: some 200 microseconds
+PATIENCE = 500  # polls before a waiting thread yields its core
+ONE_WORKER, ALL_WORKERS = 1, 2
 
 _X86 = llvm.get_default_triple().partition("-")[0] in ("x86_64", "i686")
 _YIELD = "sched_yield" if hasattr(os, "sched_yield") else None
@@ -44,7 +45,7 @@ else:
 
     @intrinsic
     def fetch_add(typingctx, counters, at, n):
-        """counters[at] += n in one instruction; what it was before."""
+        """counters[at] += n in one atomic instruction; returns the old value."""
 
         def codegen(context, builder, signature, arguments):
             counters, at, n = arguments
@@ -55,7 +56,7 @@ else:
 
     @intrinsic
     def look(typingctx, counters, at):
-        """counters[at] as the other threads left it, with all that they wrote before."""
+        """Load counters[at], with everything that other threads wrote before they stored it."""
 
         def codegen(context, builder, signature, arguments):
             pointer = element_pointer(context, builder, signature.args[0], *arguments)
@@ -65,7 +66,7 @@ else:
 
     @intrinsic
     def relax(typingctx, yielding):
-        """A moment for the other threads of this core; if yielding, for other processes too."""
+        """Pause for the other hardware thread of this core; if yielding, let other processes run too."""
 
         def codegen(context, builder, signature, arguments):
             if _X86:
@@ -82,7 +83,7 @@ else:
 
 @njit(**OPTIONS)
 def _wait(counters, at, wanted):
-    """Until counters[at] is at least as large."""
+    """Poll until counters[at] is at least `wanted`."""
     n = 0
     while look(counters, at) < wanted:
         n += 1
@@ -91,39 +92,39 @@ def _wait(counters, at, wanted):
 
 @njit(**OPTIONS)
 def meet(counters, threads):
-    """The number of this thread among all; -1 if they do not run at once and another does the work."""
-    own = fetch_add(counters, COUNT, 1)
-    if own >= CLOSED:
+    """(worker, workers) of this thread. If not all came in time, worker 0 does everything and the others get -1."""
+    worker = fetch_add(counters, COUNT, 1)
+    if worker >= CLOSED:
         return np.int64(-1), np.int64(1)
-    if own == 0:
+    if worker == 0:
         n = 0
         while look(counters, COUNT) < threads and n < MEETING:
             n += 1
             relax(False)
-        together = fetch_add(counters, COUNT, CLOSED) == threads
-        fetch_add(counters, DECISION, TOGETHER if together else ALONE)
+        all_run = fetch_add(counters, COUNT, CLOSED) == threads
+        fetch_add(counters, DECISION, ALL_WORKERS if all_run else ONE_WORKER)
     else:
-        _wait(counters, DECISION, ALONE)
-    if look(counters, DECISION) == TOGETHER:
-        return own, np.int64(threads)
-    return (own, np.int64(1)) if own == 0 else (np.int64(-1), np.int64(1))
+        _wait(counters, DECISION, ONE_WORKER)
+    if look(counters, DECISION) == ALL_WORKERS:
+        return worker, np.int64(threads)
+    return (worker, np.int64(1)) if worker == 0 else (np.int64(-1), np.int64(1))
 
 
 @njit(**OPTIONS)
-def barrier(counters, parts, turn):
-    """Wait for all parts; the number of the next turn."""
-    if parts > 1:
-        fetch_add(counters, TURN, 1)
-        _wait(counters, TURN, (turn + 1) * parts)
-    return turn + 1
+def barrier(counters, workers, epoch):
+    """Wait until all workers have come. Returns the next epoch, the number of barriers passed."""
+    if workers > 1:
+        fetch_add(counters, ARRIVALS, 1)
+        _wait(counters, ARRIVALS, (epoch + 1) * workers)
+    return epoch + 1
 
 
 def new_counters() -> np.ndarray:
-    """For `meet` and `barrier`: used once."""
+    """Counters of `meet` and `barrier` for one call of a kernel."""
     return np.zeros(3 * LINE, np.int64)
 
 
 @njit(**OPTIONS)
-def share(n, parts, i):
-    """Where part i of n rows begins."""
-    return n * np.int64(i) // parts  # the index of a parallel loop is unsigned
+def share(n, workers, i):
+    """The first of n items that worker i of `workers` has; its last one stands before the first of worker i + 1."""
+    return n * np.int64(i) // workers  # the index of a parallel loop is unsigned

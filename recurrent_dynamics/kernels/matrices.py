@@ -14,7 +14,7 @@ from numba import njit
 
 from .access import INTERPRETED, OPTIONS, get, put
 from .barrier import share
-from .microkernel import ROWS
+from .microkernel import TILE_ROWS
 from .parallel import by_threads, kernel, parallel
 from .product import ONE, ZERO, clear, gemm, new_index, pack, packed_size, panel_width
 from .submatrices import SET, SUBTRACT, Block
@@ -115,8 +115,8 @@ def _multiply_rows(i, threads, how, tasks, starts, a, a_row, a_column, packed, c
             for r in range(r0, r1):
                 clear(c, tasks[q, 2] + r * ldc, N)
         gemm(
-            r1 - r0, N, K, a, tasks[q, 0], a_row, a_column, packed, starts[q], c, tasks[q, 2], ldc, index, ROWS + r0,
-            ZERO(), ONE(),
+            r1 - r0, N, K, a, tasks[q, 0], a_row, a_column, packed, starts[q], c, tasks[q, 2], ldc, index,
+            TILE_ROWS + r0, ZERO(), ONE(),
         )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def _invert_small(a, at, lda, m, d, to, row):
 def _set_aside(r0, r1, k, m, n, a, left, index):
     """Rows r0 to r1 of those listed: their columns k to k + m go to `left`, rows of STEP, and become 0."""
     for q in range(r0, r1):
-        r = get(index, ROWS + q)
+        r = get(index, TILE_ROWS + q)
         for j in range(m):
             put(left, r * STEP + j, get(a, r * n + k + j))
         clear(a, r * n + k, m)
@@ -177,7 +177,9 @@ def _eliminate_in_block(i, threads, k, m, n, a, left, packed, first):
     pack(a, co, n, ONE(), m, columns, packed, po)
     for r in range(m):
         clear(a, co + r * n, columns)
-    gemm(m, columns, m, left, n * s, s, ONE(), packed, po, a, co, n, first, np.int64(ROWS), ZERO(), ONE())
+    gemm(
+        m, columns, m, left, n * s, s, ONE(), packed, po, a, co, n, first, np.int64(TILE_ROWS), ZERO(), ONE()
+    )
     pack(a, co, n, ONE(), m, columns, packed, po)
     _negate(packed, po, p1 * m * w)
 
@@ -188,7 +190,7 @@ def _eliminate_elsewhere(i, threads, k, m, n, a, left, packed, index):
     r0, r1 = share(n - m, threads, i), share(n - m, threads, i + 1)
     _set_aside(r0, r1, k, m, n, a, left, index)
     gemm(
-        r1 - r0, n, m, left, ZERO(), np.int64(STEP), ONE(), packed, ZERO(), a, ZERO(), n, index, ROWS + r0,
+        r1 - r0, n, m, left, ZERO(), np.int64(STEP), ONE(), packed, ZERO(), a, ZERO(), n, index, TILE_ROWS + r0,
         ZERO(), ONE(),
     )  # fmt: skip
 
@@ -207,7 +209,7 @@ def _invert(threads, a, n):
             clear(a, (k + r) * n + k, m)
             put(a, (k + r) * n + k + r, a.dtype.type(1))
         for q in range(n - m):  # all rows but those of the block
-            put(index, ROWS + q, q if q < k else q + m)
+            put(index, TILE_ROWS + q, q if q < k else q + m)
         parallel(_eliminate_in_block, threads, (threads, k, m, n, a, left, packed, first))
         parallel(_eliminate_elsewhere, threads, (threads, k, m, n, a, left, packed, index))
 

@@ -27,9 +27,9 @@ from .access import INTERPRETED, element_pointer, fetch
 from .processor import BYTES, REGISTERS
 
 VECTORS = 2
-ROWS = 8 if REGISTERS == 32 else 4  # of a tile at least, which has at most two more
+TILE_ROWS = 8 if REGISTERS == 32 else 4  # of a tile at least, which has at most two more
 BEST = 8 if REGISTERS == 32 else 6  # of a tile, where one is free to choose
-HALF = 4  # the fewest rows for which a panel is read alone
+HALF_TILE = 4  # the fewest rows for which a panel is read alone
 # Panels side by side for one or two rows, which alone would wait for each multiply-add to end before the next: from
 # the second cache one row reads 175 GB/s so, 139 with one panel.
 WIDE = 4 if BYTES == 64 else 2
@@ -219,8 +219,8 @@ def strip_entries(itemsize: int) -> int:
 
 
 _make = _interpreted_tile if INTERPRETED else _tile
-tile_full, tile_half, tile_pair, tile_one = _make(ROWS), _make(HALF), _make(2), _make(1)
-tile_tall, tile_tallest = _make(ROWS + 1), _make(ROWS + 2)
+tile_full, tile_half, tile_pair, tile_one = _make(TILE_ROWS), _make(HALF_TILE), _make(2), _make(1)
+tile_tall, tile_tallest = _make(TILE_ROWS + 1), _make(TILE_ROWS + 2)
 tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 
 # target[to:] = source[at:], a panel's or a strip's width at once, in registers.

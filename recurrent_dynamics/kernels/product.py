@@ -1,6 +1,6 @@
 """Matrix products on flat arrays with offsets and strides, from one register tile; every remainder, both dtypes.
 
-C[M, N] = start + A[M, K] B[K, N]; usually C is its own start. The right factor is packed once into panels of two
+C[M, N] = start + A[M, K] B[K, N]; usually C is its worker start. The right factor is packed once into panels of two
 vectors' width; each row of the result is summed over k in one fixed order, whatever the tile that computes it, so
 results do not depend on how rows are cut.
 """
@@ -13,8 +13,8 @@ from numba.extending import overload
 
 from .access import OPTIONS, get, moved, pointer, put
 from .microkernel import (
-    HALF,
-    ROWS,
+    HALF_TILE,
+    TILE_ROWS,
     VECTORS,
     WIDE,
     move_panel,
@@ -37,7 +37,7 @@ LINE = 16  # entries, about a line of the cache
 
 @njit(**OPTIONS)
 def ONE():
-    """1 as an ordinary integer: Numba would compile a copy of the callee for each literal argument."""
+    """1 as an ordinary integer: for a literal argument Numba would compile another copy of the callee."""
     return np.int64(1)
 
 
@@ -71,7 +71,7 @@ def _strip_width(like):
 
 @njit(**OPTIONS)
 def clear(a, at, n):
-    """a[at : at + n] = 0; as a slice it would take Numba half a second to compile."""
+    """a[at : at + n] = 0; Numba takes half a second to compile the assignment to a slice."""
     for j in range(n):
         put(a, at + j, a.dtype.type(0))
 
@@ -142,20 +142,20 @@ def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
 
 @njit(**OPTIONS)
 def _tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index, ahead, pace):
-    """As many rows of one panel as one of the large tiles has, or less than ROWS in smaller ones."""
+    """The product of M rows with one panel: one of the large tiles, or smaller ones for less than TILE_ROWS rows."""
     i = 0
-    if M == ROWS + 2:
+    if M == TILE_ROWS + 2:
         tile_tallest(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
         i = M
-    if M == ROWS + 1:
+    if M == TILE_ROWS + 1:
         tile_tall(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
         i = M
-    if M == ROWS and HALF < ROWS:
+    if M == TILE_ROWS and HALF_TILE < TILE_ROWS:
         tile_full(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
-        i = ROWS
-    if i + HALF <= M:
+        i = TILE_ROWS
+    if i + HALF_TILE <= M:
         tile_half(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
-        i = HALF
+        i = HALF_TILE
     while i + 2 <= M:
         tile_pair(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), ahead, pace)
         i += 2
@@ -165,22 +165,22 @@ def _tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, i
 
 @njit(**OPTIONS)
 def _cut(M):
-    """(whole tiles, rows beyond them that make these taller, rows that then are beyond half tiles) of M rows.
+    """Cut M rows into tiles: (whole tiles, further rows that make these taller, rows that remain beyond half tiles).
 
-    As few tiles as can be, as each reads the panel. One of one or two rows reads it as a full one does, so that 25 rows
-    took the time of 27.
+    There are as few tiles as possible, because each reads the panel. A tile of one or two rows reads it as a full one
+    does: 25 rows took the time of 27.
     """
-    tiles = min(M // ROWS, (M + ROWS + 1) // (ROWS + 2))
-    rest = M - tiles * ROWS
+    tiles = min(M // TILE_ROWS, (M + TILE_ROWS + 1) // (TILE_ROWS + 2))
+    rest = M - tiles * TILE_ROWS
     if rest > 2 * tiles:
-        rest %= HALF
+        rest %= HALF_TILE
     taller = min(rest, 2 * tiles)
     return tiles, taller, rest - taller
 
 
 @njit(**OPTIONS)
 def _wide_tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index):
-    """Few rows of WIDE panels, which read as fast as they can and fetch nothing."""
+    """One or two rows at a time of WIDE panels, without prefetching: they read memory as fast as it delivers."""
     i = 0
     while i + 2 <= M:
         tile_pair_wide(
@@ -195,39 +195,41 @@ def _wide_tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, wid
 
 @njit(**OPTIONS)
 def new_index(n):
-    """For `gemm`: the numbers below ROWS, which it needs itself, and after them those below n, for use or change."""
-    index = np.empty(ROWS + n, np.int64)
-    for i in range(ROWS):
+    """An index for `gemm`: 0 to TILE_ROWS - 1, which it needs itself, then 0 to n - 1, which a caller may change."""
+    index = np.empty(TILE_ROWS + n, np.int64)
+    for i in range(TILE_ROWS):
         index[i] = i
     for i in range(n):
-        index[ROWS + i] = i
+        index[TILE_ROWS + i] = i
     return index
 
 
 @njit(**OPTIONS)
-def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at, own, parts):
+def gemm(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at, worker, workers):
     """C += A B, see `gemm_from`."""
-    gemm_from(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, c, co, ldc, index, at, own, parts)
+    gemm_from(
+        M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, c, co, ldc, index, at, worker, workers
+    )
 
 
 @njit(**OPTIONS)
 def gemm_from(
-    M, N, K, a, ao, row_step, k_step, packed, po, start, so, lds, c, co, ldc, index, at, own, parts
+    M, N, K, a, ao, row_step, k_step, packed, po, start, so, lds, c, co, ldc, index, at, worker, workers
 ):
-    """C = start + A B with B packed at po: M rows, those that `index` lists from `at` on, and one part of the columns.
+    """C = start + A B with B packed at po: M rows that `index` lists from `at` on, and a worker's share of columns.
 
-    Nothing is written where K is 0. Rows beyond half tiles take WIDE panels at once, where there are as many.
+    Nothing is written where K is 0. Rows beyond half tiles read WIDE panels at once, where there are so many.
     """
     if M > 0 and N > 0 and K > 0:
         multiply_rows(
             M, N, K, pointer(a, ao), row_step, k_step, pointer(packed, po), pointer(start, so), lds,
-            pointer(c, co), ldc, pointer(index, at), own, parts, ONE(),
+            pointer(c, co), ldc, pointer(index, at), worker, workers, ONE(),
         )  # fmt: skip
 
 
 @njit(**OPTIONS)
 def gemm_near(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, at):
-    """`gemm` with all columns of a B that the second cache holds."""
+    """`gemm` for a B that the second cache holds, with all columns."""
     if M > 0 and N > 0 and K > 0:
         multiply_rows(
             M, N, K, pointer(a, ao), row_step, k_step, pointer(packed, po), pointer(c, co), ldc, pointer(c, co), ldc,
@@ -236,16 +238,18 @@ def gemm_near(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, a
 
 
 @unit
-def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, own, parts, far):
-    """`gemm_from` on pointers: what a call of a tile pushes on the stack took 3 % of a training step.
+def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, worker, workers, far):
+    """`gemm_from` on pointers: passing arrays to a tile instead took 3 % of a training step, for words on the stack.
 
-    Where B is `far` (1, else 0), the tiles of a panel fetch the next one into the second cache, each a part of it in
-    proportion to its rows: the processor alone looks ahead too little, and 24 rows times the U of an LSTM of 512 units
-    took up to 1.5 times as long. All of it during the first tile is more than the third cache gives in that time.
+    Where B is `far` (1, else 0), the tiles of a panel prefetch the next panel into the second cache, each a part of it
+    in proportion to its rows. The hardware prefetcher looks ahead too little: 24 rows times the U of an LSTM of 512
+    units took up to 1.5 times as long. The third cache is too slow to deliver the whole panel during the first tile.
     """
     w = panel_width(a)
     panels = (N + w - 1) // w
-    p, last = (ZERO(), panels) if parts == 1 else (panels * own // parts, panels * (own + 1) // parts)
+    p, last = (
+        (ZERO(), panels) if workers == 1 else (panels * worker // workers, panels * (worker + 1) // workers)
+    )
     end, tall = p, M
     while p < last:
         if p == end:
@@ -254,7 +258,7 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
         i, ahead, rest = ZERO(), (p + far) * K * w, far * K
         while i < tall:
             tiles, taller, _ = _cut(tall - i)
-            rows = ROWS + (taller + tiles - 1) // tiles if tiles > 0 else tall - i
+            rows = TILE_ROWS + (taller + tiles - 1) // tiles if tiles > 0 else tall - i
             share = rest * rows // (tall - i)
             _tiles_apart(
                 rows, K, a, row_step, k_step, moved(packed, p * K * w), moved(start, p * w), lds,

@@ -1,8 +1,8 @@
-"""What each verb compiles, so that it can be compiled before the verb is called, by several processes at once.
+"""Compilation ahead of the first call: which kernels each verb needs, compiled by several processes at once.
 
-Numba's compiler works on one thread of a process. What is compiled for a cell are small kernels, which the process
-that has the cell compiles itself; what is compiled once for all cells is shared out to processes that know only names.
-All of them find on disk what another one has compiled.
+Numba's compiler uses one thread of a process. The small row kernels of a cell are compiled by the process that has the
+cell. The kernels that all cells share are distributed to other processes by their names. Each process finds on disk
+what another one has compiled.
 """
 
 from __future__ import annotations
@@ -22,45 +22,55 @@ from ...kernels import copying
 from ...kernels.access import INTERPRETED
 from ...kernels.disk import default_disk
 from ...kernels.qr import compiled as qr
-from . import classes, hoisted, jacobian, outer, walks
+from . import (
+    classes,
+    input_products,
+    jacobian,
+    stage_products,
+    tangent_loops,
+    time_loops,
+    weight_gradients,
+)
 from .rows import REAL, row_kernel
 
-# Of each verb the kernel of a cell, and the kernels of all cells, with about how many seconds each takes to compile.
-ROWS = {
+# Each verb's row kernel, which every cell compiles for itself, and its kernels that all cells share. `_SECONDS` says
+# about how long a shared kernel takes to compile.
+ROW_KERNELS = {
     "forward": "forward", "step": "forward", "backward": "adjoint", "jvp": "tangent", "hvp": "second",
     "jacobian": "jacobian",
 }  # fmt: skip
-_FORWARD = ("walks.forward", "walks.pack_factors", "copying.place_rows", "classes._biases")
-_BACKWARD = ("outer.gradients", "walks.adjoint", "classes._gradients")
-_TANGENT = ("walks.tangent", "hoisted.inputs", "hoisted.add_matrices")
+_FORWARD = ("time_loops.forward", "stage_products.pack_factors", "copying.place_rows", "classes._biases")
+_BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint", "classes._gradients")
+_TANGENT = ("tangent_loops.tangent", "input_products.multiply_input", "stage_products.add_matrix_products")
 KERNELS: dict[str, tuple[str, ...]] = {
     "forward": _FORWARD,
     "backward": (*_FORWARD, *_BACKWARD),
     "jvp": (*_FORWARD, *_TANGENT),
-    "hvp": (*_FORWARD, *_BACKWARD, *_TANGENT, "walks.second"),
+    "hvp": (*_FORWARD, *_BACKWARD, *_TANGENT, "tangent_loops.second"),
     "jacobian": (*_FORWARD, "jacobian.jacobian"),
-    "step": ("walks.one_step", "walks.pack_factors"),
-    "drives": ("hoisted.inputs", "hoisted.add_matrices"),
+    "step": ("time_loops.one_step", "stage_products.pack_factors"),
+    "drives": ("input_products.multiply_input", "stage_products.add_matrix_products"),
     "qr": ("qr._carry",),
 }
 _MODULES = {
-    "walks": walks, "hoisted": hoisted, "outer": outer, "jacobian": jacobian, "classes": classes, "copying": copying,
-    "qr": qr,
+    "time_loops": time_loops, "tangent_loops": tangent_loops, "stage_products": stage_products,
+    "input_products": input_products, "weight_gradients": weight_gradients, "jacobian": jacobian, "classes": classes,
+    "copying": copying, "qr": qr,
 }  # fmt: skip
 _SECONDS = {
-    "walks.forward": 3.0, "walks.adjoint": 2.0, "outer.gradients": 3.0, "walks.tangent": 1.5, "walks.second": 1.5,
-    "jacobian.jacobian": 2.0, "qr._carry": 5.0,
+    "time_loops.forward": 3.0, "time_loops.adjoint": 2.0, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
+    "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 5.0,
 }  # fmt: skip
 
-# The types of the arguments of kernels, by their names; others are integers.
+# The types of the arguments of kernels by their names. All others are integers.
 _REALS = frozenset(
-    "U W packed of_input P C E S N initial sums X bias dE dS dN dP d_initial nothing dX tE tS tN tP t_initial moved uE "
-    "uS uN uP u_initial out dW dU d_bias whole_W whole_U whole_bias J d_biases frames R".split()
+    "U W packed t_packed of_input P C E S N initial sums checksums X bias dE dS dN dP d_initial zeros dX tE tS tN tP "
+    "t_initial uE uS uN uP u_initial out dW dU d_bias total_W total_U total_bias J d_biases frames moved R".split()
 )
 _INTEGERS = frozenset("starts widths lengths counters classes index ends times".split())
 _TABLES = frozenset("products entries diagonals".split())
 _FLAGS = frozenset("active resets".split())
-_TRUTHS = frozenset("transposed by_units fresh first_time last_time".split())
+_TRUTHS = frozenset("transposed by_units assign fresh first_time last_time".split())
 _OF_QR = {"J": 1, "frames": 1, "moved": 1, "R": 1, "logs": 3, "conditions": 2}
 
 
@@ -99,17 +109,17 @@ def is_kept(name: str, dtype: str) -> bool:
 
 
 def shares(names: Iterable[str], processes: int, taken: float = 0.0) -> list[list[str]]:
-    """The names parted so that all processes take about as long, the heaviest first; the first one has work already."""
-    load, parts = [taken] + [0.0] * (processes - 1), [list[str]() for _ in range(processes)]
+    """Distribute names so that all processes take about as long; the first one has `taken` seconds of work already."""
+    load, shared = [taken] + [0.0] * (processes - 1), [list[str]() for _ in range(processes)]
     for name in sorted(names, key=lambda name: -_SECONDS.get(name, 0.5)):
         least = load.index(min(load))
-        parts[least].append(name)
+        shared[least].append(name)
         load[least] += _SECONDS.get(name, 0.5)
-    return parts
+    return shared
 
 
 def start(code: str) -> subprocess.Popen[bytes]:
-    """A process that runs Python code, to compile something that it leaves on the disk."""
+    """Start a process that runs Python code, which compiles and stores kernels on disk."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
@@ -118,19 +128,25 @@ def start(code: str) -> subprocess.Popen[bytes]:
 
 
 def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, processes: int) -> None:
-    """Compile what the verbs of cells need, on so many processes, this one among them."""
+    """Compile the kernels that the verbs of cells need, on `processes` processes, this one among them."""
     if INTERPRETED:
         return
     names = list(dict.fromkeys(name for verb in verbs for name in KERNELS[verb]))
-    rows = [(cell, kernel) for cell in cells for kernel in dict.fromkeys(ROWS[v] for v in verbs if v in ROWS)]
+    rows = [
+        (cell, kernel)
+        for cell in cells
+        for kernel in dict.fromkeys(ROW_KERNELS[v] for v in verbs if v in ROW_KERNELS)
+    ]
     if not default_disk().info().writable:
-        processes = 1  # nothing would come back from others
+        processes = 1  # kernels come back from other processes through the disk
     missing = [name for name in names if not is_kept(name, dtype)]
     mine, *others = shares(missing, max(1, processes), taken=0.5 + 0.5 * len(rows))
     running = [
-        start(f"from {__name__} import compile_kernel\nfor name in {part!r}: compile_kernel(name, {dtype!r})")
-        for part in others
-        if part
+        start(
+            f"from {__name__} import compile_kernel\nfor name in {names!r}: compile_kernel(name, {dtype!r})"
+        )
+        for names in others
+        if names
     ]
     try:
         for cell, kernel in rows:
@@ -140,5 +156,5 @@ def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, proce
     finally:
         for process in running:
             process.wait()
-    for name in names:  # what a process could not compile is compiled here, where its error is seen
+    for name in names:  # also those that another process failed to compile: here the error is seen
         compile_kernel(name, dtype)

@@ -1,4 +1,4 @@
-"""What the kernels take of a tape: its sizes, its equations, matrices packed, the input."""
+"""The arguments of the kernels, made from a tape: sizes, row kernel, packed matrices, input."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ...kernels import memory
 from ...kernels.microkernel import panel_entries
 from ...kernels.threads import POOL, launch
 from ..run import Tape
-from . import classes, tables, walks
+from . import classes, stage_products, tables
 from .rows import row_kernel
 from .tables import drives_size
 
 NO_CLASSES = np.empty(0, np.int64)
-_SHAPE = [tables.ROWS_, tables.COLUMNS, tables.HEADS, tables.MATRIX]
-LARGE = 1 << 16  # entries of matrices that all threads pack: half the time from 128 units on
+_SHAPE = [tables.ROWS, tables.COLUMNS, tables.HEADS, tables.MATRIX]
+LARGE = 1 << 16  # entries of matrices from which on all threads pack: half the time from 128 units on
 
 
 class Input(NamedTuple):
-    """What the drives take of the input: n numbers a row, times W, and of the bias, or of a bias for each class."""
+    """The drives' part that needs no state: n numbers a row to multiply with W, and the bias, or one for each class."""
 
     x: np.ndarray
     n: int
@@ -46,7 +46,7 @@ def sizes(tape: Tape) -> tuple[int, int, int, int]:
 
 
 class Factors(NamedTuple):
-    """Matrices as the products need them: blocks of U, where each begins, and W."""
+    """The packed matrices: blocks of U, where each begins, and W."""
 
     U: np.ndarray
     starts: np.ndarray
@@ -54,7 +54,7 @@ class Factors(NamedTuple):
 
 
 def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
-    """Blocks of U and, unless n or g is 0, W; inside of `POOL`."""
+    """Pack the blocks of U and, unless n or g is 0, W; to be called inside of `POOL`."""
     threads = POOL.available() if matrices.size + n * g >= LARGE else 1
     return pack(tape.cell, tape.layout, matrices, tape.W, transposed, n, g, threads)
 
@@ -69,15 +69,15 @@ def pack(
     g: int,
     threads: int,
 ) -> Factors:
-    """Blocks of U and W (g, n) as right factors, by so many threads; inside of `POOL`."""
+    """Pack the blocks of U and W (g, n) as right factors, on `threads` threads; to be called inside of `POOL`."""
     dtype = matrices.dtype
     starts = _starts(cell, layout, dtype.itemsize, transposed)
     of_U = int(starts[-1])
     both = memory.empty((of_U + packed_entries(n, g, dtype.itemsize, transposed),), dtype)
     U, of_input = both[:of_U], both[of_U:]
     launch(
-        threads, walks.pack_factors, tables.products(cell, layout), matrices, W.reshape(-1), n, g, transposed, U,
-        starts, of_input,
+        threads, stage_products.pack_factors, tables.products(cell, layout), matrices, W.reshape(-1), n, g, transposed,
+        U, starts, of_input,
     )  # fmt: skip
     return Factors(U, starts, of_input)
 
@@ -91,7 +91,7 @@ def packed_entries(columns: int, rows: int, itemsize: int, transposed: bool) -> 
 
 @lru_cache(maxsize=1024)
 def _starts(cell: Cell, layout: Layout, itemsize: int, transposed: bool) -> np.ndarray:
-    """Where the blocks of each product begin among those that are packed, and their end."""
+    """Where the packed blocks of each product begin, and their end."""
     sizes = [
         heads * packed_entries(columns, rows, itemsize, transposed) if matrix != tables.MEAN else 0
         for rows, columns, heads, matrix in tables.products(cell, layout)[:, _SHAPE].tolist()
@@ -100,7 +100,7 @@ def _starts(cell: Cell, layout: Layout, itemsize: int, transposed: bool) -> np.n
 
 
 def first_arguments(tape: Tape, verb: str, factors: Factors, steps: int | None = None) -> tuple[Any, ...]:
-    """The first arguments of every walk, through so many steps or all; those that go back need U transposed."""
+    """The first arguments of every time loop, for `steps` or all steps; backward loops need U transposed."""
     every, batch, k, e = sizes(tape)
     cell, products = tape.cell, tables.products(tape.cell, tape.layout)
     return (
@@ -115,7 +115,7 @@ def own_arguments(tape: Tape, verb: str, transposed: bool) -> tuple[Any, ...]:
 
 
 def drive_input(tape: Tape) -> Input:
-    """With class indices the products with W are rows of W^T, a bias for each class."""
+    """The input of a tape. With class indices the product with W is a column of W, added to a bias for each class."""
     if not tape.has_classes:
         return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
     biases = classes.biases(tape.W, tape.bias[: drives_size(tape.layout)])
@@ -123,5 +123,5 @@ def drive_input(tape: Tape) -> Input:
 
 
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:
-    """Values of all steps; zeros where steps are held, as those are not computed."""
+    """Memory for the values of all steps; zeros where some steps are held, because those are not computed."""
     return (memory.zeros if held else memory.empty)(shape, dtype)

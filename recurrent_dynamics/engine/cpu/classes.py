@@ -1,6 +1,6 @@
-"""Class indices as input: a bias for each class in place of the product with W, and the way back.
+"""Class indices as input: a bias for each class in place of the product with W, and its adjoint.
 
-NumPy takes such transposed sums entry by entry along the longer step: five times as long.
+These are transposed sums. NumPy computes them entry by entry along the longer stride, which takes five times as long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...kernels.product import ONE, ZERO, transpose
 
 
 def biases(W: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """(classes, parts), flat: the bias (parts,) and the column of W (g, classes) that a class selects."""
+    """(classes, drives), flat: the bias (drives,) and the column of W (g, classes) that a class selects."""
     g, classes = W.shape
     out = np.empty(classes * bias.size, W.dtype)
     _biases(W.reshape(-1), bias, g, classes, out)
@@ -21,7 +21,7 @@ def biases(W: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def gradients(d_biases: np.ndarray, g: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The adjoint of `biases`: by W (g, classes) and by the bias (parts,)."""
+    """The adjoint of `biases`: by W (g, classes) and by the bias (drives,)."""
     dW, d_bias = np.empty(g * classes, d_biases.dtype), np.zeros(d_biases.size // classes, d_biases.dtype)
     _gradients(d_biases, g, classes, dW, d_bias)
     return dW.reshape(g, classes), d_bias
@@ -29,19 +29,19 @@ def gradients(d_biases: np.ndarray, g: int, classes: int) -> tuple[np.ndarray, n
 
 @kernel
 def _biases(W, bias, g, count, out):
-    parts = bias.size
-    transpose(W, ZERO(), ONE(), count, count, g, out, ZERO(), parts)
+    drives = bias.size
+    transpose(W, ZERO(), ONE(), count, count, g, out, ZERO(), drives)
     for c in range(count):
         for j in range(g):
-            put(out, c * parts + j, get(out, c * parts + j) + get(bias, j))
-        for j in range(g, parts):
-            put(out, c * parts + j, get(bias, j))
+            put(out, c * drives + j, get(out, c * drives + j) + get(bias, j))
+        for j in range(g, drives):
+            put(out, c * drives + j, get(bias, j))
 
 
 @kernel
 def _gradients(d_biases, g, count, dW, d_bias):
-    parts = d_bias.size
-    transpose(d_biases, ZERO(), ONE(), parts, g, count, dW, ZERO(), count)
+    drives = d_bias.size
+    transpose(d_biases, ZERO(), ONE(), drives, g, count, dW, ZERO(), count)
     for c in range(count):
-        for j in range(parts):
-            put(d_bias, j, get(d_bias, j) + get(d_biases, c * parts + j))
+        for j in range(drives):
+            put(d_bias, j, get(d_bias, j) + get(d_biases, c * drives + j))

@@ -1,4 +1,4 @@
-"""Which rows (step, instance) the kernels take: indices for `product`, of all rows, of active ones, group by group."""
+"""Lists of the rows (step, instance) that kernels compute: all rows or the active ones, group by group."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...kernels.microkernel import HALF, ROWS
+from ...kernels.microkernel import HALF_TILE, TILE_ROWS
 from ..run import Tape, within_lengths
 from .tables import drives_size
 
-# Groups of instances whose gradients are summed apart, and the bytes of gradients of a group up to which that is done:
-# it paid up to the 2 MB of an LSTM of 256 units; with the 8 MB of 512 units it did not, and took 16 MB more.
+# Groups of instances have sums of gradients of their own, up to so many bytes of gradients for each group. It was
+# faster up to the 2 MB of an LSTM of 256 units. With the 8 MB of 512 units it was not, and it took 16 MB more memory.
 GROUPS = 2
 SMALL_GRADIENTS = 1 << 22
 
@@ -22,10 +22,10 @@ def active_rows(tape: Tape) -> np.ndarray:
 
 
 def group_count(tape: Tape) -> int:
-    """How many groups the instances of a tape are parted into.
+    """The number of groups into which the instances of a tape are split.
 
-    With two, each of two threads reads only the cotangents that it has written itself in the walk back. The number of
-    threads does not decide it, as then the order of the sums would depend on it.
+    With two groups each of two threads reads only the cotangents that it has written itself in the backward pass. The
+    number does not depend on the number of threads, because the order of the sums depends on it.
     """
     biases = tape.layout.input_size * drives_size(tape.layout) * tape.dtype.itemsize  # of classes
     return enough_groups(tape.matrices.nbytes + (biases if tape.has_classes else tape.W.nbytes), tape.batch)
@@ -33,13 +33,13 @@ def group_count(tape: Tape) -> int:
 
 def enough_groups(size: int, batch: int) -> int:
     """`group_count` for gradients of so many bytes."""
-    return GROUPS if size <= SMALL_GRADIENTS and batch >= GROUPS * HALF else 1
+    return GROUPS if size <= SMALL_GRADIENTS and batch >= GROUPS * HALF_TILE else 1
 
 
 def grouped_rows(steps: int, batch: int, lengths: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
     """(index of the active rows, group after group; where each group begins, and the end).
 
-    The instances are parted as so many threads part them in a walk, see `team`.
+    The instances are split as `work_split.assignment` splits them among as many threads.
     """
     if not lengths.size:
         return every_row_grouped(steps, batch, groups)
@@ -56,5 +56,5 @@ def every_row_grouped(steps: int, batch: int, groups: int) -> tuple[np.ndarray, 
 
 def _grouped(active: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(active.size).reshape(active.shape)
-    parts = [r[a] for r, a in zip(np.split(rows, cuts, axis=1), np.split(active, cuts, axis=1))]
-    return np.concatenate([np.arange(ROWS), *parts]), np.cumsum([0] + [len(part) for part in parts])
+    groups = [r[a] for r, a in zip(np.split(rows, cuts, axis=1), np.split(active, cuts, axis=1))]
+    return np.concatenate([np.arange(TILE_ROWS), *groups]), np.cumsum([0] + [len(group) for group in groups])

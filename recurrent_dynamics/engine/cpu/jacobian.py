@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from ...kernels.access import OPTIONS, get, put
-from ...kernels.microkernel import ROWS
+from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads
 from ...kernels.product import ONE, ZERO, clear, gemm, new_index, pack, packed_size
 from .rows import compute_rows, row_task
@@ -29,15 +29,15 @@ from .tables import (
     HEADS,
     MATRIX,
     OPERAND,
-    ROWS_,
+    ROWS,
     SOURCE,
     STAGE,
     STATE,
     TARGET,
 )  # fmt: skip
-from .teams import units
+from .work_split import unit_ranges
 
-TOGETHER = 4  # instances
+INSTANCES = 4  # that share one read of U
 
 
 @by_threads
@@ -46,34 +46,34 @@ def jacobian(
     lengths, times, batch,
 ):  # fmt: skip
     """J (rows, k, k); `times` (rows,) is the step of each row, beyond its length the Jacobian is the identity."""
-    some_rows_are_zero, together = _state_rows(entries) < k, _together(entries)
-    local = np.zeros(together * local_size, E.dtype)
+    some_rows_are_zero, at_once = _state_rows(entries) < k, _instances_at_once(entries)
+    local = np.zeros(at_once * local_size, E.dtype)
     D = np.zeros(e * k, E.dtype)  # the derivatives of the values by the state, (e, k)
-    sizes, task = units(widths, ZERO(), ONE()), row_task(e, k, local_size, (E, S, P, C, local))
+    sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, local_size, (E, S, P, C, local))
     widest, tallest = 0, 0
     for p in range(products.shape[0]):
-        widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS_])
+        widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS])
         if products[p, OPERAND] == STATE:
             _place(products, p, U, D, k)
     packed = np.empty(packed_size(widest, k, E), E.dtype)
-    index, listed, end = new_index(tallest), np.empty(together, np.int64), rows * (i + 1) // threads
-    for r in range(rows * i // threads, end, together):
-        some = min(together, end - r)
+    index, listed, end = new_index(tallest), np.empty(at_once, np.int64), rows * (i + 1) // threads
+    for r in range(rows * i // threads, end, at_once):
+        instances = min(at_once, end - r)
         if some_rows_are_zero:
-            clear(J, r * k * k, some * k * k)
+            clear(J, r * k * k, instances * k * k)
         for stage in range(stages + 1):
             if active[stage]:
                 count = ZERO()
-                for q in range(some):
+                for q in range(instances):
                     if not _has_ended(lengths, times, batch, r + q):
                         listed[count] = q
                         count += 1
                 compute_rows(kernel, stage, task, sizes, listed, ZERO(), r, count)
-            _combine(entries, stage, local, local_size, D, k, J, r, some)
+            _combine(entries, stage, local, local_size, D, k, J, r, instances)
             for p in range(products.shape[0]):
                 if products[p, STAGE] == stage and products[p, OPERAND] != STATE:
                     _product(products, p, U, D, k, packed, index)
-        for q in range(r, r + some):
+        for q in range(r, r + instances):
             if _has_ended(lengths, times, batch, q):
                 clear(J, q * k * k, k * k)
                 for j in range(k):
@@ -87,18 +87,18 @@ def _has_ended(lengths, times, batch, row):
 
 
 @njit(**OPTIONS)
-def _together(entries):
+def _instances_at_once(entries):
     """How many instances to take at once: as many as share the derivatives of their values by the state, then U."""
     for m in range(entries.shape[0]):
         if not entries[m, D_NEW]:
             return 1
-    return TOGETHER
+    return INSTANCES
 
 
 @njit(**OPTIONS)
 def _place(products, p, U, D, k):
     """The blocks of U of a product with the state."""
-    R, C = products[p, ROWS_], products[p, COLUMNS]
+    R, C = products[p, ROWS], products[p, COLUMNS]
     for head in range(products[p, HEADS]):
         for row in range(R):
             for c in range(C):
@@ -107,7 +107,7 @@ def _place(products, p, U, D, k):
 
 
 @njit(**OPTIONS)
-def _combine(entries, stage, local, local_size, D, k, J, r, some):
+def _combine(entries, stage, local, local_size, D, k, J, r, instances):
     """The targets of a stage: sum over what they depend on of diagonal times derivative.
 
     Row by row, so that each is written to memory once, and for all instances, so that U is read once for them: both are
@@ -121,7 +121,7 @@ def _combine(entries, stage, local, local_size, D, k, J, r, some):
         if entries[first, D_STAGE] == stage:
             for j in range(entries[first, D_WIDTH]):
                 out = (entries[first, D_OUT] + j) * k
-                for q in range(some):
+                for q in range(instances):
                     if entries[first, D_NEW]:
                         _row(entries, first, end, j, local, q * local_size, D, k, J, (r + q) * k * k + out)
                     else:
@@ -143,35 +143,35 @@ def _row(entries, first, end, j, local, lo, D, k, target, to):
     m, fresh = lead, True
     while m < end and not entries[m, D_FROM_STATE]:
         # As many at once as have their columns in common: each time the row is read and written.
-        together = 1
-        while together < 4 and m + together < end and _same_columns(entries, m, m + together):
-            together += 1
+        terms = 1
+        while terms < 4 and m + terms < end and _same_columns(entries, m, m + terms):
+            terms += 1
         low, high = entries[m, D_LOW], entries[m, D_HIGH]
         x0, s0 = _term(entries, m, j, local, lo, k)
         x1, s1 = _term(entries, min(m + 1, end - 1), j, local, lo, k)
         x2, s2 = _term(entries, min(m + 2, end - 1), j, local, lo, k)
         x3, s3 = _term(entries, min(m + 3, end - 1), j, local, lo, k)
-        if fresh and together == 4:
+        if fresh and terms == 4:
             for c in range(low, high):
                 total = x0 * get(D, s0 + c) + x1 * get(D, s1 + c)
                 put(target, to + c, total + x2 * get(D, s2 + c) + x3 * get(D, s3 + c))
-        elif fresh and together == 3:
+        elif fresh and terms == 3:
             for c in range(low, high):
                 put(target, to + c, x0 * get(D, s0 + c) + x1 * get(D, s1 + c) + x2 * get(D, s2 + c))
-        elif fresh and together == 2:
+        elif fresh and terms == 2:
             for c in range(low, high):
                 put(target, to + c, x0 * get(D, s0 + c) + x1 * get(D, s1 + c))
         elif fresh:
             for c in range(low, high):
                 put(target, to + c, x0 * get(D, s0 + c))
-        elif together > 1:
-            together = 2
+        elif terms > 1:
+            terms = 2
             for c in range(low, high):
                 put(target, to + c, get(target, to + c) + x0 * get(D, s0 + c) + x1 * get(D, s1 + c))
         else:
             for c in range(low, high):
                 put(target, to + c, get(target, to + c) + x0 * get(D, s0 + c))
-        m, fresh = m + together, False
+        m, fresh = m + terms, False
     for m in range(first, end):
         if entries[m, D_FROM_STATE]:
             at = to + entries[m, D_IN] + j
@@ -213,7 +213,7 @@ def _state_rows(entries):
 @njit(**OPTIONS)
 def _product(products, p, U, D, k, packed, index):
     """D[target] = M D[operand]."""
-    R, C = products[p, ROWS_], products[p, COLUMNS]
+    R, C = products[p, ROWS], products[p, COLUMNS]
     target, source = products[p, TARGET] * k, products[p, SOURCE] * k
     if products[p, MATRIX] < 0:
         clear(D, target, k)
@@ -231,5 +231,20 @@ def _product(products, p, U, D, k, packed, index):
         pack(D, source + head * C * k, k, ONE(), C, k, packed, ZERO())
         at = products[p, MATRIX] + head * R * C
         gemm(
-            R, k, C, U, at, C, ONE(), packed, ZERO(), D, target + head * R * k, k, index, ROWS, ZERO(), ONE()
+            R,
+            k,
+            C,
+            U,
+            at,
+            C,
+            ONE(),
+            packed,
+            ZERO(),
+            D,
+            target + head * R * k,
+            k,
+            index,
+            TILE_ROWS,
+            ZERO(),
+            ONE(),
         )

@@ -1,4 +1,4 @@
-"""A linear map of all steps at once."""
+"""A linear map of all steps at once, and its adjoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ...kernels.copying import place, plain
 from ...kernels.threads import POOL, launch, threads_for
-from . import hoisted, outer, tables
+from . import input_products, tables, weight_gradients
 from .arguments import NO_CLASSES
 from .groups import enough_groups, every_row_grouped
 
@@ -18,7 +18,7 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     flat = [plain(a).reshape(-1) for a in (x, weights, bias)]
     threads = threads_for(index.size, 2 * g * n)
     with POOL:
-        launch(threads, hoisted.inputs, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g)
+        launch(threads, input_products.multiply_input, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g)
     return out
 
 
@@ -39,11 +39,11 @@ def linear_adjoint(
     (index, ends), none = _rows(x, weights), np.empty(0, x.dtype)
     flat = [plain(a).reshape(-1) for a in (d_out, x, weights)]
     threads = threads_for(index.size, 4 * g * n)
-    groups, wholes = len(ends) - 1, (d_weights, none, d_bias)
-    sums = outer.sums_for(groups, wholes)
+    groups, totals = len(ends) - 1, (d_weights, none, d_bias)
+    sums = weight_gradients.group_sums(groups, totals)
     with POOL:
         launch(
-            threads, outer.gradients,
+            threads, weight_gradients.gradients,
             tables.input_product(n, g), *flat, none, none, d_x.reshape(-1), *sums, NO_CLASSES, index, ends, n, g,
             g, 0, g, True, True, True,
         )  # fmt: skip
@@ -51,6 +51,6 @@ def linear_adjoint(
 
 
 def _rows(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All rows, by instances, as two threads of a walk write and read them."""
+    """All rows, grouped by instances as two threads of a forward pass write them."""
     steps, batch, _ = x.shape
     return every_row_grouped(steps, batch, enough_groups(weights.nbytes, batch))

@@ -1,11 +1,12 @@
 """The row kernels of a cell: its equations for some rows of a step, behind an address.
 
-All that a cell compiles are these, one a verb, when the verb is first used. The walks know no cell: they call
+A cell compiles nothing else: one kernel for each verb, when the verb is first used. The time loops know no cell and
+call
 
     kernel(stage, task, sizes, rows, first, count)
 
-where `task` says how wide the rows are and where the arrays of the verb lie, `sizes` which units to compute, and
-`rows`, `first`, `count` which rows. Only where a kernel is not on disk yet is SymPy imported.
+`task` holds the widths of the rows and the addresses of the arrays, `sizes` the units to compute, and `rows`, `first`,
+`count` the rows. SymPy is imported only if a kernel is not on disk yet.
 """
 
 from __future__ import annotations
@@ -27,16 +28,15 @@ from ...kernels import fingerprint, machine_code
 from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access
 
 REAL = {"float32": types.float32, "float64": types.float64}
-WIDTHS = (
-    3  # how many numbers stand before the arrays in a task: widths of values, state, vectors or diagonals
-)
+# A task begins with so many numbers, the widths of values, state, and vectors or diagonals; the arrays follow.
+WIDTHS = 3
 VALUES, STATE, VECTORS = range(WIDTHS)
 
-# What says where a row begins: rows of values, of the state; one row for each instance; one for each of those listed.
+# Where a row of an array begins: rows of values, rows of the state, or one row for each instance.
 _START = dict.fromkeys(("e",), "r * e") | dict.fromkeys(("s", "n", "dn", "ds", "tn", "us"), "r * k")
 _START |= {"dp": "b * v", "up": "b * v"}
 
-# The modules that turn equations into the source of a row function: an edit of another one compiles nothing.
+# The modules that turn equations into the source of a row function. An edit of any other module recompiles nothing.
 _DERIVATION = (
     "derive", "fission", "graph", "nonlinearities", "pattern", "program", "schedule", "signatures", "source",
     "symbolic",
@@ -57,7 +57,7 @@ _kernels: dict[tuple[str, str, str], Any] = {}
 
 
 def row_kernel(cell: Cell, verb: str, dtype: np.dtype) -> Any:
-    """The kernel of one verb of a cell, to be handed to a walk: its address, or interpreted, a function."""
+    """The kernel of one verb of a cell, as the time loops take it: its address, or a function if interpreted."""
     key = (cell.fingerprint, verb, dtype.char)  # the name of a dtype takes a microsecond
     found = _kernels.get(key)
     if found is None:
@@ -114,7 +114,7 @@ def _address(cell: Cell, verb: str, dtype: str) -> int:
 
 
 def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Callable[..., None]]]:
-    """Of a kernel its types, and what makes the function that is compiled for them; see `machine_code.address`."""
+    """(signature of a kernel, a function that makes the Python function to compile); see `machine_code.address`."""
     pointer = types.CPointer(types.int64)
     labels = len(width_labels(cell))
     signature = types.void(types.int64, pointer, pointer, pointer, types.int64, types.int64)
@@ -141,7 +141,7 @@ def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Cal
 
 
 def _array_in(real: Any) -> Any:
-    """`array(task, at, start)`: the array that lies where task[at] says, with task[at + 1] entries, from one on."""
+    """`array(task, at, start)`: the array at the address task[at], of task[at + 1] entries, from entry `start` on."""
 
     @intrinsic
     def array(typingctx, task, at, start):
@@ -182,8 +182,8 @@ if INTERPRETED:
 else:
 
     @intrinsic
-    def _places(typingctx, task, arrays):
-        """Write where the arrays of a tuple lie, and their lengths, behind the widths of a task."""
+    def _write_addresses(typingctx, task, arrays):
+        """Write the addresses and lengths of a tuple of arrays behind the widths of a task."""
 
         def codegen(context, builder, signature, arguments):
             i64, to = (
@@ -202,15 +202,15 @@ else:
 
     @njit(**OPTIONS)
     def row_task(e, k, v, arrays):
-        """The task of a kernel: widths of the rows, and where the arrays lie. They must outlive it."""
+        """The task of a kernel: widths of the rows and addresses of the arrays. The arrays must outlive it."""
         task = np.empty(WIDTHS + 2 * len(arrays), np.int64)
         task[VALUES], task[STATE], task[VECTORS] = e, k, v
-        _places(task, arrays)
+        _write_addresses(task, arrays)
         return task
 
     @intrinsic
     def compute_rows(typingctx, kernel, stage, task, sizes, rows, at, first, count):
-        """Call the row kernel at an address, for `count` rows: those that `rows` lists from `at` on, after `first`."""
+        """Call the row kernel at an address for `count` rows, which `rows` lists from `at` on, counted from `first`."""
 
         def codegen(context, builder, signature, arguments):
             kernel, stage, *arrays, at, first, count = arguments

@@ -1,4 +1,4 @@
-"""One step at a time, with the parameters packed before."""
+"""A single step, with the parameters packed once before."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ...cells import Cell
 from ...cells.layout import Layout
 from ...kernels.threads import POOL
 from ..flatten import Flat
-from . import tables, walks
+from . import tables, time_loops
 from .arguments import NO_CLASSES, pack
 from .rows import row_kernel
 from .tables import drives_size
 
 
 def prepare(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
-    """What `one_step` takes of a cell and its parameters, packed once."""
+    """The arguments of `one_step` that a cell and its parameters give, packed once."""
     dtype, n, g = flat.bias.dtype, layout.input_size, layout.input_rows
     constants = np.array(list(cell.constants.values()), dtype)
     with POOL:
@@ -38,5 +38,5 @@ def one_step(
     after: np.ndarray,
     batch: int,
 ) -> float:
-    """One step on one thread, all arrays flat: x (B, N), values (B, e), before and after (B, k). Sum of x and after."""
-    return walks.one_step(*packed, x, values, before, after, batch)
+    """One step on one thread; flat arrays x (B, N), values (B, e), before, after (B, k). The sum of x and after."""
+    return time_loops.one_step(*packed, x, values, before, after, batch)

@@ -11,11 +11,11 @@ from ...cells.layout import Layout
 from ...equations.pattern import activations, pattern, single_numbers, targets
 
 # Columns of the table of products, one row a product.
-STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS_, HEADS, MATRIX, SINGLE_TARGET, SINGLE_SOURCE = range(10)
-VALUES, STATE, INPUT = range(3)  # in column OPERAND: the row in which it lies
+STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, SINGLE_TARGET, SINGLE_SOURCE = range(10)
+VALUES, STATE, INPUT = range(3)  # in column OPERAND: the array of the operand
 MEAN = -1  # in column MATRIX
-# Of means, the last two: whether the value of the target, and the cotangent of the operand, stand in the first of their
-# places only (see `equations.pattern.single_numbers`).
+# SINGLE_TARGET, SINGLE_SOURCE: 1 if a mean's value, or its operand's cotangent, is stored at unit 0 only, because it is
+# the same for all units (see `equations.pattern.single_numbers`).
 
 # Columns of the table of diagonals of the local Jacobian, one row a diagonal.
 D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(9)
@@ -32,7 +32,7 @@ def compacted(cell: Cell) -> tuple[dict[str, tuple[str, int]], frozenset[str]]:
 
 @lru_cache(maxsize=1024)
 def stages_with_equations(cell: Cell) -> np.ndarray:
-    """For each stage of a step, whether its program computes anything; that of the last one writes the new state."""
+    """For each stage of a step, whether its program computes anything; the last one writes the new state."""
     active = np.zeros(cell.schedule.stages + 1, np.bool_)
     active[[t.stage for t in targets(cell.schedule, cell)]] = True
     active[-1] = True
@@ -41,7 +41,7 @@ def stages_with_equations(cell: Cell) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def drives_size(layout: Layout) -> int:
-    """How many of the first values of a row are drives, with some means between them: what has a bias or a product."""
+    """How many of the first values of a row are drives, with or without means between them."""
     means = {p.target.offset for p in layout.products if p.parameter is None}
     return max((p.offset + p.width for p in layout.parts if p.offset not in means), default=0)
 
@@ -65,25 +65,25 @@ def products(cell: Cell, layout: Layout) -> np.ndarray:
             p.target.name in means, p.parameter is None and name[p.source.offset] in alone,
         ]  # fmt: skip
         if rows and _continues(rows[-1], row):
-            rows[-1][ROWS_] += row[ROWS_]
+            rows[-1][ROWS] += row[ROWS]
         else:
             rows.append(row)
     return np.array(rows, np.int64).reshape(len(rows), 10)
 
 
 def _continues(product: list[int], following: list[int]) -> bool:
-    """Whether two products are one with a taller matrix: of the same operand, with targets and blocks side by side.
+    """Whether two products are one product with a taller matrix: same operand, targets and blocks side by side.
 
-    The drives of a gated cell mostly are; one tall product fills the tiles better than four (LSTM, batch of one, 64
-    units: 1.5 times as fast).
+    Most drives of a gated cell are. One tall product fills the tiles better than four (LSTM, batch of one, 64 units:
+    1.5 times as fast).
     """
     same = all(product[i] == following[i] for i in (STAGE, OPERAND, SOURCE, COLUMNS))
     whole = product[HEADS] == following[HEADS] == 1 and MEAN not in (product[MATRIX], following[MATRIX])
     return (
         same
         and whole
-        and following[TARGET] == product[TARGET] + product[ROWS_]
-        and following[MATRIX] == product[MATRIX] + product[ROWS_] * product[COLUMNS]
+        and following[TARGET] == product[TARGET] + product[ROWS]
+        and following[MATRIX] == product[MATRIX] + product[ROWS] * product[COLUMNS]
     )
 
 
@@ -95,17 +95,17 @@ def input_product(columns: int, rows: int) -> np.ndarray:
 @lru_cache(maxsize=1024)
 def matrix_products(cell: Cell, layout: Layout) -> np.ndarray:
     """The products with blocks of U."""
-    own = products(cell, layout)
-    return np.ascontiguousarray(own[own[:, MATRIX] != MEAN])
+    found = products(cell, layout)
+    return np.ascontiguousarray(found[found[:, MATRIX] != MEAN])
 
 
 @lru_cache(maxsize=1024)
 def parameter_products(cell: Cell, layout: Layout) -> np.ndarray:
     """The products with parameters: that of W, where there is one, and those with blocks of U."""
-    own = matrix_products(cell, layout)
+    found = matrix_products(cell, layout)
     if layout.input_size and layout.input_rows:
-        own = np.concatenate([input_product(layout.input_size, layout.input_rows), own])
-    return own
+        found = np.concatenate([input_product(layout.input_size, layout.input_rows), found])
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -150,5 +150,5 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
                     used = inner[inner[:, HIGH] > inner[:, LOW]]
                     low, high = (used[:, LOW].min(), used[:, HIGH].max()) if len(used) else (0, 0)
                 cover(p.target.offset, p.target.width, low, high)
-    rows.sort()  # those of one target side by side
+    rows.sort()  # diagonals of one target are neighbours
     return np.array(rows, np.int64).reshape(len(rows), 9), spans, at

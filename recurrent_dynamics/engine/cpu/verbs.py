@@ -1,4 +1,4 @@
-"""The verbs of the CPU engine: from the arrays of a tape to new arrays, through the compiled walks."""
+"""The verbs of the CPU engine: from the arrays of a tape to new arrays, by the compiled loops over time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...kernels.copying import place
 from ...kernels.threads import POOL, launch, threads_for
 from ..flatten import Flat, zeros
 from ..run import Tape
-from . import hoisted, jacobian, outer, tables, walks
+from . import input_products, jacobian, stage_products, tables, tangent_loops, weight_gradients
 from .arguments import (
     NO_CLASSES,
     drive_input,
@@ -24,27 +24,27 @@ from .arguments import (
     sizes,
     state_arrays,
 )
-from .back import ADD, WRITE, Cotangents, Steps, adjoint, collect, new_input
-from .forth import forward, infer, kept
+from .backward_pass import ADD, WRITE, Cotangents, StepArrays, add_gradients, adjoint, new_input
+from .forward_pass import forward, infer, kept
 from .groups import active_rows, grouped_rows
 from .rows import row_kernel
 from .tables import drives_size
-from .teams import step_flops, team
+from .work_split import choose_split, step_flops
 
-# `new_values` and `state_arrays` are what `Backend.verbs` asks of a backend, too.
+# `Backend.verbs` needs `new_values` and `state_arrays` too.
 __all__ = [
     "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "infer", "kept", "new_values", "place", "second",
-    "state_arrays", "tangent", "walk_tangent",
+    "state_arrays", "tangent", "run_tangent",
 ]  # fmt: skip
 
-# The C library (glibc) gives the arrays of a call back to the system and then faults every page in again: 2700 faults,
-# half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128, 128). Having freed one block just below 32 MB,
-# it keeps what is freed.
+# glibc unmaps large arrays when they are freed, and new ones fault in page by page: 2700 faults, half of the time, for
+# an Elman network at (T, B, N, H) = (100, 32, 128, 128). Freeing one block of just below 32 MB raises its dynamic
+# threshold (M_MMAP_THRESHOLD of mallopt(3)), so that freed arrays are reused.
 np.empty(31 << 20, np.uint8)
 
 
 class Tangents(NamedTuple):
-    """What a tangent walk leaves."""
+    """The direction of a tangent pass and its results."""
 
     flat: Flat
     x: np.ndarray
@@ -54,25 +54,25 @@ class Tangents(NamedTuple):
 
 
 def drives(tape: Tape) -> np.ndarray:
-    """The values (T, B, e) of a tape with the drives themselves where it has what they were overwritten with.
+    """The values (T, B, e) of a tape with the drives themselves, where the tape has their nonlinearities instead.
 
-    They are computed again from the input and the states, once for all steps. Means stand in all of their places.
+    Drives are computed again from the input and the states, for all steps at once. Means are written for every unit.
     """
     overwritten, means = tables.compacted(tape.cell)
     if not overwritten and not means:
         return tape.values
     again = _drives_again(tape) if overwritten else tape.values.copy()
     for v in tape.layout.values:
-        own = slice(v.offset, v.offset + v.width)
+        columns = slice(v.offset, v.offset + v.width)
         if v.name in means:
-            again[..., own] = tape.values[..., v.offset, None]
+            again[..., columns] = tape.values[..., v.offset, None]
         elif v.name not in overwritten:
-            again[..., own] = tape.values[..., own]
+            again[..., columns] = tape.values[..., columns]
     return again
 
 
 def _drives_again(tape: Tape) -> np.ndarray:
-    """Values with the drives, and zeros beside them."""
+    """Values in which only the drives are computed; the others are zeros."""
     layout, index = tape.layout, active_rows(tape)
     g, k, e = layout.input_rows, layout.state_size, layout.values_size
     x, n, bias, indices = drive_input(tape)
@@ -80,11 +80,11 @@ def _drives_again(tape: Tape) -> np.ndarray:
     flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape.layout))
     with POOL:
         launch(
-            threads, hoisted.inputs,
+            threads, input_products.multiply_input,
             x, tape.W.reshape(-1), bias, indices, flat, index, n, g, drives_size(layout), e,
         )  # fmt: skip
         launch(
-            threads, hoisted.add_matrices,
+            threads, stage_products.add_matrix_products,
             tables.products(tape.cell, layout), *packed(tape, tape.matrices, False)[:2], tape.before.reshape(-1),
             tape.values.reshape(-1), flat, index, k, e,
         )  # fmt: skip
@@ -92,21 +92,21 @@ def _drives_again(tape: Tape) -> np.ndarray:
 
 
 def from_drives(tape: Tape) -> Tape:
-    """A tape whose values have the drives themselves as one of this engine."""
+    """Convert a tape whose values have the drives themselves into a tape of this engine."""
     overwritten = tables.compacted(tape.cell)[0]
     values = tape.values.copy()
-    for part in tape.layout.parts:
-        if part.name in overwritten:
-            kind, _ = overwritten[part.name]
-            own = values[..., part.offset : part.offset + part.width]
-            own[...] = NONLINEARITIES[kind](own)
+    for drive in tape.layout.parts:
+        if drive.name in overwritten:
+            kind, _ = overwritten[drive.name]
+            stored = values[..., drive.offset : drive.offset + drive.width]
+            stored[...] = NONLINEARITIES[kind](stored)
     return replace(tape, values=values)
 
 
 def tangent(
     tape: Tape, move: Flat, x: np.ndarray, initial: np.ndarray, signals: np.ndarray | None
 ) -> Tangents:
-    """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
+    """The tangent pass, with tangents of parameters, input (T, B, N), initial state (B, k) and signals."""
     steps, batch, k, e = sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
     threads = threads_for(index.size, step_flops(tape.layout))
@@ -120,26 +120,26 @@ def tangent(
     flat = values.reshape(-1)
     with POOL:
         launch(
-            threads, hoisted.inputs,
+            threads, input_products.multiply_input,
             tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g,
             drives_size(tape.layout), e,
         )  # fmt: skip
         if n and g:
             launch(
-                threads, hoisted.inputs,
+                threads, input_products.multiply_input,
                 x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], NO_CLASSES, flat, index, n, g, 0, e
             )  # fmt: skip
         if tape.matrices.size:
             launch(
-                threads, hoisted.add_matrices,
+                threads, stage_products.add_matrix_products,
                 tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
                 tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e,
             )  # fmt: skip
-        walk_tangent(tape, values, before, after, move.vectors, initial)
+        run_tangent(tape, values, before, after, move.vectors, initial)
     return Tangents(move, x, values, before, after)
 
 
-def walk_tangent(
+def run_tangent(
     tape: Tape,
     values: np.ndarray,
     before: np.ndarray,
@@ -147,9 +147,9 @@ def walk_tangent(
     vectors: np.ndarray,
     initial: np.ndarray,
 ) -> None:
-    by_units, threads = team(tape)
+    by_units, threads = choose_split(tape)
     launch(
-        threads, walks.tangent,
+        threads, tangent_loops.tangent,
         *own_arguments(tape, "tangent", False), tape.vectors, tape.constants, tape.values.reshape(-1),
         tape.before.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors,
         initial.reshape(-1), tape.lengths, tape.resets, by_units, new_counters(),
@@ -157,31 +157,33 @@ def walk_tangent(
 
 
 def second(
-    tape: Tape, moved: Tangents, back: Cotangents, before: np.ndarray, after: np.ndarray
+    tape: Tape, moved: Tangents, cotangents: Cotangents, before: np.ndarray, after: np.ndarray
 ) -> Cotangents:
-    """The tangent of `adjoint` in the direction of `moved`; `after` arrives with the tangents of its cotangents."""
+    """The tangent of `adjoint` in the direction of `moved`; `after` arrives with the tangents of the cotangents."""
     steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch, k), tape.dtype)
     values = memory.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
-    by_units, threads = team(tape)
+    by_units, threads = choose_split(tape)
     with POOL:
         launch(
-            threads, walks.second,
+            threads, tangent_loops.second,
             *own_arguments(tape, "second", True), packed(tape, moved.flat.matrices, True)[0], tape.vectors,
             tape.constants, tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1),
-            moved.before.reshape(-1), moved.flat.vectors, back.values.reshape(-1), back.after.reshape(-1),
+            moved.before.reshape(-1), moved.flat.vectors, cotangents.values.reshape(-1), cotangents.after.reshape(-1),
             values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
             tape.lengths, tape.resets, by_units, new_counters(),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x, grouped = new_input(tape), grouped_rows(steps, batch, tape.lengths, 1)
         W, U, bias = flat.W, flat.matrices, flat.bias
-        part = Steps.of(tape.x, tape.values, tape.before, x, before, after, values)
-        collect(tape, outer.sums_for(1, (W, U, bias)), part, tape.W, grouped, WRITE)
-        # The bias has no part in what moves: its cotangents are counted already.
-        part = Steps.of(moved.x, moved.values, moved.before, x, before, after, back.values)
-        collect(tape, outer.sums_for(1, (W, U, bias[:0])), part, moved.flat.W, grouped, ADD)
+        arrays = StepArrays.of(tape.x, tape.values, tape.before, x, before, after, values)
+        add_gradients(tape, weight_gradients.group_sums(1, (W, U, bias)), arrays, tape.W, grouped, WRITE)
+        # The tangent of the bias adds nothing: its gradient is summed already.
+        arrays = StepArrays.of(moved.x, moved.values, moved.before, x, before, after, cotangents.values)
+        add_gradients(
+            tape, weight_gradients.group_sums(1, (W, U, bias[:0])), arrays, moved.flat.W, grouped, ADD
+        )
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
 
 

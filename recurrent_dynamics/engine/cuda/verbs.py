@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...cells.layout import Layout
-from ..cpu.back import Cotangents
+from ..cpu.backward_pass import Cotangents
 from ..cpu.verbs import Tangents
 from ..flatten import Flat, zeros
 from ..run import Tape

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from ..access import OPTIONS, get, pointer
-from ..microkernel import ROWS, tile_one
+from ..microkernel import TILE_ROWS, tile_one
 from ..product import ONE, ZERO, clear, gemm
 from .rows import WIDTH
 
@@ -26,7 +26,7 @@ def width():
 def multiply(M, K, a, ao, row_step, k_step, b, bo, c, co, index):
     """C += A B of one panel: C (M, WIDTH) from co on, B (K, WIDTH) from bo on."""
     gemm(
-        M, width(), K, a, ao, row_step, k_step, b, bo, c, co, width(), index, ROWS, ZERO(), ONE()
+        M, width(), K, a, ao, row_step, k_step, b, bo, c, co, width(), index, TILE_ROWS, ZERO(), ONE()
     )  # fmt: skip
 
 

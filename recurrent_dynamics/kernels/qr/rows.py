@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..access import INTERPRETED, element_pointer
-from ..microkernel import ROWS, VECTORS, not_unrolled
+from ..microkernel import TILE_ROWS, VECTORS, not_unrolled
 from ..processor import BYTES
 
 LANES = BYTES // 8
@@ -183,16 +183,18 @@ def _compiled_deflate(typingctx, a, along, at, n, products, po, so):
         along, start = (element_pointer(context, b, sig.args[0], a, x) for x in (along, at))
         sums, products = (element_pointer(context, b, sig.args[4], products, x) for x in (so, po))
         squares = rows.load(sums)
-        for block in range(0, WIDTH, ROWS):
+        for block in range(0, WIDTH, TILE_ROWS):
 
             def add(row, held, block=block):
                 right = rows.load(b.gep(start, [row]))
-                left = [rows.spread_from(b.gep(along, [b.add(row, i64(block + r))])) for r in range(ROWS)]
+                left = [
+                    rows.spread_from(b.gep(along, [b.add(row, i64(block + r))])) for r in range(TILE_ROWS)
+                ]
                 pairs = [(x, y) for x in left for y in right]
                 return [rows.multiply_add(*pair, old) for pair, old in zip(pairs, held, strict=True)]
 
-            _, found = rows.loop(i64(0), n, 1, add, [rows.zero] * (ROWS * VECTORS))
-            for r in range(ROWS):
+            _, found = rows.loop(i64(0), n, 1, add, [rows.zero] * (TILE_ROWS * VECTORS))
+            for r in range(TILE_ROWS):
                 product = found[r * VECTORS : (r + 1) * VECTORS]
                 squares = [rows.multiply_add(x, x, y) for x, y in zip(product, squares, strict=True)]
                 rows.store([b.fneg(x) for x in product], b.gep(products, [i64((block + r) * WIDTH)]))
@@ -215,7 +217,7 @@ def _compiled_deflate(typingctx, a, along, at, n, products, po, so):
 
             return body
 
-        row, _ = rows.loop(i64(0), n, ROWS, take(ROWS))
+        row, _ = rows.loop(i64(0), n, TILE_ROWS, take(TILE_ROWS))
         rows.loop(row, n, 1, take(1))
         return context.get_dummy_value()
 

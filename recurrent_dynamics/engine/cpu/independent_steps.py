@@ -1,4 +1,4 @@
-"""The steps of a run as independent instances, and what their Jacobians do to vectors."""
+"""The steps of a run as independent instances, and the products of their Jacobians with vectors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from ...kernels.threads import POOL
 from ..run import Tape, within_lengths
-from .back import Steps, packed_for_adjoint, walk_adjoint
-from .verbs import walk_tangent
+from .backward_pass import StepArrays, packed_for_adjoint, run_adjoint
+from .verbs import run_tangent
 
 
 def single_steps(tape: Tape) -> Tape:
@@ -34,7 +34,7 @@ def apply_jacobian(steps: Tape, v: np.ndarray) -> np.ndarray:
     values = np.zeros(steps.values.shape, steps.dtype)
     after = np.empty(v.shape, steps.dtype)
     with POOL:
-        walk_tangent(steps, values, v, after, np.zeros_like(steps.vectors), v)
+        run_tangent(steps, values, v, after, np.zeros_like(steps.vectors), v)
     return after
 
 
@@ -43,8 +43,8 @@ def apply_transposed(steps: Tape, v: np.ndarray) -> np.ndarray:
     before, values = np.zeros(v.shape, steps.dtype), np.empty(steps.values.shape, steps.dtype)
     vectors = np.zeros((steps.batch, steps.layout.vectors_size), steps.dtype)
     nothing = np.empty(0, steps.dtype)
-    part = Steps.of(nothing, steps.values, steps.before, nothing, before, v, values)
+    arrays = StepArrays.of(nothing, steps.values, steps.before, nothing, before, v, values)
     with POOL:
         factors = packed_for_adjoint(steps, input_too=False)
-        walk_adjoint(steps, factors, part, vectors, before, steps.steps, steps.lengths)
+        run_adjoint(steps, factors, arrays, vectors, before, steps.steps, steps.lengths)
     return before

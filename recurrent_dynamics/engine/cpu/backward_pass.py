@@ -1,0 +1,192 @@
+"""The backward pass, in pieces of some steps: the adjoint loop over time, then the gradients by the parameters.
+
+The gradients are large products over all rows of a piece. They find its cotangents in cache.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...kernels import memory
+from ...kernels.barrier import new_counters
+from ...kernels.threads import POOL, launch, threads_for
+from ..flatten import Flat, empty
+from ..run import Tape
+from . import classes, tables, time_loops, weight_gradients
+from .arguments import NO_CLASSES, Factors, first_arguments, packed, sizes
+from .groups import group_count, grouped_rows
+from .tables import drives_size
+from .work_split import choose_split, step_flops
+
+DONE, WRITE, ADD = range(3)  # whether `add_gradients` leaves, writes or adds to the cotangents of the input
+
+# A piece has at least so many bytes of cotangents of the values, and the operations of a millisecond, because each
+# piece costs 50 microseconds. With one group all threads read the cotangents of all threads. Pieces are then larger
+# than the second cache: two cores take 1 percent less time, and 2 to 5 percent where transfers between them are slow.
+BYTES_AT_ONCE = 1 << 20
+BYTES_FOR_ALL = 8 << 20
+FLOPS_AT_ONCE = 4e8
+
+
+class Cotangents(NamedTuple):
+    """The results of a backward pass: derivatives of the loss by everything on a tape."""
+
+    flat: Flat
+    x: np.ndarray  # (T, B, N); (T, B, 0) for class indices
+    values: np.ndarray  # (T, B, e), or those of one piece if they are not kept
+    after: np.ndarray  # (T, B, k), by the state after each step
+    initial: np.ndarray  # (B, k)
+
+
+class StepArrays(NamedTuple):
+    """Flat arrays of the same steps: the input, values and states of a tape, and their cotangents."""
+
+    x: np.ndarray
+    values: np.ndarray
+    before: np.ndarray
+    d_x: np.ndarray
+    d_before: np.ndarray
+    d_after: np.ndarray
+    d_values: np.ndarray  # may be larger
+
+    @classmethod
+    def of(cls, *arrays: np.ndarray) -> StepArrays:
+        """Flat views of arrays of any shape."""
+        return cls(*[a.reshape(-1) for a in arrays])
+
+
+def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool = False) -> Cotangents:
+    """The backward pass, in place: the `state_arrays` arrive with the cotangents from outside, or zeros.
+
+    Each piece overwrites the cotangents of the values of the piece before. All are kept where they are asked for, or
+    where they contain the gradients by signals.
+    """
+    steps, batch, k, e = sizes(tape)
+    initial = np.zeros((batch if tape.resets.size else 0, k), tape.dtype)  # else it is `before[0]`
+    vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    in_one_piece = keep_values or tape.layout.signals or tape.resets.size
+    groups = group_count(tape)
+    per_piece = steps if in_one_piece else _steps_at_once(tape, groups)
+    values = memory.empty((per_piece, batch, e), tape.dtype)
+    flat = empty(tape.layout, tape.dtype)
+    if tape.has_classes:
+        x = np.empty((steps, batch, 0), tape.dtype)
+        flat = flat._replace(
+            W=flat.W[:0], bias=np.empty(tape.layout.input_size * drives_size(tape.layout), tape.dtype)
+        )
+    else:
+        x = new_input(tape)
+    sums = weight_gradients.group_sums(groups, (flat.W, flat.matrices, flat.bias))
+    of_all_steps = [a.reshape(-1) for a in (tape.input, tape.values, tape.before, x, before, after)]
+    widths, d_values = [a.size // steps for a in of_all_steps], values.reshape(-1)
+    with POOL:
+        factors = packed_for_adjoint(tape)
+        for start in range((steps - 1) // per_piece * per_piece, -1, -per_piece):
+            count = min(per_piece, steps - start)
+            of_piece = [a[start * w : (start + count) * w] for a, w in zip(of_all_steps, widths)]
+            lengths = np.clip(tape.lengths - start, 0, count) if tape.lengths.size else tape.lengths
+            arrays = StepArrays(*of_piece, d_values)  # type: ignore[call-arg]  # of lists mypy does not know the lengths
+            written = run_adjoint(tape, factors, arrays, vectors, initial, count, lengths)
+            add_gradients(
+                tape, sums, arrays, tape.W, grouped_rows(count, batch, lengths, groups),
+                DONE if written or tape.has_classes else WRITE,
+                first_time=start + count == steps, last_time=start == 0,
+            )  # fmt: skip
+    if tape.has_classes:
+        flat = _by_parameters(tape, flat)
+    if vectors.size:
+        flat = flat._replace(vectors=vectors.sum(axis=0))
+    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
+
+
+def _by_parameters(tape: Tape, flat: Flat) -> Flat:
+    """The gradients by W and by the bias, from the gradients by the bias of each class."""
+    W, d_bias = classes.gradients(flat.bias, tape.layout.input_rows, tape.layout.input_size)
+    bias = np.zeros(tape.bias.size, tape.dtype)
+    bias[: d_bias.size] = d_bias
+    return flat._replace(W=W, bias=bias)
+
+
+def _steps_at_once(tape: Tape, groups: int) -> int:
+    """Steps of a piece: the rows of some whole blocks of `weight_gradients`, and about the same in all pieces."""
+    e = max(1, tape.layout.values_size)
+    flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
+    size = BYTES_AT_ONCE if groups > 1 else BYTES_FOR_ALL
+    rows = max(size / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
+    blocks = max(1, round(rows / weight_gradients.BLOCK))
+    pieces = max(1, round(tape.steps * tape.batch / (blocks * weight_gradients.BLOCK)))
+    return -(-tape.steps // pieces)
+
+
+def new_input(tape: Tape) -> np.ndarray:
+    """Memory for d_x. It is zero where the backward pass writes nothing: beyond the lengths, or without a W."""
+    layout = tape.layout
+    shape = (*tape.input.shape, layout.input_size) if tape.has_classes else tape.input.shape
+    written = layout.input_size and layout.input_rows and not tape.lengths.size
+    return (memory.empty if written else memory.zeros)(shape, tape.dtype)
+
+
+def packed_for_adjoint(tape: Tape, input_too: bool = True) -> Factors:
+    """The packed matrices of a backward pass; to be called inside of `POOL`."""
+    with_input = input_too and not tape.has_classes and not choose_split(tape)[0]
+    n, g = (tape.layout.input_size, tape.layout.input_rows) if with_input else (0, 0)
+    return packed(tape, tape.matrices, True, n, g)
+
+
+def run_adjoint(
+    tape: Tape,
+    factors: Factors,
+    arrays: StepArrays,
+    vectors: np.ndarray,
+    initial: np.ndarray,
+    steps: int,
+    lengths: np.ndarray,
+) -> bool:
+    """The adjoint loop over the steps of a piece. Returns whether it has written d_x.
+
+    It writes d_x if the factors have W and the threads do not share units. A short piece may split its work in another
+    way than all steps together would.
+    """
+    by_units, threads = choose_split(tape, steps)
+    with_input = factors.W.size > 0 and not by_units
+    n, g = (tape.layout.input_size, tape.layout.input_rows) if with_input else (0, 0)
+    launch(
+        threads, time_loops.adjoint,
+        *first_arguments(tape, "adjoint", factors, steps), tape.vectors, tape.constants, arrays.values, arrays.before,
+        arrays.d_values, arrays.d_before, arrays.d_after, vectors.reshape(-1), initial.reshape(-1), lengths,
+        tape.resets, by_units, new_counters(), np.zeros(n, tape.dtype), arrays.d_x, factors.W, n, g,
+    )  # fmt: skip
+    return g > 0
+
+
+def add_gradients(
+    tape: Tape,
+    sums: list[np.ndarray],
+    arrays: StepArrays,
+    W: np.ndarray,
+    grouped: tuple[np.ndarray, np.ndarray],
+    input_gradient: int,
+    first_time: bool = False,
+    last_time: bool = False,
+) -> None:
+    """Add the gradients by W, U and the bias that the cotangents of the values give, and compute the gradient by x.
+
+    `input_gradient`: the gradient by x is DONE already, or to WRITE to `d_x`, or to ADD to it. Class indices as x have
+    none, and a bias for each class. `grouped` are the `grouped_rows`, `sums` the arrays of
+    `weight_gradients.group_sums`. The `first_time` they begin at zero; the `last_time` the groups are added up.
+    """
+    _, _, k, e = sizes(tape)
+    index, ends = grouped
+    n, g = tape.layout.input_size, 0 if input_gradient == DONE else tape.layout.input_rows
+    products, indices, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, arrays.x
+    if arrays.x.dtype.kind == "i":
+        products, indices = tables.matrix_products(tape.cell, tape.layout), arrays.x
+        numbers = np.empty(0, tape.dtype)
+    threads = threads_for(index.size, 2 * step_flops(tape.layout))
+    launch(
+        threads, weight_gradients.gradients,
+        products, arrays.d_values, numbers, W.reshape(-1), arrays.before, arrays.values, arrays.d_x, *sums, indices,
+        index, ends, n, g, drives_size(tape.layout), k, e, input_gradient == WRITE, first_time, last_time,
+    )  # fmt: skip
