@@ -21,7 +21,6 @@ import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
 from .derive import Derivation, Loop
-from .fission import parted
 from .pattern import Variable
 from .program import NONLINEAR
 from .schedule import width_labels
@@ -77,16 +76,13 @@ class Source:
     streams: tuple[str, ...]
 
 
-def source(derivation: Derivation, verb: str, part: bool = False) -> Source:
-    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream.
-
-    With `part`, loops are parted where a processor that works on few units at once is faster so, see `fission`.
-    """
+def source(derivation: Derivation, verb: str) -> Source:
+    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream."""
     labels = width_labels(derivation.cell)
     printer = _Printer()
     streams: dict[str, int] = {}
     body = []
-    for loop in [p for whole in derivation.loops(verb) for p in (parted(whole) if part else [whole])]:
+    for loop in derivation.loops(verb):
         body += _loop(loop, derivation, labels, printer, streams)
     head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
     # Sizes are all widths, then the first units that are to be computed, then the units where they end.

@@ -38,7 +38,7 @@ _START |= {"dp": "b * v", "up": "b * v"}
 
 # The modules that turn equations into the source of a row function. An edit of any other module recompiles nothing.
 _DERIVATION = (
-    "derive", "fission", "graph", "nonlinearities", "pattern", "program", "schedule", "signatures", "source",
+    "derive", "graph", "nonlinearities", "pattern", "program", "schedule", "signatures", "source",
     "symbolic",
 )  # fmt: skip
 
@@ -82,7 +82,7 @@ def _row_source(cell: Cell, verb: str) -> Any:
     from ...equations.derive import Derivation
     from ...equations.source import source
 
-    return source(Derivation(cell, compact=True), verb, part=verb == "forward")
+    return source(Derivation(cell, compact=True), verb)
 
 
 def _defined(text: str, name: str, scope: dict[str, Any]) -> Callable[..., None]:
