@@ -383,7 +383,7 @@ DIVIDING = tuple(symbolic_function(f) for f in (sigmoid, tanh))
 
 def wanted(cell: Cell, verb: str) -> tuple[int, int]:
     """The number of loops of a verb, and the divisions in them at least: one in each sigmoid and each tanh."""
-    programs = [loop.program for loop in Derivation(cell, compact=True).loops(verb)]
+    programs = [loop.program for loop in Derivation(cell, store_activations=True).loops(verb)]
     expressions = [e for p in programs for e in (*dict(p.statements).values(), *p.results)]
     return len(programs), sum(len(e.atoms(*DIVIDING)) for e in expressions)
 

@@ -13,7 +13,7 @@ from recurrent_dynamics.engine import operator
 from recurrent_dynamics.engine.cpu import backward_pass, tables
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
-from recurrent_dynamics.equations.pattern import activations
+from recurrent_dynamics.equations.storage import overwritable_drives
 from recurrent_dynamics.kernels import copying
 
 CELLS = of("quick")
@@ -357,7 +357,7 @@ def test_a_drive_gives_its_place_to_the_one_value_that_is_read_of_it(rng):
         lambda: rd.cells.lstm().with_normalization(): set(),
     }.items():
         cell = make()
-        assert set(activations(cell.schedule, cell)) == wanted, cell.name
+        assert set(overwritable_drives(cell.schedule, cell)) == wanted, cell.name
 
 
 def test_drives_of_one_operand_are_one_product():

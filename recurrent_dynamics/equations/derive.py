@@ -9,11 +9,13 @@ from typing import Any
 import sympy as sp
 
 from .graph import Node
+from .jacobian_sparsity import jacobian_sparsity
 from .nonlinearities import NONLINEARITIES
-from .pattern import Target, Variable, activations, leaf_variable, pattern, single_numbers, targets
 from .program import Program, adjoint, tangent
 from .schedule import Schedule
+from .storage import overwritable_drives, uniform_over_units
 from .symbolic import symbolic_function
+from .variables import Target, Variable, leaf_variable, targets
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Loop:
-    """One loop over the units of one width: what it reads (symbol -> array and variable), computes and writes."""
+    """One loop over the units of one width: its reads (symbol -> array and variable), its program and its writes."""
 
     stage: int
     width: str
@@ -39,25 +41,29 @@ class Loop:
 class Derivation:
     """All programs of a cell; each verb gives the loops of its stages.
 
-    With `compact` the forward program writes sigmoid(drive), where that is all that is read of a drive, in place of
-    the drive (see `activations`), and all others find it there: an LSTM's way back computes one tanh instead of three
-    sigmoids and two tanh. And what is one number for all units stands in the first of its places only (see
-    `single_numbers`): a layer-normalized cell takes a square root a step, not one a unit.
+    With `store_activations` the forward program overwrites a drive with its sigmoid or tanh where nothing else of it is
+    used (see `overwritable_drives`), and all other programs read that value: the backward pass of an LSTM computes one
+    tanh instead of three sigmoids and two tanh. Values that are the same for all units are stored at unit 0 only (see
+    `uniform_over_units`): a layer-normalized cell computes one square root a step, not one a unit.
     """
 
-    def __init__(self, cell: Any, compact: bool = False) -> None:
+    def __init__(self, cell: Any, store_activations: bool = False) -> None:
         self.cell = cell
         self.schedule: Schedule = cell.schedule
         rows = self.schedule.rows(cell)
         self.variables = {kind: [Variable(kind, n, w) for n, w in items] for kind, items in rows.items()}
         self.differentiable = self.variables["values"] + self.variables["state"] + self.variables["vectors"]
-        self.variables["diagonals"] = [diagonal(t.variable, v) for t, v in pattern(self.schedule, cell)]
-        found = activations(self.schedule, cell) if compact else {}
-        means, alone = single_numbers(self.schedule, cell) if compact else (frozenset(), frozenset())
-        # By array, what is one number for all units in it.
-        self.single: dict[str, frozenset[str]] = {"E": means, "tE": means, "dE": alone, "uE": alone}
-        # What is overwritten, with what, and at which stage.
-        self.activated: dict[Variable, tuple[sp.Expr, int]] = {
+        self.variables["diagonals"] = [
+            diagonal(t.variable, v) for t, v in jacobian_sparsity(self.schedule, cell)
+        ]
+        found = overwritable_drives(self.schedule, cell) if store_activations else {}
+        means, operands = (
+            uniform_over_units(self.schedule, cell) if store_activations else (frozenset(), frozenset())
+        )
+        # By array, the values in it that are the same for all units and stored at unit 0 only.
+        self.uniform: dict[str, frozenset[str]] = {"E": means, "tE": means, "dE": operands, "uE": operands}
+        # Overwritten drives: the expression that overwrites each, and the stage at which it does.
+        self.overwritten: dict[Variable, tuple[sp.Expr, int]] = {
             v: (symbolic_function(NONLINEARITIES[found[v.name][0]])(_symbol(v)), found[v.name][1])
             for v in self.variables["values"]
             if v.name in found
@@ -102,23 +108,23 @@ class Derivation:
         return self._reads(("t_", "tE", v["values"]), ("t_", "tS", v["state"]), ("t_", "tP", v["vectors"]))
 
     def _cotangents(self, prefix: str, of: list[Variable]) -> dict[sp.Symbol, tuple[str, Variable]]:
-        """Those of the new state are read in dN, those of operands in dE."""
+        """The reads of cotangents: of the new state in dN, of operands in dE."""
         new = [v for v in of if v.row == "new"]
         operands = [v for v in of if v.row != "new"]
         return self._reads((f"{prefix}_", f"{prefix}N", new), (f"{prefix}_", f"{prefix}E", operands))
 
-    def _found(self, program: Program, before: int | None = None) -> Program:
-        """A program that finds what drives were overwritten with (before a stage, or ever) where they were."""
-        given = {
+    def _with_stored_activations(self, program: Program, before: int | None = None) -> Program:
+        """A program that reads the stored activations of drives that were overwritten, before a stage or at any."""
+        known = {
             value: _symbol(v)
-            for v, (value, stage) in self.activated.items()
+            for v, (value, stage) in self.overwritten.items()
             if before is None or stage < before
         }
-        return program.given(given)
+        return program.substitute_known(known)
 
     def _forward(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
-        here = {v: value for v, (value, at) in self.activated.items() if at == stage and v.width == width}
-        program = self._found(Program.of([*expressions, *here.values()]), before=stage)
+        here = {v: value for v, (value, at) in self.overwritten.items() if at == stage and v.width == width}
+        program = self._with_stored_activations(Program.of([*expressions, *here.values()]), before=stage)
         writes = tuple(Write("N" if v.row == "new" else "E", v, False) for v in [*of, *here])
         return Loop(stage, width, self._base(), program.optimized(), writes)
 
@@ -127,7 +133,8 @@ class Derivation:
             Program.of(expressions), {_symbol(v): _symbol(v, "t_") for v in self.differentiable}
         )
         writes = tuple(Write("tN" if v.row == "new" else "tE", v, False) for v in of)
-        return Loop(stage, width, self._base() | self._tangents(), self._found(program).optimized(), writes)
+        program = self._with_stored_activations(program).optimized()
+        return Loop(stage, width, self._base() | self._tangents(), program, writes)
 
     def _adjoint(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
         program = self._adjoint_program(width, of, expressions)
@@ -161,17 +168,23 @@ class Derivation:
             [v for v in self.differentiable if v.width == width], program.results, strict=True
         ):
             accumulate = not (last and v.row == "values")
-            written_by_mean = v.row == "values" and v.name in self.single[f"{prefix}E"]
+            written_by_mean = v.row == "values" and v.name in self.uniform[f"{prefix}E"]
             if not (result == 0 and (accumulate or written_by_mean)):
                 kept.append((Write(array[v.row], v, accumulate), result))
-        program = self._found(Program(program.statements, tuple(r for _, r in kept))).optimized()
+        program = self._with_stored_activations(
+            Program(program.statements, tuple(r for _, r in kept))
+        ).optimized()
         return Loop(stage, width, reads, program, tuple(w for w, _ in kept))
 
     def _jacobian(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
-        """The diagonals d target / d variable, one after the other in the order of `pattern`."""
+        """The diagonals d target / d variable, one after the other in the order of `jacobian_sparsity`."""
         expression = dict(zip(of, expressions, strict=True))
-        entries = [(t.variable, v) for t, v in pattern(self.schedule, self.cell) if t.variable in expression]
-        program = self._found(
+        entries = [
+            (t.variable, v)
+            for t, v in jacobian_sparsity(self.schedule, self.cell)
+            if t.variable in expression
+        ]
+        program = self._with_stored_activations(
             Program.of([sp.diff(expression[t], _symbol(v)) for t, v in entries])
         ).optimized()
         writes = tuple(Write("J", diagonal(t, v), False) for t, v in entries)
@@ -179,7 +192,7 @@ class Derivation:
 
 
 def diagonal(target: Variable, variable: Variable) -> Variable:
-    """The stretch of the buffer of local diagonals that holds d target / d variable."""
+    """The place of d target / d variable in the buffer of local diagonals."""
     return Variable("diagonals", f"{target.symbol}__by__{variable.symbol}", target.width)
 
 

@@ -2,10 +2,9 @@
 
 A program is a list of statements `symbol = expression` and its results. Each nonlinearity has a statement of its own,
 so that its derivative can use its value. Reverse and forward mode work statement by statement (Griewank and Walther,
-Evaluating Derivatives, 2008, chapter 3); the second order is the tangent of the adjoint.
-
-SymPy is imported by `program`, `symbolic`, `derive`, `source` and `fission` only. They are imported when something
-has to be compiled or shown, never at start-up.
+Evaluating Derivatives, 2008, chapter 3); the second order is the tangent of the adjoint. SymPy is imported by
+`program`, `symbolic`, `derive` and `source` only. Import none of them at start-up: they are needed only when something
+has to be compiled.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class Program:
         separated = tuple(separate(r) for r in results)  # may add statements
         return Program(tuple(statements), separated)
 
-    def given(self, known: Mapping[sp.Expr, sp.Symbol]) -> Program:
-        """The program for inputs that are the values of some of its statements, instead of those that give them."""
+    def substitute_known(self, known: Mapping[sp.Expr, sp.Symbol]) -> Program:
+        """The program that reads the values of some of its statements as inputs instead of computing them."""
         symbols = {symbol: known[e] for symbol, e in self.statements if e in known}
         if not symbols:
             return self
@@ -65,7 +64,7 @@ class Program:
         )
 
     def optimized(self, prefix: str = "t") -> Program:
-        """Subexpressions that statements have in common computed once, what no result needs left out."""
+        """The program with common subexpressions computed once, without statements that no result needs."""
         keys = [s for s, _ in self.statements]
         names = sp.numbered_symbols(prefix, real=True)
         shared, new = sp.cse(

@@ -21,10 +21,10 @@ import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
 from .derive import Derivation, Loop
-from .pattern import Variable
 from .program import NONLINEAR
 from .schedule import width_labels
 from .signatures import OFFSETS, SIGNATURES
+from .variables import Variable
 
 
 class _Printer(PythonCodePrinter):
@@ -95,8 +95,8 @@ def source(derivation: Derivation, verb: str) -> Source:
 def _loop(
     loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: _Printer, streams: dict[str, int]
 ) -> list[str]:
-    def is_single(array: str, variable: Variable) -> bool:
-        return variable.row == "values" and variable.name in derivation.single.get(array, ())
+    def is_uniform(array: str, variable: Variable) -> bool:
+        return variable.row == "values" and variable.name in derivation.uniform.get(array, ())
 
     def place(array: str, variable: Variable) -> tuple[str, int]:
         """(array and index, stream) of a variable."""
@@ -111,7 +111,7 @@ def _loop(
                 count = before.count(label)
                 if count:
                     terms.append(f"w{i}" if count == 1 else f"{count} * w{i}")
-            if not is_single(array, variable):
+            if not is_uniform(array, variable):
                 terms.append("j")
         stream = streams.setdefault(f"{array}.{variable.name}", len(streams))
         return f"{array}, {' + '.join(terms)}", stream
@@ -125,7 +125,7 @@ def _loop(
     for symbol, (array, variable) in loop.reads.items():
         if symbol in needed:
             where, stream = place(array, variable)
-            if array == "C" or is_single(array, variable):
+            if array == "C" or is_uniform(array, variable):
                 before.append(f"        {symbol} = get({where}, {stream})")
             else:
                 inside.append(f"{symbol} = get({where}, {stream})")

@@ -38,8 +38,8 @@ _START |= {"dp": "b * v", "up": "b * v"}
 
 # The modules that turn equations into the source of a row function. An edit of any other module recompiles nothing.
 _DERIVATION = (
-    "derive", "graph", "nonlinearities", "pattern", "program", "schedule", "signatures", "source",
-    "symbolic",
+    "derive", "graph", "jacobian_sparsity", "nonlinearities", "program", "schedule", "signatures", "source",
+    "storage", "symbolic", "variables",
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _row_source(cell: Cell, verb: str) -> Any:
     from ...equations.derive import Derivation
     from ...equations.source import source
 
-    return source(Derivation(cell, compact=True), verb)
+    return source(Derivation(cell, store_activations=True), verb)
 
 
 def _defined(text: str, name: str, scope: dict[str, Any]) -> Callable[..., None]:

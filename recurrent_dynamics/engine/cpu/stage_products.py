@@ -19,12 +19,12 @@ from .tables import (
     MATRIX,
     OPERAND,
     ROWS,
-    SINGLE_SOURCE,
-    SINGLE_TARGET,
     SOURCE,
     STAGE,
     STATE,
     TARGET,
+    UNIFORM_SOURCE,
+    UNIFORM_TARGET,
 )  # fmt: skip
 
 ALL_STAGES = -1
@@ -79,8 +79,8 @@ def multiply(
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
                 if means:
-                    single, source = products[p, SINGLE_TARGET], first * e + products[p, SOURCE]
-                    _mean(E, source, out, target, e, R, single, True, index, at, count, worker, workers)
+                    uniform, source = products[p, UNIFORM_TARGET], first * e + products[p, SOURCE]
+                    _mean(E, source, out, target, e, R, uniform, True, index, at, count, worker, workers)
             else:
                 size = (starts[p + 1] - starts[p]) // n
                 v, ld = (S, k) if products[p, OPERAND] == STATE else (E, e)
@@ -103,8 +103,8 @@ def multiply_transposed(
             target = first * e + products[p, TARGET]
             if products[p, MATRIX] < 0:
                 if means:
-                    single, source = products[p, SINGLE_SOURCE], first * e + products[p, SOURCE]
-                    _mean(dT, target, dE, source, e, R, single, False, index, at, count, worker, workers)
+                    uniform, source = products[p, UNIFORM_SOURCE], first * e + products[p, SOURCE]
+                    _mean(dT, target, dE, source, e, R, uniform, False, index, at, count, worker, workers)
             else:
                 size = (starts[p + 1] - starts[p]) // n
                 v, ld = (dS, k) if products[p, OPERAND] == STATE else (dE, e)
@@ -117,12 +117,12 @@ def multiply_transposed(
 
 
 @njit(**OPTIONS)
-def _mean(a, at, c, to, e, width, single, fresh, index, first, count, worker, workers):
-    """c = (if `fresh`) or += the mean over `width` entries of each row of a; `single` assigns unit 0 only."""
+def _mean(a, at, c, to, e, width, uniform, fresh, index, first, count, worker, workers):
+    """c = (if `fresh`) or += the mean over `width` entries of each row of a; `uniform` assigns unit 0 only."""
     for i in range(count):
         row = get(index, first + i) * e
         m = total(a, at + row, width) / a.dtype.type(width)
-        if single:
+        if uniform:
             if worker == 0:
                 put(c, to + row, m)
         elif fresh:

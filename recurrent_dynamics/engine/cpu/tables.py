@@ -8,14 +8,16 @@ import numpy as np
 
 from ...cells import Cell
 from ...cells.layout import Layout
-from ...equations.pattern import activations, pattern, single_numbers, targets
+from ...equations.jacobian_sparsity import jacobian_sparsity
+from ...equations.storage import overwritable_drives, uniform_over_units
+from ...equations.variables import targets
 
 # Columns of the table of products, one row a product.
-STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, SINGLE_TARGET, SINGLE_SOURCE = range(10)
+STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, UNIFORM_TARGET, UNIFORM_SOURCE = range(10)
 VALUES, STATE, INPUT = range(3)  # in column OPERAND: the array of the operand
 MEAN = -1  # in column MATRIX
-# SINGLE_TARGET, SINGLE_SOURCE: 1 if a mean's value, or its operand's cotangent, is stored at unit 0 only, because it is
-# the same for all units (see `equations.pattern.single_numbers`).
+# UNIFORM_TARGET, UNIFORM_SOURCE: 1 if a mean's value, or its operand's cotangent, is stored at unit 0 only, because it
+# is the same for all units (see `equations.storage.uniform_over_units`).
 
 # Columns of the table of diagonals of the local Jacobian, one row a diagonal.
 D_STAGE, D_NEW, D_OUT, D_WIDTH, D_FROM_STATE, D_IN, D_AT, D_LOW, D_HIGH = range(9)
@@ -26,8 +28,8 @@ LOW, HIGH = range(2)
 
 @lru_cache(maxsize=1024)
 def compacted(cell: Cell) -> tuple[dict[str, tuple[str, int]], frozenset[str]]:
-    """Drives that are overwritten with what, and means that stand in the first of their places only."""
-    return activations(cell.schedule, cell), single_numbers(cell.schedule, cell)[0]
+    """(overwritten drives with their nonlinearities and stages, means that are stored at unit 0 only)."""
+    return overwritable_drives(cell.schedule, cell), uniform_over_units(cell.schedule, cell)[0]
 
 
 @lru_cache(maxsize=1024)
@@ -55,14 +57,14 @@ def widths(layout: Layout) -> np.ndarray:
 @lru_cache(maxsize=1024)
 def products(cell: Cell, layout: Layout) -> np.ndarray:
     """(products, 10): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
-    means, alone = single_numbers(cell.schedule, cell)
+    means, operands = uniform_over_units(cell.schedule, cell)
     name = {s.offset: s.name for s in layout.values}
     rows: list[list[int]] = []
     for p in layout.products:
         row = [
             p.stage, STATE if p.from_state else VALUES, p.source.offset, p.columns, p.target.offset, p.rows, p.heads,
             MEAN if p.parameter is None else p.offset,
-            p.target.name in means, p.parameter is None and name[p.source.offset] in alone,
+            p.target.name in means, p.parameter is None and name[p.source.offset] in operands,
         ]  # fmt: skip
         if rows and _continues(rows[-1], row):
             rows[-1][ROWS] += row[ROWS]
@@ -119,7 +121,7 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
     spans = np.zeros((max(layout.values_size, 1), 2), np.int64)
     rows = []
     at = 0
-    entries = pattern(schedule, cell)
+    entries = jacobian_sparsity(schedule, cell)
 
     def span(from_state: bool, offset: int, width: int) -> tuple[int, int]:
         return (offset, offset + width) if from_state else (spans[offset, LOW], spans[offset, HIGH])
