@@ -89,7 +89,7 @@ def case(
     """A random case; a cell that reads its input itself gets one as wide as its state."""
     if "x" in cell.signals:
         inputs = hidden
-    elif not any(part.input for part in cell.schedule.parts):
+    elif not any(part.input for part in cell.schedule.preactivations):
         inputs = 0
     point: Point = {}
     for name, value in cell.init(inputs, hidden, rng, "float64").items():

@@ -192,7 +192,7 @@ def test_parts_that_stand_apart_are_put_together():
     assert len(flatten.places(layout)["b"].stretches) > 1
     params = {name: 1.0 + np.arange(np.prod(shape)).reshape(shape) for name, shape in layout.shapes.items()}
     flat = flatten.flatten(layout, params, np.dtype(np.float64))
-    for part in layout.parts:
+    for part in layout.preactivations:
         if part.bias:
             assert flat.bias[part.offset : part.offset + part.width].all()
         else:

@@ -344,7 +344,7 @@ def test_drives_are_what_the_gates_see(options, rng):
 def test_a_drive_gives_its_place_to_the_one_value_that_is_read_of_it(rng):
     """Not where it is read otherwise too: by a product, for a normalization, in a derivative."""
     run = case(CELLS["lstm"], rng).run()
-    kept = Views(run.tape.values, run.tape.layout.parts)
+    kept = Views(run.tape.values, run.tape.layout.preactivations)
     for gate in "ifo":
         np.testing.assert_allclose(kept[gate], sigmoid(run.drives[gate]), rtol=1e-13)
     np.testing.assert_allclose(kept["g"], np.tanh(run.drives["g"]), rtol=1e-13)

@@ -109,7 +109,7 @@ def _places(cell: Cell, params: Mapping[str, np.ndarray]) -> dict[str, tuple[str
     for name, parts in layout.biases.items():
         ends = np.cumsum([p.width for p in parts]).tolist()
         places |= {p.name: (name, slice(end - p.width, end)) for p, end in zip(parts, ends, strict=True)}
-    for part in layout.parts:
+    for part in layout.preactivations:
         if part.drive in cell.normalized and f"offset_{part.name}" in layout.vector_parameters:
             places[part.name] = (f"offset_{part.name}", slice(0, part.width))
     return places

@@ -181,14 +181,16 @@ class Cell:
                 raise DefinitionError(
                     f"line 8 of the contract: drive {d}_h has the name of the recurrent side of drive {d}, kept apart"
                 )
-        others = {p.parameter for p in self.schedule.products} | {p.bias for p in self.schedule.parts}
+        others = {p.parameter for p in self.schedule.products} | {
+            p.bias for p in self.schedule.preactivations
+        }
         others |= {v.parameter for v in self.schedule.vectors[len(self.units) :]} | {"W", "U", "b", "b_h"}
         for unit in self.units:
             if unit.name in others:
                 raise DefinitionError(
                     f"line 8 of the contract: {unit.name} is a param and a parameter of a drive"
                 )
-        with_bias = {p.drive for p in self.schedule.parts if p.bias} | set(self.normalized)
+        with_bias = {p.drive for p in self.schedule.preactivations if p.bias} | set(self.normalized)
         for drive in self.bias:
             if drive not in with_bias:
                 raise DefinitionError(
@@ -299,7 +301,7 @@ class Cell:
         draw_u = initialize.named(recurrent if recurrent is not None else weight, hidden_size)
         params: Params = {}
         if layout.input_rows and input_size:
-            rows = [_block(draw_w, generator, p.width, input_size) for p in layout.parts if p.input]
+            rows = [_block(draw_w, generator, p.width, input_size) for p in layout.preactivations if p.input]
             params["W"] = np.concatenate(rows)
         for name, blocks in layout.matrices.items():
             params[name] = np.concatenate([_block(draw_u, generator, r, c) for r, c in blocks])

@@ -103,7 +103,7 @@ class Constraint:
     def blocks(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Shape of each drive's rows in each matrix."""
         layout: Layout = self.cell.layout(self.input_size, self.hidden_size)
-        drive = {part.name: part.drive for part in layout.parts}
+        drive = {part.name: part.drive for part in layout.preactivations}
         products = sorted(layout.products, key=lambda p: p.offset)
         return {
             # Drives that share the block of another one come after those that own theirs.

@@ -1,7 +1,8 @@
 """Where everything of a cell stands in memory, for given sizes.
 
-The values of one step of one instance are one row: `[parts with an input | other parts | computed operands | signals]`.
-The state is a second row, `[slot | slot | ...]`, and all per-unit vectors are a third one, common to all steps.
+The values of one step of one instance are one row: `[pre-activations with an input | others | computed operands |
+signals]`. The state is a second row, `[slot | slot | ...]`. All per-unit vectors are a third one, common to all
+steps.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Span:
 
 
 @dataclass(frozen=True)
-class PartSpan(Span):
-    """The stretch of a part, and what is added to it before any walk."""
+class PreactivationSpan(Span):
+    """The place of a pre-activation in a row, and whether W and a bias are added to it."""
 
     drive: str = ""
     input: bool = False
@@ -64,15 +65,15 @@ class Layout:
     input_size: int
     hidden_size: int
     widths: tuple[int, ...]  # sizes of the labels, in the order of `width_labels`
-    values: tuple[Span, ...]  # parts, computed operands, signals
-    parts: tuple[PartSpan, ...]
+    values: tuple[Span, ...]  # preactivations, computed operands, signals
+    preactivations: tuple[PreactivationSpan, ...]
     signals: tuple[Span, ...]
     slots: tuple[Span, ...]
     vectors: tuple[Span, ...]
     products: tuple[ProductSpan, ...]
     matrices: dict[str, list[tuple[int, int]]]  # parameter -> blocks (rows, columns), stacked
     vector_parameters: dict[str, list[Span]]  # parameter -> per-unit vectors, stacked
-    biases: dict[str, list[PartSpan]]
+    biases: dict[str, list[PreactivationSpan]]
     # Copies for tied drives, (to, from, entries): in the vector of all matrices, and in the row of per-unit vectors.
     tied_matrices: tuple[tuple[int, int, int], ...]
     tied_vectors: tuple[tuple[int, int, int], ...]
@@ -91,7 +92,7 @@ class Layout:
 
     @cached_property
     def input_rows(self) -> int:
-        return sum(p.width for p in self.parts if p.input)
+        return sum(p.width for p in self.preactivations if p.input)
 
     @cached_property
     def matrices_size(self) -> int:
@@ -105,7 +106,7 @@ class Layout:
         if self.input_rows and self.input_size:
             shapes["W"] = (self.input_rows, self.input_size)
         shapes |= {name: (sum(r for r, _ in blocks), blocks[0][1]) for name, blocks in self.matrices.items()}
-        shapes |= {name: (sum(p.width for p in parts),) for name, parts in self.biases.items()}
+        shapes |= {name: (sum(p.width for p in spans),) for name, spans in self.biases.items()}
         shapes |= {name: (sum(v.width for v in spans),) for name, spans in self.vector_parameters.items()}
         return shapes
 
@@ -116,9 +117,9 @@ class Layout:
         size = {label: hidden_size if label == HIDDEN else int(label) for label in width_labels(cell)}
         row = {kind: _spans(items, size) for kind, items in schedule.rows(cell).items()}
         values, slots, vectors = row["values"], row["state"], row["vectors"]
-        parts = tuple(
-            PartSpan(s.name, s.offset, s.width, p.drive, p.input, p.bias)
-            for s, p in zip(values, schedule.parts, strict=False)
+        preactivations = tuple(
+            PreactivationSpan(s.name, s.offset, s.width, p.drive, p.input, p.bias)
+            for s, p in zip(values, schedule.preactivations, strict=False)
         )
         signals = values[len(values) - len(cell.signals) :]
         nodes = schedule.graph.nodes
@@ -146,7 +147,7 @@ class Layout:
                 matrices.setdefault(p.parameter, [])
         # Blocks of a parameter are stacked in the order of the drives, whatever the stage of their product.
         position = {drive.name: i for i, drive in enumerate(cell.drives)}
-        owner_of, drive_of = tied_to(cell), drives_of(cell, parts)
+        owner_of, drive_of = tied_to(cell), drives_of(cell, preactivations)
         order = {name: position.get(drive, -1) for name, drive in drive_of.items()}
         offsets: dict[str, int] = {}
         start = 0
@@ -173,16 +174,16 @@ class Layout:
                 vector_parameters.setdefault(v.parameter, []).append(span)
             else:
                 tied_vectors.append((span.offset, place[copied].offset, span.width))
-        biases: dict[str, list[PartSpan]] = {}
-        for part in sorted(parts, key=lambda part: order[part.name]):
-            if part.bias:
-                biases.setdefault(part.bias, []).append(part)
+        biases: dict[str, list[PreactivationSpan]] = {}
+        for summed in sorted(preactivations, key=lambda s: order[s.name]):
+            if summed.bias:
+                biases.setdefault(summed.bias, []).append(summed)
         return Layout(
             input_size,
             hidden_size,
             tuple(size.values()),
             values,
-            parts,
+            preactivations,
             signals,
             slots,
             vectors,
@@ -263,14 +264,14 @@ def row_labels(cell: Any) -> dict[str, list[str]]:
     """The labels of the widths of the rows that are stacked in each parameter."""
     schedule: Schedule = cell.schedule
     parts, owner_of, drive_of = (
-        {p.name: p for p in schedule.parts},
+        {p.name: p for p in schedule.preactivations},
         tied_to(cell),
-        drives_of(cell, schedule.parts),
+        drives_of(cell, schedule.preactivations),
     )
     own = [p for p in schedule.products if p.parameter and drive_of[p.target] not in owner_of]
-    rows = [("W", p.width) for p in schedule.parts if p.input]
+    rows = [("W", p.width) for p in schedule.preactivations if p.input]
     rows += [(p.parameter, parts[p.target].width) for p in own if p.parameter]
-    rows += [(p.bias, p.width) for p in schedule.parts if p.bias]
+    rows += [(p.bias, p.width) for p in schedule.preactivations if p.bias]
     rows += [(v.parameter, v.width) for v in schedule.vectors if vector_owner(owner_of, v.name) is None]
     labels: dict[str, list[str]] = {}
     for name, label in rows:

@@ -47,7 +47,11 @@ def tied(cell: Any, schedule: Schedule) -> Schedule:
             why = "layer normalization is for sums, of which a tied drive adds a part"
         if why is not None:
             raise DefinitionError(f"line 9 of the contract: drive {name} is tied to {other!r}, but {why}")
-    nodes, own, drive_of = schedule.graph.nodes, products_of(cell, schedule), drives_of(cell, schedule.parts)
+    nodes, own, drive_of = (
+        schedule.graph.nodes,
+        products_of(cell, schedule),
+        drives_of(cell, schedule.preactivations),
+    )
 
     def shape(p: Product) -> tuple[Any, ...]:
         return tuple(nodes[i].width for i in p.operand), p.heads
@@ -65,8 +69,10 @@ def tied(cell: Any, schedule: Schedule) -> Schedule:
     parameter = {v.name: v.parameter for v in schedule.vectors}
     return replace(
         schedule,
-        # To whoever writes the equations down the parts of a tied drive are the owner's.
-        parts=tuple(replace(p, drive=owner_of.get(drive_of[p.name], p.drive)) for p in schedule.parts),
+        # In the written equations the pre-activations of a tied drive are those of its owner.
+        preactivations=tuple(
+            replace(p, drive=owner_of.get(drive_of[p.name], p.drive)) for p in schedule.preactivations
+        ),
         products=tuple(changed.get(p.target, p) for p in schedule.products),
         vectors=tuple(
             replace(v, parameter=parameter[vector_owner(owner_of, v.name) or v.name])
@@ -75,16 +81,16 @@ def tied(cell: Any, schedule: Schedule) -> Schedule:
     )
 
 
-def drives_of(cell: Any, parts: Iterable[Any]) -> dict[str, str]:
-    """Part -> the drive it belongs to, tied or not."""
+def drives_of(cell: Any, preactivations: Iterable[Any]) -> dict[str, str]:
+    """Preactivation -> the drive it belongs to, tied or not."""
     owner_of = tied_to(cell)
-    own = {p.name: p.name.removesuffix("__right") for p in parts}
-    return {p.name: own[p.name] if own[p.name] in owner_of else p.drive for p in parts}
+    own = {p.name: p.name.removesuffix("__right") for p in preactivations}
+    return {p.name: own[p.name] if own[p.name] in owner_of else p.drive for p in preactivations}
 
 
 def products_of(cell: Any, schedule: Schedule) -> dict[tuple[str, bool], Product]:
     """(drive, whether it is the right factor of a low-rank block) -> its product with U."""
-    drive_of = drives_of(cell, schedule.parts)
+    drive_of = drives_of(cell, schedule.preactivations)
     return {
         (drive_of[p.target], p.target.endswith("__right")): p
         for p in schedule.products

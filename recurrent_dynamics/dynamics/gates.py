@@ -176,7 +176,7 @@ def _leaves(run: Run, perturbed: str = "", by: complex = 0.0) -> Callable[[int, 
     """The numbers of a run for the leaves of its cell's graph; one slot of the state may be perturbed."""
     tape, layout = run.tape, run.tape.layout
     known = {
-        "part": Views(run.host(run.values), layout.parts),
+        "preactivation": Views(run.host(run.values), layout.preactivations),
         "state": Views(tape.before, layout.slots),
         "signal": Views(tape.values, layout.signals),
         "param": Views(tape.vectors, layout.vectors),
@@ -201,12 +201,16 @@ def _name(graph: Graph, outputs: dict[str, int], index: int) -> str:
     if argument in slots:
         return f"{node.kind}({slots[argument]})"
     parts = _parts(graph.nodes, argument)
-    return next(iter(parts)) if graph.nodes[argument].kind == "part" else f"{node.kind}({', '.join(parts)})"
+    return (
+        next(iter(parts))
+        if graph.nodes[argument].kind == "preactivation"
+        else f"{node.kind}({', '.join(parts)})"
+    )
 
 
 def _parts(nodes: list[Node], index: int) -> dict[str, None]:
     """Names of the drives that a node depends on, in the order of the equations, each once."""
     node = nodes[index]
-    if node.kind == "part":
+    if node.kind == "preactivation":
         return {node.arguments[0]: None}
     return {name: None for a in node.arguments if isinstance(a, int) for name in _parts(nodes, a)}

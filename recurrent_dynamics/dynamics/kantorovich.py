@@ -168,7 +168,7 @@ class _Bounds:
     def _rule(self, node: Node) -> _Bound:
         if node.kind == "state":
             return _Bound(-inf, inf, 1.0, 1.0)
-        if node.kind == "part":
+        if node.kind == "preactivation":
             return self._part(node.arguments[0])
         if node.kind in ("param", "signal", "constant"):
             return _Bound(-inf, inf)

@@ -14,7 +14,7 @@ from ..cells.layout import Layout, Span
 
 
 class Flat(NamedTuple):
-    """W (g, N), bias (parts,), matrices and vectors of a set of parameters."""
+    """W (g, N), bias (preactivations,), matrices and vectors of a set of parameters."""
 
     W: np.ndarray
     bias: np.ndarray
@@ -64,16 +64,16 @@ def _joined(spans: Sequence[Span]) -> tuple[slice, ...]:
 
 
 @lru_cache(maxsize=1024)
-def parts_size(layout: Layout) -> int:
-    """Entries of all parts of a row of values."""
-    return sum(p.width for p in layout.parts)
+def preactivations_size(layout: Layout) -> int:
+    """The width of all pre-activations of a row of values."""
+    return sum(p.width for p in layout.preactivations)
 
 
 @lru_cache(maxsize=1024)
 def shapes(layout: Layout) -> tuple[tuple[int, ...], ...]:
     """Those of the flat arrays."""
     W = (layout.input_rows, layout.input_size)
-    return W, (parts_size(layout),), (layout.matrices_size,), (layout.vectors_size,)
+    return W, (preactivations_size(layout),), (layout.matrices_size,), (layout.vectors_size,)
 
 
 @lru_cache(maxsize=1024)
@@ -96,7 +96,7 @@ def empty(
 ) -> Flat:
     """Flat arrays to be filled with all parameters, or those that are to be used, by the numbers of their fields.
 
-    Biases, which not every part has, are zero.
+    Biases are zero where a pre-activation has none.
     """
     return Flat(
         *[

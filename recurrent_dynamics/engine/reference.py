@@ -93,7 +93,7 @@ class _Blocks:
         self.cell, self.params = cell, params
         self.hidden = cell.sizes(params)[1]
         # (drive, parameter) of every block of U: a per-unit parameter may have a name such as "U_n" too.
-        drive_of = {part.name: part.drive for part in cell.schedule.parts}
+        drive_of = {part.name: part.drive for part in cell.schedule.preactivations}
         self.blocks = {(drive_of[p.target], p.parameter) for p in cell.schedule.products}
         self.blocks |= {(v.name.removeprefix("U__"), v.parameter) for v in cell.schedule.vectors}
 

@@ -77,7 +77,7 @@ class Tape:
 
     values (T, B, e): drives, computed operands, signals; an engine may have overwritten a drive with the one value that
     is computed of it, sigmoid(drive) (`Run.values` has the drives). before, after (T, B, k): the state around each
-    step, usually two views of one array. `W` (g, N), `bias` (parts,), `matrices` and `vectors`: the parameters,
+    step, usually two views of one array. `W` (g, N), `bias` (drives,), `matrices` and `vectors`: the parameters,
     flat, mostly copies.
     """
 
@@ -287,7 +287,9 @@ class Run(Result):
 
     @cached_property
     def drives(self) -> Views:
-        named = tuple(p for p in self.engine_tape.layout.parts if p.name in (p.drive, f"{p.drive}_h"))
+        named = tuple(
+            p for p in self.engine_tape.layout.preactivations if p.name in (p.drive, f"{p.drive}_h")
+        )
         return Views(self.shaped(self.given(self.values)), named)
 
     @cached_property

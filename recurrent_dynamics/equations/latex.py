@@ -82,7 +82,7 @@ class _Writer:
         self.cell, self.schedule = cell, cell.schedule
         schedule: Schedule = cell.schedule
         self.graph, self.nodes = schedule.graph, schedule.graph.nodes
-        self.parts = {p.name: p for p in schedule.parts}
+        self.preactivations = {p.name: p for p in schedule.preactivations}
         self.products: dict[str, list[Product]] = {}
         for product in schedule.products:
             self.products.setdefault(product.target, []).append(product)
@@ -117,15 +117,19 @@ class _Writer:
         number = 0
         for index in sorted(uses):
             if uses[index] > 1 and index not in lines and self._is_computed(index):
-                drive = self.parts[self.nodes[index].arguments[0]].drive if self._is_part(index) else ""
+                drive = (
+                    self.preactivations[self.nodes[index].arguments[0]].drive
+                    if self._is_preactivation(index)
+                    else ""
+                )
                 number += not drive
                 lines[index] = symbol(f"a_{drive}" if drive and len(self.cell.drives) > 1 else "a", "t")
                 if not drive:
                     lines[index] = symbol(f"v_{number}", "t")
         return lines
 
-    def _is_part(self, index: int) -> bool:
-        return self.nodes[index].kind == "part"
+    def _is_preactivation(self, index: int) -> bool:
+        return self.nodes[index].kind == "preactivation"
 
     def _is_computed(self, index: int) -> bool:
         """Whether a node is more than a symbol or a number."""
@@ -152,14 +156,14 @@ class _Writer:
             return []
         if index in self.normalized:
             return self._inner(self.normalized[index])
-        if node.kind == "part":
+        if node.kind == "preactivation":
             inner = [i for p in self.products.get(node.arguments[0], ()) for i in p.operand]
             return [j for i in inner for j in (self._inner(i) if self._is_factor(i) else [i])]
         return [a for a in node.arguments if isinstance(a, int)]
 
     def _is_factor(self, index: int) -> bool:
         """Whether a node is the inner product of a low-rank matrix."""
-        return self._is_part(index) and self.nodes[index].arguments[0].endswith("__right")
+        return self._is_preactivation(index) and self.nodes[index].arguments[0].endswith("__right")
 
     def _inside(self, index: int) -> int | None:
         """The node that is layer-normalized to give this one, gain * (v - mean) / deviation + offset; or None."""
@@ -170,8 +174,8 @@ class _Writer:
         part = str(shift.arguments[0]).removeprefix("offset_")
         if (
             shift.kind != "param"
-            or part not in self.parts
-            or self.parts[part].drive not in self.cell.normalized
+            or part not in self.preactivations
+            or self.preactivations[part].drive not in self.cell.normalized
         ):
             return None
         quotient = self.nodes[self.nodes[node.arguments[0]].arguments[1]]
@@ -191,8 +195,8 @@ class _Writer:
                 f"\\operatorname{{LN}}{self._subscript(self._drive_of(index))}\\left({inside}\\right)",
                 ATOM,
             )
-        if node.kind == "part":
-            return self._part(node.arguments[0])
+        if node.kind == "preactivation":
+            return self._preactivation(node.arguments[0])
         if node.kind == "state":
             return symbol(node.arguments[0], "t-1"), ATOM
         if node.kind == "signal":
@@ -210,7 +214,7 @@ class _Writer:
         texts = [text for text, _ in values]
         if node.kind == "add":
             if self._is_diagonal(node.arguments[1]):
-                return self._part(self.nodes[node.arguments[0]].arguments[0], texts[1])
+                return self._preactivation(self.nodes[node.arguments[0]].arguments[0], texts[1])
             if "0" in texts:
                 return values[1 - texts.index("0")]
             a, b = texts
@@ -243,25 +247,25 @@ class _Writer:
 
     def _subscript(self, part: str) -> str:
         """The drive as an index, left out where there is only one; the recurrent side of one kept apart has an h."""
-        drive = self.parts[part].drive
+        drive = self.preactivations[part].drive
         names = [_word(drive)] if len(self.cell.drives) > 1 else []
         return _index(",".join(names + ["h"] * (part == f"{drive}_h")))
 
-    def _part(self, name: str, diagonal: str = "") -> Formula:
-        """`W x + U v + b` of a part, as far as it has them."""
-        part, terms = self.parts[name], []
+    def _preactivation(self, name: str, diagonal: str = "") -> Formula:
+        """`W x + U v + b` of a pre-activation, as far as it has them."""
+        summed, terms = self.preactivations[name], []
         products = self.products.get(name, [])
-        if not part.drive:
+        if not summed.drive:
             operand = self.formula(products[0].operand[0])[0]
             return f"\\operatorname{{mean}}\\left({operand}\\right)", ATOM
-        index = _index(_word(part.drive)) if len(self.cell.drives) > 1 else ""
-        if part.input:
+        index = _index(_word(summed.drive)) if len(self.cell.drives) > 1 else ""
+        if summed.input:
             terms.append(f"W{index} x_t")
         for product in products:
             terms.append(f"{self._matrix(product, index)} {self._operand(product)}")
         if diagonal:
             terms.append(diagonal)
-        if part.bias:
+        if summed.bias:
             terms.append(f"b{self._subscript(name)}")
         return (" + ".join(terms) or "0"), SUM if len(terms) > 1 else PRODUCT
 

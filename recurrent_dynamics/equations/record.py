@@ -14,7 +14,7 @@ import numpy as np
 
 from .graph import DefinitionError, Graph, Recorded, call_and_name
 from .nonlinearities import sqrt
-from .schedule import HIDDEN, NORMALIZATION_EPSILON, Part, Product, Schedule, Vector, is_direct
+from .schedule import HIDDEN, NORMALIZATION_EPSILON, Preactivation, Product, Schedule, Vector, is_direct
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Drives:
         self._cell, self.graph, self._states = cell, graph, states
         self._declared = {d.name: d for d in cell.drives}
         self.usage: dict[str, str] = {}
-        self.parts: dict[str, Part] = {}
+        self.preactivations: dict[str, Preactivation] = {}
         self.products: list[_Pending] = []
         self.vectors = [Vector(u.name, u.width, u.name) for u in cell.units]
         self.diagonal: list[tuple[str, Vector]] = []
@@ -89,22 +89,22 @@ class Drives:
         return self._linear(drive, drive.name, tuple(_plain(v) for v in operand), bias="b")
 
     def _linear(
-        self, drive: Any, part: str, operand: tuple[Recorded, ...] | None, bias: str, input: bool = True
+        self, drive: Any, name: str, operand: tuple[Recorded, ...] | None, bias: str, input: bool = True
     ) -> Recorded:
-        """The part `W x + M operand + b` of a drive, normalized if the cell says so."""
+        """The pre-activation `W x + M operand + b` of a drive, normalized if the cell says so."""
         normalized = drive.name in self._cell.normalized
         if operand is None and normalized and not drive.input:
             raise DefinitionError(
                 f"line 8 of the contract: drive {drive.name} is normalized but sums nothing"
             )
-        self.parts[part] = Part(
-            part,
+        self.preactivations[name] = Preactivation(
+            name,
             drive.width,
             drive.input and input,
             bias if drive.bias and not normalized else None,
             drive.name,
         )
-        value = self.graph.leaf("part", part, drive.width)
+        value = self.graph.leaf("preactivation", name, drive.width)
         structure = drive.structure
         if operand is None:
             pass
@@ -117,17 +117,17 @@ class Drives:
             self.diagonal.append((drive.name, vector))
             value = value + self.graph.leaf("param", vector.name, drive.width) * operand[0]
         elif structure.kind == "low_rank":
-            inner = f"{part}__right"
-            self.parts[inner] = Part(inner, structure.width, drive=drive.name)
-            right = self.graph.leaf("part", inner, structure.width)
+            inner = f"{name}__right"
+            self.preactivations[inner] = Preactivation(inner, structure.width, drive=drive.name)
+            right = self.graph.leaf("preactivation", inner, structure.width)
             self._multiply(operand, inner, "U_right", 1, drive.name)
-            self._multiply((right,), part, "U_left", 1, drive.name)
+            self._multiply((right,), name, "U_left", 1, drive.name)
         else:
-            self._multiply(operand, part, "U", structure.heads, drive.name)
+            self._multiply(operand, name, "U", structure.heads, drive.name)
         if not normalized:
             return value
         centred = value - self.mean(value)
-        gain, offset = (Vector(f"{k}_{part}", drive.width, f"{k}_{part}") for k in ("gain", "offset"))
+        gain, offset = (Vector(f"{k}_{name}", drive.width, f"{k}_{name}") for k in ("gain", "offset"))
         self.vectors += [gain, offset]
         scale, shift = (self.graph.leaf("param", v.name, drive.width) for v in (gain, offset))
         return scale * (centred / sqrt(self.mean(centred * centred) + NORMALIZATION_EPSILON)) + shift
@@ -144,9 +144,9 @@ class Drives:
         width = self.graph.nodes[value.index].width or HIDDEN
         name = f"mean__{self._means}"
         self._means += 1
-        self.parts[name] = Part(name, width)
+        self.preactivations[name] = Preactivation(name, width)
         self._multiply((value,), name, None, 1, name)
-        return self.graph.leaf("part", name, width)
+        return self.graph.leaf("preactivation", name, width)
 
 
 def _plain(value: Recorded) -> Recorded:
@@ -281,8 +281,10 @@ def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -
     vectors = drives.vectors + [Vector(v.name, v.width, names["U", d]) for d, v in diagonal]
     return Schedule(
         graph=graph,
-        parts=tuple(
-            sorted(drives.parts.values(), key=lambda p: (not p.input, order.get(p.drive, len(order))))
+        preactivations=tuple(
+            sorted(
+                drives.preactivations.values(), key=lambda p: (not p.input, order.get(p.drive, len(order)))
+            )
         ),
         products=tuple(products),
         outputs=outputs,
@@ -317,7 +319,7 @@ def _parameter_names(
 
 
 def _waits(graph: Graph, operand: tuple[int, ...], missing: set[str]) -> bool:
-    """Whether the operand reads a part whose product has no stage yet."""
+    """Whether the operand reads a pre-activation whose product has no stage yet."""
     seen: set[int] = set()
     todo = list(operand)
     while todo:
@@ -325,7 +327,7 @@ def _waits(graph: Graph, operand: tuple[int, ...], missing: set[str]) -> bool:
         if index not in seen:
             seen.add(index)
             node = graph.nodes[index]
-            if node.kind == "part" and node.arguments[0] in missing:
+            if node.kind == "preactivation" and node.arguments[0] in missing:
                 return True
             todo += [a for a in node.arguments if isinstance(a, int)]
     return False
@@ -334,7 +336,7 @@ def _waits(graph: Graph, operand: tuple[int, ...], missing: set[str]) -> bool:
 def _level(graph: Graph, stage_of: Mapping[str, int], index: int, known: dict[int, int]) -> int:
     if index not in known:
         node = graph.nodes[index]
-        if node.kind == "part":
+        if node.kind == "preactivation":
             known[index] = stage_of.get(node.arguments[0], -1) + 1
         elif node.arguments and isinstance(node.arguments[0], str):
             known[index] = 0

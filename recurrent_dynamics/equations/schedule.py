@@ -1,10 +1,10 @@
-"""The schedule of one step: which rows of drives there are, which products complete them, and in what order.
+"""The schedule of one step: its pre-activations, the products that complete them, and their order.
 
 A step alternates between pointwise programs and matrix products:
 
     program 0 -> products 0 -> program 1 -> products 1 -> ... -> program n   (writes the new state)
 
-Program k computes the operands of products k; products k complete rows of drives that programs after k may read.
+Program k computes the operands of products k. These complete pre-activations, which the programs after k read.
 An LSTM has an empty program 0 (its operand is the state `h` itself), one product `U h` and the program that writes h
 and c. A GRU with its reset gate before the product has one stage more.
 """
@@ -21,23 +21,23 @@ NORMALIZATION_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
-class Part:
-    """One pre-activation, of one width: `W x + U v + b`, or one side of it."""
+class Preactivation:
+    """One pre-activation, of one width: `W x + U v + b`, one side of it, or a mean over the units."""
 
     name: str
     width: str
     input: bool = False  # has a block of W
     bias: str | None = None  # the parameter that holds its bias, "b" or "b_h"
-    drive: str = ""  # that it belongs to; none for a mean
+    drive: str = ""  # the drive that it belongs to; none for a mean
 
 
 @dataclass(frozen=True)
 class Product:
-    """A linear map completes a part: target += M operand, with M a block of U or the mean over the units."""
+    """A linear map adds to a preactivation: target += M operand, with M a block of U or the mean over the units."""
 
     stage: int
     operand: tuple[int, ...]  # nodes, side by side
-    target: str  # part
+    target: str  # name of a preactivation
     parameter: str | None  # "U", "U_<drive>", ...; None for the mean
     heads: int = 1  # the blocks of a block-diagonal M
 
@@ -56,7 +56,7 @@ class Schedule:
     """What an engine must know of a cell, and what its programs are derived from."""
 
     graph: Graph
-    parts: tuple[Part, ...]  # those with an input first, in the order of the drives
+    preactivations: tuple[Preactivation, ...]  # those with an input first, in the order of the drives
     products: tuple[Product, ...]  # by stage
     outputs: dict[str, int]  # slot -> node of its new value
     stored: tuple[int, ...]  # nodes of computed operands, kept for the adjoint
@@ -68,7 +68,7 @@ class Schedule:
         """What stands in the rows of a step, (name, label of its width), in the order in which it lies in memory."""
         operands = [(operand_name(i), self.graph.nodes[i].width or HIDDEN) for i in self.stored]
         return {
-            "values": [(p.name, p.width) for p in self.parts]
+            "values": [(p.name, p.width) for p in self.preactivations]
             + operands
             + [(s, HIDDEN) for s in cell.signals],
             "state": [(s.name, s.width) for s in cell.slots],
@@ -83,9 +83,9 @@ def operand_name(node: int) -> str:
 
 
 def is_direct(graph: Graph, cell: Any, operand: tuple[int, ...]) -> bool:
-    """Whether the operand lies side by side in memory already: neighbouring slots of the state, or one part."""
+    """Whether the operand is contiguous in memory already: neighbouring slots of the state, or one pre-activation."""
     nodes = [graph.nodes[i] for i in operand]
-    if len(nodes) == 1 and nodes[0].kind == "part":
+    if len(nodes) == 1 and nodes[0].kind == "preactivation":
         return True
     slots = [s.name for s in cell.slots]
     if not all(n.kind == "state" for n in nodes):
@@ -105,7 +105,7 @@ def fingerprint_text(cell: Any, schedule: Schedule) -> str:
     return repr(
         (
             [(n.kind, n.arguments, n.width) for n in schedule.graph.nodes],
-            schedule.parts,
+            schedule.preactivations,
             schedule.products,
             schedule.outputs,
             schedule.vectors,

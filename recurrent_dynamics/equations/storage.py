@@ -23,7 +23,7 @@ def uniform_over_units(schedule: Schedule, cell: Any) -> tuple[frozenset[str], f
     nodes = schedule.graph.nodes
     operands = [i for p in schedule.products for i in p.operand]
     read = {v.name for _, v in jacobian_sparsity(schedule, cell) if v.row == "values"}
-    multiplied = {nodes[i].arguments[0] for i in operands if nodes[i].kind == "part"}
+    multiplied = {nodes[i].arguments[0] for i in operands if nodes[i].kind == "preactivation"}
     means = frozenset(p.target for p in of_means if p.target not in multiplied)
     operands_of_means = frozenset(
         operand_name(p.operand[0])
@@ -38,14 +38,14 @@ def uniform_over_units(schedule: Schedule, cell: Any) -> tuple[frozenset[str], f
 def overwritable_drives(schedule: Schedule, cell: Any) -> dict[str, tuple[str, int]]:
     """Drives that are used only through one nonlinearity, whose derivative can be computed from its value.
 
-    Such a drive may be overwritten with that value: part -> (nonlinearity, the stage whose program computes it first).
+    Such a drive may be overwritten with that value: name -> (nonlinearity, the stage whose program computes it first).
     """
     nodes = schedule.graph.nodes
     readers: dict[str, set[str]] = {}
     first: dict[str, int] = {}
     for p in schedule.products:
         for i in p.operand:
-            if nodes[i].kind == "part":
+            if nodes[i].kind == "preactivation":
                 readers.setdefault(nodes[i].arguments[0], set()).add("a product")
     for target in targets(schedule, cell):
         todo, seen = [(target.node, "a slot")], set()
@@ -55,16 +55,16 @@ def overwritable_drives(schedule: Schedule, cell: Any) -> dict[str, tuple[str, i
                 continue
             seen.add((index, reader))
             node = nodes[index]
-            if node.kind == "part":
+            if node.kind == "preactivation":
                 readers.setdefault(node.arguments[0], set()).add(reader)
                 first.setdefault(node.arguments[0], target.stage)
             elif leaf_variable(schedule, target.stage, index) is None:
                 todo += [(a, node.kind) for a in node.arguments if isinstance(a, int)]
-    of_drives = {part.name for part in schedule.parts if part.drive}
+    of_drives = {p.name for p in schedule.preactivations if p.drive}
     return {
-        part: (next(iter(kinds)), first[part])
-        for part, kinds in readers.items()
-        if part in of_drives and len(kinds) == 1 and _has_derivative_of_value(next(iter(kinds)))
+        name: (next(iter(kinds)), first[name])
+        for name, kinds in readers.items()
+        if name in of_drives and len(kinds) == 1 and _has_derivative_of_value(next(iter(kinds)))
     }
 
 

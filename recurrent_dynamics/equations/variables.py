@@ -11,7 +11,7 @@ from typing import Any
 from .schedule import HIDDEN, Schedule, operand_name
 
 ROW_OF_LEAF = {
-    "part": "values",
+    "preactivation": "values",
     "signal": "values",
     "state": "state",
     "param": "vectors",

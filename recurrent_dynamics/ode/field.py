@@ -269,7 +269,7 @@ def with_namespaces(function: Callable[..., Any]) -> Callable[..., Any]:
 def depends_on(cell: Cell, slot: str) -> tuple[set[str], set[str]]:
     """(slots, drives) that the new value of a slot depends on within a step."""
     schedule = cell.schedule
-    nodes, drive_of = schedule.graph.nodes, drives_of(cell, schedule.parts)
+    nodes, drive_of = schedule.graph.nodes, drives_of(cell, schedule.preactivations)
     operands: dict[str, list[int]] = {}
     for product in schedule.products:
         operands.setdefault(product.target, []).extend(product.operand)
@@ -282,7 +282,7 @@ def depends_on(cell: Cell, slot: str) -> tuple[set[str], set[str]]:
         node = nodes[index]
         if node.kind == "state":
             slots.add(node.arguments[0])
-        elif node.kind == "part":
+        elif node.kind == "preactivation":
             drives.add(drive_of[node.arguments[0]])
             todo += operands.get(node.arguments[0], [])
         else:

@@ -45,7 +45,7 @@ def stages_with_equations(cell: Cell) -> np.ndarray:
 def drives_size(layout: Layout) -> int:
     """How many of the first values of a row are drives, with or without means between them."""
     means = {p.target.offset for p in layout.products if p.parameter is None}
-    return max((p.offset + p.width for p in layout.parts if p.offset not in means), default=0)
+    return max((p.offset + p.width for p in layout.preactivations if p.offset not in means), default=0)
 
 
 @lru_cache(maxsize=1024)

@@ -95,7 +95,7 @@ def from_drives(tape: Tape) -> Tape:
     """Convert a tape whose values have the drives themselves into a tape of this engine."""
     overwritten = tables.compacted(tape.cell)[0]
     values = tape.values.copy()
-    for drive in tape.layout.parts:
+    for drive in tape.layout.preactivations:
         if drive.name in overwritten:
             kind, _ = overwritten[drive.name]
             stored = values[..., drive.offset : drive.offset + drive.width]

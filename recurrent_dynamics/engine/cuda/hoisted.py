@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..flatten import Flat, parts_size
+from ..flatten import Flat, preactivations_size
 from ..run import Tape
 from . import tables
 from .blas import product
@@ -16,7 +16,7 @@ from .driver import array_module
 
 def inputs(values: Any, tape: Tape, x: Any, W: Any, bias: Any) -> None:
     """values[..., parts] = bias + x W^T, and 0 in steps beyond the length of a sequence."""
-    values[..., : parts_size(tape.layout)] = bias
+    values[..., : preactivations_size(tape.layout)] = bias
     add_input(values, tape, x, W)
     clear_ended(tape, values)
 
@@ -52,7 +52,7 @@ def add_gradients(into: Flat, x: Any, tape: Tape, values: Any) -> None:
     if g and n:
         product(d[:, :g], tape.W, x.reshape(rows, n), tf32=tape.tf32)
         product(d[:, :g].T, tape.x.reshape(rows, n), into.W, add=True, tf32=tape.tf32)
-    into.bias[...] += d[:, : parts_size(layout)].sum(axis=0)
+    into.bias[...] += d[:, : preactivations_size(layout)].sum(axis=0)
     for p in tables.merged(layout):
         if p.size:
             block = into.matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
