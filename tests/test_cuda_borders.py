@@ -16,7 +16,7 @@ pytest.importorskip(
     "numba.cuda", reason="this Numba has no CUDA target of its own, and numba-cuda is not installed"
 )
 
-from recurrent_dynamics.engine.backends import placed
+from recurrent_dynamics.engine.backends import resolve_device
 from recurrent_dynamics.engine.cuda import borders, driver, memory
 from recurrent_dynamics.engine.cuda.walks import H200, Sizes
 
@@ -110,10 +110,10 @@ def cupy(monkeypatch):
 
 
 def test_where_arrays_lie():
-    assert placed(None, params=PARAMS, x=X) == ("cpu", None)
-    assert placed("cuda", params=PARAMS, x=X) == ("cuda", None)
-    assert placed(None, params={"U": There(1)}, x=There(1)) == ("cuda", 1)
-    assert placed(None, x=There(kind=1)) == ("cpu", None)  # kDLCPU
+    assert resolve_device(None, params=PARAMS, x=X) == ("cpu", None)
+    assert resolve_device("cuda", params=PARAMS, x=X) == ("cuda", None)
+    assert resolve_device(None, params={"U": There(1)}, x=There(1)) == ("cuda", 1)
+    assert resolve_device(None, x=There(kind=1)) == ("cpu", None)  # kDLCPU
 
 
 def test_arrays_on_two_gpus_are_refused():
@@ -165,12 +165,12 @@ def test_tf32_needs_tensor_cores_that_know_it(monkeypatch):
 
 
 def test_arrays_come_by_dlpack_where_they_lie(cupy):
-    assert isinstance(borders.moved("x", There(1), 1), cupy.ndarray)
+    assert isinstance(borders.to_device("x", There(1), 1), cupy.ndarray)
     assert cupy.log == ["taken by DLPack"]
     with refused("d_output", "GPU 1", "GPU 0"):
-        borders.moved("d_output", There(0), 1)
+        borders.to_device("d_output", There(0), 1)
     with refused(wrong_type("params['U']", came="use tensor.detach")):
-        borders.moved("params['U']", Tensor(needs_grad=True), 0)
+        borders.to_device("params['U']", Tensor(needs_grad=True), 0)
 
 
 def test_an_address_tells_the_gpu(cupy):

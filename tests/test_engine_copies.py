@@ -22,17 +22,17 @@ by_few = pytest.mark.parametrize("few", [1, 1 << 14], ids=["kernel", "numpy"])
 def test_kernel_and_numpy_place_the_same(few, rng, monkeypatch):
     monkeypatch.setattr(copying, "FEW", few)
     a, out = rng.standard_normal((5, 3, 4)), np.full((5, 3, 9), np.nan)
-    assert verbs.place(a, out, 2, fresh=True)
+    assert verbs.add_columns(a, out, 2, fresh=True)
     same(out[..., 2:6], a)
     assert not out[..., :2].any()
     assert not out[..., 6:].any()
     b = rng.standard_normal((15, 9))
-    assert verbs.place(b[:, ::-1], out, 0, fresh=False)
+    assert verbs.add_columns(b[:, ::-1], out, 0, fresh=False)
     wanted = b[:, ::-1].reshape(5, 3, 9).copy()
     wanted[..., 2:6] += a
     same(out, wanted)
     a[4, 2, 3] = np.nan
-    assert not verbs.place(a, out, 0, fresh=False)
+    assert not verbs.add_columns(a, out, 0, fresh=False)
 
 
 @by_few
@@ -45,7 +45,7 @@ def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
     a = rng.standard_normal((6, 4, 5))[cut]
     a.setflags(write=writeable)
     out = np.full((*a.shape[:2], 7), np.nan)
-    assert verbs.place(a, out, 1, fresh=True)
+    assert verbs.add_columns(a, out, 1, fresh=True)
     same(out[..., 1 : 1 + a.shape[2]], a)
     assert copying.row_step(rng.standard_normal((6, 4, 5))[:, :, 1:4]) == 5
     assert not copying.row_step(rng.standard_normal((6, 4))[::-1])
@@ -59,7 +59,7 @@ def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, monkeypatch,
     set_threads(3)
     a, out = rng.standard_normal(shape), np.full(shape, np.nan)
     for given in (a, np.broadcast_to(a[:1], shape)):
-        assert verbs.place(given, out, 0, fresh=True)
+        assert verbs.add_columns(given, out, 0, fresh=True)
         same(out, given)
 
 
@@ -118,7 +118,7 @@ def test_parameters_are_used_where_they_lie_if_they_can_be(make, rng):
     assert list(own) == list(params)
     for name, a in params.items():
         same(own[name], a)
-        assert np.shares_memory(own[name], a) == (name in flatten.alone(layout))
+        assert np.shares_memory(own[name], a) == (name in flatten.stored_whole(layout))
     for name, a in params.items():
         strided = np.repeat(a, 2, axis=-1)[..., ::2]
         read_only = a.copy()
@@ -155,7 +155,7 @@ def test_what_tied_drives_share_is_copied_always(rng):
     layout, dtype = cell.layout(3, 4), np.dtype(np.float64)
     params = {name: rng.standard_normal(shape) for name, shape in layout.shapes.items()}
     flat, own = arguments.own_parameters(verbs, layout, params, dtype, copy=False)
-    assert "U" not in flatten.alone(layout)
+    assert "U" not in flatten.stored_whole(layout)
     assert not np.shares_memory(own["U"], params["U"])
     for came, wanted in zip(flat, flatten.flatten(layout, params, dtype), strict=True):
         same(came, wanted)

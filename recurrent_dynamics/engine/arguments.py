@@ -13,7 +13,7 @@ from ..checks import ArgumentError, ArgumentTypeError, integer, is_finite
 from ..kernels.copying import plain
 from . import check
 from .backends import Backend
-from .flatten import Flat, alone, complete, empty, views
+from .flatten import Flat, copy_tied_blocks, empty, stored_whole, views
 from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
@@ -74,20 +74,24 @@ def output_slot(cell: Cell, layout: Layout) -> Span:
 def own_parameters(
     engine: Any, layout: Layout, given: Arrays, dtype: np.dtype, xp: Any = np, copy: bool = True
 ) -> tuple[Flat, dict[str, np.ndarray]]:
-    """(the parameters in flat arrays, and by name, mostly views of those): finite copies.
+    """(the parameters in flat arrays, and by name, mostly views of those): copies, checked to be finite.
 
-    Unless it is to `copy`: then those that can be used where they lie are, and are not looked at.
+    Without `copy`, arrays that the engine can use in place are neither copied nor checked.
     """
-    used = {} if copy else {name: field for name, field in alone(layout).items() if _usable(given.get(name))}
+    used = (
+        {}
+        if copy
+        else {name: field for name, field in stored_whole(layout).items() if _usable(given.get(name))}
+    )
     flat = empty(layout, dtype, xp, {field: given[name] for name, field in used.items()})
     if len(used) == len(given):
         return flat, dict(given)
     copies = views(layout, flat)
     own = {name: copies[name] for name in given}
     for name, a in given.items():
-        if name not in used and not engine.place(a, own[name], 0, fresh=True):
+        if name not in used and not engine.add_columns(a, own[name], 0, fresh=True):
             check.finite(f"params[{name!r}]", a)
-    complete(layout, flat, own)
+    copy_tied_blocks(layout, flat, own)
     return flat, own
 
 
@@ -151,7 +155,7 @@ def _classes(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, bool, bool, int
     if "W" not in layout.shapes or any(s.name == "x" for s in layout.signals):
         raise ArgumentTypeError(
             "x",
-            "be real numbers, as the cell reads its input not by params['W'] alone",
+            "be real numbers, as the cell reads its input not by params['W'] stored_whole",
             f"class indices ({x.dtype})",
         )
     single = x.ndim == 1
@@ -177,7 +181,7 @@ def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.
     if ends.size:
         x = np.where(within_lengths(len(x), ends)[:, :, None], x, x.dtype.type(0))
     own = namespace(x).empty(x.shape, x.dtype)
-    if not engine.place(x, own, 0, fresh=True):
+    if not engine.add_columns(x, own, 0, fresh=True):
         check.finite("x", x[:, 0] if single else x)
     return own
 
@@ -295,7 +299,7 @@ def cotangent(
         check.shape(name, a, run_shape(run, (*d.shape[:-1], s.width)))
         if within is not None:
             a = np.where(xp.asarray(within), a, a.dtype.type(0))
-        if not engine.place(a, d, s.offset, first):
+        if not engine.add_columns(a, d, s.offset, first):
             check.finite(name, a)
         first = False
 

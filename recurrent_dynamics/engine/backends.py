@@ -18,7 +18,7 @@ from .run import Run, Tape
 
 @dataclass(frozen=True)
 class Backend:
-    """The verbs of an engine, the module of its arrays, which GPU and which of its streams, and the way there."""
+    """An engine: its verbs, the module of its arrays, the GPU and the stream, and how arrays get to and from it."""
 
     device: str
     verbs: Any
@@ -27,7 +27,7 @@ class Backend:
     stream: Any = None
 
     def active(self, after: Any = None) -> AbstractContextManager[Any]:
-        """While entered, the threads are this call's, or the GPU and the stream the current ones, after an event."""
+        """While entered, this call has the threads, or its GPU and stream are the current ones, after an event."""
         return self.verbs.POOL if self.device == "cpu" else self._on_device(after)
 
     @contextmanager
@@ -39,7 +39,7 @@ class Backend:
         finally:
             check.ON_DEVICE.reset(token)
 
-    def moved(self, name: str, given: Any) -> Any:
+    def to_device(self, name: str, given: Any) -> Any:
         """Convert arrays, or a mapping of arrays, to this backend.
 
         Anything else is returned unchanged and refused later by the checks.
@@ -47,12 +47,12 @@ class Backend:
         if given is None or self.device == "cpu":
             return given
         if isinstance(given, Mapping):
-            return {key: self.moved(f"{name}[{key!r}]", value) for key, value in given.items()}
-        return self.verbs.moved(name, given, self.index)
+            return {key: self.to_device(f"{name}[{key!r}]", value) for key, value in given.items()}
+        return self.verbs.to_device(name, given, self.index)
 
-    def on_host(self, name: str, given: Any) -> Any:
-        """What a user gave, without what lies on a device: lengths and resets are looked at on the host."""
-        return self.verbs.to_host(self.moved(name, given)) if check.is_on_device(given) else given
+    def to_host(self, name: str, given: Any) -> Any:
+        """Copy an array on a GPU to the host, where lengths and resets are read; return anything else unchanged."""
+        return self.verbs.to_host(self.to_device(name, given)) if check.is_on_device(given) else given
 
     def require(self, verb: str, layout: Layout, steps: int, batch: int, dtype: Any, **options: Any) -> None:
         """Refuse a verb that needs more memory than the GPU has left."""
@@ -60,7 +60,7 @@ class Backend:
             self.verbs.require(verb, layout, steps, batch, np.dtype(dtype), **options)
 
     def require_for(self, tape: Tape, verb: str, steps: int | None = None) -> None:
-        """The same for a verb of a run, or of some of its steps."""
+        """`require` for a verb of a run, or of some of its steps."""
         if self.device == "cpu":
             return
         rounded = not hasattr(tape.values, "reshape")  # no array, see `cuda.rounded`
@@ -127,22 +127,22 @@ def _cpu() -> Backend:
 
 
 def backend_of(run: Run, stream: Any = None) -> Backend:
-    """That of a run."""
+    """The backend of a run."""
     return backend(run.device, run.gpu, stream)
 
 
-def placed(device: str | None, **given: Any) -> tuple[str, int | None]:
-    """The device that was asked for, or else where the arrays lie: ("cuda", which GPU) if any of them lies there."""
-    there = _on_devices(given)
-    if not there:
+def resolve_device(device: str | None, **given: Any) -> tuple[str, int | None]:
+    """(device, which GPU): the device asked for, or else "cuda" if any of the arrays lies on a GPU."""
+    on_gpu = _on_devices(given)
+    if not on_gpu:
         return "cpu" if device is None else device, None
-    if device == "cpu" and there:
+    if device == "cpu" and on_gpu:
         raise ArgumentTypeError(
             "device",
             "be None or 'cuda' for arrays on a GPU, unless they are copied to the host",
-            f"'cpu' and {next(iter(there))} on a GPU",
+            f"'cpu' and {next(iter(on_gpu))} on a GPU",
         )
-    found = {name: _gpu(a) for name, a in there.items()}
+    found = {name: _gpu(a) for name, a in on_gpu.items()}
     if len(set(found.values())) > 1:
         first = next(iter(found))
         other = next(name for name in found if found[name] != found[first])
@@ -162,13 +162,13 @@ def _gpu(a: Any) -> int:
 
 
 def _on_devices(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the arrays lies on a GPU, by name."""
-    there: dict[str, Any] = {}
+    """The arrays that lie on a GPU, by name."""
+    on_gpu: dict[str, Any] = {}
     for name, a in given.items():
         if a is None or isinstance(a, np.ndarray):
             continue
         if isinstance(a, Mapping):
-            there |= {f"{name}[{key!r}]": value for key, value in a.items() if check.is_on_device(value)}
+            on_gpu |= {f"{name}[{key!r}]": value for key, value in a.items() if check.is_on_device(value)}
         elif check.is_on_device(a):
-            there[name] = a
-    return there
+            on_gpu[name] = a
+    return on_gpu

@@ -26,10 +26,10 @@ W, BIAS, MATRICES, VECTORS = range(4)  # the fields of `Flat`
 
 
 class Place(NamedTuple):
-    """Where a parameter stands: stretches of one of the flat arrays."""
+    """The place of a parameter: stretches of one of the flat arrays."""
 
     field: int  # W, BIAS, ...
-    stretches: tuple[slice, ...]  # several if parts of a vector stand apart
+    stretches: tuple[slice, ...]  # several if a stacked vector is not contiguous
     shape: tuple[int, ...]
 
 
@@ -71,14 +71,14 @@ def preactivations_size(layout: Layout) -> int:
 
 @lru_cache(maxsize=1024)
 def shapes(layout: Layout) -> tuple[tuple[int, ...], ...]:
-    """Those of the flat arrays."""
+    """The shapes of the flat arrays."""
     W = (layout.input_rows, layout.input_size)
     return W, (preactivations_size(layout),), (layout.matrices_size,), (layout.vectors_size,)
 
 
 @lru_cache(maxsize=1024)
-def alone(layout: Layout) -> dict[str, int]:
-    """The parameters that a flat array consists of alone, with the number of its field."""
+def stored_whole(layout: Layout) -> dict[str, int]:
+    """The parameters that fill a flat array of their own, each with the number of that field of `Flat`."""
     return {
         name: p.field
         for name, p in places(layout).items()
@@ -87,14 +87,14 @@ def alone(layout: Layout) -> dict[str, int]:
 
 
 def zeros(layout: Layout, dtype: np.dtype, xp: Any = np) -> Flat:
-    """Flat arrays of zeros, to be filled or added to; of the array module `xp`."""
+    """Flat arrays of zeros, of the array module `xp`."""
     return Flat(*[xp.zeros(shape, dtype) for shape in shapes(layout)])
 
 
 def empty(
     layout: Layout, dtype: np.dtype, xp: Any = np, used: Mapping[int, np.ndarray] = MappingProxyType({})
 ) -> Flat:
-    """Flat arrays to be filled with all parameters, or those that are to be used, by the numbers of their fields.
+    """Flat arrays to be filled with all parameters; `used`: arrays to take as they are, by number of field.
 
     Biases are zero where a pre-activation has none.
     """
@@ -109,7 +109,7 @@ def empty(
 
 
 def views(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
-    """The parameters in flat arrays, in the order of `layout.shapes`: views, but copies of what stands apart."""
+    """The parameters in flat arrays, in the order of `layout.shapes`: views, or copies where in several stretches."""
     params = {}
     for name, (field, stretches, shape) in places(layout).items():
         if len(stretches) == 1:
@@ -119,8 +119,8 @@ def views(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
     return params
 
 
-def complete(layout: Layout, flat: Flat, params: Mapping[str, np.ndarray]) -> None:
-    """Once the `views` of flat arrays are written: write what stands apart, and the copies for tied drives."""
+def copy_tied_blocks(layout: Layout, flat: Flat, params: Mapping[str, np.ndarray]) -> None:
+    """After writing into `views` of flat arrays: write parameters in several stretches, and copies for tied drives."""
     for name, (field, stretches, _) in places(layout).items():
         if len(stretches) > 1:
             first, whole = 0, flat[field]
@@ -134,19 +134,19 @@ def complete(layout: Layout, flat: Flat, params: Mapping[str, np.ndarray]) -> No
 
 
 def flatten(layout: Layout, params: Mapping[str, np.ndarray], dtype: np.dtype, xp: Any = np) -> Flat:
-    """The flat arrays of parameters; those that are absent count as zero."""
+    """The flat arrays of parameters; absent parameters are zero."""
     flat = empty(layout, dtype, xp)
     written = views(layout, flat)
     for name, place in written.items():
         place[...] = params.get(name, 0)
-    complete(layout, flat, written)
+    copy_tied_blocks(layout, flat, written)
     return flat
 
 
 def unflatten(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
-    """The gradients by the parameters from those of flat arrays, in the order of `layout.shapes`.
+    """The gradients by the parameters from those by flat arrays, in the order of `layout.shapes`.
 
-    What tied drives share gets the sum over them.
+    A parameter that tied drives share gets the sum of their gradients.
     """
     if layout.tied_matrices or layout.tied_vectors:
         flat = flat._replace(

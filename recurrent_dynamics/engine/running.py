@@ -24,7 +24,7 @@ from .arguments import (
     without_steps,
     write_signals,
 )
-from .backends import backend, placed
+from .backends import backend, resolve_device
 from .run import Run, one_hot
 
 
@@ -126,7 +126,7 @@ def forward(
     >>> bool((quick.output == run.output).all())
     True
     """
-    where, gpu = placed(
+    where, gpu = resolve_device(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )
     if not isinstance(tape, bool | np.bool_):
@@ -134,64 +134,72 @@ def forward(
     check_finite, copy_params = boolean("check_finite", check_finite), boolean("copy_params", copy_params)
     if where == "cuda" and not tape:
         raise ArgumentError("tape", "be True, the default, on device='cuda'", "False")
-    there = (
-        where == "cuda" and placed(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
+    on_gpu = (
+        where == "cuda"
+        and resolve_device(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
     )
-    to = backend(where, gpu, stream)
-    with to.active():
-        params, initial = to.moved("params", params), to.moved("initial", initial)
-        lengths, reset = to.on_host("lengths", lengths), to.on_host("reset", reset)
+    engine = backend(where, gpu, stream)
+    with engine.active():
+        params, initial = engine.to_device("params", params), engine.to_device("initial", initial)
+        lengths, reset = engine.to_host("lengths", lengths), engine.to_host("reset", reset)
         arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
         layout = cell.layout(input_size, hidden)
         flat, own = own_parameters(
-            to.verbs, layout, arrays, dtype, to.xp, copy=(copy_params and tape) or to.device != "cpu"
+            engine.verbs,
+            layout,
+            arrays,
+            dtype,
+            engine.xp,
+            copy=(copy_params and tape) or engine.device != "cpu",
         )
-        to.check_tf32(tf32, dtype)
-        rounded = to.check_tape_dtype(tape_dtype, dtype)
-        x = to.moved("x", x) if check.is_on_device(x) else x
-        came = x
+        engine.check_tf32(tf32, dtype)
+        rounded = engine.check_tape_dtype(tape_dtype, dtype)
+        x = engine.to_device("x", x) if check.is_on_device(x) else x
+        given_x = x
         x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
         T = len(x)
         ends = check.lengths(lengths, T, batch)
         if single and reset is not None and np.ndim(reset) == 1:
             reset = np.asarray(reset)[:, None]
         resets = check.resets(reset, T, batch, ends)
-        to.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
-        x, ends, resets = (to.xp.asarray(a) for a in (x, ends, resets))
-        signals = to.moved("signals", signals)
+        engine.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
+        x, ends, resets = (engine.xp.asarray(a) for a in (x, ends, resets))
+        signals = engine.to_device("signals", signals)
         classes = x.ndim == 2
         if classes:
             x = own_classes(x, ends, single, input_size)
-            x = x if to.device == "cpu" else one_hot(x, input_size, dtype)
+            x = x if engine.device == "cpu" else one_hot(x, input_size, dtype)
         elif tape or layout.signals:
-            x = own_input(to.verbs, x, ends, single)
+            x = own_input(engine.verbs, x, ends, single)
         else:
-            x = input_where_it_lies(to.verbs, x, ends, single)
-        start = state_row("initial", initial, layout, batch, dtype, to.xp)
+            x = input_where_it_lies(engine.verbs, x, ends, single)
+        start = state_row("initial", initial, layout, batch, dtype, engine.xp)
         # Signals stand among the values of all steps: with them there is a tape, which goes once the run is made.
-        bare = not (tape or layout.signals)
-        made = new_tape(to.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded, bare)
+        windowed = not (tape or layout.signals)
+        made = new_tape(
+            engine.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded, windowed
+        )
         shared = write_signals(cell, layout, made.values, signals, None if autonomous else x, ends, single)
-        if bare:
-            kept, finite = to.verbs.infer(made, output_slot(cell, layout))
+        if windowed:
+            kept, finite = engine.verbs.infer(made, output_slot(cell, layout))
             if not finite:
                 if not classes:
                     check.finite("x", x[:, 0] if single else x)  # not looked at before
                 if check_finite:  # a run with a tape knows where, or that only the sum is not finite
-                    forward(cell, params, came, steps=steps, initial=initial, lengths=lengths, reset=reset)
+                    forward(cell, params, given_x, steps=steps, initial=initial, lengths=lengths, reset=reset)
             return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
-        if not to.verbs.forward(made) and check_finite and not is_finite(made.after):
+        if not engine.verbs.forward(made) and check_finite and not is_finite(made.after):
             for name, a in arrays.items():  # not looked at before, if there are no copies of them
                 check.finite(f"params[{name!r}]", a)
             refuse_not_finite(made)
         if not tape:
-            kept = to.verbs.kept(made, output_slot(cell, layout))
+            kept = engine.verbs.kept(made, output_slot(cell, layout))
             return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
-        if to.device == "cpu":
+        if engine.device == "cpu":
             return Run(made, own, single, autonomous, shared, classes)
         # No view of an array of CuPy is read-only: the run has its own copies.
-        given = {name: a.copy() if there else to.verbs.to_host(a) for name, a in own.items()}
+        given = {name: a.copy() if on_gpu else engine.verbs.to_host(a) for name, a in own.items()}
         return Run(
-            made, given, single, autonomous, shared, classes, to.device, to.verbs.to_host, not there, to.index,
-            to.verbs.mark(), to.verbs.active,
+            made, given, single, autonomous, shared, classes, engine.device, engine.verbs.to_host, not on_gpu,
+            engine.index, engine.verbs.mark(), engine.verbs.active,
         )  # fmt: skip

@@ -74,8 +74,8 @@ def backward(
     to = backend_of(check.run(run), stream)
     with to.active(run.event):
         to.require_for(run.engine_tape, "adjoint")
-        d_output, d_states = to.moved("d_output", d_output), to.moved("d_states", d_states)
-        given = cotangent(to, run, "d_", d_output, d_states, to.moved("d_final", d_final))
+        d_output, d_states = to.to_device("d_output", d_output), to.to_device("d_states", d_states)
+        given = cotangent(to, run, "d_", d_output, d_states, to.to_device("d_final", d_final))
         back = to.verbs.adjoint(run.engine_tape, *given)
         if run.device != "cpu":
             wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
@@ -118,8 +118,8 @@ def _tangents(
     """Walk the tangents of a run."""
     tape, xp = run.engine_tape, to.xp
     layout = tape.layout
-    d_params, d_x = to.moved("d_params", d_params), to.moved("d_x", d_x)
-    d_initial, d_signals = to.moved("d_initial", d_initial), to.moved("d_signals", d_signals)
+    d_params, d_x = to.to_device("d_params", d_params), to.to_device("d_x", d_x)
+    d_initial, d_signals = to.to_device("d_initial", d_initial), to.to_device("d_signals", d_signals)
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
         move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)

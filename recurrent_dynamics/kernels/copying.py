@@ -1,7 +1,7 @@
-"""Copies of arrays that come from outside, by all threads, with the sum of what was copied.
+"""Copies of a user's arrays, on all threads, with a checksum that shows whether they are finite.
 
-A sum that is finite has finite terms: whether an array holds a NaN is known without reading it again. One thread of
-NumPy took for the copies, zeros and checks around an Elman network of 128 units a third of the time of its kernels.
+A finite sum has finite terms, so an array with a NaN is found without reading it again. The copies, zeros and checks of
+NumPy, on one thread, took a third of the time of the kernels of an Elman network of 128 units.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .parallel import by_threads
 from .product import total
 from .threads import POOL, launch, threads_for
 
-FEW = 1 << 14  # entries that NumPy copies and looks at in less time than a kernel takes to start
-OPERATIONS = 16  # that an entry counts as; what takes the time is its memory
+FEW = 1 << 14  # entries below which NumPy copies and checks in less time than a kernel takes to start
+OPERATIONS = 16  # an entry counts as so many operations: its time is that of memory
 
 
-def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
+def add_columns(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
     """Add (rows, width) to columns of (rows, row); `fresh`: write it, and zeros in the other columns.
 
-    Returns whether the array is surely finite.
+    Returns True if the array is finite; False says that it has to be looked at.
     """
     width, row = a.shape[-1], out.shape[-1]
     if a.size < FEW or INTERPRETED:
@@ -46,16 +46,16 @@ def place(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> bool:
     with POOL:
         threads, batch = threads_for(rows, OPERATIONS * row), a.shape[-2] if a.ndim > 1 else 1
         batch = batch if batch >= threads else rows
-        sums = np.empty(threads, out.dtype)
+        checksums = np.empty(threads, out.dtype)
         launch(
-            threads, place_rows,
-            a.__array_interface__["data"][0], step, width, batch, out.reshape(-1), row, offset, fresh, sums,
+            threads, add_rows_to_columns,
+            a.__array_interface__["data"][0], step, width, batch, out.reshape(-1), row, offset, fresh, checksums,
         )  # fmt: skip
-    return are_finite(sums)
+    return are_finite(checksums)
 
 
 class _Lent:
-    """The memory of an array as if it could be written."""
+    """The memory of a read-only array as a writeable one."""
 
     def __init__(self, a: np.ndarray) -> None:
         self._array, interface = a, a.__array_interface__
@@ -63,9 +63,9 @@ class _Lent:
 
 
 def plain(a: np.ndarray) -> np.ndarray:
-    """C-contiguous, aligned, writeable: any other array would be another type to the compiler, compiled for anew.
+    """The array as C-contiguous, aligned and writeable. The compiler compiles anew for any other type of array.
 
-    To be read only: it may lie in the memory of one that cannot be written.
+    Only read it: it may share the memory of an array that is read-only.
     """
     if a.flags.carray:
         return a
@@ -73,7 +73,7 @@ def plain(a: np.ndarray) -> np.ndarray:
 
 
 def row_step(a: np.ndarray) -> int:
-    """How many entries the rows of an array (..., width) are apart; 0 unless all of them equally, forwards."""
+    """How many entries the rows of an array (..., width) are apart; 0 unless all distances are equal and positive."""
     size, strides = a.itemsize, a.strides
     if a.flags.c_contiguous:
         return a.shape[-1] if a.flags.aligned else 0
@@ -82,14 +82,14 @@ def row_step(a: np.ndarray) -> int:
     return max(0, strides[-2] // size) if whole and inside else 0
 
 
-def are_finite(sums: np.ndarray) -> bool:
-    """For the sums of the threads: these are few, and NumPy would take ten times as long."""
-    return all(map(isfinite, sums.tolist()))
+def are_finite(checksums: np.ndarray) -> bool:
+    """Whether the checksums of all threads are finite. They are few, and NumPy would take ten times as long."""
+    return all(map(isfinite, checksums.tolist()))
 
 
-def sum_in_order(sums: np.ndarray) -> float:
-    """The sum of those of the threads or the blocks: the same with any version of Python or NumPy."""
-    return reduce(add, sums.tolist(), 0.0)
+def sum_in_order(checksums: np.ndarray) -> float:
+    """Add the sums of threads or blocks in their order: the same bits with any version of Python or NumPy."""
+    return reduce(add, checksums.tolist(), 0.0)
 
 
 @intrinsic
@@ -102,19 +102,19 @@ def _pointer(typingctx, address):
 
 @njit(**OPTIONS)
 def array_at(address, n, like):
-    """n entries that lie at an address."""
+    """The array of n entries at an address."""
     return carray(_pointer(address), (n,), like.dtype)
 
 
 @by_threads
-def place_rows(i, threads, start, step, width, batch, out, row, offset, fresh, sums):
+def add_rows_to_columns(i, threads, start, step, width, batch, out, row, offset, fresh, checksums):
     """out[r, offset : offset + width] += a[r]; if `fresh`, = a[r], and zeros in the rest of the row. Sums of a.
 
-    Row r of a lies r times `step` entries behind the address `start`. Threads have slices of the batch, as in a walk:
-    what a core has written it reads again. With fewer instances than threads, all rows count as one batch.
+    Row r of a lies r times `step` entries behind the address `start`. Threads have slices of the batch, as in a forward
+    pass: a core reads what it has written itself. With fewer instances than threads, all rows count as one batch.
     """
     steps = out.size // (row * batch)
-    b0, b1, seen = share(batch, threads, i), share(batch, threads, i + 1), out.dtype.type(0)
+    b0, b1, checksum = share(batch, threads, i), share(batch, threads, i + 1), out.dtype.type(0)
     for t in range(steps):
         for r in range(t * batch + b0, t * batch + b1):
             a, to = array_at(start + r * step * out.itemsize, width, out), r * row + offset
@@ -128,5 +128,5 @@ def place_rows(i, threads, start, step, width, batch, out, row, offset, fresh, s
             else:
                 for j in range(width):
                     put(out, to + j, get(out, to + j) + get(a, j))
-            seen += total(a, np.int64(0), width)
-    sums[i] = seen
+            checksum += total(a, np.int64(0), width)
+    checksums[i] = checksum

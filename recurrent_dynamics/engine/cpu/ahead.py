@@ -39,7 +39,12 @@ ROW_KERNELS = {
     "forward": "forward", "step": "forward", "backward": "adjoint", "jvp": "tangent", "hvp": "second",
     "jacobian": "jacobian",
 }  # fmt: skip
-_FORWARD = ("time_loops.forward", "stage_products.pack_factors", "copying.place_rows", "classes._biases")
+_FORWARD = (
+    "time_loops.forward",
+    "stage_products.pack_factors",
+    "copying.add_rows_to_columns",
+    "classes._biases",
+)
 _BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint", "classes._gradients")
 _TANGENT = ("tangent_loops.tangent", "input_products.multiply_input", "stage_products.add_matrix_products")
 KERNELS: dict[str, tuple[str, ...]] = {
@@ -64,7 +69,7 @@ _SECONDS = {
 
 # The types of the arguments of kernels by their names. All others are integers.
 _REALS = frozenset(
-    "U W packed t_packed of_input P C E S N initial sums checksums X bias dE dS dN dP d_initial zeros dX tE tS tN tP "
+    "U W packed t_packed of_input P C E S N initial checksums X bias dE dS dN dP d_initial zeros dX tE tS tN tP "
     "t_initial uE uS uN uP u_initial out dW dU d_bias total_W total_U total_bias J d_biases frames moved R".split()
 )
 _INTEGERS = frozenset("starts widths lengths counters classes index ends times".split())

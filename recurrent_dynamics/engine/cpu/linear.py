@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernels.copying import place, plain
+from ...kernels.copying import add_columns, plain
 from ...kernels.threads import POOL, launch, threads_for
 from . import input_products, tables, weight_gradients
 from .arguments import NO_CLASSES
@@ -25,7 +25,7 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
 def copied(x: np.ndarray) -> np.ndarray:
     """A copy that is contiguous."""
     copy = np.empty(x.shape, x.dtype)
-    place(x, copy, 0, fresh=True)
+    add_columns(x, copy, 0, fresh=True)
     return copy
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...equations.nonlinearities import NONLINEARITIES
 from ...kernels import memory
 from ...kernels.barrier import new_counters
-from ...kernels.copying import place
+from ...kernels.copying import add_columns
 from ...kernels.threads import POOL, launch, threads_for
 from ..flatten import Flat, zeros
 from ..run import Tape
@@ -33,8 +33,8 @@ from .work_split import choose_split, step_flops
 
 # `Backend.verbs` needs `new_values` and `state_arrays` too.
 __all__ = [
-    "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "infer", "kept", "new_values", "place", "second",
-    "state_arrays", "tangent", "run_tangent",
+    "add_columns", "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "infer", "kept", "new_values",
+    "run_tangent", "second", "state_arrays", "tangent",
 ]  # fmt: skip
 
 # glibc unmaps large arrays when they are freed, and new ones fault in page by page: 2700 faults, half of the time, for

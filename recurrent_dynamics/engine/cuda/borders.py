@@ -14,7 +14,7 @@ from .rounded import Rounded
 TF32_SINCE = (8, 0)
 
 
-def moved(name: str, given: Any, index: int) -> Any:
+def to_device(name: str, given: Any, index: int) -> Any:
     """An array on the GPU: where it lies already, no copy; what is no array stays for the checks.
 
     DLPack makes the current stream wait for what the other library has queued; CuPy waits for the stream that the CUDA
@@ -27,10 +27,10 @@ def moved(name: str, given: Any, index: int) -> Any:
         except (TypeError, ValueError):
             return given
     if hasattr(given, "__dlpack_device__"):
-        there = int(given.__dlpack_device__()[1])
-        if there != index:
+        gpu = int(given.__dlpack_device__()[1])
+        if gpu != index:
             raise ArgumentError(
-                name, f"be copied to GPU {index}, where the run is computed", f"an array on GPU {there}"
+                name, f"be copied to GPU {index}, where the run is computed", f"an array on GPU {gpu}"
             )
     if isinstance(given, xp.ndarray) or xp is np:
         return xp.asarray(given)

@@ -13,7 +13,7 @@ from ..flatten import Flat, zeros
 from ..run import Tape
 from . import hoisted, launches, memory
 from .blas import library
-from .borders import check_tf32, current_index, mark, moved, stream_of, to_host
+from .borders import check_tf32, current_index, mark, stream_of, to_device, to_host
 from .choose import plan_walk
 from .driver import active, array_module, limits, ready
 from .footprint import kept_size
@@ -22,8 +22,8 @@ from .rounded import Rounded, begin, piece, pieces
 from .walks import Device, Sizes, Walk
 
 __all__ = [
-    "active", "adjoint", "arrays", "check_tf32", "current_index", "dense_jacobian", "forward", "mark", "moved",
-    "new_values", "place", "require", "rounded_values", "state_arrays", "stream_of", "tangent", "to_host",
+    "active", "add_columns", "adjoint", "arrays", "check_tf32", "current_index", "dense_jacobian", "forward", "mark",
+    "new_values", "require", "rounded_values", "state_arrays", "stream_of", "tangent", "to_device", "to_host",
 ]  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> Any:
     return (xp.zeros if held else xp.empty)(shape, dtype)
 
 
-def place(a: Any, out: Any, offset: int, fresh: bool) -> bool:
+def add_columns(a: Any, out: Any, offset: int, fresh: bool) -> bool:
     """Add (rows, width) to columns of (rows, row); `fresh`: write it, and zeros in the other columns.
 
     Returns whether the array is surely finite.
