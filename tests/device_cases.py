@@ -8,7 +8,7 @@ import cell_checks
 from cell_checks import Case
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cuda.walks import Device
+from recurrent_dynamics.engine.cuda.device_model import Device
 
 SMALL = Device("a small device", multiprocessors=2, shared_bytes=16 << 10, threads=12, lanes=2)
 

@@ -27,7 +27,7 @@ import pytest
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell
-from recurrent_dynamics.engine.cuda.walks import H200, Device
+from recurrent_dynamics.engine.cuda.device_model import H200, Device
 
 REGISTERS = 65536  # of a multiprocessor; a warp takes them by 256
 RESERVED = 1024  # bytes of shared memory that the system keeps of every block

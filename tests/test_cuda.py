@@ -17,7 +17,7 @@ from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED
 from recurrent_dynamics.engine import plan
 from recurrent_dynamics.engine.cuda import choose
-from recurrent_dynamics.engine.cuda.walks import H200, Sizes
+from recurrent_dynamics.engine.cuda.device_model import H200, Sizes
 
 pytest.importorskip(
     "numba.cuda", reason="this Numba has no CUDA target of its own, and numba-cuda is not installed"
@@ -169,7 +169,7 @@ def test_a_grid_keeps_u_in_all_shared_memory_as_long_as_it_fits(cell, H):
     walk = plan(cell, (100, 64, 8, H * 5 // 4)).walks["forward"]
     assert (walk.kind, walk.resident, walk.grid_barriers) == ("steps", False, 0)
     assert walk.launches >= 2  # of products and of kernels
-    assert walk.captured == choose.TOGETHER
+    assert walk.captured == choose.CAPTURED_STEPS
     assert plan(cell, (10, 64, 8, H * 5 // 4)).walks["forward"].captured == 0  # too few steps to capture any
     assert plan(cells.gru_reset_before(), (10, 64, 8, 512)).walks["forward"].grid_barriers == 2
 

@@ -17,8 +17,8 @@ pytest.importorskip(
 )
 
 from recurrent_dynamics.engine.backends import resolve_device
-from recurrent_dynamics.engine.cuda import borders, driver, memory
-from recurrent_dynamics.engine.cuda.walks import H200, Sizes
+from recurrent_dynamics.engine.cuda import array_exchange, driver, memory_budget
+from recurrent_dynamics.engine.cuda.device_model import H200, Sizes
 
 CELL = cells.elman()
 PARAMS = CELL.init(2, 3)
@@ -101,7 +101,7 @@ def cupy(monkeypatch):
             free_bytes=lambda: 10**8, get_limit=lambda: 0, used_bytes=lambda: 5 * 10**8
         ),
     )  # fmt: skip
-    for module in (borders, driver, memory):
+    for module in (array_exchange, driver, memory_budget):
         monkeypatch.setattr(module, "array_module", lambda: xp)
     monkeypatch.setattr(driver, "ready", lambda: None)
     gpus = SimpleNamespace(gpus={i: entered(f"numba {i}") for i in range(2)})
@@ -159,18 +159,20 @@ def test_options_of_the_gpu_are_refused_by_the_cpu():
 
 
 def test_tf32_needs_tensor_cores_that_know_it(monkeypatch):
-    monkeypatch.setattr(borders, "limits", lambda: SimpleNamespace(name="Tesla V100", capability=(7, 0)))
+    monkeypatch.setattr(
+        array_exchange, "limits", lambda: SimpleNamespace(name="Tesla V100", capability=(7, 0))
+    )
     with refused("tf32", "8.0", ("Tesla V100", "7.0")):
-        borders.check_tf32()
+        array_exchange.check_tf32()
 
 
 def test_arrays_come_by_dlpack_where_they_lie(cupy):
-    assert isinstance(borders.to_device("x", There(1), 1), cupy.ndarray)
+    assert isinstance(array_exchange.to_device("x", There(1), 1), cupy.ndarray)
     assert cupy.log == ["taken by DLPack"]
     with refused("d_output", "GPU 1", "GPU 0"):
-        borders.to_device("d_output", There(0), 1)
+        array_exchange.to_device("d_output", There(0), 1)
     with refused(wrong_type("params['U']", came="use tensor.detach")):
-        borders.to_device("params['U']", Tensor(needs_grad=True), 0)
+        array_exchange.to_device("params['U']", Tensor(needs_grad=True), 0)
 
 
 def test_an_address_tells_the_gpu(cupy):
@@ -179,18 +181,18 @@ def test_an_address_tells_the_gpu(cupy):
 
 
 def test_streams_of_other_libraries(cupy):
-    assert borders.stream_of(None) is None
+    assert array_exchange.stream_of(None) is None
     own = cupy.cuda.Stream("own")
-    assert borders.stream_of(own) is own
-    assert borders.stream_of(SimpleNamespace(cuda_stream=77)).name == "address 77"  # PyTorch's
+    assert array_exchange.stream_of(own) is own
+    assert array_exchange.stream_of(SimpleNamespace(cuda_stream=77)).name == "address 77"  # PyTorch's
 
     class Core:
         def __cuda_stream__(self):
             return 0, 78
 
-    assert borders.stream_of(Core()).name == "address 78"
+    assert array_exchange.stream_of(Core()).name == "address 78"
     with refused(wrong_type("stream", "CuPy, of PyTorch, or have __cuda_stream__", "int")):
-        borders.stream_of(5)
+        array_exchange.stream_of(5)
 
 
 def test_a_verb_enters_the_gpu_then_the_stream_then_waits(cupy):
@@ -204,31 +206,31 @@ def test_a_verb_enters_the_gpu_then_the_stream_then_waits(cupy):
 
 def test_too_little_memory_says_what_would_fit(cupy, monkeypatch):
     layout, sizes = cells.lstm().layout(64, 512), Sizes(10_000, 64, 64, 512, 4)
-    wanted = memory.needed(layout, sizes, "forward")
+    wanted = memory_budget.needed(layout, sizes, "forward")
     assert wanted > 10_000 * 64 * (4 * 512 + 2 * 512) * 4  # drives, and both states
-    left = 10**9 + 10**8 - memory.SLACK
+    left = 10**9 + 10**8 - memory_budget.SLACK
     with pytest.raises(MemoryError) as said:
-        memory.require(layout, sizes, "forward", False, False, "a GPU")
+        memory_budget.require(layout, sizes, "forward", False, False, "a GPU")
     words = str(said.value)
     assert words.startswith("the run of T = 10000, B = 64, N = 64, H = 512 in float32 needs 8.87 GB of")
     assert "1.03 GB are free on a GPU" in words
     steps, batch = (
         int(n) for n in (words.split(" steps")[0].split()[-1], words.split(" sequences")[0].split()[-1])
     )
-    assert memory.needed(layout, Sizes(steps, 64, 64, 512, 4), "forward") <= left
-    assert memory.needed(layout, Sizes(steps + 1, 64, 64, 512, 4), "forward") > left
-    assert memory.needed(layout, Sizes(10_000, batch, 64, 512, 4), "forward") <= left
-    memory.require(layout, Sizes(steps, 64, 64, 512, 4), "forward", False, False, "a GPU")
+    assert memory_budget.needed(layout, Sizes(steps, 64, 64, 512, 4), "forward") <= left
+    assert memory_budget.needed(layout, Sizes(steps + 1, 64, 64, 512, 4), "forward") > left
+    assert memory_budget.needed(layout, Sizes(10_000, batch, 64, 512, 4), "forward") <= left
+    memory_budget.require(layout, Sizes(steps, 64, 64, 512, 4), "forward", False, False, "a GPU")
     with pytest.raises(
         MemoryError, match=r"its gradients of .* one step does not fit|its gradients of .* would fit"
     ):
-        memory.require(layout, sizes, "adjoint", False, False, "a GPU")
+        memory_budget.require(layout, sizes, "adjoint", False, False, "a GPU")
 
 
 def test_a_limit_of_cupys_pool_is_the_memory_there_is(cupy):
     pool = SimpleNamespace(free_bytes=lambda: 0, get_limit=lambda: 7 * 10**8, used_bytes=lambda: 5 * 10**8)
     cupy.get_default_memory_pool = lambda: pool
-    assert memory.free() == 2 * 10**8
+    assert memory_budget.free() == 2 * 10**8
 
 
 def test_plans_count_memory():

@@ -11,7 +11,7 @@ from machine_code import CAPABILITIES, check, launches
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell
 from recurrent_dynamics.engine.cuda import choose
-from recurrent_dynamics.engine.cuda.walks import H200
+from recurrent_dynamics.engine.cuda.device_model import H200
 
 pytest.importorskip("numba_cuda", reason="needs numba-cuda: pip install 'recurrent-dynamics[cuda-compiler]'")
 pytestmark = pytest.mark.skipif(

@@ -2,8 +2,8 @@
 
 from ..kernels.memory import release_memory
 from .compiling import compile
+from .cuda.device_model import Device, Walk
 from .cuda.plan import Plan, plan
-from .cuda.walks import Device, Walk
 from .operator import JacobianOperator, jacobian_operator
 from .ravel import ravel
 from .run import Gradients, Run, Tangent

@@ -10,7 +10,7 @@ from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
-from recurrent_dynamics.engine.cuda import blas, launches, memory, verbs
+from recurrent_dynamics.engine.cuda import blas, launches, memory_budget, verbs
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def small(monkeypatch):
 def test_too_little_memory_is_refused_before_anything_is_allocated(monkeypatch, rng):
     c = case(cells.elman(), rng)
     run = c.run()
-    monkeypatch.setattr(memory, "free", lambda: 500 + memory.SLACK)
+    monkeypatch.setattr(memory_budget, "free", lambda: 500 + memory_budget.SLACK)
     monkeypatch.setattr(verbs, "state_arrays", lambda *a: pytest.fail("allocated"))
     for work, verb in (
         ("the run", c.run),
@@ -43,7 +43,7 @@ def test_tf32_reaches_every_product(monkeypatch, rng):
         asked.append(tf32)
         blas.product(A, B, out, add)
 
-    for module in (launches, verbs.hoisted, verbs.dense_jacobian.__globals__):
+    for module in (launches, verbs.large_products, verbs.dense_jacobian.__globals__):
         if isinstance(module, dict):
             monkeypatch.setitem(module, "product", product)
         else:

@@ -56,7 +56,7 @@ def test_lengths_and_resets(name, rng):
 
 def test_many_steps_are_counted_by_the_blocks(rng):
     """More steps than a graph holds, one more than a multiple of it."""
-    c = case(QUICK["lstm"], rng, steps=2 * choose.TOGETHER + 1, batch=2)
+    c = case(QUICK["lstm"], rng, steps=2 * choose.CAPTURED_STEPS + 1, batch=2)
     cell_checks.check_forward(c)
     cell_checks.check_backward(c, rng, every_entry=False)
 

@@ -16,7 +16,7 @@ from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, Cell
 from recurrent_dynamics.engine.cuda import choose as planning
 from recurrent_dynamics.engine.cuda import driver, verbs
-from recurrent_dynamics.engine.cuda.walks import Sizes
+from recurrent_dynamics.engine.cuda.device_model import Sizes
 
 
 @pytest.fixture(autouse=True)

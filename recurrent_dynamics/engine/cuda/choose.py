@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from ...cells import Cell
 from ...cells.layout import Layout
-from .tables import merged, scratch_of_means, slices
-from .walks import COLUMN_THREADS, LANES, ROWS, TILE, TILES, Device, Sizes, Walk
+from .device_model import COLUMN_THREADS, LANES, ROWS, TILE, TILES, Device, Sizes, Walk
+from .tables import scratch_of_means, slices, stacked_products
 
 # In cycles: a barrier of a block, a program of some dozen operations, a read from the device's memory.
 BARRIER, PROGRAM, MEMORY = 40, 250, 700
@@ -21,7 +21,7 @@ LAUNCH, GRID_BARRIER = 5e-6, 1.5e-6  # seconds
 # dozen instances. Of a launch: in a CUDA graph, and given by Python.
 PRODUCT, PRODUCT_SHARE = 3e-6, 0.6
 CAPTURED, GIVEN = 1.5e-6, 30e-6
-TOGETHER = 8  # steps in a graph
+CAPTURED_STEPS = 8  # steps of one CUDA graph
 
 
 def plan_walk(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
@@ -66,7 +66,7 @@ def blocks(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) 
 
 def _in_block(layout: Layout, verb: str, tile: int, resident: bool) -> int:
     """Numbers in the shared memory of a block, without the scratch memory of sliced sums."""
-    products = merged(layout)
+    products = stacked_products(layout)
     e, k, v = layout.values_size, layout.state_size, layout.vectors_size
     row = {"forward": e + 2 * k, "tangent": 2 * e + 3 * k, "adjoint": 2 * e + 3 * k + v}[verb]
     U = max(1, sum(p.size for p in products)) if resident else 0
@@ -83,7 +83,7 @@ def _block(
     resident: bool,
     room: int,
 ) -> Walk:
-    products, back = merged(layout), verb == "adjoint"
+    products, back = stacked_products(layout), verb == "adjoint"
     means = scratch_of_means(products, tile, LANES)
     threads = sizes.threads(device, "block")
     cut = slices(products, back, tile, ROWS, threads, room + means)
@@ -108,7 +108,7 @@ def _block(
 
 def grids(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
     """As many groups of blocks as leave each block's share of U in its shared memory, or one group without."""
-    products = merged(layout)
+    products = stacked_products(layout)
     if len(layout.widths) > 1 or any(p.heads > 1 for p in products):
         return []
     threads = sizes.threads(device, "grid")
@@ -139,7 +139,7 @@ def _grid(
     scratch: int,
 ) -> Walk:
     """`groups` of `count` blocks, with a share of U (0: none) in shared memory."""
-    products, back, wide = merged(layout), verb == "adjoint", sizes.wide
+    products, back, wide = stacked_products(layout), verb == "adjoint", sizes.wide
     own, instances = -(-layout.hidden_size // count), -(-sizes.batch // groups)
     threads, stages, H = sizes.threads(device, "grid"), cell.schedule.stages, layout.hidden_size
     shapes = [(p.columns, p.height) if back else (p.height, p.columns) for p in products if p.size]
@@ -164,7 +164,7 @@ def _grid(
 
 def steps(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
     """A kernel for each stage that ends in products, between those of cuBLAS; one block for each instance."""
-    products = merged(layout)
+    products = stacked_products(layout)
     multiplied = [p for p in products if p.size]
     if not multiplied:
         return []
@@ -181,7 +181,7 @@ def steps(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -
     moved = _moved(layout, verb, sizes)
     cycles = (MEMORY + PROGRAM * -(-max(layout.widths) // threads)) * (cell.schedule.stages + 1)
     step += max(moved / device.bandwidth, cycles * -(-sizes.batch // device.multiprocessors) / device.clock)
-    captured = TOGETHER if step < GIVEN * count and sizes.steps > 2 * TOGETHER else 0
+    captured = CAPTURED_STEPS if step < GIVEN * count and sizes.steps > 2 * CAPTURED_STEPS else 0
     step += CAPTURED * count
     barriers = 2 * kernels + cell.schedule.stages + 1 + 2 * len({p.stage for p in products if not p.size})
     walk = Walk(

@@ -26,7 +26,7 @@ try:
 except ImportError as error:  # a Numba that no longer brings a target of its own
     raise ModuleNotFoundError(f"device='cuda' needs numba-cuda, which is not installed: {EXTRAS}") from error
 
-from .walks import REGISTERS, Device  # noqa: E402
+from .device_model import REGISTERS, Device  # noqa: E402
 
 __all__ = [
     "EXTRAS", "SIMULATED", "active", "array_module", "cuda", "device", "gpu_of", "kernel", "launch", "launch_phases",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...cells.layout import Layout
-from .walks import Sizes
+from .device_model import Sizes
 
 DERIVATIVES = 1 << 28  # bytes of diagonals, or of derivatives of values by the state, that are held at once
 PIECE = 16 << 20  # bytes of values that are walked through at once: what the L2 cache holds

@@ -16,11 +16,11 @@ from ...equations.schedule import width_labels
 from ..cpu.tables import D_AT, D_FROM_STATE, D_IN, D_NEW, D_OUT, D_STAGE, D_WIDTH, diagonals
 from ..run import Tape
 from .blas import product
+from .block_products import KINDS
 from .driver import array_module, cuda, kernel, launch, limits
 from .footprint import DERIVATIVES
-from .products import KINDS
 from .programs import get, program, put, unit_sizes
-from .tables import Merged, merged
+from .tables import StackedProduct, stacked_products
 
 THREADS = 128
 ROWS = 8  # of the tape that a block combines
@@ -98,7 +98,7 @@ def dense_jacobian(tape: Tape, chosen: np.ndarray) -> Any:
     written = sum(int(entries[m, D_WIDTH]) for m, _ in targets if entries[m, D_NEW])
     # Writing is what takes the time, so nothing is written twice.
     J = (xp.empty if written == k else xp.zeros)((len(before), k, k), tape.dtype)
-    shared = all(p.from_state for p in merged(layout)) and all(entries[:, D_NEW])
+    shared = all(p.from_state for p in stacked_products(layout)) and all(entries[:, D_NEW])
     held = (size if shared else e * k) * tape.dtype.itemsize
     together = max(1, DERIVATIVES // max(held, 1))
     for first in range(0, len(before), together):
@@ -115,7 +115,7 @@ def _rows(tape: Tape, values: Any, before: Any, J: Any, entries: np.ndarray, siz
     rows, k, e = len(before), layout.state_size, max(layout.values_size, 1)
     if not len(entries):
         return
-    found, stages = merged(layout), tape.cell.schedule.stages
+    found, stages = stacked_products(layout), tape.cell.schedule.stages
     D = xp.zeros((1 if shared else rows, e, k), dtype)
     for p in found:
         if p.from_state:
@@ -153,7 +153,7 @@ def _targets(entries: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(keys)], strict=True))
 
 
-def _place(p: Merged, matrices: Any, D: Any) -> None:
+def _place(p: StackedProduct, matrices: Any, D: Any) -> None:
     """The blocks of U of a product with the state."""
     for head in range(p.heads):
         at, R, C = p.at + head * p.height * p.columns, p.target + head * p.height, p.source + head * p.columns
@@ -161,7 +161,7 @@ def _place(p: Merged, matrices: Any, D: Any) -> None:
         D[:, R : R + p.height, C : C + p.columns] = block
 
 
-def _multiply(p: Merged, matrices: Any, D: Any, tf32: bool) -> None:
+def _multiply(p: StackedProduct, matrices: Any, D: Any, tf32: bool) -> None:
     """D[target] = M D[operand]."""
     xp = array_module()
     source = D[:, p.source : p.source + p.heads * p.columns]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..run import Tape
-from . import blocks, columns, grid, steps, tables
+from . import block_kernels, column_kernels, grid_kernels, step_kernels, tables
 from .blas import product
 from .capture import repeat
+from .device_model import Walk
 from .driver import array_module, launch, launch_phases
-from .walks import Walk
 
 
 def flat(a: Any) -> Any:
@@ -34,14 +34,14 @@ def _ends(tape: Tape) -> tuple[Any, Any, bool]:
 
 def _table(tape: Tape, walk: Walk) -> tuple[Any, int]:
     """(table of products, their number)."""
-    found = tables.merged(tape.layout)
+    found = tables.stacked_products(tape.layout)
     return array_module().asarray(tables.table(found, walk.slices or (1,) * len(found))), len(found)
 
 
 def _packed(tape: Tape, walk: Walk) -> Any:
     """The matrices: a block reads rows of the result side by side, a grid the terms of a sum."""
     natural = (walk.verb == "adjoint") == (walk.kind == "block")
-    return tables.pack(tables.merged(tape.layout), tape.matrices, natural, array_module())
+    return tables.pack(tables.stacked_products(tape.layout), tape.matrices, natural, array_module())
 
 
 def forth(
@@ -59,7 +59,7 @@ def forth(
     moving = (flat(values), *map(flat, (start, before, after)))
     if walk.kind == "columns":
         along = (P, C) if walk.verb == "forward" else (P, tP, C, E, S)
-        launch(columns.walk(tape.cell, walk.verb, dtype), *how, *sizes, *along, *moving, *ends)
+        launch(column_kernels.walk(tape.cell, walk.verb, dtype), *how, *sizes, *along, *moving, *ends)
         return
     if walk.kind == "steps":
         size, k, e = tape.batch, layout.state_size, layout.values_size
@@ -69,9 +69,9 @@ def forth(
         return
     arguments = (*sizes, *_table(tape, walk), _packed(tape, walk), P, tP, C, E, S, *moving, *ends)
     if walk.kind == "block":
-        launch(blocks.walk(tape.cell, walk.verb, dtype, walk.tile, walk.resident), *how, *arguments)
+        launch(block_kernels.walk(tape.cell, walk.verb, dtype, walk.tile, walk.resident), *how, *arguments)
     else:
-        kernel = grid.walk(tape.cell, walk.verb, dtype, walk.resident, lanes)
+        kernel = grid_kernels.walk(tape.cell, walk.verb, dtype, walk.resident, lanes)
         launch_phases(kernel, tape.steps * (tape.cell.schedule.stages + 1), *how, walk.groups, *arguments)
 
 
@@ -86,16 +86,18 @@ def back(tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, lanes: i
     point = tuple(map(flat, (tape.vectors, tape.constants, tape.values, tape.before)))
     cotangents = tuple(map(flat, (values, after, vectors, initial)))
     if walk.kind == "columns":
-        launch(columns.walk(tape.cell, "adjoint", dtype.name), *how, *sizes, *point, *cotangents, *ends)
+        launch(
+            column_kernels.walk(tape.cell, "adjoint", dtype.name), *how, *sizes, *point, *cotangents, *ends
+        )
     elif walk.kind == "steps":
         work = [xp.zeros((tape.batch, n), dtype) for n in (e, k)]
         arguments = (*sizes, *_table(tape, walk), *point, *cotangents, *ends, *map(flat, work))
         _step_by_step(tape, walk, work[0], work[1], arguments)
     elif walk.kind == "block":
-        kernel = blocks.walk(tape.cell, "adjoint", dtype.name, walk.tile, walk.resident)
+        kernel = block_kernels.walk(tape.cell, "adjoint", dtype.name, walk.tile, walk.resident)
         launch(kernel, *how, *sizes, *_table(tape, walk), _packed(tape, walk), *point, *cotangents, *ends)
     else:
-        kernel = grid.walk(tape.cell, "adjoint", dtype.name, walk.resident, lanes)
+        kernel = grid_kernels.walk(tape.cell, "adjoint", dtype.name, walk.resident, lanes)
         carry = xp.zeros(tape.batch * k, dtype)
         launch_phases(
             kernel, tape.steps * (tape.cell.schedule.stages + 1), *how, walk.groups, *sizes, *_table(tape, walk),
@@ -107,11 +109,11 @@ def back(tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, lanes: i
 def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tuple[Any, ...]) -> None:
     """All steps of walk 3: the kernel that begins the first one, and then products and kernels in turn."""
     xp, back = array_module(), walk.verb == "adjoint"
-    found = tables.merged(tape.layout)
+    found = tables.stacked_products(tape.layout)
     stages = sorted({p.stage for p in found if p.size}, reverse=back)
     last = tape.cell.schedule.stages
     clock = xp.full(tape.batch, tape.steps if back else -1, np.int64)
-    kernel = steps.walk(tape.cell, walk.verb, tape.dtype.name)
+    kernel = step_kernels.walk(tape.cell, walk.verb, tape.dtype.name)
 
     def segment(a: int, b: int, turn: bool) -> None:
         how = (walk.blocks, walk.threads, walk.shared_bytes)
@@ -133,7 +135,7 @@ def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tu
     repeat(step, tape.steps, walk.captured)
 
 
-def _product(tape: Tape, p: tables.Merged, values: Any, state: Any, back: bool) -> Callable[[], None]:
+def _product(tape: Tape, p: tables.StackedProduct, values: Any, state: Any, back: bool) -> Callable[[], None]:
     """The product of a step, by heads: target += M operand, or going back, operand += M^T target."""
     M = tape.matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
     row = state if p.from_state else values

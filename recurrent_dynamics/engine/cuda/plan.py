@@ -11,8 +11,8 @@ from ...cells import Cell
 from ...cells.declarations import natural, positive_integer
 from ...checks import ArgumentError, ArgumentTypeError
 from .choose import plan_walk
+from .device_model import H200, Device, Sizes, Walk
 from .footprint import needed
-from .walks import H200, Device, Sizes, Walk
 
 VERBS = ("forward", "tangent", "adjoint")
 

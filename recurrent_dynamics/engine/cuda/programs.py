@@ -1,8 +1,8 @@
 """The programs of a cell as device functions: the text that the CPU engine compiles, with other scalars around it.
 
 A row function loops over the units from `a` to `b` that its argument `sizes` names; on a device a thread has one unit
-j, so a = j and b = j + 1. Where threads own a unit through all time steps (`columns`), its numbers stand in small
-arrays of the thread, which the compiler turns into registers: there every width is 1 and j = 0.
+j, so a = j and b = j + 1. Where threads own a unit through all time steps (`column_kernels`), its numbers stand in
+small arrays of the thread, which the compiler turns into registers: there every width is 1 and j = 0.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ import numpy as np
 
 from ...cells.layout import Layout
 
-# Columns of the table of products, one row a product: see `Merged`.
+# Columns of the table of products, one row a product: see `StackedProduct`.
 STAGE, FROM_STATE, SOURCE, COLUMNS, TARGET, HEIGHT, HEADS, AT, SLICES = range(9)
 MEAN = -1  # in column AT
 
 
 @dataclass(frozen=True)
-class Merged:
+class StackedProduct:
     """One product target += M operand, M one block (height, columns) for each head; `at` in the flat matrices.
 
     Blocks that lie side by side in U and multiply the same operand are one product: the four of an LSTM.
@@ -39,12 +39,14 @@ class Merged:
 
 
 @lru_cache(maxsize=1024)
-def merged(layout: Layout) -> tuple[Merged, ...]:
-    """The products of a layout, neighbours merged."""
-    found: list[Merged] = []
+def stacked_products(layout: Layout) -> tuple[StackedProduct, ...]:
+    """The products of a layout, those that can be stacked as one."""
+    found: list[StackedProduct] = []
     for p in layout.products:
         at = MEAN if p.parameter is None else p.offset
-        new = Merged(p.stage, p.from_state, p.source.offset, p.columns, p.target.offset, p.rows, p.heads, at)
+        new = StackedProduct(
+            p.stage, p.from_state, p.source.offset, p.columns, p.target.offset, p.rows, p.heads, at
+        )
         old = found[-1] if found else None
         if (
             old is not None
@@ -54,7 +56,7 @@ def merged(layout: Layout) -> tuple[Merged, ...]:
             and old.target + old.height == new.target
             and old.at + old.size == new.at
         ):
-            found[-1] = Merged(
+            found[-1] = StackedProduct(
                 old.stage,
                 old.from_state,
                 old.source,
@@ -70,7 +72,7 @@ def merged(layout: Layout) -> tuple[Merged, ...]:
 
 
 def slices(
-    products: tuple[Merged, ...], backward: bool, tile: int, rows: int, threads: int, room: int
+    products: tuple[StackedProduct, ...], backward: bool, tile: int, rows: int, threads: int, room: int
 ) -> list[int]:
     """Into how many slices each product cuts its sum, for `room` numbers of scratch memory."""
     counts = []
@@ -82,13 +84,13 @@ def slices(
     return counts
 
 
-def scratch_of_means(products: tuple[Merged, ...], tile: int, lanes: int) -> int:
+def scratch_of_means(products: tuple[StackedProduct, ...], tile: int, lanes: int) -> int:
     """Numbers of scratch memory that the means of the busiest stage need."""
     stages = [p.stage for p in products if p.at == MEAN]
     return max((stages.count(s) for s in set(stages)), default=0) * tile * lanes
 
 
-def table(products: tuple[Merged, ...], cut: Sequence[int]) -> np.ndarray:
+def table(products: tuple[StackedProduct, ...], cut: Sequence[int]) -> np.ndarray:
     """The table that kernels read; at least one row, as no array on a device is empty."""
     rows: list[tuple[int, ...]] = [
         (p.stage, p.from_state, p.source, p.columns, p.target, p.height, p.heads, start, count)
@@ -97,7 +99,7 @@ def table(products: tuple[Merged, ...], cut: Sequence[int]) -> np.ndarray:
     return np.array(rows or [(0,) * 9], np.int64)
 
 
-def starts(products: tuple[Merged, ...]) -> list[int]:
+def starts(products: tuple[StackedProduct, ...]) -> list[int]:
     """Where each matrix begins among the packed ones; MEAN for a mean."""
     found, end = [], 0
     for p in products:
@@ -106,7 +108,7 @@ def starts(products: tuple[Merged, ...]) -> list[int]:
     return found
 
 
-def pack(products: tuple[Merged, ...], matrices: Any, transposed: bool, xp: Any) -> Any:
+def pack(products: tuple[StackedProduct, ...], matrices: Any, transposed: bool, xp: Any) -> Any:
     """All matrices, each [head][inner][outer]; `transposed` for the way back."""
     found = [xp.zeros(1, matrices.dtype)] if not any(p.size for p in products) else []
     for p in products:

@@ -11,15 +11,15 @@ from ..cpu.backward_pass import Cotangents
 from ..cpu.verbs import Tangents
 from ..flatten import Flat, zeros
 from ..run import Tape
-from . import hoisted, launches, memory
+from . import large_products, launches, memory_budget
+from .array_exchange import check_tf32, current_index, mark, stream_of, to_device, to_host
 from .blas import library
-from .borders import check_tf32, current_index, mark, stream_of, to_device, to_host
 from .choose import plan_walk
+from .device_model import Device, Sizes, Walk
 from .driver import active, array_module, limits, ready
 from .footprint import kept_size
 from .jacobian import dense_jacobian
 from .rounded import Rounded, begin, piece, pieces
-from .walks import Device, Sizes, Walk
 
 __all__ = [
     "active", "add_columns", "adjoint", "arrays", "check_tf32", "current_index", "dense_jacobian", "forward", "mark",
@@ -54,7 +54,7 @@ def require(
 ) -> None:
     """Raise a MemoryError if a verb needs more memory than the current GPU has left."""
     sizes = Sizes(steps, batch, layout.input_size, layout.hidden_size, dtype.itemsize)
-    memory.require(layout, sizes, verb, resets, rounded, current_device().name)
+    memory_budget.require(layout, sizes, verb, resets, rounded, current_device().name)
 
 
 def state_arrays(steps: int, batch: int, k: int, dtype: np.dtype, separate: bool) -> tuple[Any, Any]:
@@ -99,7 +99,7 @@ def forward(tape: Tape) -> bool:
             values[..., tape.values.bits.shape[-1] :] = tape.values.signals[first:last]
             part = piece(tape, first, last, values)
         begin(tape, first, tape.initial, tape.before, tape.after)
-        hoisted.inputs(part.values, part, part.x, part.W, part.bias)
+        large_products.inputs(part.values, part, part.x, part.W, part.bias)
         _forth(part, "forward", tape.vectors, part.values, tape.initial, part.before, part.after)
         if isinstance(tape.values, Rounded):
             tape.values.keep(first, last, part.values)
@@ -114,7 +114,7 @@ def drives(tape: Tape) -> Any:
 def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any) -> None:
     lanes = current_device().lanes
     launches.forth(tape, planned(tape, verb), vectors, values, initial, before, after, lanes)
-    hoisted.clear_ended(tape, values)  # to which products were added
+    large_products.clear_ended(tape, values)  # to which products were added
 
 
 def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
@@ -137,7 +137,7 @@ def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
             part, planned(part, "adjoint"), values, after[first:last], vectors, lanes
         )
         initial = initial + again
-        hoisted.add_gradients(into, x[first:last], part, values)
+        large_products.add_gradients(into, x[first:last], part, values)
         into.vectors[...] += vectors.sum(axis=0)
         signals[first:last] = values[..., kept:]
     return Cotangents(into, x, signals, after, initial + start)
@@ -153,10 +153,10 @@ def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None) -
         values = xp.zeros((last - first, tape.batch, layout.values_size), tape.dtype)
         if signals is not None:
             values[..., layout.values_size - signals.shape[-1] :] = signals[first:last]
-        hoisted.inputs(values, part, part.x, move.W, move.bias)
-        hoisted.add_input(values, part, x[first:last], tape.W)
-        hoisted.add_moved(values, part, move.matrices)
-        hoisted.clear_ended(part, values)
+        large_products.inputs(values, part, part.x, move.W, move.bias)
+        large_products.add_input(values, part, x[first:last], tape.W)
+        large_products.add_moved(values, part, move.matrices)
+        large_products.clear_ended(part, values)
         begin(tape, first, initial, before, after)
         _forth(part, "tangent", move.vectors, values, initial, before[first:last], after[first:last])
     return Tangents(move, x, values, before, after)

@@ -1,4 +1,4 @@
-"""The large products before and after a walk, for all steps at once, as `engine.cpu.hoisted`: by cuBLAS.
+"""The products for all steps at once before and after a walk, by cuBLAS; as `engine.cpu.input_products`.
 
 IEEE arithmetic unless the tape says tf32, and a fixed order: a result is the same every time.
 """
@@ -37,7 +37,7 @@ def clear_ended(tape: Tape, values: Any) -> None:
 def add_moved(values: Any, tape: Tape, matrices: Any) -> None:
     """values[target] += M operand for all products of all steps, with other matrices: their tangents."""
     rows = tape.steps * tape.batch
-    for p in tables.merged(tape.layout):
+    for p in tables.stacked_products(tape.layout):
         if p.size:
             M = matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
             out = _target(p, values, rows).transpose(1, 0, 2)
@@ -53,21 +53,21 @@ def add_gradients(into: Flat, x: Any, tape: Tape, values: Any) -> None:
         product(d[:, :g], tape.W, x.reshape(rows, n), tf32=tape.tf32)
         product(d[:, :g].T, tape.x.reshape(rows, n), into.W, add=True, tf32=tape.tf32)
     into.bias[...] += d[:, : preactivations_size(layout)].sum(axis=0)
-    for p in tables.merged(layout):
+    for p in tables.stacked_products(layout):
         if p.size:
             block = into.matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
             target, operand = _target(p, values, rows), _operand(tape, p)
             product(target.transpose(1, 2, 0), operand.transpose(1, 0, 2), block, add=True, tf32=tape.tf32)
 
 
-def _target(p: tables.Merged, values: Any, rows: int) -> Any:
+def _target(p: tables.StackedProduct, values: Any, rows: int) -> Any:
     """The target of a product in all rows, (rows, heads, height)."""
     return values.reshape(rows, -1)[:, p.target : p.target + p.heads * p.height].reshape(
         rows, p.heads, p.height
     )
 
 
-def _operand(tape: Tape, p: tables.Merged) -> Any:
+def _operand(tape: Tape, p: tables.StackedProduct) -> Any:
     """The operand of a product in all rows, (rows, heads, columns)."""
     rows = tape.steps * tape.batch
     row = (tape.before if p.from_state else tape.values).reshape(rows, -1)

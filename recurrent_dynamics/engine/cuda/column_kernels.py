@@ -1,7 +1,7 @@
 """Walk 4: cells whose units never see each other. A thread takes one unit of one instance through all steps.
 
 Its numbers stand in registers, the values of the next step are read while this one is computed, and nothing waits for
-anything. Arrays as in `blocks`.
+anything. Arrays as in `block_kernels`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
+from .block_products import KINDS
 from .driver import cuda, kernel
-from .products import KINDS
 from .programs import column_sizes, columns, each, program, sizes_of_rows
 
 COPY, CLEAR, ADD = "a[{i}] = b[{i}]", "a[{i}] = zero", "a[{i}] += b[{i}]"

@@ -1,9 +1,9 @@
 """Walk 1: a block of threads takes a tile of instances through all steps, and no block ever waits for another.
 
 What a step reads and writes lies in the shared memory of the block, and U too where it fits (`resident`); else U is
-read from the device's memory at every step, through its caches. Rows are those of `engine.cpu.walks`: row i = t * batch
-+ b, of width e (values), k (state) or v (vectors). `lengths` (batch,) holds a length for every instance, `resets` is
-read where `separate` is set: then `before` is an array of its own, and `initial` holds two states for each instance,
+read from the device's memory at every step, through its caches. Rows are those of `engine.cpu.time_loops`: row i = t *
+batch + b, of width e (values), k (state) or v (vectors). `lengths` (batch,) holds a length for every instance, `resets`
+is read where `separate` is set: then `before` is an array of its own, and `initial` holds two states for each instance,
 the one that the walk starts from and the one that a reset goes back to; so does its cotangent.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
+from .block_products import KINDS, tools
 from .driver import cuda, device, kernel
-from .products import KINDS, tools
 from .programs import get, moving, program, put, unit_sizes
 from .tables import SOURCE, TARGET
 

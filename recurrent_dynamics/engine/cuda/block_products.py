@@ -14,10 +14,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from .device_model import LANES, ROWS
 from .driver import cuda, device
 from .programs import get, put
 from .tables import AT, COLUMNS, FROM_STATE, HEADS, HEIGHT, SLICES, SOURCE, STAGE, TARGET
-from .walks import LANES, ROWS
 
 KINDS: dict[str, Any] = {"float32": numba.float32, "float64": numba.float64}
 

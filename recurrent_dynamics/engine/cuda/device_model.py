@@ -1,12 +1,12 @@
-"""What a walk is, and what of a device decides which one is taken."""
+"""The model of a device and of a planned walk: the numbers that decide which walk is taken."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ROWS = 4  # of a product's result that a thread takes: see `products`
-TILE = 4  # instances that a warp takes for so many rows: see `grid`
-LANES = 32  # partial sums of a mean: see `products`
+ROWS = 4  # of a product's result that a thread takes: see `block_products`
+TILE = 4  # instances that a warp takes for so many rows: see `grid_kernels`
+LANES = 32  # partial sums of a mean: see `block_products`
 TILES = (1, 2, 4)  # instances of a block: of 8, sums do not all find a register on compute capability 8.0
 COLUMN_THREADS = 128  # of a block that walks by columns
 # Of a thread, by walk and the bytes of a number. A multiprocessor has 65536; kernels that need more of them, and those

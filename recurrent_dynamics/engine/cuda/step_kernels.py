@@ -5,7 +5,7 @@ every step does the same with the same addresses, and a few of them can be captu
 again and again. Which step it is, each block counts for itself in `clock`.
 
 One kernel goes from the products of one stage to those of the next, over the end of a step too (`turn`): the stages
-`a` to the last, then the next step, up to stage `b`. Arrays as in `blocks`.
+`a` to the last, then the next step, up to stage `b`. Arrays as in `block_kernels`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
+from .block_products import KINDS, tools
 from .driver import cuda, kernel
-from .products import KINDS, tools
 from .programs import moving, program, unit_sizes
 from .tables import SOURCE, TARGET
 

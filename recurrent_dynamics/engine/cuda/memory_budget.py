@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...cells.layout import Layout
+from .device_model import Sizes
 from .driver import array_module
 from .footprint import needed
-from .walks import Sizes
 
 WORK = {
     "forward": "the run",

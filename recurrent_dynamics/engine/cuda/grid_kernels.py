@@ -19,11 +19,11 @@ import numpy as np
 
 from ...cells import Cell
 from ...equations.schedule import is_direct
+from .block_products import KINDS
+from .device_model import ROWS, TILE
 from .driver import cuda, device, kernel
-from .products import KINDS
 from .programs import get, moving, program, put, unit_sizes
 from .tables import AT, COLUMNS, FROM_STATE, HEIGHT, SOURCE, STAGE, TARGET
-from .walks import ROWS, TILE
 
 _MADE: dict[tuple[Any, ...], Any] = {}
 
