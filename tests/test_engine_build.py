@@ -104,6 +104,7 @@ def test_keys_change_with_the_source_that_they_depend_on(clean_environment, tmp_
         "engine/cpu/work_split.py": {"loop"},
         "engine/cpu/rows.py": {"row", "loop"},
         "kernels/product.py": {"build"},
+        **{f"kernels/{name}.py": set() for name in fingerprint.COMPILE_NOTHING},
         "kernels/qr/panels.py": {"build"},
     }
     there = {file for file in changed if (package / file).exists()}
@@ -114,6 +115,21 @@ def test_keys_change_with_the_source_that_they_depend_on(clean_environment, tmp_
     assert {f: {kind for kind in before if k[kind] != before[kind]} for f, k in found.items()} == {
         f: changed[f] for f in there
     }
+
+
+def test_modules_that_compile_nothing_import_no_compiler_and_no_kernels():
+    folder = fingerprint.PACKAGE / "kernels"
+    for name in fingerprint.COMPILE_NOTHING:
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not {alias.name.partition(".")[0] for alias in node.names} & {"numba", "llvmlite"}, (
+                    name
+                )
+            elif isinstance(node, ast.ImportFrom) and node.level == 1:
+                others = [node.module] if node.module else [alias.name for alias in node.names]
+                assert set(others) <= set(fingerprint.COMPILE_NOTHING), name
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                assert node.module.partition(".")[0] not in ("numba", "llvmlite"), name
 
 
 def test_all_that_derives_the_source_of_a_row_is_in_its_key():
@@ -223,6 +239,19 @@ def test_without_a_folder_there_are_one_warning_and_right_numbers(clean_environm
     output, errors = said(start(environment, "right", "forward", "elman"))
     assert len(json.loads(output)) > 2
     assert warnings_in(errors) == 1
+
+
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(3, marks=pytest.mark.full), pytest.param(100, marks=pytest.mark.exhaustive)]
+)
+def test_eight_processes_that_compile_two_cells_at_once_get_right_numbers(
+    rounds, clean_environment, tmp_path
+):
+    """Each kernel is compiled by one of them, again and again from an empty cache."""
+    for number in range(rounds):
+        folder = tmp_path / str(number)
+        compile_at_once(clean_environment, folder, "forward", ["elman", "gru"] * 4)
+        shutil.rmtree(folder)
 
 
 @pytest.mark.full

@@ -146,6 +146,7 @@ def test_a_disk_can_keep_nothing(nothing, tmp_path, monkeypatch):
     nothing.release(KEY, BUILD)
     assert nothing.load(KEY, BUILD) is None
     assert nothing.info().files == nothing.clear() == 0
+    assert not nothing.can_store()
     with pytest.raises(ValueError, match="keeps no compiled code"):
         nothing.export(tmp_path / "archive")
     with pytest.raises(ValueError, match="keeps no compiled code"):
@@ -410,6 +411,7 @@ def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path):
     folder = tmp_path / "file" / "cache"
     fails_once(Disk(folder), f"{folder} ({os.strerror(errno.ENOTDIR)})")
     assert not Disk(folder).info().writable
+    assert not Disk(folder).can_store()
 
 
 def test_a_full_disk_is_one_warning_and_leaves_nothing(kept, folder, monkeypatch):
@@ -586,6 +588,7 @@ def test_info_and_clear_see_the_files_of_the_disk_only(kept, folder):
     size = len(entries.pack("a", PAYLOAD))
     assert info.folder == folder
     assert info.writable
+    assert kept.can_store()
     assert (info.files, info.size) == (3, 3 * size)
     assert [(b.name, b.files, b.size) for b in info.builds] == [(BUILD, 2, 2 * size), (OTHER, 1, size)]
     assert abs(time.time() - info.builds[0].last_use) < 600 < time.time() - info.builds[1].last_use

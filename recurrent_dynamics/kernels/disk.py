@@ -205,6 +205,12 @@ class Disk:
         if path is not None:
             locks.release(f"{path}.lock")
 
+    def can_store(self) -> bool:
+        """Whether entries are kept: there is a folder that can be written, and a limit above 0."""
+        from . import files
+
+        return self._folder is not None and self.limit > 0 and files.is_writable(self._folder)
+
     def info(self) -> Info:
         """What is there, by builds, and whether more can be written."""
         from pathlib import Path

@@ -175,7 +175,9 @@ class KernelCache(_Cache):
 
     def __init__(self, function: Callable[..., Any], depends: Iterable[str]) -> None:
         self._function, self._depends = function, tuple(depends)
-        self._claimed: set[str] = set()
+        self._claimed: dict[
+            tuple[Any, ...], str
+        ] = {}  # keys of kernels that are being compiled, by their types
 
     @property
     def cache_path(self) -> str:
@@ -192,13 +194,12 @@ class KernelCache(_Cache):
         return default_disk().load(self._key(signature), fingerprint.build()) is not None
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        key = self._key(sig)
+        key, arguments = self._key(sig), tuple(getattr(sig, "args", sig))
         payload = default_disk().load_or_claim(key, fingerprint.build())
         if payload is None:
-            self._claimed.add(key)
+            self._claimed[arguments] = key
             return None
         header, library = _load(payload)
-        arguments = tuple(getattr(sig, "args", sig))
         described = SimpleNamespace(
             qualname=self._function.__qualname__,
             llvm_cpython_wrapper_name=header["function"],
@@ -215,7 +216,7 @@ class KernelCache(_Cache):
         )  # fmt: skip
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        key, described = self._key(sig), data.fndesc
+        arguments, described = tuple(getattr(sig, "args", sig)), data.fndesc
         _refuse_constants(data)
         header = {
             "names": [described.llvm_cpython_wrapper_name, described.env_name],
@@ -224,13 +225,14 @@ class KernelCache(_Cache):
             "environment": described.env_name,
             "result": str(data.signature.return_type),
         }
-        _store(key, _pack(data.library, header))
-        self._claimed.discard(key)
+        # Another thread that compiled the kernel for other types may have given up the claim.
+        _store(self._claimed.get(arguments) or self._key(sig), _pack(data.library, header))
+        self._claimed.pop(arguments, None)
 
     def release(self) -> None:
-        """Give up what a compilation that failed had claimed."""
+        """Give up the claims of a compilation that failed."""
         while self._claimed:
-            default_disk().release(self._claimed.pop(), fingerprint.build())
+            default_disk().release(self._claimed.popitem()[1], fingerprint.build())
 
     def enable(self) -> None: ...
 

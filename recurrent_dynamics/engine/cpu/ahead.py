@@ -142,7 +142,7 @@ def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, proce
         for cell in cells
         for kernel in dict.fromkeys(ROW_KERNELS[v] for v in verbs if v in ROW_KERNELS)
     ]
-    if not default_disk().info().writable:
+    if not default_disk().can_store():
         processes = 1  # kernels come back from other processes through the disk
     missing = [name for name in names if not is_kept(name, dtype)]
     mine, *others = shares(missing, max(1, processes), taken=0.5 + 0.5 * len(rows))
