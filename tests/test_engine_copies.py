@@ -55,7 +55,7 @@ def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
 @pytest.mark.parametrize("shape", [(9, 1, 4), (9, 4), (9,)])
 def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, monkeypatch, set_threads):
     monkeypatch.setattr(copying, "FEW", few)
-    monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0)
     set_threads(3)
     a, out = rng.standard_normal(shape), np.full(shape, np.nan)
     for given in (a, np.broadcast_to(a[:1], shape)):

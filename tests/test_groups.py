@@ -49,7 +49,7 @@ def test_groups_split_the_active_rows_by_instances_in_equal_shares(count, ragged
 def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_of_threads(
     how, count, rng, monkeypatch, set_threads
 ):
-    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
     lengths = {"lengths": rng.integers(1, 7, 9), "empty": np.array([0, 0, 0, 0, 0, 0, 0, 6, 2])}.get(how)
     run, d = tape_of(rng, 9, lengths, classes=how == "classes")
     if how == "resets":
@@ -76,7 +76,7 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
 @pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "ended", "empty"])
 def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, set_threads):
     """Also where no sequence reaches the last piece, or none of a group is longer than 0."""
-    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
     lengths = {
         "lengths": rng.integers(1, 101, 9), "ended": np.full(9, 7), "empty": np.array([0] * 7 + [100, 30])
     }.get(how)  # fmt: skip
@@ -114,7 +114,7 @@ def test_a_part_of_the_steps_may_be_split_in_another_way_than_all_of_them(rng, m
     tape, d = run.engine_tape, rng.standard_normal(run.output.shape)
     together = backward_pass._steps_at_once(tape, 1)
     rest = tape.steps - (tape.steps - 1) // together * together
-    monkeypatch.setattr(pool, "SMALL", (rest + 1) * work_split.step_flops(tape.layout))
+    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", (rest + 1) * work_split.step_flops(tape.layout))
     assert rest + 1 < together
     came = []
     for threads in (1, 2):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.kernels import matrices
+from recurrent_dynamics.kernels import matrix_algebra
 from recurrent_dynamics.kernels.submatrices import ADD, SET, SUBTRACT, block
 from recurrent_dynamics.parametrize import Parametrization, products, skew
 from recurrent_dynamics.parametrize.products import LARGE
@@ -113,7 +113,7 @@ def test_inverse_is_as_orthogonal_as_by_lapack(dtype: str, rng: np.random.Genera
     for name, v in vectors.items():
         A = skew.matrix(v.astype(dtype), 1.0)
         without_exchanges = A.copy()
-        matrices.invert(without_exchanges)
+        matrix_algebra.invert(without_exchanges)
         M = inverse(A.copy())
         eliminated += np.array_equal(M, without_exchanges)
         assert deviation(M) < max(100 * EPS[dtype], 2 * deviation(by_lapack(A))), name
@@ -139,7 +139,7 @@ def test_products_of_blocks(
     b = part(draw(n, k)).T if turned[1] else part(draw(k, n))
     whole = draw(m, n)
     before = whole.copy()
-    matrices.multiply([(part(whole), a, b)], how)
+    matrix_algebra.multiply([(part(whole), a, b)], how)
     by_numpy = a.array().astype(np.float64) @ b.array()
     wanted = before.astype(np.float64)
     inner = wanted[2:-1, 1:-4]
@@ -165,7 +165,7 @@ def test_bitwise_the_same_on_any_number_of_threads(
         return found
 
     wanted = results()
-    monkeypatch.setattr(matrices, "_threads", lambda rows, flops: threads)
+    monkeypatch.setattr(matrix_algebra, "_threads", lambda rows, flops: threads)
     for a, b in zip(results(), wanted, strict=True):
         np.testing.assert_array_equal(a, b)
 

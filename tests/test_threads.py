@@ -28,7 +28,7 @@ def running(threads):
 @pytest.fixture(autouse=True)
 def however_small(monkeypatch):
     """Let several threads share even the small problems of tests."""
-    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
 
 
 def arrays_of(grads):
@@ -126,7 +126,7 @@ def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
     set_threads(3)
     c = case(CELLS["lstm"], rng, steps=5, batch=4, hidden=19)
     assert choose_split(c.run().tape) == (False, 3)
-    monkeypatch.setattr(pool, "SMALL", 1e9)
+    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 1e9)
     assert choose_split(c.run().tape) == (False, 1)
     with pool.POOL:
         assert pool.launch(1, running) == 1

@@ -136,7 +136,7 @@ def test_dtypes_of_their_own(rng, monkeypatch):
 
 
 def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads):
-    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
     monkeypatch.setattr(passes, "SMALL", ALWAYS)
     monkeypatch.setattr(copying, "FEW", 1)
     logits = rng.standard_normal((7, 19, 65)).astype("float32")

@@ -1,8 +1,8 @@
 """Unchecked access to flat arrays, and the options that all compiled functions share.
 
-A signed index that may be negative makes Numba wrap it around, which stops the vectorizer (1.5 against 14 ns a unit);
-`get` and `put` do not. With the environment variable RECURRENT_DYNAMICS_CHECK=1 they trap on an index out of range: the
-test suite runs once so. With NUMBA_DISABLE_JIT=1 everything below runs as plain Python, row by row on NumPy vectors.
+Numba wraps a signed index around if it may be negative, which stops the vectorizer (14 instead of 1.5 ns a unit). `get`
+and `put` do not wrap. With RECURRENT_DYNAMICS_CHECK=1 they trap on an index out of range; the test suite runs once like
+this. With NUMBA_DISABLE_JIT=1 everything below runs as plain Python, row by row on NumPy vectors.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ INTERPRETED = bool(config.DISABLE_JIT)
 CHECKED = bool(os.environ.get("RECURRENT_DYNAMICS_CHECK"))
 
 # Fused multiply-add and no signed zeros: as fast as full fastmath here, and NaN stays NaN. "arcp" is left out: it turns
-# 1 / sqrt(x) into an estimate that is NaN at 0. The options stand on every function, as a callee without options keeps
-# the flags of whoever compiled it first.
+# 1 / sqrt(x) into an estimate that is NaN at 0. Every function has the options, because a callee without options keeps
+# the flags of the caller that compiled it first.
 _ARITHMETIC: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 OPTIONS: dict[str, Any] = {  # of a function that compiled functions call
     **_ARITHMETIC,
@@ -58,7 +58,7 @@ def element_pointer(context: Any, builder: ir.IRBuilder, typ: Any, array: Any, i
 
 
 def fetch(builder: ir.IRBuilder, pointer: Any, write: bool = False, locality: int = 3) -> None:
-    """Have the processor bring the line of a pointer into its first cache (locality 3) or the second one (2)."""
+    """Prefetch the cache line of a pointer into the first cache (locality 3) or the second one (2)."""
     byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -67,20 +67,20 @@ def fetch(builder: ir.IRBuilder, pointer: Any, write: bool = False, locality: in
 
 
 def may_meet(a: str, b: str) -> bool:
-    """Whether two streams of a row function may touch the same memory, at whatever steps they do.
+    """Whether two streams of a row function may touch the same memory, at the same or at different steps.
 
-    A stream "array.variable" owns its stretch of every row of its array; only what a step writes as the state after it
-    (N, tN, ...) is what the next one reads as the state before it (S, tS, ...).
+    A stream "array.variable" owns its stretch of every row of its array. Streams meet only where the state after a step
+    (N, tN, ...) is the state before the next one (S, tS, ...).
     """
     (array_a, _, _), (array_b, _, _) = a.partition("."), b.partition(".")
     return a == b or ({array_a[-1], array_b[-1]} == {"S", "N"} and array_a[:-1] == array_b[:-1])
 
 
 def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
-    """(get, put) that take the number of a stream too, and tell LLVM which streams never meet.
+    """(get, put) that also take the number of a stream, and tell LLVM which streams never meet.
 
-    Without that the vectorizer has to compare all pairs of pointers at run time, and gives up beyond some (a
-    layer-normalized LSTM: 60 against 4 ns a unit).
+    Without this the vectorizer compares all pairs of pointers at run time, and gives up if there are many (a
+    layer-normalized LSTM: 60 instead of 4 ns a unit).
     """
 
     def mark(instruction: Any, module: ir.Module, own: int) -> None:
@@ -114,7 +114,7 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
 
 
 def njit_inner(function: Any) -> Any:
-    """A function for other compiled functions to call; compiled into each of them."""
+    """Compile a function into each compiled function that calls it."""
     return njit(**OPTIONS)(function)
 
 
@@ -145,7 +145,7 @@ else:
 
     @intrinsic
     def pointer(typingctx, array, index):
-        """Where array[index] lies: one word of a call, where an array takes seven. The array must outlive it."""
+        """Pointer to array[index]: one word of a call instead of the seven of an array. The array must outlive it."""
 
         def codegen(context, builder, signature, arguments):
             return element_pointer(context, builder, signature.args[0], *arguments)

@@ -21,7 +21,7 @@ def _libraries() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-SMALL = 64 * 64  # numbers: below, no BLAS starts threads
+MIN_PARALLEL_SIZE = 64 * 64  # numbers: below, no BLAS starts threads
 
 
 @contextmanager
@@ -46,4 +46,4 @@ def one_thread(size: int) -> AbstractContextManager[Any]:
     >>> with one_thread(size=100 * 100):
     ...     product = np.eye(100) @ np.eye(100)
     """
-    return nullcontext() if size <= SMALL else _limited()
+    return nullcontext() if size <= MIN_PARALLEL_SIZE else _limited()

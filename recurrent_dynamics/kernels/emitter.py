@@ -1,8 +1,8 @@
 """Emits branch-free LLVM instructions, written with Python's operators, into the function being compiled.
 
-Every instruction carries a fast-math flag of its own, one without meaning for it, so that Numba does not add
-the flags of the caller: the rounding is that of IEEE arithmetic, with fused multiply-adds exactly where
-`Emitter.fma` stands.
+Numba adds the caller's fast-math flags to every floating-point instruction that has none. Each instruction therefore
+gets one flag that has no effect on its opcode. Rounding is that of IEEE arithmetic, with fused multiply-adds only where
+`Emitter.fma` is called.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Value:
         build = self.emitter.builder
         if isinstance(self.value.type, ir.IntType):
             return Value(self.emitter, getattr(build, integer)(a.value, b.value))
-        # A flag without meaning for the instruction keeps Numba from adding the caller's flags.
+        # A flag that has no effect on this opcode: see the module.
         flag = "contract" if real == "fdiv" else "arcp"
         return Value(self.emitter, getattr(build, real)(a.value, b.value, flags=(flag,)))
 
@@ -119,7 +119,7 @@ class Emitter:
         return self.call("llvm.fma", a, self.like(a, b), self.like(a, c))
 
     def polynomial(self, x: Value, coefficients: Sequence[float]) -> Value:
-        """Evaluate by Estrin's scheme, which waits half as long as Horner's; the constant coefficient comes first."""
+        """Evaluate by Estrin's scheme, which has half the latency of Horner's; the constant coefficient comes first."""
         values: list[Any] = list(coefficients)
         while len(values) > 1:
             pairs = [self.fma(self.like(x, b), x, a) for a, b in zip(values[::2], values[1::2], strict=False)]

@@ -1,11 +1,11 @@
-"""How Numba compiles: what other functions call is linked into them, and has no name outside of them.
+"""Compiler pipelines: inner functions are linked into their callers, and have no name outside of them.
 
-Numba makes machine code of each function that is called by others, though it links it into its callers and compiles it
-again there. Nothing of the first is used: `Inlined` leaves it out.
+Numba makes machine code of each inner function, then links the function into its callers and compiles it again there.
+The first machine code is never used: `Inlined` does not make it.
 
-The copies in the callers would keep their names, which a process numbers by itself. When machine code of two processes
-comes together, two different functions can have one name, and the linker takes either. `Whole` makes these functions
-private and gives them names of their own.
+The copies in the callers would keep their names, which each process numbers by itself. If one process loads the code of
+two others, two different functions can have one name, and the linker takes either. `Whole` makes these functions
+private and gives them unique names.
 """
 
 from __future__ import annotations
@@ -21,20 +21,18 @@ from numba.core.compiler_lock import require_global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-OUTSIDE = (
-    "cfunc.",
-    "_ZN7cpython",
-)  # begin the names of functions that are called at an address, and by Python
-RUNTIME = "NRT_"  # of Numba's reference counts, which its compiler finds by their names
-APART = "_apart"  # in the name of a function that is not inlined: its loops want all registers for themselves
+# The names of functions that are called by address, and from Python, begin with these.
+OUTSIDE = ("cfunc.", "_ZN7cpython")
+RUNTIME = "NRT_"  # prefix of Numba's reference counting, which its compiler finds by name
+APART = "_apart"  # part of the name of a function that is not inlined, because its loops need all registers
 _numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
-    """What is linked into callers: each function is optimized for itself, and nothing is inlined into it."""
+    """Code to be linked into callers: each function is optimized by itself, and nothing is inlined into it."""
 
     def add_llvm_module(self, ll_module: Any) -> None:
-        if APART in self.name:  # the passes keep pointers alive for which there are no registers
+        if APART in self.name:  # the passes keep more pointers alive than there are registers
             self._final_module.link_in(ll_module)
         else:
             super().add_llvm_module(ll_module)
@@ -50,7 +48,7 @@ class _Linked(JITCodeLibrary):
 
 
 class _Whole(JITCodeLibrary):
-    """Machine code in which only the functions that are called from outside keep their names."""
+    """Machine code in which only functions that are called from outside keep their names."""
 
     def _optimize_final_module(self) -> None:
         defined = [function for function in self._final_module.functions if not function.is_declaration]
@@ -60,14 +58,14 @@ class _Whole(JITCodeLibrary):
             if APART in function.name:
                 function.add_function_attribute("noinline")
             if not function.name.startswith((*OUTSIDE, RUNTIME)):
-                # Private alone would not do: the linker takes a private function for another library's of that name.
+                # Private is not enough: the linker mistakes a private function for one of that name in another library.
                 function.linkage, function.name = "internal", f"{prefix}.{number}"
         super()._optimize_final_module()
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _Lowering(NativeLowering):
-    """From typed code to LLVM's, without a function that could be called from Python."""
+    """Lower typed code to LLVM without a wrapper for calls from Python."""
 
     _name = "inlined_lowering"
 
@@ -79,7 +77,7 @@ class _Lowering(NativeLowering):
         super().run_pass(state)
         made = state["cr"]
         described, name = made.fndesc, made.fndesc.qualname.rpartition(".")[2]
-        # Callers ask for the function by this object.
+        # Callers look the function up by this object.
         entry = _dynfunc.make_function(described.lookup_module(), name, "", 0, made.env, (state.library,))
         state.targetctx.insert_user_function(entry, described, [state.library])
         state.reload_init.extend(state.library._reload_init)
@@ -88,7 +86,7 @@ class _Lowering(NativeLowering):
 
 
 class Whole(Compiler):
-    """Numba's compiler of functions that are called from Python, or at an address."""
+    """Numba's compiler for functions that are called from Python or by address."""
 
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
         if library is None:
@@ -98,7 +96,7 @@ class Whole(Compiler):
 
 
 class Inlined(Compiler):
-    """Numba's compiler of functions that compiled functions call: with another last step."""
+    """Numba's compiler for functions that compiled functions call: with another lowering pass."""
 
     def define_pipelines(self) -> Any:
         pipelines = super().define_pipelines()

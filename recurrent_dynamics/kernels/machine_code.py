@@ -1,9 +1,8 @@
 """Machine code that outlives the process: compiled once, kept on disk, called by address or from Python.
 
-Numba's own cache on disk is not used: it finds a free number in an index without a lock, so that two processes that
-save different functions at once can each get the other's code; and it keeps the bitcode beside the machine code, which
-is read again by each process. Here a key says all that the code depends on, and a file holds the machine code and the
-names of its functions.
+Numba's own cache on disk is not used. It takes a free number from an index without a lock, so two processes that save
+at once can each get the other's code. It also stores bitcode, which each process reads again. Here a key contains
+everything that the code depends on, and a file contains the machine code and the names of its functions.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from .disk import default_disk
 from .progress import compiling, is_compiling
 
 SYMBOL = "recurrent_dynamics."  # begins the names of functions that compiled code calls by name
-_HEADER = 8  # bytes that say how long the header is
+_HEADER = 8  # bytes of the length of the header
 
 # Code that is called by its address has to live as long as the process.
 _kept: dict[str, Any] = {}
@@ -40,7 +39,7 @@ _providers: dict[str, Callable[[str], None]] = {}
 
 
 def provides(name: str, make: Callable[[str], None]) -> None:
-    """Say who makes the functions whose symbols are `SYMBOL` + name + ":" + a text that `make` understands."""
+    """Register `make(text)`, which provides the function of the symbol `SYMBOL` + name + ":" + text."""
     _providers[name] = make
 
 
@@ -51,21 +50,21 @@ def _require(symbols: Iterable[str]) -> None:
 
 
 def _needed(library: Any) -> list[str]:
-    """The functions that a library calls by name."""
+    """The symbols of this library that a compiled library calls."""
     found = re.findall(rf'declare [^\n]*@"({re.escape(SYMBOL)}[^"]*)"', library.get_llvm_str())
     return sorted(set(found))
 
 
 @lru_cache(maxsize=1)
 def _context() -> Any:
-    """Numba's compiler with what machine code needs, without all that compiling needs: a second less."""
+    """Numba's context for loading machine code. What only compilation needs is not loaded, which saves a second."""
     context = cpu_target.target_context
     rtsys.initialize(context)
     return context
 
 
 def _stand_in(names: list[str]) -> bytes:
-    """Bitcode of functions of these names: Numba asks it which functions there are in machine code."""
+    """Bitcode with functions of these names: Numba reads from it which functions the machine code has."""
     module = f'target triple = "{llvm.get_process_triple()}"\n'
     module += "".join(f'define void @"{name}"() {{ ret void }}\n' for name in names)
     return bytes(llvm.parse_assembly(module).as_bitcode())
@@ -82,7 +81,7 @@ def _unpack(payload: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _load(payload: bytes) -> tuple[dict[str, Any], Any]:
-    """(the header, the library) of what `_pack` wrote; what it calls by name is there before it is linked."""
+    """(header, library) of a payload of `_pack`; the symbols that it calls are provided before it is linked."""
     header, code = _unpack(payload)
     _require(header["needs"])
     codegen = _context().codegen()
@@ -94,7 +93,7 @@ def address(
     key: str, label: str, signature: Any, make: Callable[[], Callable[..., Any]], **options: Any
 ) -> int:
     """The address of a C function: read from the disk, or compiled of the Python function that `make` returns."""
-    with global_compiler_lock:  # of the threads that want it at once one compiles
+    with global_compiler_lock:  # one of the threads that need it at once compiles it
         if key not in _kept:
             library, name = _found(key) or _compiled(key, label, signature, make, options)
             _kept[key] = library, _pointer(library, name)
@@ -103,7 +102,7 @@ def address(
 
 
 def _found(key: str) -> tuple[Any, str] | None:
-    """(library, name of the function) if it is on disk; else this process has the claim to compile it."""
+    """(library, name of the function) from the disk; None if this process has the claim to compile it."""
     payload = default_disk().load_or_claim(key, fingerprint.build())
     if payload is None:
         return None
@@ -114,7 +113,7 @@ def _found(key: str) -> tuple[Any, str] | None:
 def _compiled(
     key: str, label: str, signature: Any, make: Callable[[], Callable[..., Any]], options: dict[str, Any]
 ) -> tuple[Any, str]:
-    """(library, name of the function), now on disk too."""
+    """Compile and store: (library, name of the function)."""
     disk, build = default_disk(), fingerprint.build()
     try:
         with compiling(label):
@@ -128,8 +127,8 @@ def _compiled(
     return made.library, name
 
 
-# Warnings of the disk, until they can be given: a warning that is an error would be to Numba, while it compiles, that a
-# function cannot be compiled, and it would not try again.
+# Warnings of the disk, kept until compilation has ended. If warnings are errors, Numba would take one during
+# compilation for a function that cannot be compiled, and would not try again.
 _warnings: list[warnings.WarningMessage] = []
 
 
@@ -141,16 +140,16 @@ def _store(key: str, payload: bytes) -> None:
 
 
 def give_warnings() -> None:
-    """Give the warnings that came up during compilation, when that has ended."""
+    """Give the warnings of a compilation that has ended."""
     while _warnings and not is_compiling():
         warning = _warnings.pop()
         warnings.warn(warning.message, warning.category, stacklevel=3)
 
 
 def c_function(key: str, signature: Any, make: Callable[[], Callable[..., Any]], **options: Any) -> Any:
-    """What `address` compiles, as Numba describes it, whatever is on disk: its `library` shows the machine code."""
+    """Compile the function of `address` anew, whatever is on disk; the result's `library` shows the machine code."""
     function = make()
-    # Of two functions with one name, the code of the first would be called for both.
+    # If two functions had one name, calls of both would run the code of the first.
     function.__name__ = function.__qualname__ = f"kernel_{hashlib.sha256(key.encode()).hexdigest()[:20]}"
     dispatcher = njit(**CALLED, **options)(function)
     dispatcher.compile(signature)
@@ -165,13 +164,13 @@ def _pointer(library: Any, name: str) -> int:
 
 
 def _refuse_constants(compiled: Any) -> None:
-    """Python objects beside the machine code are not kept on disk: kernels use none."""
+    """Refuse code that uses Python objects: they are not stored on disk, and kernels use none."""
     if compiled.environment.consts or compiled.library.has_dynamic_globals:
         raise TypeError(f"{compiled.fndesc.qualname} uses Python objects, which no kernel may")
 
 
 class KernelCache(_Cache):
-    """Where Numba looks for the machine code of one function that Python calls."""
+    """The cache in which Numba looks for the machine code of one kernel."""
 
     def __init__(self, function: Callable[..., Any], depends: Iterable[str]) -> None:
         self._function, self._depends = function, tuple(depends)
@@ -242,7 +241,7 @@ class KernelCache(_Cache):
 
 
 def _entry_point(library: Any, function: Callable[..., Any], described: Any, environment: Any) -> Any:
-    """What Numba's dispatcher calls."""
+    """The function that Numba's dispatcher calls."""
     where = _pointer(library, described.llvm_cpython_wrapper_name)
     module = sys.modules[function.__module__]
     entry = _dynfunc.make_function(module, function.__name__, "", where, environment, (library,))

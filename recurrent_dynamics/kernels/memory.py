@@ -1,12 +1,12 @@
-"""Memory for arrays: from the beginning of a line of the cache on, and in large blocks kept for the next call.
+"""Memory for arrays: aligned to cache lines, and pooled in large blocks for the next call.
 
-The C library gives a large array back to the system as soon as it is freed. The next call gets other pages, each of
-which the system fills with zeros when it is first touched: a seventh of the forward and backward pass of a float64 LSTM
-at (T, B, N, H) = (50, 64, 512, 512), and up to a third of what all Jacobians of a run take. So the memory of an array
-of at least `SMALLEST` bytes is kept when the last view of it is gone, for the next array of about that size.
+The C library returns a large array to the system as soon as it is freed. The next call gets new pages, which the system
+fills with zeros when they are first touched. That took a seventh of the forward and backward pass of a float64 LSTM at
+(T, B, N, H) = (50, 64, 512, 512), and up to a third of the time of all Jacobians of a run. So the memory of an array of
+at least `SMALLEST` bytes is kept when its last view is gone, for the next array of about that size.
 
-What is in use and what is kept are together never more than what was in use at once before, and at most 512 MB are
-kept, or as many as the environment variable RECURRENT_DYNAMICS_KEEP_MB says (0: none). `release_memory` lets them go.
+Memory in use and memory kept are together never more than what was in use at once before. At most 512 MB are kept, or
+as many as the environment variable RECURRENT_DYNAMICS_KEEP_MB says (0: none). `release_memory` frees them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-SMALLEST = 16 << 20  # what is smaller the C library keeps by itself; see `cpu.verbs`
+SMALLEST = 16 << 20  # bytes; the C library keeps smaller arrays by itself, see `engine.cpu.verbs`
 LINE = 64  # bytes of the cache's lines
-PAGE = 1 << 12  # bytes; smaller arrays begin anywhere
+PAGE = 1 << 12  # bytes; smaller arrays are not aligned
 LOOSE = 1.25  # a kept block is taken for an array that needs at least 1 / LOOSE of it
 DEFAULT_LIMIT = "512"  # MB
 
@@ -44,15 +44,15 @@ def _limit() -> int:
 
 
 def _bytes(new: Callable[..., np.ndarray], size: int) -> np.ndarray:
-    """So many, from the beginning of a line of the cache on: a vector that crosses lines is two accesses."""
+    """So many bytes, aligned to a cache line: a vector that crosses two lines takes two accesses."""
     memory = new(size + LINE, np.uint8)
-    first: Any = c_char.from_buffer(memory)  # type: ignore[arg-type]  # NumPy takes five times as long to say where
+    first: Any = c_char.from_buffer(memory)  # type: ignore[arg-type]  # NumPy takes five times as long to give the address
     start = -addressof(first) % LINE
     return memory[start : start + size]
 
 
 class Block:
-    """Memory that goes back to its store when the last array in it is gone."""
+    """Memory that returns to its store when the last array in it is gone."""
 
     def __init__(self, store: Store, memory: np.ndarray) -> None:
         self._store, self._memory = store, memory
@@ -63,13 +63,13 @@ class Block:
 
 
 class Store:
-    """Arrays whose memory is used again: kept are at most `limit` bytes, the latest; for any number of threads."""
+    """A pool of memory for arrays, for any number of threads: it keeps the latest blocks, at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._used = self._most_used = 0  # bytes
         self._kept: list[np.ndarray] = []  # the latest last
-        self._returned: deque[np.ndarray] = deque()  # what came back, and is still counted as used
+        self._returned: deque[np.ndarray] = deque()  # returned blocks that are still counted as used
         self._lock = threading.Lock()
 
     @property
@@ -100,13 +100,13 @@ class Store:
         return array
 
     def release(self) -> None:
-        """Let all go that is kept."""
+        """Free all memory that is kept."""
         with self._lock:
             self._put_away_inside()
             self._keep_only(0)
 
     def take_back(self, memory: np.ndarray) -> None:
-        """Keep what no array lies in any more.
+        """Take back memory that no array uses any more.
 
         Destructors call this, at any moment of any thread, even of one that is inside the lock: it waits for nobody.
         """
@@ -130,7 +130,7 @@ class Store:
         return memory, not fitting
 
     def _put_away(self) -> None:
-        """Keep what came back, unless another one is inside the lock, who will."""
+        """Keep the returned blocks, unless another thread holds the lock: that thread does it."""
         while self._returned and self._lock.acquire(blocking=False):
             try:
                 self._put_away_inside()
@@ -145,13 +145,13 @@ class Store:
         self._keep_only(self._limit)
 
     def _keep_only(self, size: int) -> None:
-        """Let the oldest go, down to so many bytes."""
+        """Free the oldest blocks, down to so many bytes."""
         kept = self.kept
         while kept > size:
             kept -= self._kept.pop(0).nbytes
 
     def after_fork(self) -> None:
-        """In a new process: the thread that may have been inside the lock is not there, and pages are the parent's."""
+        """In a forked child: a thread that held the lock is gone, and the pages belong to the parent."""
         self._lock = threading.Lock()
         self._kept = []
 

@@ -1,8 +1,7 @@
-"""Work that threads share: one function of this library is parallel to Numba, and all others are called by it.
+"""Parallel kernels: one parallel loop, compiled once, calls all other functions by their address.
 
-Numba compiles a parallel loop four times over, as part of its function, as a kernel and as two wrappers of that. Here a
-function does the part of one thread; who calls it from Python or from compiled code hands its address to the one
-parallel loop there is.
+Numba compiles each parallel loop four times: in its function, as a kernel, and as two wrappers of that. Here a function
+does the work of one thread, and its address is passed to the only parallel loop of the library.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ _SYMBOL = f"{machine_code.SYMBOL}{_LOOP}:"  # the loop's name in machine code
 
 
 def kernel(function: Callable[..., Any] | None = None, *, depends: Iterable[str] = ()) -> Any:
-    """A function that Python calls: compiled for the types that come, and kept on disk.
+    """Make a kernel, a function that Python calls: compiled for the types of its arguments, and kept on disk.
 
-    `depends` are files beside its own whose source it is compiled of. It returns a number or nothing.
+    `depends` are further files whose source is compiled into it. It returns a number or nothing.
     """
     if function is None:
         return lambda f: kernel(f, depends=depends)
@@ -56,7 +55,7 @@ def kernel(function: Callable[..., Any] | None = None, *, depends: Iterable[str]
 
 
 def by_threads(function: Callable[..., Any] | None = None, *, depends: Iterable[str] = ()) -> Any:
-    """Of a function (thread, threads, ...) the kernel (threads, ...) that has each of so many threads call it."""
+    """Make a kernel (threads, ...) of a function (thread, threads, ...) that each of the threads calls."""
     if function is None:
         return lambda f: by_threads(f, depends=depends)
     names = ", ".join(list(inspect.signature(function).parameters)[1:])
@@ -96,7 +95,7 @@ else:
         return types.void(types.int64, types.int64, types.int64), codegen
 
     def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-        """An array without an owner: the caller keeps it, and counting its references would take atomic operations."""
+        """An array without an owner: the caller owns it, and reference counts would need atomic operations."""
         if not isinstance(kind, types.Array):
             return value
         array = context.make_array(kind)(context, builder, value)
@@ -110,7 +109,7 @@ else:
 
     @lru_cache(maxsize=1)
     def _provide(_: str = "") -> None:
-        """The parallel loop is read from the disk or compiled, and can be called by its name."""
+        """Read the parallel loop from the disk, or compile it, and register its symbol."""
         start_threads()
         signature = types.void(types.int64, types.int64, types.int64)
         key = f"{_LOOP} {fingerprint.of_module(__file__)}"
@@ -123,7 +122,7 @@ else:
     def parallel(typingctx, part, threads, arguments):
         """Call part(i, *arguments) for i below `threads`, each i on a thread of its own.
 
-        One thread calls it at once. A part that could not allocate memory makes the caller raise a MemoryError.
+        With one thread it is called directly. If a call cannot allocate memory, the caller raises a MemoryError.
         """
         inner = part.get_call_type(typingctx, (types.int64, *arguments.types), {})
         compiled = part.dispatcher.overloads[tuple(inner.args)]

@@ -12,6 +12,7 @@ from numba import njit
 from numba.extending import overload
 
 from .access import OPTIONS, get, moved, pointer, put
+from .compiled_once import compiled_once
 from .microkernel import (
     HALF_TILE,
     TILE_ROWS,
@@ -30,7 +31,6 @@ from .microkernel import (
     tile_tallest,
 )
 from .processor import BYTES
-from .units import unit
 
 LINE = 16  # entries, about a line of the cache
 
@@ -107,7 +107,7 @@ def transpose(source, at, k_step, n_step, K, N, out, to, w):
                 _transpose(source, block, k_step, n_step, whole, min(LINE, N - n), out, corner, w)
 
 
-@unit
+@compiled_once
 def pack(source, at, k_step, n_step, K, N, packed, start):
     """packed[start:] = panels of the matrix source[at + k k_step + n n_step], padded with zeros."""
     w = panel_width(source)
@@ -123,7 +123,7 @@ def pack(source, at, k_step, n_step, K, N, packed, start):
                 put(packed, to + q * w + n, source.dtype.type(0))
 
 
-@unit
+@compiled_once
 def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
     """packed[start:] = panels of the matrix source[at + index[first + k] ld + n], rows k0 to k1 of K."""
     w = panel_width(source)
@@ -237,7 +237,7 @@ def gemm_near(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, a
         )  # fmt: skip
 
 
-@unit
+@compiled_once
 def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, worker, workers, far):
     """`gemm_from` on pointers: passing arrays to a tile instead took 3 % of a training step, for words on the stack.
 

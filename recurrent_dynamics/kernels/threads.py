@@ -1,4 +1,4 @@
-"""The threads of a call: how many there are, when they start, who may use them."""
+"""The threads of a call: their number, when they start, and which Python thread may use them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba import get_num_threads, set_num_threads, threading_layer
 
-# Looks of an idle thread for work before it sleeps: 90 microseconds on Zen 4. One that sleeps begins 25 microseconds
-# late, and most of what Python does between two kernels of a training step takes less than 60.
+# Polls of an idle thread for work before it sleeps: 90 microseconds on Zen 4. A thread that sleeps starts 25
+# microseconds late. Between two kernels of a training step Python mostly takes less than 60.
 SPINS = "6000"
 
-# Operations below which one thread does all the work. Beside other busy processes a second one may come late by
-# milliseconds, for a gain of ten microseconds: a branch of fixed points took 100 times as long.
-SMALL = 4e6
+# Operations below which one thread does all the work. Beside other busy processes a second thread may start
+# milliseconds late, for a gain of ten microseconds: a branch of fixed points took 100 times as long.
+MIN_PARALLEL_FLOPS = 4e6
 
 
 # Whether this is the child of a fork whose parent had started Numba's threads. They are not here, GNU OpenMP ends a
@@ -28,10 +28,10 @@ _FORKED_FROM_THREADS = False
 
 @lru_cache(maxsize=1)
 def start_threads() -> None:
-    """Let Numba start its threads so that idle ones soon sleep.
+    """Start Numba's threads so that idle ones soon sleep.
 
-    GNU OpenMP would let them look for work for milliseconds, which is ruinous beside any other busy process: it reads
-    how long from the environment, and only now.
+    GNU OpenMP lets idle threads poll for work for milliseconds, which is ruinous beside any other busy process. It
+    reads the limit from the environment when the threads start, and only then.
     """
     ours = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ) else {"GOMP_SPINCOUNT": SPINS}
     os.environ.update(ours)
@@ -46,8 +46,7 @@ def start_threads() -> None:
 def _functions() -> tuple[Callable[[], int], Callable[[int], None]]:
     """(get, set) the number of threads: the C functions that compiled code calls.
 
-    Those of Python pass two locks and take ten times as long; they are what is left where Numba names its symbols
-    otherwise.
+    The Python functions pass two locks and take ten times as long. They are used if Numba has other symbols.
     """
     if _FORKED_FROM_THREADS:
         return lambda: 1, lambda threads: None
@@ -59,25 +58,25 @@ def _functions() -> tuple[Callable[[], int], Callable[[int], None]]:
 
 
 def num_threads() -> int:
-    """How many threads there are."""
+    """The number of threads."""
     return _functions()[0]()
 
 
 def available_for(flops: float) -> int:
-    """How many threads so many operations are worth."""
-    return POOL.available() if flops > SMALL else 1
+    """The number of threads for so many operations: one thread, or all."""
+    return POOL.available() if flops > MIN_PARALLEL_FLOPS else 1
 
 
 def threads_for(rows: int, flops: float) -> int:
-    """How many threads share so many rows, each of about so many operations."""
+    """The number of threads to share `rows`, each of about `flops` operations."""
     return max(1, min(available_for(rows * flops), rows))
 
 
 class Pool:
-    """Numba's threads, to be entered by one Python thread at a time, as its portable threading layer demands.
+    """Numba's threads, entered by one Python thread at a time, as Numba's portable threading layer demands.
 
-    Inside, `launch` runs kernels on fewer threads than there are; their number is set back once, at the end. Who is
-    inside may enter again.
+    Inside, `launch` may run kernels on fewer threads. The number is restored once, at the end. The Python thread that
+    is inside may enter again.
     """
 
     def __init__(self) -> None:
@@ -104,11 +103,11 @@ class Pool:
             self._lock.release()
 
     def available(self) -> int:
-        """How many threads there are; inside, how many there were on the way in."""
+        """The number of threads; inside, the number when the pool was entered."""
         return self._available if self._owner == threading.get_ident() else num_threads()
 
     def use(self, threads: int) -> None:
-        """Let so many threads run what follows; at most all."""
+        """Set the number of threads for the kernels that follow, at most all."""
         threads = min(threads, self._available)
         if threads != self._set:
             _functions()[1](threads)
@@ -135,6 +134,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def launch(threads: int, kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a kernel (threads, ...) on so many: a thread that has nothing to do would be waited for all the same."""
+    """Run a kernel (threads, ...) on so many threads; the call would wait for idle ones too."""
     POOL.use(threads)
     return kernel(threads, *arguments)

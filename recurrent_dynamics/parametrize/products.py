@@ -16,9 +16,9 @@ LARGE = 128  # rows beyond which the engine is called, and compiled or loaded; u
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:
-    from ..kernels import matrices  # only here, as it needs Numba
+    from ..kernels import matrix_algebra  # only here, as it needs Numba
 
-    return None if matrices.INTERPRETED else matrices
+    return None if matrix_algebra.INTERPRETED else matrix_algebra
 
 
 def compiled(n: int) -> Any:

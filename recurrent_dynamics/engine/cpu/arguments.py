@@ -19,7 +19,9 @@ from .tables import drives_size
 
 NO_CLASSES = np.empty(0, np.int64)
 _SHAPE = [tables.ROWS, tables.COLUMNS, tables.HEADS, tables.MATRIX]
-LARGE = 1 << 16  # entries of matrices from which on all threads pack: half the time from 128 units on
+MIN_PARALLEL_PACKING = (
+    1 << 16
+)  # entries of matrices from which on all threads pack: half the time from 128 units on
 
 
 class Input(NamedTuple):
@@ -55,7 +57,7 @@ class Factors(NamedTuple):
 
 def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
     """Pack the blocks of U and, unless n or g is 0, W; to be called inside of `POOL`."""
-    threads = POOL.available() if matrices.size + n * g >= LARGE else 1
+    threads = POOL.available() if matrices.size + n * g >= MIN_PARALLEL_PACKING else 1
     return pack(tape.cell, tape.layout, matrices, tape.W, transposed, n, g, threads)
 
 

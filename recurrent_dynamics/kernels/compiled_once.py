@@ -1,7 +1,7 @@
 """Functions that other compiled functions call by name, so that each of them is compiled once.
 
-Numba compiles what a function calls into the function: a matrix product in six walks would be compiled six times. A
-unit is compiled for itself; its callers know the name of its machine code, which says for which types it is.
+Numba compiles a callee into each of its callers: a matrix product in six time loops would be compiled six times. A
+function with this decorator is compiled by itself. Its callers call it by a symbol, whose name encodes the types.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 
 
 def _letter(kind: Any) -> str:
-    """The text of a type: "f" a number, "pf" a pointer to numbers, "af" a flat array of them."""
+    """The code of a type in a symbol, such as "f" for a number, "pf" for a pointer, "af" for a flat array."""
     if isinstance(kind, types.Array):
         if kind.ndim != 1 or kind.layout != "C":
-            raise TypeError(f"a unit takes flat contiguous arrays; came {kind}")
+            raise TypeError(f"a function compiled once takes flat contiguous arrays; came {kind}")
         return "a" + _LETTERS[kind.dtype]
     if isinstance(kind, types.CPointer):
         return "p" + _LETTERS[kind.dtype]
@@ -45,7 +45,7 @@ def _words(text: str) -> list[str]:
 
 
 def _passed(words: list[str]) -> list[Any]:
-    """The types of what is passed: of an array where it lies and its length."""
+    """The types of the arguments as they are passed: an array as a pointer and its length."""
     passed: list[Any] = []
     for word in words:
         kind = _KINDS[word[-1]]
@@ -57,10 +57,10 @@ def _passed(words: list[str]) -> list[Any]:
     return passed
 
 
-def unit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of numbers, pointers and flat arrays that returns nothing, compiled once for the types that come.
+def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function once for each set of types; it takes numbers, pointers and flat arrays and returns nothing.
 
-    Interpreted, it is the function itself.
+    With NUMBA_DISABLE_JIT=1 it is the function itself.
     """
     if INTERPRETED:
         return function
@@ -69,7 +69,7 @@ def unit(function: Callable[..., Any]) -> Callable[..., Any]:
     symbols: set[str] = set()
 
     def make(words: list[str]) -> Callable[..., Any]:
-        """The function as one that is called from anywhere: arrays come as pointers."""
+        """The function as C calls it: arrays come as pointers and lengths."""
         taken = [n if w[0] != "a" else f"{n}, {n}_size" for n, w in zip(names, words, strict=True)]
         given = [n if w[0] != "a" else f"array({n}, {n}_size)" for n, w in zip(names, words, strict=True)]
         scope: dict[str, Any] = {"function": njit_inner(function), "array": array_of}
@@ -95,7 +95,7 @@ def unit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _by_name(name: str, names: list[str], provide: Callable[[str], None]) -> Any:
-    """The intrinsic that compiled code calls in the place of a unit."""
+    """The intrinsic that compiled code calls in place of the function."""
 
     def call(typingctx: Any, *given: Any) -> Any:
         letters = [_letter(kind) for kind in given]

@@ -1,8 +1,8 @@
-"""Products of single large matrices on all threads, and an inverse of them: what U is made of outside a recurrence.
+"""Products and an inverse of large matrices, on all threads: for constraints that build U outside of a recurrence.
 
-They come from the register tile and run on the threads of the walks. A BLAS would bring threads of its own, which look
-for work on the cores that the walks want for milliseconds after each call. Every sum has one order, whatever the number
-of threads.
+They use the register tile and the threads of the engine. A BLAS has threads of its own, which poll for work for
+milliseconds after each call, on the cores that the engine needs. Every sum has one order, whatever the number of
+threads.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .threads import POOL, launch, threads_for
 
 __all__ = ["INTERPRETED", "above", "antisymmetric", "invert", "multiply"]
 
-# Operations below which one thread does all the work: beside other busy processes a second one may come late by
-# milliseconds, once for each of the many products of which a matrix is made.
-ALONE = 8e6
+# Operations below which one thread does all the work. Beside other busy processes a second thread may start
+# milliseconds late, once for each of the many products that build a matrix.
+ONE_THREAD = 8e6
 STEP = 64  # rows that the inverse eliminates at once
-TILE = 16  # of a transposition: lines that are a power of two apart share few places of the first cache
+TILE = 16  # side of a transposed block: lines a power of two apart share few places of the first cache
 
 
 def _threads(rows: int, flops: float) -> int:
     """How many threads share so many rows, each of so many operations."""
-    return threads_for(rows, flops) if rows * flops > ALONE else 1
+    return threads_for(rows, flops) if rows * flops > ONE_THREAD else 1
 
 
 def multiply(parts: Sequence[tuple[Block, Block, Block]], how: int) -> None:
@@ -49,8 +49,8 @@ def invert(a: np.ndarray) -> None:
     """Replace a C-contiguous matrix whose symmetric part is at least I by its inverse.
 
     By Gauss-Jordan elimination in blocks, without exchanges of rows: for such matrices no pivot is below 1. Rounding
-    errors grow with the square of the norm of the antisymmetric part (Golub and Van Loan 1979), which is for the caller
-    to look at.
+    errors grow with the square of the norm of the antisymmetric part (Golub and Van Loan 1979), which the caller has to
+    check.
 
     Examples
     --------
@@ -215,8 +215,8 @@ def _invert(threads, a, n):
 
 
 @by_threads
-def _antisymmetric(own, threads, v, diagonal, a, n):
-    for i0 in range(own * TILE, n, threads * TILE):
+def _antisymmetric(worker, threads, v, diagonal, a, n):
+    for i0 in range(worker * TILE, n, threads * TILE):
         for j0 in range(i0, n, TILE):
             for i in range(i0, min(i0 + TILE, n)):
                 row = i * (2 * n - i - 1) // 2 - i - 1
@@ -229,8 +229,8 @@ def _antisymmetric(own, threads, v, diagonal, a, n):
 
 
 @by_threads
-def _above(own, threads, d, scale, v, n):
-    for i0 in range(own * TILE, n, threads * TILE):
+def _above(worker, threads, d, scale, v, n):
+    for i0 in range(worker * TILE, n, threads * TILE):
         for j0 in range(i0, n, TILE):
             for i in range(i0, min(i0 + TILE, n)):
                 row = i * (2 * n - i - 1) // 2 - i - 1
