@@ -59,7 +59,7 @@ def new_tape(
 
 
 def without_steps(tape: Tape) -> Tape:
-    """The tape, from now on without the arrays of its steps: what is left is of the size of the parameters."""
+    """Drop the arrays of all steps from a tape; the rest has about the size of the parameters."""
     nothing = np.empty((0, tape.batch, 0), tape.dtype)
     tape.input = tape.values = tape.before = tape.after = nothing
     tape.resets = tape.resets[:0].copy()
@@ -270,7 +270,7 @@ def refuse_not_finite(tape: Tape) -> None:
 
 
 def some_cotangent(verb: str, output: Any, states: Any, final: Any) -> None:
-    """Refuse a walk back that starts from nothing."""
+    """Refuse a backward pass without any cotangent."""
     empty = [v is None or (isinstance(v, Mapping) and not v) for v in (states, final)]
     if output is None and all(empty):
         raise ArgumentError("one of d_output, d_states, d_final", f"be given to {verb}", "none")
@@ -285,7 +285,7 @@ def cotangent(
     final: Arrays | None,
     suffix: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(before, after) that a walk back fills: zeros, and the cotangents given from outside added up in `after`."""
+    """(before, after) for a backward pass to fill: zeros, with the sum of the given cotangents in `after`."""
     engine, xp, tape = to.verbs, to.xp, run.engine_tape
     slots = {s.name: s for s in tape.layout.slots}
     before, d = engine.state_arrays(

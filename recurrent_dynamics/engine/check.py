@@ -1,4 +1,4 @@
-"""Checks at the border: every array is looked at once; errors name the argument, what was expected, what came."""
+"""Checks of a user's arguments: each array is checked once; errors name the argument, the expected and the given."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, is_finite, unmasked
 from .run import Run, within_lengths
 
-# Set while a verb computes on a GPU, the only place that an array from there may come to.
+# True while a verb computes on a GPU: only then may arguments be arrays on a GPU.
 ON_DEVICE: ContextVar[bool] = ContextVar("ON_DEVICE", default=False)
 TIME_FIRST = ": arrays have time first, (T, B, N); is x batch first? x.swapaxes(0, 1) turns it"
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
 
 def below(a: np.ndarray, count: int) -> bool:
-    """Whether all integers lie in 0..count-1; as unsigned ones, negative integers are beyond the positive ones."""
+    """Whether all integers lie in 0..count-1; read as unsigned, negative integers are larger than all positive ones."""
     if not a.size:
         return True
     if a.dtype.kind == "i":
@@ -31,7 +31,7 @@ def below(a: np.ndarray, count: int) -> bool:
 
 @lru_cache(maxsize=16)
 def _unsigned(dtype: np.dtype) -> np.dtype:
-    """Unsigned integers of the same bytes."""
+    """The unsigned integer type of the same size."""
     return np.dtype(dtype.str.replace("i", "u"))
 
 
@@ -47,13 +47,13 @@ def is_on_device(a: Any) -> bool:
     """Whether an array lies in the memory of a GPU, by DLPack or by the CUDA array interface."""
     if isinstance(a, np.ndarray):
         return False
-    if hasattr(a, "__dlpack_device__"):  # asked first: PyTorch answers for tensors with gradients too
+    if hasattr(a, "__dlpack_device__"):  # first, because PyTorch answers this for tensors with gradients too
         return int(a.__dlpack_device__()[0]) in (2, 13)  # kDLCUDA, kDLCUDAManaged
     return hasattr(a, "__cuda_array_interface__")
 
 
 def array(name: str, a: Any) -> np.ndarray:
-    """Whatever came as an array of any dtype; an array on a device stays there, in a verb that computes there."""
+    """Convert an argument to an array of any dtype; an array on a GPU stays there in a verb that computes there."""
     if type(a) is np.ndarray:
         return a
     unmasked(name, a)
@@ -101,7 +101,7 @@ def floating(
 ) -> np.ndarray:
     """A finite array of floating-point numbers; of the dtype and the shape `wanted` if given.
 
-    Where `within` is not true, what came is not looked at, and 0.
+    Entries where `within` is false are set to 0 and not checked.
     """
     a = real(name, a, dtype)
     if wanted is not None:
@@ -122,20 +122,20 @@ def given_parameters(
             "those of a model: pass model.cell_params(params)[i] for layer i",
         )
     if not isinstance(params, Mapping):
-        cell.sizes(params)  # says what is wrong
+        cell.sizes(params)  # raises the error
     arrays = {name: array(f"params[{name!r}]", value) for name, value in params.items()}
     n, h = _sizes(cell, tuple([(name, a.shape) for name, a in arrays.items()]))
     first = next(iter(arrays))
     dtype = real(f"params[{first!r}]", arrays[first]).dtype
     for name, a in arrays.items():
         if a.dtype != dtype:
-            real(f"params[{name!r}]", a, dtype)  # says what is wrong
+            real(f"params[{name!r}]", a, dtype)  # raises the error
     return arrays, dtype, n, h
 
 
 @lru_cache(maxsize=1024)
 def _sizes(cell: Cell, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[int, int]:
-    """What `Cell.sizes` says of arrays of these shapes."""
+    """`Cell.sizes` for arrays of these shapes."""
     return cell.sizes({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes})
 
 

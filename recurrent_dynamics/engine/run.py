@@ -1,4 +1,4 @@
-"""What a forward pass leaves behind, and what is computed from it."""
+"""The result of a forward pass: its arrays, as engines use them and as a user reads them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _tape_again(given: dict[str, Any], input_size: int, hidden_size: int) -> Tap
 
 @dataclass(eq=False)
 class Kept:
-    """All that a run without a tape keeps beside what it was given: output (T, B, H) and final state (B, k)."""
+    """The results that a run without a tape keeps: output (T, B, H) and final state (B, k)."""
 
     output: np.ndarray
     final: np.ndarray
@@ -195,7 +195,7 @@ class Run(Result):
         kept: Kept | None = None,
     ) -> None:
         self._tape, self._kept, self.single, self.device, self.gpu = tape, kept, single, device, gpu
-        self.event = event  # behind what was queued for the run
+        self.event = event  # recorded after the work queued for the run
         self._active = active  # enters the GPU, and waits for it
         self._to_host, self._as_numpy = to_host, as_numpy
         self.shared_signals = shared_signals  # those with one number for all units
@@ -215,12 +215,12 @@ class Run(Result):
         return self._tape
 
     def reading(self) -> AbstractContextManager[Any]:
-        """Entered to read what may have been computed on another stream, or on another GPU than the current one."""
+        """Enter it to read arrays that another stream or another GPU may have computed."""
         return nullcontext() if self._active is None else self._active(self.gpu or 0, None, self.event)
 
     @cached_property
     def tape(self) -> Tape:
-        """The arrays of the run as the CPU engine would have left them; `engine_tape` are those that were computed."""
+        """The tape as the CPU engine would have computed it; `engine_tape` has the arrays that were computed."""
         if self._to_host is None:
             return self.engine_tape
         from .backends import backend
@@ -235,7 +235,7 @@ class Run(Result):
 
     @cached_property
     def values(self) -> Any:
-        """The values of the tape with every drive as it is before its nonlinearity, where they were computed."""
+        """The values of the tape with every drive before its nonlinearity, on the device of the run."""
         from .backends import backend
 
         with self.reading():
@@ -249,7 +249,7 @@ class Run(Result):
             return self._to_host(a)
 
     def given(self, a: Any) -> np.ndarray:
-        """An array of the engine as the user wants it: NumPy's, if those were what came."""
+        """An array of the engine as the user expects it: of NumPy, if the arguments were NumPy arrays."""
         if self._to_host is None or not self._as_numpy:
             return a
         with self.reading():

@@ -174,7 +174,7 @@ def forward(
         else:
             x = input_where_it_lies(engine.verbs, x, ends, single)
         start = state_row("initial", initial, layout, batch, dtype, engine.xp)
-        # Signals stand among the values of all steps: with them there is a tape, which goes once the run is made.
+        # Signals are stored among the values of all steps, so they need a tape, which is dropped after the run.
         windowed = not (tape or layout.signals)
         made = new_tape(
             engine.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded, windowed

@@ -160,7 +160,7 @@ def jvp(
     run
         A forward pass.
     d_params, d_x, d_initial, d_signals
-        The direction, each shaped as what it moves; what is not given stays.
+        The direction, each of the shape of its argument; arguments without a direction do not move.
     stream
         Of a run on a GPU: where the work is queued, as in `forward`; it waits for the run.
 

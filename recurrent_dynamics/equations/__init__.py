@@ -1,4 +1,4 @@
-"""What the equations of a cell are written with, and what is derived from them.
+"""The language of a cell's equations, and the programs derived from them.
 
 The functions below work on NumPy arrays (real or complex), on SymPy expressions and in the equations of a cell.
 """

@@ -33,7 +33,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "neg": operator.neg,
 }
 
-# NumPy's functions that stand for something of another name here.
+# NumPy's functions that have another name here.
 UFUNCS = {
     "subtract": "sub", "multiply": "mul", "divide": "truediv", "power": "pow", "negative": "neg", "fabs": "absolute",
 }  # fmt: skip
@@ -138,7 +138,7 @@ def _binary(name: str) -> tuple[Callable[[Recorded, Any], Recorded], Callable[[R
 
 
 class Recorded:
-    """A value of the equations that writes down what is done to it."""
+    """A value of the equations that records the operations on it."""
 
     __slots__ = ("_graph", "_index")
     _graph: Graph

@@ -1,7 +1,7 @@
 """The equations of a cell as LaTeX, read off its graph.
 
-The local variables of `update` and the slots of the state stand on lines of their own, in the order in which they are
-computed. Anything else is written where it is used, unless that is in several places: then it gets a line too.
+The local variables of `update` and the slots of the state have lines of their own, in the order of computation. Any
+other value is written where it is used. If it is used in several places, it has a line too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Recording a cell: its equations run once on values that write down what is done to them.
+"""Recording a cell: its equations run once on values that record every operation.
 
-Every use of a drive declares what it is; what the drives ask for is then ordered into a schedule.
+Every use of a drive declares its kind. The products that the drives need are then ordered into a schedule.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Pending:
 
 
 class Drives:
-    """What the equations of a cell turn out to ask of its drives: every use of a drive declares what it is."""
+    """The uses of the drives in the equations of a cell, and the pre-activations and products that they need."""
 
     def __init__(self, cell: Any, graph: Graph, states: Mapping[str, Recorded]) -> None:
         self._cell, self.graph, self._states = cell, graph, states
@@ -222,7 +222,7 @@ def check_slots(cell: Any, new: Any) -> None:
 
 
 def record(cell: Any) -> Schedule:
-    """Run the equations of a cell once on recorded values and order what they ask for."""
+    """Run the equations of a cell once on recorded values, and order their products into a schedule."""
     graph = Graph()
     states = {s.name: graph.leaf("state", s.name, s.width) for s in cell.slots}
     drives = Drives(cell, graph, states)
@@ -300,7 +300,7 @@ def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -
 def _parameter_names(
     graph: Graph, pending: list[_Pending], diagonal: list[tuple[str, Vector]], order: Mapping[str, int]
 ) -> dict[tuple[str | None, str], str]:
-    """(family, drive) -> parameter: U stacks the blocks of one shape, that of the first drive; others stand apart."""
+    """(family, drive) -> parameter: U stacks all blocks of the shape of the first drive; others have their own."""
     shapes: list[tuple[str, str, Any]] = [("U", drive, "diagonal") for drive, _ in diagonal]
     for p in pending:
         if p.family is not None:

@@ -48,12 +48,12 @@ class Vector:
 
     name: str
     width: str
-    parameter: str  # where it stands in `params`; vectors of one parameter are stacked
+    parameter: str  # its name in `params`; vectors of one parameter are stacked
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What an engine must know of a cell, and what its programs are derived from."""
+    """All that an engine must know of a cell; its programs are derived from it."""
 
     graph: Graph
     preactivations: tuple[Preactivation, ...]  # those with an input first, in the order of the drives
@@ -65,7 +65,7 @@ class Schedule:
     vectors: tuple[Vector, ...]
 
     def rows(self, cell: Any) -> dict[str, list[tuple[str, str]]]:
-        """What stands in the rows of a step, (name, label of its width), in the order in which it lies in memory."""
+        """The variables of each row of a step, (name, label of the width), in their order in memory."""
         operands = [(operand_name(i), self.graph.nodes[i].width or HIDDEN) for i in self.stored]
         return {
             "values": [(p.name, p.width) for p in self.preactivations]

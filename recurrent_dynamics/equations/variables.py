@@ -42,7 +42,7 @@ class Target:
 
 
 def targets(schedule: Schedule, cell: Any) -> list[Target]:
-    """What the programs of a step compute, by stage."""
+    """The values that the programs of a step compute, by stage."""
     stage_of = {i: p.stage for p in reversed(schedule.products) for i in p.operand if i in schedule.stored}
     nodes = schedule.graph.nodes
     operands = [

@@ -1,1 +1,1 @@
-"""What is compiled once and knows neither a cell nor time: access to elements, products, threads, memory, QR."""
+"""Kernels that know neither a cell nor time, compiled once: element access, products, threads, memory, QR."""

@@ -19,7 +19,7 @@ class Moved(NamedTuple):
 
 
 def export(folder: str, path: str | os.PathLike[str]) -> Moved:
-    """Write all entries of a disk into an archive: the whole of it, or none.
+    """Write all entries of a disk into an archive, which is written as a whole or not at all.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def export(folder: str, path: str | os.PathLike[str]) -> Moved:
             for found in files.found(folder):
                 content = _usable(found.path) if found.is_entry else None
                 if content is not None:
-                    # Without a time: the same entries make the same archive.
+                    # No time stamp: equal entries give equal archives.
                     name = zipfile.ZipInfo(f"{found.build}/{found.name}")
                     archive.writestr(name, content, zipfile.ZIP_DEFLATED)
                     sizes.append(len(content))

@@ -26,7 +26,7 @@ MIN_PARALLEL_SIZE = 64 * 64  # numbers: below, no BLAS starts threads
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    # As threadpoolctl's own `limit`, which spends 30 microseconds on what it tells of each library.
+    # Like threadpoolctl's `limit`, which needs 30 microseconds more for its reports.
     before = [(library, library.get_num_threads()) for library in _libraries()]
     try:
         for library, _ in before:

@@ -41,7 +41,7 @@ _failures = itertools.count()  # of the process; the first one warns
 
 
 class Info(NamedTuple):
-    """What a disk holds."""
+    """The content of a disk."""
 
     folder: Path | None
     writable: bool
@@ -122,8 +122,8 @@ class Disk:
         """The payload of a key, or the claim to make it.
 
         A process that gets the claim compiles, then calls `store`, or `release` if that failed. Other processes that
-        ask meanwhile wait for it. A claim belongs to the process: its other threads do not wait and get None too, as
-        they may hold what the one that compiles waits for. So what they make is made twice, and each stores it.
+        ask meanwhile wait for it. A claim belongs to the process: its other threads get None at once, because they may
+        hold a lock that the compiling thread waits for. They compile a second time, and each thread stores its payload.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Disk:
         return self._folder is not None and self.limit > 0 and files.is_writable(self._folder)
 
     def info(self) -> Info:
-        """What is there, by builds, and whether more can be written."""
+        """The entries by builds, and whether the folder can be written."""
         from pathlib import Path
 
         from . import files
@@ -257,7 +257,7 @@ class Disk:
         """Add the entries of an archive; those that are there stay.
 
         An archive holds machine code that the engine will execute: import only what comes from a source you trust.
-        The checksums tell what is damaged, not what is malicious.
+        The checksums detect damage, not malice.
 
         Parameters
         ----------

@@ -11,11 +11,10 @@ from typing import BinaryIO
 
 MAGIC = b"RDYNCODE"
 VERSION = 1  # of the layout
-HEAD = Struct(
-    "<8sII"
-)  # magic, version, bytes of the key; then the key, the SHA-256 of the payload, the payload
+# Magic, version and bytes of the key; the key, the SHA-256 of the payload and the payload follow.
+HEAD = Struct("<8sII")
 DIGEST = 32  # bytes of a SHA-256
-HOUR = 3600  # seconds; no write takes so long, and times of use are no finer
+HOUR = 3600  # seconds; no write takes longer, and times of use are accurate to an hour
 
 BUILD = re.compile(r"[0-9a-f]{1,64}")
 ENTRY = re.compile(r"[0-9a-f]{40}\.bin")
@@ -50,7 +49,7 @@ def file_name(key: str) -> str:
 
 
 def pack(key: str, payload: bytes) -> bytes:
-    """What the file of a key holds.
+    """The content of the file of a key.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from . import entries, locks
 
 Result = TypeVar("Result")
 
-BUILDS = 4  # that are kept
+BUILDS = 4  # the number of builds that are kept
 
 
 class File(NamedTuple):
@@ -65,10 +65,10 @@ def by_build(files: Iterable[File]) -> tuple[Build, ...]:
 
 
 def tidy(folder: str, written: str, build: str, limit: int) -> None:
-    """After an entry was written: remove what is left over, what is old, and what is too much.
+    """Tidy up after an entry was written.
 
-    That is files of processes that were killed; all but four builds, after the first entry of a build; and above the
-    limit the least recently used entries, those of other builds first.
+    Removed are files of killed processes, all but four builds after the first entry of a new one, and above the limit
+    the least recently used entries, those of other builds first.
     """
     files = found(folder)
     for file in files:
@@ -141,7 +141,7 @@ def is_writable(folder: str) -> bool:
 
 
 def _builds(folder: str) -> list[str]:
-    """The folders of builds. A link is none: what it points to belongs to somebody else."""
+    """The folders of builds. Links are left out: their targets belong to somebody else."""
     return [f.path for f in _listed(folder, entries.is_build) if f.is_dir(follow_symlinks=False)]
 
 

@@ -1,15 +1,16 @@
 """The register tile of the matrix product as an LLVM intrinsic: C[rows] = start[rows] + A[rows, k] packed[k].
 
-All matrices are pointers. Rows are those of an index: a ragged batch computes its active ones. The columns are those of
-two vectors, of which the first `width` are read and written. The accumulators are SSA values of the loop over k, so
-LLVM keeps them in registers; `start` is added to their sums, so that no tile waits for it before it begins. Eight rows
-by two vectors load ten times for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach the peak of its two
-multiply-adds a cycle (EPYC, Zen 5). With 16 registers six rows fit, twelve sums, and four are the least: of two
-multiply-adds a cycle each ends four cycles later, so that fewer than eight sums would wait. LLVM makes of 16 bytes what
-the host has: NEON, SSE, or scalars.
+All matrices are pointers. An index lists the rows, so a ragged batch computes only its active ones. A tile has the
+columns of two vectors, of which the first `width` are read and written. The sums are SSA values of the loop over k, so
+LLVM keeps them in registers. `start` is added at the end, so that no tile waits for it at its beginning.
 
-Each pass of the loop also fetches what is read later, at `ahead` and `pace` bytes further on every time: the part of
-the next panel that falls to the tile.
+Eight rows by two vectors need ten loads for sixteen multiply-adds, fit the 32 registers of AVX-512 and reach its peak
+of two multiply-adds a cycle (EPYC, Zen 5). With 16 registers six rows fit, which are twelve sums. Four rows are the
+least: the latency of a multiply-add is four cycles, so fewer than eight sums would wait. For vectors of 16 bytes LLVM
+uses what the host has: NEON, SSE or scalars.
+
+Each iteration also prefetches: it reads `pace` bytes further on from `ahead` each time, and so covers the tile's part
+of the next panel.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from .access import INTERPRETED, element_pointer, fetch
 from .processor import BYTES, REGISTERS
 
 VECTORS = 2
-TILE_ROWS = 8 if REGISTERS == 32 else 4  # of a tile at least, which has at most two more
-BEST = 8 if REGISTERS == 32 else 6  # of a tile, where one is free to choose
-HALF_TILE = 4  # the fewest rows for which a panel is read alone
-# Panels side by side for one or two rows, which alone would wait for each multiply-add to end before the next: from
-# the second cache one row reads 175 GB/s so, 139 with one panel.
+TILE_ROWS = 8 if REGISTERS == 32 else 4  # of a tile at least; a tile has at most two more
+BEST = 8 if REGISTERS == 32 else 6  # rows of a tile where the caller is free to choose
+HALF_TILE = 4  # the fewest rows that read one panel at a time
+# Panels side by side for one or two rows. With one panel each multiply-add would wait for the one before: from the
+# second cache one row reads 175 GB/s with several panels, 139 with one.
 WIDE = 4 if BYTES == 64 else 2
 
 
 def not_unrolled(module: ir.Module) -> Any:
-    """Unrolled twice, the pointers of the rows would no longer fit the registers (213 against 290 GFLOP/s)."""
+    """Forbid unrolling: unrolled twice, the row pointers do not fit the registers (213 instead of 290 GFLOP/s)."""
     disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop = module.add_metadata([disable])
     loop.operands = (loop, disable)
@@ -68,7 +69,7 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 return b.gep(array, [b.mul(step, b.load(b.gep(index, [i64(r)])))])
 
             columns = range(VECTORS * panels)
-            # What is written last is on its way before it is needed: up to 2 % of a step.
+            # Prefetch the lines of C, which are needed last: up to 2 % of a step.
             for r in range(rows):
                 for v in columns:
                     fetch(b, b.gep(row_of(c, r, ldc), [i64(v * lanes)]), write=True)
@@ -129,7 +130,7 @@ def _tile(rows: int, panels: int = 1) -> Any:
 def _access(
     b: ir.IRBuilder, vector: Any, size: int, width: Any
 ) -> tuple[Callable[..., Any], Callable[..., None]]:
-    """How vector v of a row is read and written: whole, or of the first `width` columns the lanes that it has."""
+    """(read, write) of vector v of a row: all lanes, or those within the first `width` columns."""
     i1, i32, i64, lanes = ir.IntType(1), ir.IntType(32), ir.IntType(64), vector.count
     pointer, void = vector.as_pointer(), ir.VoidType()
 
@@ -164,7 +165,7 @@ def _access(
 
 
 def _interpreted_tile(rows: int, panels: int = 1) -> Any:
-    """The same on NumPy arrays."""
+    """The tile on NumPy arrays."""
 
     def tile(a, row_step, k_step, packed, k, start, lds, c, ldc, width, index, ahead, pace):
         w = VECTORS * BYTES // a.itemsize
@@ -214,7 +215,7 @@ def panel_entries(itemsize: int) -> int:
 
 
 def strip_entries(itemsize: int) -> int:
-    """Columns that a left factor of an outer product holds side by side: of whole tiles, and a vector at least."""
+    """Columns of a strip, a left factor of an outer product: a multiple of whole tiles, and at least a vector."""
     return (BYTES // itemsize + BEST - 1) // BEST * BEST
 
 

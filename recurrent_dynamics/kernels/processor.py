@@ -41,6 +41,6 @@ REGISTERS = 16 if BYTES < 64 and llvm.get_process_triple().startswith(("x86_64",
 
 @lru_cache(maxsize=1)
 def description() -> str:
-    """All of it that machine code depends on."""
+    """Everything about the processor that machine code depends on."""
     name = config.CPU_NAME or llvm.get_host_cpu_name()
     return f"{llvm.get_process_triple()} {name} {features()} O{config.OPT} {BYTES}"

@@ -1,4 +1,4 @@
-"""Says what is compiled when that takes long: a line on a terminal, a record of the logger everywhere else.
+"""Messages about long compilations: a line on a terminal, a record of the logger everywhere else.
 
 The first call of a verb may compile for some seconds. Silence would look like a program that hangs.
 """
@@ -82,7 +82,7 @@ def is_compiling() -> bool:
 
 @contextmanager
 def compiling(label: str) -> Iterator[None]:
-    """While entered, what the label names is compiled.
+    """While entered, the code of this label is being compiled.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Matrices within flat arrays, and what a product does with them. Without Numba, so that it is imported at once."""
+"""Matrices within flat arrays, and how a product writes its result. Without Numba, so that the import is fast."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Block(NamedTuple):
 
 
 def block(a: Array) -> Block:
-    """The whole of a matrix; a copy of it where it is contiguous in neither order."""
+    """The block of a whole matrix, or of a copy if the matrix is contiguous in neither order."""
     if a.flags.f_contiguous and not a.flags.c_contiguous:
         return block(a.T).T
     a = np.ascontiguousarray(a)

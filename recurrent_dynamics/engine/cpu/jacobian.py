@@ -1,8 +1,8 @@
 """Dense Jacobians of every step: d state after / d state before.
 
-The value rows of a step get their derivative by the state one after the other: a drive that multiplies the state has
-its block of U there, an operand is a row scaling of what it depends on, a product of an operand is a matrix product.
-For a cell of one stage that leaves `diagonal blocks + diagonal times U`.
+The derivatives of the values of a step by the state are computed one after the other. For a drive that multiplies the
+state it is a block of U. For an operand it is a sum of scaled rows, for a product with an operand a matrix product. For
+a cell of one stage the result is `diagonal blocks + diagonal times U`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def jacobian(
     i, threads, kernel, active, widths, rows, k, e, stages, products, entries, local_size, U, P, C, E, S, J,
     lengths, times, batch,
 ):  # fmt: skip
-    """J (rows, k, k); `times` (rows,) is the step of each row, beyond its length the Jacobian is the identity."""
+    """J (rows, k, k); `times` (rows,) is the step of each row. Beyond its length the Jacobian is the identity."""
     some_rows_are_zero, at_once = _state_rows(entries) < k, _instances_at_once(entries)
     local = np.zeros(at_once * local_size, E.dtype)
     D = np.zeros(e * k, E.dtype)  # the derivatives of the values by the state, (e, k)
@@ -82,13 +82,13 @@ def jacobian(
 
 @njit(**OPTIONS)
 def _has_ended(lengths, times, batch, row):
-    """Whether a row has no values, as its sequence has ended."""
+    """Whether the sequence of a row has ended, so that the row has no values."""
     return lengths.size > 0 and times[row] >= lengths[row % batch]
 
 
 @njit(**OPTIONS)
 def _instances_at_once(entries):
-    """How many instances to take at once: as many as share the derivatives of their values by the state, then U."""
+    """Instances computed at once: several if the derivatives of their values by the state are the same, namely U."""
     for m in range(entries.shape[0]):
         if not entries[m, D_NEW]:
             return 1
@@ -97,7 +97,7 @@ def _instances_at_once(entries):
 
 @njit(**OPTIONS)
 def _place(products, p, U, D, k):
-    """The blocks of U of a product with the state."""
+    """Copy the blocks of U of a product with the state into D."""
     R, C = products[p, ROWS], products[p, COLUMNS]
     for head in range(products[p, HEADS]):
         for row in range(R):
@@ -108,10 +108,10 @@ def _place(products, p, U, D, k):
 
 @njit(**OPTIONS)
 def _combine(entries, stage, local, local_size, D, k, J, r, instances):
-    """The targets of a stage: sum over what they depend on of diagonal times derivative.
+    """Compute the targets of a stage: sums of diagonals times derivatives.
 
-    Row by row, so that each is written to memory once, and for all instances, so that U is read once for them: both are
-    larger than the caches.
+    Each row is written to memory once, and computed for all instances, so that U is read once: both are larger than the
+    caches.
     """
     first = 0
     while first < entries.shape[0]:
@@ -142,7 +142,7 @@ def _row(entries, first, end, j, local, lo, D, k, target, to):
         put(target, to + c, D.dtype.type(0))
     m, fresh = lead, True
     while m < end and not entries[m, D_FROM_STATE]:
-        # As many at once as have their columns in common: each time the row is read and written.
+        # As many terms at once as share their columns: each pass reads and writes the row.
         terms = 1
         while terms < 4 and m + terms < end and _same_columns(entries, m, m + terms):
             terms += 1
@@ -196,7 +196,7 @@ def _same_columns(entries, m, n):
 
 @njit(**OPTIONS)
 def _term(entries, m, j, local, lo, k):
-    """The number and the place of the row that it multiplies."""
+    """(the factor of a term, the place of the row that it multiplies)."""
     return get(local, lo + entries[m, D_AT] + j), (entries[m, D_IN] + j) * k
 
 

@@ -43,7 +43,7 @@ class Frames:
 
 
 class Structure(NamedTuple):
-    """Where Jacobians are dense: in the columns low to high; beside them on diagonals (row, column, width), (n, 3)."""
+    """The sparsity of Jacobians: dense in the columns low to high, else only diagonals (row, column, width), (n, 3)."""
 
     low: int
     high: int
@@ -51,12 +51,12 @@ class Structure(NamedTuple):
 
 
 def dense(size: int) -> Structure:
-    """Jacobians of which nothing is known."""
+    """The structure of dense Jacobians."""
     return Structure(0, size, np.zeros((0, 3), np.int64))
 
 
 class Carried(NamedTuple):
-    """What became of frames A that were pushed: A = Q R.
+    """The QR factors of pushed frames A = Q R.
 
     `frames` are Q, `triangles` R (B, k, k), or nothing if they were not wanted. `log_diagonal` is ln |R_ii| (B, k),
     -inf where R_ii is 0 to rounding, and `log_condition` about ln of the condition number of each R (B,). Where

@@ -25,7 +25,7 @@ from .panels import HUGE, TINY, dot, push, width
 if TYPE_CHECKING:
     from . import Structure
 
-COLUMN = 2e4  # what a column of QR takes beside its arithmetic, as operations: it is some 0.2 microseconds
+COLUMN = 2e4  # overhead of a column of QR in operations: about 0.2 microseconds
 
 
 def carry(
@@ -37,18 +37,18 @@ def carry(
     log_diagonal: np.ndarray,
     log_condition: np.ndarray,
 ) -> None:
-    """Fill the last four with what A = Q R gives, A the frames in `panels` pushed: Q, R, ln |R_ii|, ln condition.
+    """Push the frames in `panels`, factor the result A = Q R, and write Q, R, ln |R_ii| and ln of the condition number.
 
-    As often as `log_diagonal` (m, B, k) and `log_condition` (m, B) have room: once after all steps, or m times after
-    one each; the condition is then at least that large, and known well for the last. R is not kept where there is no
-    room for it. The condition is NaN, and nothing else is there or comes after it, where the sum of the squares of A is
-    not of a size to work with.
+    `log_diagonal` (m, B, k) and `log_condition` (m, B) say how often: once after all steps, or m times after one step
+    each. The condition number is then a lower bound, and accurate for the last step. R is not kept where its array is
+    empty. If the sum of the squares of A is too large or too small, the condition is NaN, and nothing further is
+    written.
     """
     steps, batch, size, _ = jacobians.shape
     times, _, count = log_diagonal.shape
     qr = (4.0 if triangles.size else 2.0) * count * size + COLUMN
     threads = threads_for(batch, (2.0 * steps * size * size + times * qr) * count)
-    with POOL, np.errstate(all="ignore"):  # for interpreted code; what became too large is looked for
+    with POOL, np.errstate(all="ignore"):  # for interpreted code; overflow is checked for
         launch(
             threads, _carry, jacobians.reshape(-1), steps // times, where.low, where.high, where.diagonals,
             panels.reshape(-1), moved.reshape(-1), triangles.reshape(-1), log_diagonal, log_condition, size,
@@ -59,7 +59,7 @@ def carry(
 def _carry(i, threads, J, steps, low, high, diagonals, frames, moved, R, logs, conditions, size):
     batch, count = logs.shape[1:]
     panels = (count + width() - 1) // width()
-    # In what the thread itself has, which stays in its cache: three frames, and R if it is not kept.
+    # Buffers of the thread, which stay in its cache: three frames, and R if it is not kept.
     own = np.empty(3 * panels * width() * size, frames.dtype)
     kept = np.empty(0 if R.size > 0 else count * count, frames.dtype)
     scratch = np.zeros((size + 2 + (2 + panels) * width()) * width(), frames.dtype)
@@ -80,7 +80,7 @@ def _one(
     times, batch, count = logs.shape
     whole = (count + width() - 1) // width() * width() * size
     triangles = (size + 2 + 2 * width()) * width()
-    at = np.int64(-1)  # where the frame is: one of its own, or still what was given
+    at = np.int64(-1)  # which buffer holds the frame; -1: still the given one
     for time in range(times):
         well, here, known = time + 1 == times, at, True
         triangular = well  # whether there will be an R

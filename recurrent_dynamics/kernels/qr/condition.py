@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, check-untyped-defs=False
-"""What a triangle R says: ln |R_ii|, and about how well conditioned it is."""
+"""Measures of a triangle R: ln |R_ii|, and an estimate of its condition number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .panels import EPS, dot
 
 @njit(**OPTIONS)
 def measure(R, ro, count, logs, well, two):
-    """Fill in ln |R_ii| and return ln of the condition number: what the diagonal says if that is much, or enough.
+    """Fill in ln |R_ii| and return ln of the condition number: the bound from the diagonal if that is enough.
 
-    Otherwise, in the 1-norm, R^T x = d with d_i = 1 or -1, whichever makes x grow, and R y = x: |y| / |x| is about the
-    norm of the inverse (Cline, Moler, Stewart and Wilkinson, SIAM J. Numer. Anal. 16, 1979).
+    Otherwise it is estimated in the 1-norm from R^T x = d with d_i = 1 or -1, whichever makes x grow, and R y = x: |y|
+    / |x| is about the norm of the inverse (Cline, Moler, Stewart and Wilkinson, SIAM J. Numer. Anal. 16, 1979).
     """
     x, y = two[: count + 1], two[count + 1 :]
     largest, least, most = 0.0, np.inf, 0.0

@@ -1,10 +1,10 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, check-untyped-defs=False
 """QR by modified Gram-Schmidt, a panel at a time: half as long as by Householder reflections, for frames that allow it.
 
-All but what is within a panel are products of matrices, and nothing is kept to form Q from. Q R is the frame to
-rounding, and R as good as from reflections [1]_, whatever the condition number; Q is orthonormal to rounding times that
-number, which spoils no exponent: what a frame lacks the next R tells, and the logarithms are summed. How far Q is from
-orthonormal is known on the way [2]_, and a frame for which it is too far goes to `householder`.
+All work but that within a panel is matrix products, and Q is formed in place. Q R equals the frame to rounding, and R
+is as accurate as from reflections [1]_, whatever the condition number. Q is orthonormal to rounding times the condition
+number. That spoils no exponent: the next R contains what a frame lacks, and the logarithms are summed. The loss of
+orthogonality is estimated on the way [2]_; a frame with too much of it goes to `householder`.
 
 References
 ----------
@@ -31,7 +31,7 @@ SINE = 1e-8  # between a column and those before it; Q is then orthonormal to 1e
 
 @njit(**OPTIONS)
 def orthonormalize(A, at, R, size, count, scratch, logs, well):
-    """Q in place of a frame, and ln |R_ii|; false, and nothing of use, where Q would not be orthonormal enough.
+    """Replace a frame by Q and write ln |R_ii|; false, with arrays of no use, if Q would not be orthonormal enough.
 
     R is written if all is to be well known. How far Q is from orthonormal is rounding over the sine between a column
     and all before it, and over the least sine within a panel before, whose products are taken all at once.
@@ -40,7 +40,7 @@ def orthonormalize(A, at, R, size, count, scratch, logs, well):
     panels, G, own, Z = (count + w - 1) // w, ZERO(), 2 * w, 3 * w
     sums = Z + w * w
     total, before, least = 0.0, 1.0, np.inf
-    clear(scratch, sums, panels * w)  # the squares of what the columns had along the panels before
+    clear(scratch, sums, panels * w)  # the squared components of the columns along the panels before
     for p in range(panels):
         panel, columns, worst = at + p * size * w, min(w, count - p * w), 1.0
         clear(scratch, G, 3 * w)
@@ -67,7 +67,7 @@ def orthonormalize(A, at, R, size, count, scratch, logs, well):
                 for i in range(w):
                     for c in range(min(w, count - q * w)):
                         put(R, (p * w + i) * count + q * w + c, -get(scratch, Z + i * w + c))
-    # Squares that mean something, and no diagonal entry so small that it counts as 0.
+    # Squares without overflow or underflow, and no diagonal entry so small that it counts as 0.
     return TINY < total < HUGE and least > (count * EPS) ** 2 * total
 
 

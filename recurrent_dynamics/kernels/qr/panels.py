@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, check-untyped-defs=False
-"""What products and QR of frames share: a frame (S, k) is panels of `WIDTH` columns, one after the other."""
+"""Products with frames, for both QR algorithms: a frame (S, k) is panels of `WIDTH` columns, one after the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..product import ONE, ZERO, clear, gemm
 from .rows import WIDTH
 
 EPS = 2.220446049250313e-16
-# Of the sum of squares of a frame: within, no product of two entries that matter is lost.
+# Limits of the sum of squares of a frame: within them no product of two relevant entries under- or overflows.
 TINY, HUGE = 1e-200, 1e200
 
 

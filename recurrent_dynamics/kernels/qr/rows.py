@@ -1,10 +1,10 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, check-untyped-defs=False
 """The inner loops of QR as LLVM intrinsics, one pass over rows where matrix products would take several.
 
-`reflect_rows` makes one reflection of a panel's rows and the sums for the next, held in registers: as two passes, by
-the tile of the matrix product, it took 70 of 170 microseconds for a QR of 128 columns; so it takes 10. `pivot` is what
-comes between two of them, `deflate` takes from a panel what lies along another (1.2 microseconds for 128 rows, by the
-tile 1.5 and what else is to be done with the products).
+`reflect_rows` applies one reflection to the rows of a panel and computes the sums for the next one, in registers. As
+two passes of the matrix-product tile it took 70 of 170 microseconds for a QR of 128 columns; now it takes 10. `pivot`
+is the step between two reflections. `deflate` subtracts from a panel its component along another one (1.2 microseconds
+for 128 rows; the tile takes 1.5 and leaves further work).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ..processor import BYTES
 
 LANES = BYTES // 8
 WIDTH = VECTORS * LANES  # columns of a panel, in double precision
-UNROLLED = 4  # rows at a time, each with sums of its own, that no multiply-add waits for the one before
+UNROLLED = 4  # rows at a time, each with its own sums, so that no multiply-add waits for the one before
 
 
 class _Rows:
-    """What all write: a panel's row is VECTORS vectors."""
+    """Helpers to emit code for the rows of a panel, which are VECTORS vectors each."""
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.b, self.vector = builder, ir.VectorType(ir.DoubleType(), LANES)
