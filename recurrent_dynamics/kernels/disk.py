@@ -279,7 +279,9 @@ class Disk:
     def _path(self, key: str, build: str) -> str | None:
         """Of an entry; None if nothing is kept."""
         if not entries.is_build(build):
-            raise ValueError(f"build must be 1 to 64 hexadecimal digits in lower case; came {build!r}")
+            from ..checks import ArgumentError  # loads NumPy
+
+            raise ArgumentError("build", "be 1 to 64 hexadecimal digits in lower case", repr(build))
         if self._folder is None or self.limit <= 0:
             return None
         return os.path.join(self._folder, build, entries.file_name(key))
