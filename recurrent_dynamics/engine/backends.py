@@ -12,6 +12,7 @@ import numpy as np
 
 from ..cells.layout import Layout
 from ..checks import ArgumentError, ArgumentTypeError
+from ..kernels.memory import reuse_freed_memory
 from . import check
 from .run import Run, Tape
 
@@ -123,6 +124,7 @@ def backend(device: str, index: int | None = None, stream: Any = None) -> Backen
 def _cpu() -> Backend:
     from .cpu import verbs as cpu
 
+    reuse_freed_memory()
     return Backend("cpu", cpu, np)
 
 

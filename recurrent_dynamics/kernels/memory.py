@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-SMALLEST = 16 << 20  # bytes; the C library keeps smaller arrays by itself, see `engine.cpu.verbs`
+SMALLEST = 16 << 20  # bytes; the C library keeps smaller arrays by itself, see `reuse_freed_memory`
 LINE = 64  # bytes of the cache's lines
 PAGE = 1 << 12  # bytes; smaller arrays are not aligned
 LOOSE = 1.25  # a kept block is taken for an array that needs at least 1 / LOOSE of it
@@ -160,6 +160,15 @@ STORE = Store(_limit())
 empty, zeros = STORE.empty, STORE.zeros
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=STORE.after_fork)
+
+
+def reuse_freed_memory() -> None:
+    """Let the C library reuse freed arrays below 32 MB instead of unmapping them; call it once.
+
+    New pages fault in one by one: 2700 faults, half of the time, for an Elman network at (T, B, N, H) = (100, 32, 128,
+    128). Freeing one block of just below 32 MB raises the dynamic threshold of glibc (M_MMAP_THRESHOLD of mallopt(3)).
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def release_memory() -> None:

@@ -37,11 +37,6 @@ __all__ = [
     "run_tangent", "second", "state_arrays", "tangent",
 ]  # fmt: skip
 
-# glibc unmaps large arrays when they are freed, and new ones fault in page by page: 2700 faults, half of the time, for
-# an Elman network at (T, B, N, H) = (100, 32, 128, 128). Freeing one block of just below 32 MB raises its dynamic
-# threshold (M_MMAP_THRESHOLD of mallopt(3)), so that freed arrays are reused.
-np.empty(31 << 20, np.uint8)
-
 
 class Tangents(NamedTuple):
     """The direction of a tangent pass and its results."""
