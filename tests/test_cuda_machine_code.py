@@ -49,8 +49,9 @@ HIDDEN = {"grid": 512, "grid, U in L2": 256, "tiles, U in L2": 48}
 
 def walking(cell: Cell, dtype: str, walk: str) -> list[machine_code.Launch]:
     found = launches(cell, dtype, VERBS, hidden=HIDDEN.get(walk, 16), batch=8, walk=WALKS[walk])
-    module = "blocks" if "tiles" in walk else walk.partition(",")[0]
-    assert {launch.name.split()[-1] for launch in found} == {f"{module}.forth", f"{module}.back"}
+    kind = "block" if "tiles" in walk else walk.partition(",")[0].removesuffix("s")
+    passes = {f"{kind}_kernels.forward_pass", f"{kind}_kernels.backward_pass"}
+    assert {launch.name.split()[-1] for launch in found} == passes
     return found
 
 

@@ -1,4 +1,4 @@
-"""What comes from users and goes back to them: arrays of other libraries, their streams, and the way to the host."""
+"""Arrays of users on a GPU: those of other libraries, their streams, and copies to the host."""
 
 from __future__ import annotations
 

@@ -34,11 +34,11 @@ def walk(cell: Cell, verb: str, dtype: str, tile: int, resident: bool) -> Any:
         sizes = unit_sizes(labels)
         if verb == "adjoint":
             row = program(cell, verb, dtype)
-            _MADE[key] = kernel(_back(row, sizes, stages, dtype, tile, resident), "block", dtype)
+            _MADE[key] = kernel(_backward_pass(row, sizes, stages, dtype, tile, resident), "block", dtype)
         else:
             row = moving(cell, verb, dtype)
-            forth = _forth(row, sizes, stages, dtype, tile, resident, verb == "tangent")
-            _MADE[key] = kernel(forth, "block", dtype)
+            forward_pass = _forward_pass(row, sizes, stages, dtype, tile, resident, verb == "tangent")
+            _MADE[key] = kernel(forward_pass, "block", dtype)
     return _MADE[key]
 
 
@@ -66,13 +66,15 @@ def _reading(count: int) -> tuple[Any, Any]:
     return fetch, arrive
 
 
-def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool, tangent: bool) -> Any:
+def _forward_pass(
+    row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool, tangent: bool
+) -> Any:
     """The walk of the values and states in `tE`, `initial`, `after`; a tangent walks along the point (E, S)."""
     kind = KINDS[dtype]
     (fetch, arrive), (fetch_states, arrive_states) = _reading(VALUES), _reading(STATES)
     multiply, _, means = tools(dtype, tile)
 
-    def forth(
+    def forward_pass(
         steps, batch, k, e, widths, widest, table, products, packed, P, tP, C, E, S, tE, initial, before, after,
         lengths, resets, separate,
     ):  # fmt: skip
@@ -138,16 +140,16 @@ def _forth(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: b
             for i in range(tid, values, threads):
                 tE[start * e + i] = mE[i]
 
-    return forth
+    return forward_pass
 
 
-def _back(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool) -> Any:
+def _backward_pass(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bool) -> Any:
     """The walk back: `after` arrives with the cotangents from outside and leaves with all of them."""
     kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
     (fetch, arrive), (fetch_states, arrive_states) = _reading(VALUES), _reading(STATES)
     _, multiply_transposed, means = tools(dtype, tile)
 
-    def back(
+    def backward_pass(
         steps, batch, k, e, v, widths, widest, table, products, packed, P, C, E, S, d_values, after, d_vectors,
         d_initial, lengths, resets, separate,
     ):  # fmt: skip
@@ -217,4 +219,4 @@ def _back(row: Any, sizes: Any, stages: int, dtype: str, tile: int, resident: bo
         for i in range(tid, vectors, threads):
             d_vectors[first * v + i] = dP[i]
 
-    return back
+    return backward_pass

@@ -48,7 +48,7 @@ def columns(layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
     moved = {"forward": e + k, "tangent": 2 * e + 2 * k, "adjoint": 2 * e + 3 * k}[verb]
     count = -(-sizes.batch * widest // threads)
     walk = Walk(verb, "columns", False, count, threads, 1, 0, 0, 0, moved * sizes.batch * sizes.itemsize, 0)
-    cycles = PROGRAM + (0 if verb == "forward" else MEMORY)  # the walk forth reads a step ahead
+    cycles = PROGRAM + (0 if verb == "forward" else MEMORY)  # the forward pass reads a step ahead
     return _timed(walk, cycles * -(-count // (16 * device.multiprocessors)), sizes, device)
 
 

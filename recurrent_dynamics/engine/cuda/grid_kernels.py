@@ -34,9 +34,9 @@ def walk(cell: Cell, verb: str, dtype: str, resident: bool, lanes: int) -> Any:
     if key not in _MADE:
         stages = cell.schedule.stages
         if verb == "adjoint":
-            made = _back(program(cell, verb, dtype), stages, dtype, resident, lanes)
+            made = _backward_pass(program(cell, verb, dtype), stages, dtype, resident, lanes)
         else:
-            made = _forth(moving(cell, verb, dtype), stages, waits(cell), dtype, resident, lanes)
+            made = _forward_pass(moving(cell, verb, dtype), stages, waits(cell), dtype, resident, lanes)
         _MADE[key] = kernel(made, "grid", dtype)
     return _MADE[key]
 
@@ -137,10 +137,10 @@ def _tools(dtype: str, resident: bool, lanes: int) -> tuple[Any, Any, Any]:
     return hold, multiply, mean
 
 
-def _forth(row: Any, stages: int, waiting: int, dtype: str, resident: bool, lanes: int) -> Any:
+def _forward_pass(row: Any, stages: int, waiting: int, dtype: str, resident: bool, lanes: int) -> Any:
     kind, sizes, (hold, multiply, mean) = KINDS[dtype], unit_sizes(1), _tools(dtype, resident, lanes)
 
-    def forth(
+    def forward_pass(
         begin, end, groups, steps, batch, k, e, widths, widest, table, products, M, P, tP, C, E, S, tE, initial,
         before, after, lengths, resets, separate,
     ):  # fmt: skip
@@ -190,14 +190,14 @@ def _forth(row: Any, stages: int, waiting: int, dtype: str, resident: bool, lane
                 else:
                     cuda.syncthreads()
 
-    return forth
+    return forward_pass
 
 
-def _back(row: Any, stages: int, dtype: str, resident: bool, lanes: int) -> Any:
+def _backward_pass(row: Any, stages: int, dtype: str, resident: bool, lanes: int) -> Any:
     kind, zero, sizes = KINDS[dtype], np.dtype(dtype).type(0), unit_sizes(1)
     hold, multiply, mean = _tools(dtype, resident, lanes)
 
-    def back(
+    def backward_pass(
         begin, end, groups, steps, batch, k, e, v, widths, widest, table, products, M, P, C, E, S, d_values, after,
         d_vectors, d_initial, carry, lengths, resets, separate,
     ):  # fmt: skip
@@ -272,4 +272,4 @@ def _back(row: Any, stages: int, dtype: str, resident: bool, lanes: int) -> Any:
                 else:
                     cuda.syncthreads()
 
-    return back
+    return backward_pass

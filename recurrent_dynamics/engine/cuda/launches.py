@@ -44,10 +44,10 @@ def _packed(tape: Tape, walk: Walk) -> Any:
     return tables.pack(tables.stacked_products(tape.layout), tape.matrices, natural, array_module())
 
 
-def forth(
+def forward_pass(
     tape: Tape, walk: Walk, vectors: Any, values: Any, initial: Any, before: Any, after: Any, lanes: int
 ) -> None:
-    """Walk forward or along a tangent: fill `values`, `before`, `after`; `initial` is what a reset goes back to.
+    """The forward pass or its tangent: fill `values`, `before`, `after`; `initial` is the state after a reset.
 
     `before[0]` holds the state that the walk starts from.
     """
@@ -75,8 +75,10 @@ def forth(
         launch_phases(kernel, tape.steps * (tape.cell.schedule.stages + 1), *how, walk.groups, *arguments)
 
 
-def back(tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, lanes: int) -> tuple[Any, Any]:
-    """Walk back: fill `values`, add to `after` and `vectors`; cotangents of the first state, and of resets."""
+def backward_pass(
+    tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, lanes: int
+) -> tuple[Any, Any]:
+    """The backward pass: fill `values`, add to `after` and `vectors`; cotangents of the first state, and of resets."""
     xp, layout, dtype = array_module(), tape.layout, tape.dtype
     how = (walk.blocks, walk.threads, walk.shared_bytes)
     e, k = layout.values_size, layout.state_size
@@ -108,11 +110,11 @@ def back(tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, lanes: i
 
 def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tuple[Any, ...]) -> None:
     """All steps of walk 3: the kernel that begins the first one, and then products and kernels in turn."""
-    xp, back = array_module(), walk.verb == "adjoint"
+    xp, backward = array_module(), walk.verb == "adjoint"
     found = tables.stacked_products(tape.layout)
-    stages = sorted({p.stage for p in found if p.size}, reverse=back)
+    stages = sorted({p.stage for p in found if p.size}, reverse=backward)
     last = tape.cell.schedule.stages
-    clock = xp.full(tape.batch, tape.steps if back else -1, np.int64)
+    clock = xp.full(tape.batch, tape.steps if backward else -1, np.int64)
     kernel = step_kernels.walk(tape.cell, walk.verb, tape.dtype.name)
 
     def segment(a: int, b: int, turn: bool) -> None:
@@ -120,7 +122,7 @@ def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tu
         launch(kernel, *how, a, b, turn, clock, *arguments)
 
     products: dict[int, list[Callable[[], None]]] = {
-        stage: [_product(tape, p, values, state, back) for p in found if p.size and p.stage == stage]
+        stage: [_product(tape, p, values, state, backward) for p in found if p.size and p.stage == stage]
         for stage in stages
     }
 
@@ -129,19 +131,21 @@ def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tu
             for multiply in products[stage]:
                 multiply()
             to = stages[0] if following is None else following
-            segment(*((stage, to + 1) if back else (stage + 1, to)), following is None)
+            segment(*((stage, to + 1) if backward else (stage + 1, to)), following is None)
 
-    segment(0 if back else last, stages[0] + 1 if back else stages[0], True)
+    segment(0 if backward else last, stages[0] + 1 if backward else stages[0], True)
     repeat(step, tape.steps, walk.captured)
 
 
-def _product(tape: Tape, p: tables.StackedProduct, values: Any, state: Any, back: bool) -> Callable[[], None]:
-    """The product of a step, by heads: target += M operand, or going back, operand += M^T target."""
+def _product(
+    tape: Tape, p: tables.StackedProduct, values: Any, state: Any, backward: bool
+) -> Callable[[], None]:
+    """The product of a step, by heads: target += M operand, or in the backward pass, operand += M^T target."""
     M = tape.matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
     row = state if p.from_state else values
     operand = row[:, p.source : p.source + p.heads * p.columns].reshape(-1, p.heads, p.columns)
     target = values[:, p.target : p.target + p.heads * p.height].reshape(-1, p.heads, p.height)
-    A, M, out = (target, M, operand) if back else (operand, M.transpose(0, 2, 1), target)
+    A, M, out = (target, M, operand) if backward else (operand, M.transpose(0, 2, 1), target)
     A, out = A.transpose(1, 0, 2), out.transpose(1, 0, 2)
     if p.heads == 1:
         A, M, out = A[0], M[0], out[0]

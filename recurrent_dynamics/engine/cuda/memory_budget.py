@@ -34,23 +34,23 @@ def free() -> int:
 
 
 def require(layout: Layout, sizes: Sizes, verb: str, resets: bool, rounded: bool, name: str) -> None:
-    """Raise a MemoryError that says how much a verb needs, how much there is, and what would fit."""
+    """Raise a MemoryError that says how much a verb needs, how much is available, and what would fit."""
 
     def size(**other: Any) -> int:
         return needed(layout, replace(sizes, **other), verb, resets, rounded)
 
-    there, s = free() - SLACK, sizes
-    if size() <= there:
+    available, s = free() - SLACK, sizes
+    if size() <= available:
         return
     most = {
-        "steps": _most(lambda n: size(steps=n) <= there, s.steps),
-        "sequences": _most(lambda n: size(batch=n) <= there, s.batch),
+        "steps": _most(lambda n: size(steps=n) <= available, s.steps),
+        "sequences": _most(lambda n: size(batch=n) <= available, s.batch),
     }
     fits = " or ".join(f"{n} {what}" for what, n in most.items() if n)
     less = "" if rounded or s.itemsize > 4 else "; tape_dtype='bfloat16' needs less"
     raise MemoryError(
         f"{WORK[verb]} of T = {s.steps}, B = {s.batch}, N = {s.input_size}, H = {s.hidden_size} in "
-        f"float{8 * s.itemsize} needs {_text(size())} of device memory, {_text(there)} are free on {name}: "
+        f"float{8 * s.itemsize} needs {_text(size())} of device memory, {_text(available)} are free on {name}: "
         f"{fits + ' would fit' if fits else 'one step does not fit'}{less}; device='cpu' takes the memory of the host"
     )
 

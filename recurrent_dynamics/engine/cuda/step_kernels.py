@@ -30,19 +30,19 @@ def walk(cell: Cell, verb: str, dtype: str) -> Any:
     if key not in _MADE:
         sizes, stages = unit_sizes(len(width_labels(cell))), cell.schedule.stages
         if verb == "adjoint":
-            made = _back(program(cell, verb, dtype), sizes, stages, dtype)
+            made = _backward_pass(program(cell, verb, dtype), sizes, stages, dtype)
         else:
-            made = _forth(moving(cell, verb, dtype), sizes, stages, dtype)
+            made = _forward_pass(moving(cell, verb, dtype), sizes, stages, dtype)
         _MADE[key] = kernel(made, "block", dtype)
     return _MADE[key]
 
 
-def _forth(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
+def _forward_pass(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
     """The walk of the values and states in `tE`, `initial`, `after`; a tangent walks along the point (E, S)."""
     kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
     _, _, means = tools(dtype, 1)
 
-    def forth(
+    def forward_pass(
         a, b, turn, clock, steps, batch, k, e, widths, widest, table, products, P, tP, C, E, S, tE, initial, before,
         after, lengths, resets, separate, work_values, work_state, work_next,
     ):  # fmt: skip
@@ -89,15 +89,15 @@ def _forth(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
                     cuda.syncthreads()
                     means(table, products, stage, SOURCE, TARGET, mE, e, scratch, tid, threads)
 
-    return forth
+    return forward_pass
 
 
-def _back(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
+def _backward_pass(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
     """The walk back, from stage `a` down to `b`; `after` arrives with cotangents and leaves with all of them."""
     kind, zero = KINDS[dtype], np.dtype(dtype).type(0)
     _, _, means = tools(dtype, 1)
 
-    def back(
+    def backward_pass(
         a, b, turn, clock, steps, batch, k, e, v, widths, widest, table, products, P, C, E, S, d_values, after,
         d_vectors, d_initial, lengths, resets, separate, work_values, work_state,
     ):  # fmt: skip
@@ -149,4 +149,4 @@ def _back(row: Any, sizes: Any, stages: int, dtype: str) -> Any:
                         )  # fmt: skip
                     cuda.syncthreads()
 
-    return back
+    return backward_pass

@@ -109,7 +109,7 @@ def starts(products: tuple[StackedProduct, ...]) -> list[int]:
 
 
 def pack(products: tuple[StackedProduct, ...], matrices: Any, transposed: bool, xp: Any) -> Any:
-    """All matrices, each [head][inner][outer]; `transposed` for the way back."""
+    """All matrices, each [head][inner][outer]; `transposed` for the backward pass."""
     found = [xp.zeros(1, matrices.dtype)] if not any(p.size for p in products) else []
     for p in products:
         if p.size:

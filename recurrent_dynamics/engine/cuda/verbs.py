@@ -100,7 +100,7 @@ def forward(tape: Tape) -> bool:
             part = piece(tape, first, last, values)
         begin(tape, first, tape.initial, tape.before, tape.after)
         large_products.inputs(part.values, part, part.x, part.W, part.bias)
-        _forth(part, "forward", tape.vectors, part.values, tape.initial, part.before, part.after)
+        _forward_pass(part, "forward", tape.vectors, part.values, tape.initial, part.before, part.after)
         if isinstance(tape.values, Rounded):
             tape.values.keep(first, last, part.values)
     return bool(xp.isfinite(tape.after).all())
@@ -111,9 +111,11 @@ def drives(tape: Tape) -> Any:
     return tape.values[:]
 
 
-def _forth(tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any) -> None:
+def _forward_pass(
+    tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any
+) -> None:
     lanes = current_device().lanes
-    launches.forth(tape, planned(tape, verb), vectors, values, initial, before, after, lanes)
+    launches.forward_pass(tape, planned(tape, verb), vectors, values, initial, before, after, lanes)
     large_products.clear_ended(tape, values)  # to which products were added
 
 
@@ -133,7 +135,7 @@ def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
             after[last - 1] += start
         values = xp.empty((last - first, tape.batch, layout.values_size), dtype)
         vectors = xp.zeros((tape.batch, layout.vectors_size), dtype)
-        start, again = launches.back(
+        start, again = launches.backward_pass(
             part, planned(part, "adjoint"), values, after[first:last], vectors, lanes
         )
         initial = initial + again
@@ -158,5 +160,5 @@ def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None) -
         large_products.add_moved(values, part, move.matrices)
         large_products.clear_ended(part, values)
         begin(tape, first, initial, before, after)
-        _forth(part, "tangent", move.vectors, values, initial, before[first:last], after[first:last])
+        _forward_pass(part, "tangent", move.vectors, values, initial, before[first:last], after[first:last])
     return Tangents(move, x, values, before, after)
