@@ -114,7 +114,7 @@ def gradient_of(task):
     "ignore:.*fork.*:DeprecationWarning"
 )  # other threads of the process, since Python 3.12
 def test_a_forked_child_of_a_parent_that_used_the_threads_works(trained, set_threads, monkeypatch):
-    monkeypatch.setattr(threads, "SMALL", 0)  # several threads share even this work
+    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0)  # several threads share even this work
     set_threads(2)
     expected = gradient_of(trained)
     with multiprocessing.get_context("fork").Pool(2) as pool:
