@@ -186,11 +186,8 @@ def _plane(
 
 
 def _limits(limits: Sequence[float]) -> tuple[float, ...]:
-    if (
-        not isinstance(limits, Sequence | np.ndarray)
-        or isinstance(limits, str | bytes)
-        or np.shape(limits) != (4,)
-    ):
+    listed = list(limits) if isinstance(limits, Sequence) or np.ndim(limits) == 1 else []
+    if isinstance(limits, str | bytes) or len(listed) != 4:
         raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
     found = tuple(number(f"limits[{i}]", v) for i, v in enumerate(limits))
     if not (found[0] < found[1] and found[2] < found[3]):
