@@ -29,7 +29,7 @@ def test_padding_keeps_every_sequence(rng):
         ([], ValueError, "at least one"),
         ([np.zeros((3, 2)), np.zeros((3, 1))], ValueError, r"sequences\[1\] must have shape \(T, 2\)"),
         ([np.zeros(3), np.zeros(3, int)], ValueError, "dtype float64"),
-        (["abc"], TypeError, r"sequences\[0\] must be numbers"),
+        (["abc"], TypeError, r"sequences\[0\] must hold real numbers"),
     ],
 )
 def test_sequences_that_do_not_go_together_are_refused(sequences, error, message):
