@@ -19,7 +19,16 @@ STEPS, BATCH, INPUTS, UNITS = 12, 3, 2, 4
 @cache
 def examples() -> dict[type, Any]:
     """Class -> instance."""
-    made = [*_runs(), *_of_runs(), *_of_points(), *_of_arrays(), *_of_training(), *_of_fields(), *_of_study()]
+    made = [
+        *_runs(),
+        *_of_runs(),
+        *_of_points(),
+        *_of_arrays(),
+        *_of_training(),
+        *_of_fields(),
+        *_of_study(),
+        *_of_labels(),
+    ]
     return {type(result): result for result in made}
 
 
@@ -41,6 +50,10 @@ def _runs():
     yield rd.jvp(n.run, d_x=np.ones_like(n.x))
     yield gradients.truncated_bptt(n.cell, n.params, n.x, n.last, window=6, stride=6)
     yield next(iter(gradients.truncated_windows(n.cell, n.params, n.x, n.last, window=6, stride=6)))
+
+
+def _of_labels():
+    yield nn.ctc_align(np.random.default_rng(0).standard_normal((12, 2, 4)), [[1, 2, 2], [3, 1, 2]])
 
 
 def _of_runs():

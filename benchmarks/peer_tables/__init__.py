@@ -12,4 +12,5 @@ TABLES = {
     "peak": "peak",
     "character": "character",
     "memory": "memory",
+    "ctc": "labelling",
 }

@@ -18,6 +18,7 @@ SECTIONS = {
         "character_model",
         "sequence_classification",
         "forecasting",
+        "ctc",
         "truncated_bptt",
         "clipping",
         "either_backend",

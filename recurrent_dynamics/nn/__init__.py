@@ -1,6 +1,8 @@
-"""Layers around the recurrence: embedding, deep stacks, readout, losses, sampling, forecasts."""
+"""Layers around the recurrence: embedding, deep stacks, readout, losses, sampling, forecasts, CTC."""
 
 from .batch import Batch
+from .ctc import ctc_hvp, ctc_loss
+from .ctc_search import CtcAlignment, CtcLabels, ctc_align, ctc_decode
 from .embedding import embed, embedding_gradient
 from .forecasting import forecast
 from .losses import cross_entropy, mean_squared_error
@@ -12,11 +14,17 @@ from .second_order import loss_hvp
 
 __all__ = [
     "Batch",
+    "CtcAlignment",
+    "CtcLabels",
     "Model",
     "ModelGradients",
     "ModelRun",
     "SavedModel",
     "cross_entropy",
+    "ctc_align",
+    "ctc_decode",
+    "ctc_hvp",
+    "ctc_loss",
     "embed",
     "embedding_gradient",
     "forecast",

@@ -64,7 +64,7 @@ else:
 
 
 @njit(**OPTIONS)
-def _largest(a, at, n):
+def largest_of(a, at, n):
     m = get(a, at)
     for j in range(1, n):
         m = larger(m, get(a, at + j))
@@ -81,7 +81,7 @@ def _block(logits, index, weights, classes, out, first, rows, losses, sums):
                 put(out, at + j, out.dtype.type(0))
         else:
             # The largest logit is subtracted: exp cannot overflow, and the largest term of the sum is exactly 1.
-            largest = _largest(logits, at, classes)
+            largest = largest_of(logits, at, classes)
             for j in range(classes):
                 put(out, at + j, get(logits, at + j) - largest)
         put(losses, r, get(out, at + get(index, r)))

@@ -9,6 +9,7 @@ it, and a notebook draws it below the cell. Else a new figure has no global stat
 """
 
 from .branch import branch
+from .ctc import ctc_alignment
 from .diagnosis import diagnosis
 from .distributions import angles, gate, gradient_growth
 from .fixed_points import fixed_points, held_inputs
@@ -33,6 +34,7 @@ __all__ = [
     "colour",
     "coloured_text",
     "compared_time_scales",
+    "ctc_alignment",
     "diagnosis",
     "direct_products",
     "fixed_points",
