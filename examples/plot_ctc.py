@@ -99,9 +99,8 @@ for noise in (0.05, 0.15, 0.25):
 # ---------------------------
 #
 # The network says a letter at one or two steps after its last sign, when a pause has shown that no sign follows. At
-# all
-# other steps it says blank. It is sure at nearly every step, so a beam hardly finds other letters than the best
-# path. ``ctc_align`` finds the most likely alignment of the right letters.
+# all other steps it says blank. It is sure at nearly every step, so a beam hardly finds other letters than the best
+# path does. ``ctc_align`` finds the most likely alignment of the right letters.
 b = 0
 x, targets, lengths, counts = batch_of(np.random.default_rng(3), 1)
 logits = model.forward(params, x, lengths=lengths).output
