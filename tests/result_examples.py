@@ -28,6 +28,7 @@ def examples() -> dict[type, Any]:
         *_of_fields(),
         *_of_study(),
         *_of_labels(),
+        *_of_layers(),
     ]
     return {type(result): result for result in made}
 
@@ -134,6 +135,17 @@ def _of_training():
     run = made.model.forward(result.params, made.inputs)
     yield run
     yield made.model.backward(run, np.ones_like(run.output))
+
+
+def _of_layers():
+    layer = nn.bidirectional(
+        nn.recurrent(rd.cells.elman(), UNITS, INPUTS), nn.recurrent(rd.cells.elman(), UNITS)
+    )
+    context = nn.Context(lengths=[STEPS, 4, 0])
+    yield context
+    y, pull = layer(layer.init(rng=0, dtype="float64"), _network().x, context)
+    yield pull
+    yield pull.gradients(y)
 
 
 def _of_fields():

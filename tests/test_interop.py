@@ -149,7 +149,7 @@ def test_weights_are_copied(rng):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"weight_ih_l0_reverse": np.zeros((16, 3))}, ValueError, "bidirectional"),
+        ({"weight_ih_l0_reverse": np.zeros((16, 3))}, ValueError, "a matrix weight_hh for layer 0_reverse"),
         ({"weight_hr_l0": np.zeros((2, 4))}, ValueError, r"must have shapes \(4H, P\) and \(P, H\)"),
         ({"weight_hh_l0": np.zeros((17, 4))}, ValueError, "must have H, 3H or 4H rows"),
         ({"weight_ih_l0": np.zeros((12, 3))}, ValueError, "must have H, 3H or 4H rows"),

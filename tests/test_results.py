@@ -22,7 +22,7 @@ CLASSES = {c for room in ROOMS for name in room.__all__ if inspect.isclass(c := 
 RESULTS = sorted((c for c in CLASSES if issubclass(c, Result)), key=lambda c: c.__name__)
 # What has no figure of its own: parts of another result, which draws them or whose parts do, and runs without states.
 PARTS = {
-    "Bifurcation", "Certificate", "CharacterModel", "Corpus", "Held", "Layer", "LyapunovChecks", "Measure",
+    "Bifurcation", "Certificate", "CharacterModel", "Context", "Corpus", "Held", "Layer", "LyapunovChecks", "Measure",
     "Measurements", "Portrait", "ReversibleRun", "SlowPoints", "Trial", "Unfinished",
 }  # fmt: skip
 # Systems that are functions, whose annotations speak of arrays.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..cells import Cell, elman, gru, lstm, lstm_projected
 from ..checks import ArgumentError, ArgumentTypeError, boolean, one_of
+from ..nn import Layer, bidirectional, chain, recurrent
 
 Params = dict[str, NDArray[Any]]
 HALF = ("torch.bfloat16", "torch.float16")
@@ -23,7 +24,7 @@ KEY = re.compile(
 
 def from_torch(
     state_dict: Mapping[str, Any], nonlinearity: str | None = None, prefix: str | None = None
-) -> tuple[Cell, Params] | list[tuple[Cell, Params]]:
+) -> tuple[Cell, Params] | list[tuple[Cell, Params]] | tuple[Layer, dict[str, Any]]:
     """Cells and parameters from the state dict of a recurrent layer of PyTorch.
 
     Gates stand in the same order on both sides. PyTorch's two biases become one: b = bias_ih + bias_hh, but for the
@@ -43,13 +44,14 @@ def from_torch(
     Returns
     -------
     (cell, params), or for stacked layers a list of such pairs
+        For two directions (layer, params): `recurrent_dynamics.nn.bidirectional`, a chain of them for stacked layers.
         Copies, in the dtype of the weights (float32 or float64); float16 and bfloat16 become float32. Without biases
         in PyTorch b is 0.
 
     Raises
     ------
     ValueError
-        When a key is unknown or missing, shapes do not fit, or the layer is bidirectional.
+        When a key is unknown or missing, or shapes do not fit.
     TypeError
         When an array is no floating-point array, or dtypes are mixed within a layer.
 
@@ -65,20 +67,50 @@ def from_torch(
     >>> cell, params = from_torch(weights)
     >>> cell.name, params["b"].shape, float(params["b"][0])
     ('lstm', (12,), 2.0)
+
+    Two directions are a layer:
+
+    >>> layer, params = from_torch(weights | {f"{name}_reverse": a for name, a in weights.items()})
+    >>> y, pull = layer(params, np.ones((5, 4, 2)))
+    >>> y.shape, list(params)
+    ((5, 4, 6), ['forward', 'backward'])
     """
     if nonlinearity is None:
         nonlinearity = getattr(state_dict, "nonlinearity", "tanh")
     nonlinearity = one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
-    layers = _layers(arrays_of(state_dict), prefix)
-    pairs = [_read_layer(layer, arrays, nonlinearity) for layer, arrays in enumerate(layers)]
-    for layer in range(1, len(pairs)):
+    directions = _directions(arrays_of(state_dict), prefix)
+    sides = [
+        [_read_layer(f"{i}{suffix}", arrays, nonlinearity) for i, arrays in enumerate(layers)]
+        for suffix, layers in directions.items()
+    ]
+    for i in range(1, len(sides[0])):
         # U multiplies the output: it has as many columns as the layer's output is wide.
-        reads, writes = pairs[layer][1]["W"].shape[1], pairs[layer - 1][1]["U"].shape[1]
-        if reads != writes:
-            raise ArgumentError(
-                f"weight_ih_l{layer}", f"have {writes} columns, as wide as the layer below", reads
-            )
-    return pairs if len(pairs) > 1 else pairs[0]
+        writes = sum(pairs[i - 1][1]["U"].shape[1] for pairs in sides)
+        for suffix, pairs in zip(directions, sides, strict=True):
+            reads = pairs[i][1]["W"].shape[1]
+            if reads != writes:
+                raise ArgumentError(
+                    f"weight_ih_l{i}{suffix}", f"have {writes} columns, as wide as the layer below", reads
+                )
+    if len(sides) > 1:
+        return _both_directions(*sides)
+    return sides[0] if len(sides[0]) > 1 else sides[0][0]
+
+
+def _both_directions(
+    forward: list[tuple[Cell, Params]], backward: list[tuple[Cell, Params]]
+) -> tuple[Layer, dict[str, Any]]:
+    """The layer of two directions, or the chain of such layers."""
+    layers: list[Layer] = []
+    params: dict[str, Any] = {}
+    for i, pairs in enumerate(zip(forward, backward, strict=True)):
+        sizes = [cell.sizes(p) for cell, p in pairs]
+        if sizes[0] != sizes[1] or pairs[0][0].fingerprint != pairs[1][0].fingerprint:
+            raise ArgumentError(f"layer {i}", "have the same shapes in both directions", f"N and H {sizes}")
+        first, second = (recurrent(cell, h, n) for (cell, _), (n, h) in zip(pairs, sizes, strict=True))
+        layers.append(bidirectional(first, second))
+        params[str(i)] = {"forward": pairs[0][1], "backward": pairs[1][1]}
+    return (chain(*layers), params) if len(layers) > 1 else (layers[0], params["0"])
 
 
 def to_torch(
@@ -145,9 +177,11 @@ def to_torch(
     return out
 
 
-def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str, NDArray[Any]]]:
-    """Arrays by PyTorch's name without layer number and prefix, one dict a layer."""
-    found: dict[int, dict[str, NDArray[Any]]] = {}
+def _directions(
+    state_dict: Mapping[str, Any], prefix: str | None
+) -> dict[str, list[dict[str, NDArray[Any]]]]:
+    """By the suffix of a direction the arrays of each layer, by PyTorch's name without layer number and prefix."""
+    found: dict[str, dict[int, dict[str, NDArray[Any]]]] = {}
     prefixes: list[str] = []
     for key, value in state_dict.items():
         if prefix is not None and not key.startswith(prefix):
@@ -159,21 +193,26 @@ def _layers(state_dict: Mapping[str, Any], prefix: str | None) -> list[dict[str,
                 "be of a recurrent layer, with names such as 'weight_ih_l0'",
                 f"{key!r} (prefix= selects one module of a model)",
             )
-        if match["reverse"]:
-            raise ArgumentError(
-                "state_dict", "be of layers of one direction", f"{key!r}, of a bidirectional one"
-            )
         if match["prefix"] not in prefixes:
             prefixes.append(match["prefix"])
-        found.setdefault(int(match["layer"] or 0), {})[match["name"]] = as_array(key, value)
+        layers = found.setdefault(match["reverse"] or "", {})
+        layers.setdefault(int(match["layer"] or 0), {})[match["name"]] = as_array(key, value)
     if not found:
         raise ArgumentError("state_dict", f"hold a recurrent layer under the prefix {prefix or ''!r}", "none")
     if len(prefixes) > 1:
         listing = ", ".join(map(repr, prefixes))
         raise ArgumentError("state_dict", "hold one recurrent layer, or prefix= choose one", listing)
-    if sorted(found) != list(range(len(found))):
-        raise ArgumentError("state_dict", "hold layers 0, 1, ... without a gap", sorted(found))
-    return [found[i] for i in sorted(found)]
+    for layers in found.values():
+        if sorted(layers) != list(range(len(layers))):
+            raise ArgumentError("state_dict", "hold layers 0, 1, ... without a gap", sorted(layers))
+    counts = {suffix: len(found.get(suffix, {})) for suffix in ("", "_reverse")}
+    if counts["_reverse"] not in (0, counts[""]):
+        raise ArgumentError(
+            "state_dict",
+            "hold as many layers of one direction as of the other",
+            f"{counts['']} and {counts['_reverse']}",
+        )
+    return {suffix: [found[suffix][i] for i in range(n)] for suffix, n in counts.items() if n}
 
 
 def arrays_of(state_dict: Any) -> dict[str, Any]:
@@ -209,7 +248,7 @@ def as_array(key: str, value: Any) -> NDArray[Any]:
     return array
 
 
-def _read_layer(layer: int, arrays: dict[str, NDArray[Any]], nonlinearity: str) -> tuple[Cell, Params]:
+def _read_layer(layer: str, arrays: dict[str, NDArray[Any]], nonlinearity: str) -> tuple[Cell, Params]:
     for name in ("weight_ih", "weight_hh"):
         if name not in arrays or arrays[name].ndim != 2:
             came = f"shape {arrays[name].shape}" if name in arrays else "none"

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError
-from ..nn import Model
+from ..nn import Layer, Model
 from .torch import KEY, arrays_of, as_array, from_torch
 
 
@@ -64,8 +64,14 @@ def model_from_torch(
     arrays = arrays_of(state_dict)
     layers = {key: value for key, value in arrays.items() if KEY.fullmatch(key)}
     others = {key: as_array(key, value) for key, value in arrays.items() if key not in layers}
-    read = from_torch(layers, nonlinearity)
+    read: Any = from_torch(layers, nonlinearity)
     pairs = read if isinstance(read, list) else [read]
+    if isinstance(pairs[0][0], Layer):
+        raise ArgumentError(
+            "state_dict",
+            "hold recurrent layers of one direction, as a Model has",
+            "two directions: from_torch reads them as a layer",
+        )
     width, inputs = pairs[-1][1]["U"].shape[1], pairs[0][1]["W"].shape[1]
     linear, tables = _matrices(others, width, biased=True), _matrices(others, inputs, biased=False)
     tables.pop(readout or "", None)

@@ -1,36 +1,62 @@
-"""Layers around the recurrence: embedding, deep stacks, readout, losses, sampling, forecasts, CTC."""
+"""Layers around the recurrence, models of them: embedding, directions, readout, losses, CTC, sampling, forecasts."""
 
 from .batch import Batch
 from .ctc import ctc_hvp, ctc_loss
 from .ctc_search import CtcAlignment, CtcLabels, ctc_align, ctc_decode
-from .embedding import embed, embedding_gradient
 from .forecasting import forecast
+from .layers import (
+    Context,
+    Layer,
+    LayerGradients,
+    Pull,
+    bidirectional,
+    chain,
+    concatenate,
+    dense,
+    dropout,
+    embedding,
+    recurrent,
+    residual,
+)
 from .losses import cross_entropy, mean_squared_error
 from .model import Model
 from .results import ModelGradients, ModelRun
 from .sampling import generate
 from .saved import SavedModel, load, save
 from .second_order import loss_hvp
+from .table import embed, embedding_gradient
 
 __all__ = [
     "Batch",
     "CtcAlignment",
     "CtcLabels",
+    "Context",
+    "Layer",
+    "LayerGradients",
     "Model",
     "ModelGradients",
     "ModelRun",
+    "Pull",
     "SavedModel",
+    "bidirectional",
+    "chain",
+    "concatenate",
     "cross_entropy",
     "ctc_align",
     "ctc_decode",
     "ctc_hvp",
     "ctc_loss",
+    "dense",
+    "dropout",
     "embed",
+    "embedding",
     "embedding_gradient",
     "forecast",
     "generate",
     "load",
     "loss_hvp",
     "mean_squared_error",
+    "recurrent",
+    "residual",
     "save",
 ]

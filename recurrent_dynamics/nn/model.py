@@ -14,11 +14,11 @@ from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
 from .architecture import Architecture
 from .batch import Batch, as_batch
-from .embedding import Merged, class_indices, embedding_gradient
 from .losses import LOSSES
 from .pooling import pooled, pooled_adjoint
 from .prediction import KINDS, predicted
 from .results import ModelGradients, ModelRun, State
+from .table import Merged, class_indices, embedding_gradient
 
 
 class Model(Architecture):

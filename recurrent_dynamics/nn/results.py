@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..results import Result
-from .embedding import Merged
+from .table import Merged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

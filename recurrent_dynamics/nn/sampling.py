@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, integer, number
 from .closed_loop import ClosedLoop, check_autonomous
-from .embedding import embed
 from .model import Model
+from .table import embed
 
 
 def generate(

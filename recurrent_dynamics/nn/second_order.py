@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ..checks import ArgumentError, instance
 from ..engine import backward, forward, hvp, jvp
 from .batch import Batch, as_batch
-from .embedding import class_indices, embedding_gradient
 from .leaves import named_leaves
 from .losses import mean_squared_error, normalized_weights
 from .model import Model
+from .table import class_indices, embedding_gradient
 
 Array = NDArray[Any]
 

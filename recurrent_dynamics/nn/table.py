@@ -42,14 +42,14 @@ def embed(table: NDArray[Any], indices: NDArray[Any]) -> NDArray[Any]:
     return table[class_indices(indices, len(table))]
 
 
-def class_indices(indices: NDArray[Any], size: int) -> NDArray[Any]:
+def class_indices(indices: NDArray[Any], size: int, name: str = "inputs") -> NDArray[Any]:
     """The indices, once it is sure that they are integers in 0..size-1."""
     indices = np.asarray(indices)
     if indices.dtype.kind not in "iu":
-        raise ArgumentTypeError("inputs", "be class indices (integers)", indices.dtype)
+        raise ArgumentTypeError(name, "be class indices (integers)", indices.dtype)
     if not check.below(indices, size):
         bad = indices.min() if indices.min() < 0 else indices.max()
-        raise ArgumentError("inputs", f"be class indices in 0..{size - 1}", bad)
+        raise ArgumentError(name, f"be class indices in 0..{size - 1}", bad)
     return indices
 
 

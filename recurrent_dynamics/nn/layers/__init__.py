@@ -1,0 +1,24 @@
+"""Layers that are composed: each is a value and its pull-back."""
+
+from .base import Layer
+from .composition import chain, concatenate, residual
+from .context import Context
+from .directions import bidirectional
+from .pointwise import dense, dropout, embedding
+from .pull import LayerGradients, Pull
+from .recurrence import recurrent
+
+__all__ = [
+    "Context",
+    "Layer",
+    "LayerGradients",
+    "Pull",
+    "bidirectional",
+    "chain",
+    "concatenate",
+    "dense",
+    "dropout",
+    "embedding",
+    "recurrent",
+    "residual",
+]

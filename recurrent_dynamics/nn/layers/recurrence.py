@@ -1,0 +1,132 @@
+"""A recurrent layer: one cell through time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...cells import Cell, Constraint
+from ...cells.constraint import Choice
+from ...checks import ArgumentTypeError, integer
+from ...engine import backward, forward
+from ..table import Merged
+from .base import Back, Layer, Tree, Value
+from .context import Inputs, States
+from .pointwise import sized
+
+
+def recurrent(
+    cell: Cell,
+    hidden_size: int,
+    input_size: int | None = None,
+    parametrize: Choice | None = None,
+) -> Layer:
+    """A cell through time.
+
+    Parameters
+    ----------
+    cell : Cell
+        The equations.
+    hidden_size : int
+        H, the number of units.
+    input_size : int, optional
+        N; without it that of the layer before in a chain.
+    parametrize : Parametrization or dict of them, optional
+        What U is made from, as `recurrent_dynamics.cells.Constraint` takes it; by default as the cell asks for.
+
+    Returns
+    -------
+    Layer
+        Its parameters are those of the cell, the free ones in place of matrices that are made. The output is that of
+        the cell. `Pull.runs` keeps its run.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> layer = recurrent(rd.cells.lstm(), 4, input_size=2)
+    >>> y, pull = layer(layer.init(rng=0), np.ones((5, 3, 2), "float32"))
+    >>> y.shape, pull.run.states["c"].shape
+    ((5, 3, 4), (5, 3, 4))
+    """
+    if not isinstance(cell, Cell):
+        raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
+    width = None if input_size is None else integer("input_size", input_size, at_least=1)
+    return Recurrent(cell, integer("hidden_size", hidden_size, at_least=1), width, parametrize)
+
+
+class Recurrent(Layer):
+    """What `recurrent` returns."""
+
+    def __init__(
+        self, cell: Cell, hidden_size: int, input_size: int | None, parametrize: Choice | None
+    ) -> None:
+        self.cell, self.hidden_size, self.input_size = cell, hidden_size, input_size
+        self.parametrize = parametrize
+        # Of a cell that reads the input itself, that is as wide as the units.
+        layout = cell.layout(hidden_size if input_size is None else input_size, hidden_size)
+        self.output_size = next(s.width for s in layout.slots if s.name == cell.output)
+        self.folds = "W" in layout.shapes and not any(s.name == "x" for s in layout.signals)
+        self._constraint = (
+            None if input_size is None else Constraint(cell, input_size, hidden_size, parametrize)
+        )
+
+    @property
+    def constraint(self) -> Constraint:
+        """Of an input of a known width."""
+        assert self._constraint is not None
+        return self._constraint
+
+    def __repr__(self) -> str:
+        return f"recurrent({self.cell.name}, {self.hidden_size})"
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        return {"": self.cell}
+
+    def with_input(self, size: int) -> Layer:
+        sized(self, size)
+        return Recurrent(self.cell, self.hidden_size, size, self.parametrize)
+
+    def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
+        c = self.constraint
+        return c.sample(self.cell.init(c.input_size, c.hidden_size, rng, dtype.name), rng)
+
+    def apply(
+        self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
+    ) -> Value:
+        weights, pull = self.constraint(params)
+        merged = None
+        if table is not None:
+            pair = (table, weights["W"])
+            merged = Merged(*(np.array(a) if inputs.copy_params else np.asarray(a) for a in pair))
+            weights = {**weights, "W": merged.product()}
+        run = forward(
+            self.cell, weights, x, initial=inputs.initial.get(""), lengths=inputs.lengths, reset=inputs.reset,
+            signals={name: a for name, a in inputs.signals.items() if name in self.cell.signals},
+            copy_params=inputs.copy_params, tape=inputs.tape,
+        )  # fmt: skip
+
+        def back(d_y: NDArray[Any], d_final: States) -> Back:
+            try:
+                found = backward(run, d_y, d_final=d_final.get(""))
+            except ValueError:
+                if np.isfinite(d_y).all():
+                    raise
+                raise FloatingPointError(
+                    f"the gradient of the output of {self.cell.name} is not finite"
+                ) from None
+            params, d_x = found.params, found.x
+            if merged is not None:
+                d_x, d_W = merged.gradients(params["W"])
+                params = {**params, "W": d_W}
+            return Back(pull(params), d_x, found.signals, {"": found})
+
+        return Value(run.output, {"": run}, back)
