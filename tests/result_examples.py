@@ -146,6 +146,8 @@ def _of_layers():
     y, pull = layer(layer.init(rng=0, dtype="float64"), _network().x, context)
     yield pull
     yield pull.gradients(y)
+    objective = nn.Objective(layer, "mean_squared_error")
+    yield objective.run(objective.init(rng=0, dtype="float64"), (_network().x, y))
 
 
 def _of_fields():

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError
-from ..nn import Model, ModelRun
+from ..nn import ModelRun, ObjectiveRun
+from ..nn.scored import Scored
 from .metrics import Metric, named_metrics
 from .source import BatchSource, as_source
 
 State = dict[str, Any]
 
 
-def evaluate(model: Model, params: Mapping[str, Any], data: BatchSource | Sequence[Any]) -> float:
+def evaluate(model: Scored, params: Mapping[str, Any], data: BatchSource | Sequence[Any]) -> float:
     """Mean loss over one epoch of data, without dropout, the state carried as in training.
 
     Parameters
     ----------
-    model : Model
+    model : Model or Objective
     params : dict
     data : BatchSource or list of Batch
         With a finite epoch.
@@ -34,7 +35,7 @@ def evaluate(model: Model, params: Mapping[str, Any], data: BatchSource | Sequen
 
 
 def measure(
-    model: Model,
+    model: Scored,
     params: Mapping[str, Any],
     data: BatchSource | Sequence[Any],
     metrics: Sequence[str | Metric] | Mapping[str, Metric] = (),
@@ -43,7 +44,7 @@ def measure(
 
     Parameters
     ----------
-    model : Model
+    model : Model or Objective
     params : dict
     data : BatchSource or list of Batch
         With a finite epoch.
@@ -99,7 +100,7 @@ def _value(name: str, value: Any) -> float:
     return float(value)
 
 
-def carried_state(run: ModelRun, steps: int | None) -> list[State] | None:
+def carried_state(run: ModelRun | ObjectiveRun, steps: int | None) -> list[State] | None:
     """The state of every layer after a number of steps of a run, None for none."""
     if steps is None:
         return None

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..checks import ArgumentError, integer, number
 from ..engine import check
-from ..nn import Model
+from ..nn.scored import Scored
 from ..results import Result
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .early_stopping import EarlyStopping
@@ -66,7 +66,7 @@ class FitResult(Result):
 
 
 def fit(
-    model: Model,
+    model: Scored,
     params: Mapping[str, Any],
     data: BatchSource | Sequence[Any],
     *,
@@ -99,7 +99,7 @@ def fit(
 
     Parameters
     ----------
-    model : Model
+    model : Model or Objective
     params : nested dict
         Where to start; not changed. With `resume` the checkpoint's parameters replace them, and must be of the same
         names and shapes.
@@ -277,7 +277,7 @@ def _saved(path: str | os.PathLike[str], state: Checkpoint) -> bool:
 
 def _validated(
     state: Checkpoint,
-    model: Model,
+    model: Scored,
     data: BatchSource | None,
     metrics: Mapping[str, Metric],
     epoch: float,

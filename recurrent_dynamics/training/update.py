@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn import Model
+from ..nn.scored import Scored
 from .checkpoint import Checkpoint
 from .clipping import clip_by_value, l2_penalty
 from .evaluate import carried_state
@@ -42,7 +42,7 @@ class DivergenceError(FloatingPointError):
 class Updater:
     """One update: from a state to the next one, the row of the history, and how many losses it saw."""
 
-    model: Model
+    model: Scored
     source: BatchSource
     optimizer: Optimizer
     schedule: Schedule
@@ -57,10 +57,9 @@ class Updater:
         batch = self.source.batch(number)
         carry = None if per_epoch and number % per_epoch == 0 else state.carry
         rate = self.schedule(number)
-        dropout_rng = self.rng if self.model.dropout else None
         try:
             loss, run, gradients = self.model.differentiate(
-                state.params, batch, carry, dropout_rng, copy_params=False
+                state.params, batch, carry, self.rng, copy_params=False
             )
         except FloatingPointError as error:
             raise self._divergence(str(error), number, rate, state.history) from error

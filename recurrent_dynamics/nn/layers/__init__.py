@@ -4,6 +4,7 @@ from .base import Layer
 from .composition import chain, concatenate, residual
 from .context import Context
 from .directions import bidirectional
+from .objective import Objective, ObjectiveRun
 from .pointwise import dense, dropout, embedding
 from .pull import LayerGradients, Pull
 from .recurrence import recurrent
@@ -12,6 +13,8 @@ __all__ = [
     "Context",
     "Layer",
     "LayerGradients",
+    "Objective",
+    "ObjectiveRun",
     "Pull",
     "bidirectional",
     "chain",

@@ -63,6 +63,7 @@ class Layer(ABC):
     output_size: int | None = None
     classes: int | None = None
     has_params = True
+    has_reversed = False  # whether a part reads the sequences from their end
     folds = False  # whether `apply` takes class indices and the table of an embedding, whose gradient it gives as `x`
 
     @property

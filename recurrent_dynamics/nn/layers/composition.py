@@ -130,6 +130,10 @@ class Composed(Layer):
     def has_params(self) -> bool:  # type: ignore[override]
         return any(layer.has_params for layer in self.layers.values())
 
+    @cached_property
+    def has_reversed(self) -> bool:  # type: ignore[override]
+        return any(layer.has_reversed for layer in self.layers.values())
+
     @property
     def cells(self) -> dict[str, Cell]:
         found: dict[str, Cell] = {}
@@ -281,7 +285,7 @@ class Residual(Layer):
     def __init__(self, layer: Layer) -> None:
         if layer.input_size is None and layer.classes is None and layer.output_size is not None:
             layer = layer.with_input(layer.output_size)
-        self.layer, self.has_params = layer, layer.has_params
+        self.layer, self.has_params, self.has_reversed = layer, layer.has_params, layer.has_reversed
         self.input_size, self.output_size = layer.input_size, layer.output_size
         if layer.classes is not None or self.input_size != self.output_size:
             came = f"{self.input_size if layer.classes is None else 'class indices'} and {self.output_size}"

@@ -93,6 +93,8 @@ def reverse(x: NDArray[Any], lengths: ArrayLike | None = None) -> NDArray[Any]:
 class Reversed(Layer):
     """A layer that reads each sequence from its own end."""
 
+    has_reversed = True
+
     def __init__(self, layer: Layer) -> None:
         self.layer, self.has_params = layer, layer.has_params
         self.input_size, self.output_size = layer.input_size, layer.output_size

@@ -72,6 +72,8 @@ class Pull(Result):
         in which they were taken. The analyses of `recurrent_dynamics.dynamics` take runs.
     run : Run
         The run of the only recurrent layer.
+    steps : int
+        T.
     final : dict
         The state of each recurrent layer after its last step, nested as the parameters. `Context.initial` takes it.
 
@@ -97,6 +99,11 @@ class Pull(Result):
     ) -> None:
         self._shape, self._dtype, self._back, self._within = y.shape, y.dtype, back, within
         self.runs = dict(runs)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self._shape[0]
 
     @property
     def run(self) -> Run:

@@ -1,0 +1,196 @@
+"""A loss of a composed layer, which can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...checks import ArgumentError, instance, one_of
+from ...engine import check
+from ...engine.run import Run
+from ...results import Result
+from ..batch import Batch, as_batch
+from ..losses import LOSSES
+from ..pooling import POOLS, pooled, pooled_adjoint
+from ..prediction import predicted
+from ..scored import Scored
+from .base import Layer
+from .context import Context, State, nested
+from .pull import LayerGradients, Pull
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class ObjectiveRun(Result):
+    """What `Objective.run` computed.
+
+    Attributes
+    ----------
+    output : ndarray (T, B, V)
+        That of the layer; (B, V) where it is pooled over time.
+    pull : Pull
+        The way back of the layer, with its runs.
+    lengths : ndarray (B,) or None
+        Valid steps of each sequence.
+    """
+
+    output: NDArray[Any]
+    pull: Pull
+    lengths: NDArray[Any] | None
+
+    @property
+    def runs(self) -> list[Run]:
+        """The run of each recurrent layer."""
+        return list(self.pull.runs.values())
+
+    @property
+    def final(self) -> list[State]:
+        """The state of each recurrent layer after its last step."""
+        return [dict(run.final) for run in self.runs]
+
+    def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> NDArray[Any]:
+        """Draw the states of every recurrent layer, an array of axes; see `recurrent_dynamics.plot.states`."""
+        return self.pull.plot(axes, **options)
+
+
+class Objective(Scored):
+    """The loss of a layer, for `recurrent_dynamics.training`: `fit`, `evaluate` and `measure` take it as a model.
+
+    Parameters
+    ----------
+    layer : Layer
+        Its output is the logits, or the predicted numbers.
+    loss : {"cross_entropy", "mean_squared_error"}
+    pool : {None, "last", "mean"}
+        None: there is a target for each step. "last" and "mean": there is one target for each sequence, and what is
+        compared with it is the output at the last valid step, or its mean over the valid steps.
+
+    Attributes
+    ----------
+    layer : Layer
+
+    See Also
+    --------
+    Model : The usual stack of layers in one direction, with initial states, signals, sampling and files.
+
+    Examples
+    --------
+    Of each symbol in a sequence, whether the next one is the same:
+
+    >>> import recurrent_dynamics as rd
+    >>> gru = rd.nn.recurrent(rd.cells.gru(), 6)
+    >>> layer = rd.nn.chain(rd.nn.embedding(3, 4), rd.nn.bidirectional(gru, gru), rd.nn.dense(None, 2))
+    >>> objective = Objective(layer)
+    >>> symbols = np.random.default_rng(0).integers(0, 3, (8, 20))
+    >>> same = (symbols == np.roll(symbols, -1, axis=0)).astype(int)
+    >>> same[-1] = 0
+    >>> result = rd.training.fit(objective, objective.init(rng=0), [(symbols, same)], optimizer="adam",
+    ...                          learning_rate=0.05, updates=100, progress=False)
+    >>> bool((objective.predict(result.params, symbols, "class") == same).all())
+    True
+    """
+
+    def __init__(self, layer: Layer, loss: str = "cross_entropy", pool: str | None = None) -> None:
+        instance("layer", layer, Layer)
+        self.layer, self.cells = layer, list(layer.cells.values())
+        self.loss_name = one_of("loss", loss, LOSSES)
+        self.pool = None if pool is None else one_of("pool", pool, POOLS)
+
+    def __repr__(self) -> str:
+        return f"Objective({self.layer!r}, {self.loss_name}{f', {self.pool}' if self.pool else ''})"
+
+    def init(
+        self, rng: int | np.random.Generator = 0, dtype: str | np.dtype[Any] = "float32"
+    ) -> dict[str, Any]:
+        """Draw parameters, as the layer does."""
+        return self.layer.init(rng, dtype)
+
+    def run(
+        self,
+        params: Mapping[str, Any],
+        batch: Batch | Sequence[Any],
+        initial: Sequence[State] | None = None,
+        dropout_rng: np.random.Generator | None = None,
+        copy_params: bool = True,
+        tape: bool = True,
+    ) -> ObjectiveRun:
+        """Compute the output for a batch.
+
+        Parameters
+        ----------
+        params : dict
+        batch : Batch or tuple
+        initial : sequence of dict, optional
+            The state of each recurrent layer before the first step, as `ObjectiveRun.final` holds it. Not for layers
+            with a direction from the end.
+        dropout_rng : Generator, optional
+            Draws the dropout; absent in evaluation.
+        copy_params, tape : bool
+            As in `Context`.
+
+        Returns
+        -------
+        ObjectiveRun
+        """
+        b, start = as_batch(batch), None
+        if initial is not None:
+            if self.layer.has_reversed:
+                raise ArgumentError(
+                    "initial",
+                    "be None for a layer with a direction from the end: no state goes from window to window",
+                    f"{len(initial)} states",
+                )
+            start = nested(dict(zip(self.layer.cells, initial, strict=True)))
+        x = check.array("inputs", b.inputs)
+        context = Context(b.lengths, b.reset, b.signals, dropout_rng, start, copy_params, tape)
+        y, pull = self.layer(params, x, context)
+        ends = None if b.lengths is None else np.array(b.lengths)
+        return ObjectiveRun(y if self.pool is None else pooled(y, self.pool, ends), pull, ends)
+
+    def backward(self, run: ObjectiveRun, d_output: NDArray[Any] | None) -> LayerGradients:
+        """Go back from the derivative of a loss by `ObjectiveRun.output`; 0 where it is None."""
+        d = np.zeros_like(run.output) if d_output is None else d_output
+        if self.pool is not None:
+            check.shape("d_output", d, run.output.shape)
+            d = pooled_adjoint(d, run.pull.steps, self.pool, run.lengths)
+        return run.pull.gradients(d)
+
+    def predict(
+        self,
+        params: Mapping[str, Any],
+        inputs: NDArray[Any],
+        kind: str = "output",
+        *,
+        lengths: ArrayLike | None = None,
+        reset: NDArray[Any] | None = None,
+        signals: Mapping[str, NDArray[Any]] | None = None,
+    ) -> NDArray[Any]:
+        """What the layer predicts, without dropout and without a tape.
+
+        Parameters
+        ----------
+        params : dict
+        inputs : ndarray
+            Class indices (T, B), or real numbers (T, B, N).
+        kind : {"output", "probabilities", "class"}
+            The output itself, its softmax, or the index of its largest entry; the last two with the cross-entropy
+            alone.
+        lengths, reset, signals
+            As in `Context`.
+
+        Returns
+        -------
+        ndarray (T, B, V), or (T, B) of classes
+            (B, V) or (B,) where it is pooled. Where nothing is predicted, beyond the length of a sequence, NaN or
+            class -1.
+        """
+        self._check_kind(kind)
+        ends = None if lengths is None else np.asarray(lengths)
+        batch = Batch(inputs, np.empty(0), lengths=ends, reset=reset, signals=signals)
+        return predicted(self.run(params, batch, copy_params=False, tape=False).output, kind, ends)
