@@ -48,6 +48,7 @@ def test_docstrings(name):
 PAGES = [
     "start",
     "train",
+    "layers",
     *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "analyse", "ode")),
 ]
 
