@@ -298,3 +298,70 @@ def test_what_a_whole_model_cannot_hold_is_named(rng):
             convert(w | change, **options)
     with pytest.raises(ValueError, match="must hold a linear layer with 4 columns, the readout; came none"):
         convert({k: v for k, v in w.items() if not k.startswith("fc.")})
+
+
+def both_directions(rng, gates=4, layers=2, prefix=""):
+    """Weights of stacked layers in two directions, 3 inputs and 4 units each."""
+    w = {}
+    for layer in range(layers):
+        for suffix in ("", "_reverse"):
+            one = weights(rng, gates, inputs=8 if layer else 3, layer=layer, prefix=prefix)
+            w |= {f"{name}{suffix}": a for name, a in one.items()}
+    return w
+
+
+@pytest.mark.parametrize("gates", [4, 3, 1])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_two_directions_are_a_layer_and_come_back(gates, layers, rng):
+    w = both_directions(rng, gates, layers)
+    layer, params = from_torch(w)
+    assert layer.input_size == 3
+    assert layer.output_size == 8
+    y, _ = layer(params, rng.standard_normal((5, 2, 3)))
+    assert y.shape == (5, 2, 8)
+    back = to_torch((layer, params))
+    assert back.keys() == w.keys()
+    for name, a in back.items():
+        if name.startswith("weight"):
+            np.testing.assert_array_equal(a, w[name])
+        elif name.startswith("bias_ih"):
+            other = name.replace("ih", "hh")
+            np.testing.assert_allclose(a + back[other], w[name] + w[other], rtol=0, atol=1e-15)
+    again, same = from_torch(back)
+    np.testing.assert_array_equal(again(same, np.ones((5, 2, 3)))[0], layer(params, np.ones((5, 2, 3)))[0])
+
+
+def test_a_prefix_chooses_two_directions_of_a_larger_model(rng):
+    w = both_directions(rng, prefix="encoder.rnn.")
+    whole = w | weights(rng, 3, prefix="decoder.") | {"head.weight": np.zeros((2, 8))}
+    _, params = from_torch(whole, prefix="encoder.")
+    np.testing.assert_array_equal(params["1"]["backward"]["U"], w["encoder.rnn.weight_hh_l1_reverse"])
+    cell, _ = from_torch(whole, prefix="decoder.")
+    assert cell.name == "gru"
+    _, params = from_torch(w)
+    np.testing.assert_array_equal(params["0"]["forward"]["W"], w["encoder.rnn.weight_ih_l0"])
+
+
+def test_what_does_not_fit_in_two_directions(rng):
+    w = both_directions(rng)
+    with refused("state_dict", "as many layers", "2 and 1"):
+        from_torch({name: a for name, a in w.items() if not name.endswith("l1_reverse")})
+    with refused("weight_ih_l1_reverse", "8", "4"):
+        from_torch(w | {"weight_ih_l1_reverse": np.zeros((16, 4))})
+    other = {f"{name}_reverse": a for name, a in weights(rng, 3).items()}
+    with refused("layer 0", "both directions"):
+        from_torch(weights(rng, 4) | other)
+    with refused("state_dict", "one direction", "two directions"):
+        rd.interop.model_from_torch(w | {"head.weight": np.zeros((2, 8))})
+
+
+def test_layers_that_pytorch_does_not_have():
+    lstm = rd.nn.recurrent(rd.cells.lstm(), 4)
+    mixed = rd.nn.chain(rd.nn.dense(3, 4), lstm)
+    with refused("layers", "recurrent", "dense"):
+        to_torch((mixed, mixed.init()))
+    uneven = rd.nn.chain(rd.nn.recurrent(rd.cells.lstm(), 4, 3), rd.nn.bidirectional(lstm, lstm))
+    with refused("layers", "one direction"):
+        to_torch((uneven, uneven.init()))
+    stacked = rd.nn.chain(rd.nn.recurrent(rd.cells.lstm(), 4, 3), lstm)
+    assert len(to_torch((stacked, stacked.init()))) == 8

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..cells import Cell, elman, gru, lstm, lstm_projected
 from ..checks import ArgumentError, ArgumentTypeError, boolean, one_of
-from ..nn import Layer, bidirectional, chain, recurrent
+from ..nn import Layer
+from .torch_layers import put_together, taken_apart
 
 Params = dict[str, NDArray[Any]]
 HALF = ("torch.bfloat16", "torch.float16")
@@ -93,28 +94,14 @@ def from_torch(
                     f"weight_ih_l{i}{suffix}", f"have {writes} columns, as wide as the layer below", reads
                 )
     if len(sides) > 1:
-        return _both_directions(*sides)
+        return put_together(*sides)
     return sides[0] if len(sides[0]) > 1 else sides[0][0]
 
 
-def _both_directions(
-    forward: list[tuple[Cell, Params]], backward: list[tuple[Cell, Params]]
-) -> tuple[Layer, dict[str, Any]]:
-    """The layer of two directions, or the chain of such layers."""
-    layers: list[Layer] = []
-    params: dict[str, Any] = {}
-    for i, pairs in enumerate(zip(forward, backward, strict=True)):
-        sizes = [cell.sizes(p) for cell, p in pairs]
-        if sizes[0] != sizes[1] or pairs[0][0].fingerprint != pairs[1][0].fingerprint:
-            raise ArgumentError(f"layer {i}", "have the same shapes in both directions", f"N and H {sizes}")
-        first, second = (recurrent(cell, h, n) for (cell, _), (n, h) in zip(pairs, sizes, strict=True))
-        layers.append(bidirectional(first, second))
-        params[str(i)] = {"forward": pairs[0][1], "backward": pairs[1][1]}
-    return (chain(*layers), params) if len(layers) > 1 else (layers[0], params["0"])
-
-
 def to_torch(
-    layers: tuple[Cell, Mapping[str, NDArray[Any]]] | Sequence[tuple[Cell, Mapping[str, NDArray[Any]]]],
+    layers: tuple[Cell, Mapping[str, NDArray[Any]]]
+    | Sequence[tuple[Cell, Mapping[str, NDArray[Any]]]]
+    | tuple[Layer, Mapping[str, Any]],
     bias: bool = True,
 ) -> dict[str, NDArray[Any]]:
     """State dict of a recurrent layer of PyTorch, as arrays: what `from_torch` reads as the same layers.
@@ -124,7 +111,8 @@ def to_torch(
     Parameters
     ----------
     layers : pair or sequence of pairs
-        (cell, params) of LSTM with or without a projection, GRU, or Elman with tanh or relu; all of one cell.
+        (cell, params) of LSTM with or without a projection, GRU, or Elman with tanh or relu; all of one cell. Or one
+        pair (layer, params) of `recurrent_dynamics.nn`: a recurrent layer, two directions, or a chain of those.
     bias : bool
         False for a module that was made with ``bias=False``; all biases must be 0 then.
 
@@ -136,7 +124,7 @@ def to_torch(
     Raises
     ------
     ValueError
-        When PyTorch has no such cell, or a bias is not 0 with ``bias=False``.
+        When PyTorch has no such cell or layer, or a bias is not 0 with ``bias=False``.
 
     Examples
     --------
@@ -146,9 +134,14 @@ def to_torch(
     ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
     """
     boolean("bias", bias)
-    pairs: Sequence[Any] = (
-        [layers] if isinstance(layers, tuple) and isinstance(layers[0], Cell) else list(layers)
-    )
+    sides: Sequence[Sequence[Any]]
+    if isinstance(layers, tuple) and isinstance(layers[0], Layer):
+        sides = taken_apart(layers[0], layers[1])
+    elif isinstance(layers, tuple) and isinstance(layers[0], Cell):
+        sides = [[layers]]
+    else:
+        sides = [list(layers)]
+    pairs = [pair for side in sides for pair in side]
     if not pairs:
         raise ArgumentError("layers", "hold at least one pair (cell, params)", "none")
     # Cells are told by their equations: anyone may call a cell of his own "lstm".
@@ -161,19 +154,25 @@ def to_torch(
     if not kinds <= known:
         raise ArgumentError("layers", "be LSTM, GRU, or Elman with tanh or relu", pairs[0][0].name)
     out: dict[str, NDArray[Any]] = {}
-    for layer, (_, params) in enumerate(pairs):
-        bias_hh = np.zeros_like(params["b"])
-        if "b_h" in params:
-            bias_hh[-len(params["b_h"]) :] = params["b_h"]
-        out[f"weight_ih_l{layer}"] = params["W"].copy()
-        out[f"weight_hh_l{layer}"] = params["U"].copy()
-        if bias:
-            out[f"bias_ih_l{layer}"] = params["b"].copy()
-            out[f"bias_hh_l{layer}"] = bias_hh
-        elif params["b"].any() or bias_hh.any():
-            raise ArgumentError("bias", f"be True for layer {layer}, whose biases are not 0", "False")
-        if "U_h" in params:
-            out[f"weight_hr_l{layer}"] = params["U_h"].copy()
+    for layer, directions in enumerate(zip(*sides, strict=True)):
+        for suffix, (_, params) in zip(("", "_reverse"), directions, strict=False):
+            out |= _written(params, f"{layer}{suffix}", bias)
+    return out
+
+
+def _written(params: Mapping[str, NDArray[Any]], layer: str, bias: bool) -> dict[str, NDArray[Any]]:
+    """The entries of one layer in one direction."""
+    bias_hh = np.zeros_like(params["b"])
+    if "b_h" in params:
+        bias_hh[-len(params["b_h"]) :] = params["b_h"]
+    out = {f"weight_ih_l{layer}": params["W"].copy(), f"weight_hh_l{layer}": params["U"].copy()}
+    if bias:
+        out[f"bias_ih_l{layer}"] = params["b"].copy()
+        out[f"bias_hh_l{layer}"] = bias_hh
+    elif params["b"].any() or bias_hh.any():
+        raise ArgumentError("bias", f"be True for layer {layer}, whose biases are not 0", "False")
+    if "U_h" in params:
+        out[f"weight_hr_l{layer}"] = params["U_h"].copy()
     return out
 
 
