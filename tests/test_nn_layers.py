@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from layer_checks import check_gradients
@@ -199,6 +201,38 @@ def test_gradients_that_are_not_finite():
     y, pull = layer(params, np.ones((2, 1, 2)))
     with pytest.raises(FloatingPointError, match="elman is not finite"), np.errstate(over="ignore"):
         pull(1e200 * np.ones_like(y))
+
+
+def test_layers_and_gradients_can_be_sent_to_another_process(rng):
+    layer, inputs = composed(), text(rng)
+    params = layer.init(rng=1)
+    y, pull = layer(params, inputs)
+    again = pickle.loads(pickle.dumps(layer))
+    np.testing.assert_array_equal(again(params, inputs)[0], y)
+    found = pickle.loads(pickle.dumps(pull.gradients(y)))
+    np.testing.assert_array_equal(found.runs["3"].states["h"], pull.gradients(y).runs["3"].states["h"])
+    with refused(wrong_type("a pull-back", came="pull.runs")):
+        pickle.dumps(pull)
+
+
+def test_one_embedding_for_each_of_two_readers(rng):
+    both = nn.concatenate(nn.chain(nn.embedding(CLASSES, 2), gru(3)), nn.embedding(CLASSES, 2))
+    layer = nn.chain(nn.bidirectional(both, nn.embedding(CLASSES, 1)), nn.dense(None, 2))
+    params, inputs = layer.init(rng=1, dtype="float64"), text(rng)
+    check_gradients(layer, params, inputs, rng, lengths=LENGTHS)
+    y, _ = layer(params, inputs)
+    assert y.shape == (STEPS, BATCH, 2)
+
+
+def test_directions_within_directions(rng):
+    """What the second direction reads from its end twice, it reads from the begin."""
+    both = nn.bidirectional(gru(2, 3), gru(2))
+    nested, x = nn.bidirectional(both, both), rng.standard_normal((STEPS, BATCH, 3))
+    params = nested.init(rng=1, dtype="float64")
+    params["backward"] = {"forward": params["forward"]["backward"], "backward": params["forward"]["forward"]}
+    y, _ = nested(params, x, Context(lengths=LENGTHS))
+    np.testing.assert_array_equal(y[..., :2], y[..., 6:])
+    np.testing.assert_array_equal(y[..., 2:4], y[..., 4:6])
 
 
 def x3(size=3, dtype="float64"):

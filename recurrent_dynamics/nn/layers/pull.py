@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checks import ArgumentError
+from ...checks import ArgumentError, ArgumentTypeError
 from ...engine import check
 from ...engine.run import Gradients, Run
 from ...results import Result
@@ -162,6 +162,13 @@ class Pull(Result):
             x = x if within is None else np.where(within, x, x.dtype.type(0))
         initial = nested({path: gradients.initial for path, gradients in back.runs.items()})
         return LayerGradients(back.params, x, initial, back.signals, back.runs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ArgumentTypeError(
+            "a pull-back",
+            "stay in its process",
+            "one to be pickled: pickle the layer, gradients or pull.runs",
+        )
 
     def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> NDArray[Any]:
         """Draw the states of every recurrent layer, an array of axes; see `recurrent_dynamics.plot.states`."""
