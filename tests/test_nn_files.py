@@ -37,6 +37,7 @@ MODELS = {
     **{name: lambda make=make: model_of(make()) for name, make in rd.cells.NAMED.items()},
     "deep": lambda: model_of(rd.cells.lstm(), rd.cells.elman("relu"), dropout=0.25),
     "real": lambda: model_of(rd.cells.ctrnn(dt=None), input_size=3, output_size=2, loss="mean_squared_error"),
+    "pooled": lambda: model_of(rd.cells.gru(), input_size=3, output_size=2, pool="last"),
     "a function": lambda: model_of(rd.cells.elman(hard_tanh)),
     "normalized, in heads": lambda: model_of(
         rd.cells.gru().with_normalization().with_structure(rd.cells.heads(2))
@@ -57,6 +58,7 @@ def test_a_model_is_read_as_it_was_written(tmp_path, name):
     assert [c.constants for c in found.model.cells] == [c.constants for c in model.cells]
     assert [c.made_by for c in found.model.constraints] == [c.made_by for c in model.constraints]
     assert (found.model.dropout, found.model.signals) == (model.dropout, model.signals)
+    assert found.model.pool == model.pool
     assert found.extra == {"characters": "abc"}
     written, read = dict(named_leaves(params)), dict(named_leaves(found.params))
     assert list(written) == list(read)

@@ -28,6 +28,7 @@ def describe(model: Model) -> dict[str, Any]:
     layers = zip(model.cells, model.constraints, strict=True)
     return described | {
         "loss": model.loss_name,
+        "pool": model.pool,
         "cells": [_cell(cell) for cell in model.cells],
         "parametrize": [_choice(cell, constraint.made_by) for cell, constraint in layers],
     }
@@ -44,7 +45,8 @@ def rebuild(described: Mapping[str, Any], cells: Any, choices: Any) -> Model:
         for i, (layer, choice) in enumerate(zip(described["parametrize"], given, strict=True))
     ]
     sizes = {name: described[name] for name in SIZES}
-    return Model(made, loss=described["loss"], parametrize=constraints, **sizes)
+    pool = described.get("pool")  # files of models that could not pool have none
+    return Model(made, loss=described["loss"], parametrize=constraints, pool=pool, **sizes)
 
 
 def _for_layers(name: str, given: Any, kind: Any, count: int) -> list[Any]:
