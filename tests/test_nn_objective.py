@@ -8,11 +8,16 @@ from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import nn, training
+from recurrent_dynamics.equations import tanh
 from recurrent_dynamics.nn import Batch, Objective
 
 STEPS, BATCH, CLASSES = 6, 3, 5
 LENGTHS = np.array([6, 0, 4])
 LSTM = rd.cells.lstm()
+
+
+def own_update(drive):
+    return {"h": tanh(drive.n)}
 
 
 def tagger(outputs=2):
@@ -90,6 +95,45 @@ def test_predictions(rng):
     assert (classes[~within] == -1).all()
     pooled = Objective(tagger(), pool="last").predict(params, inputs, "class", lengths=LENGTHS)
     np.testing.assert_array_equal(pooled, [classes[5, 0], -1, classes[3, 2]])
+
+
+def test_an_objective_is_read_as_it_was_written(tmp_path, rng):
+    own = rd.cells.Cell("my cell", state=("h",), drives=("n",), update=own_update)
+    side = nn.concatenate(
+        nn.dense(3, 2, bias=False), nn.recurrent(rd.cells.gru(), 2, 3, {"U.n": rd.parametrize.cayley})
+    )
+    layer = nn.chain(
+        nn.dropout(0.3, per_sequence=True), side, nn.residual(nn.recurrent(own, 4)),
+        nn.bidirectional(nn.recurrent(LSTM, 2), nn.chain(nn.dense(4, 2), nn.recurrent(LSTM, 2))), nn.dense(None, 2),
+    )  # fmt: skip
+    objective = Objective(layer, "mean_squared_error", "mean")
+    params = objective.init(rng=1, dtype="float64")
+    assert layer.shapes.keys() >= {"1/0/W", "2/U", "3/backward/0/b", "4/W"}
+    assert layer.shapes["1/1/U"] is None
+    nn.save(tmp_path / "own.npz", objective, params, extra={"scale": 2})
+    with pytest.raises(ValueError, match="layer 1 has a cell that is not of the library, 'my cell'"):
+        nn.load(tmp_path / "own.npz")
+    saved = nn.load(tmp_path / "own.npz", cells=[None, own, None, None])
+    assert repr(saved.model) == repr(objective)
+    assert saved.extra == {"scale": 2}
+    x = rng.standard_normal((STEPS, BATCH, 3))
+    np.testing.assert_array_equal(saved.model.predict(saved.params, x), objective.predict(params, x))
+    text = Objective(tagger())
+    nn.save(tmp_path / "text.npz", text, text.init())
+    assert repr(nn.load(tmp_path / "text.npz").model) == repr(text)
+    with pytest.raises(ValueError, match="params must hold '0/table'"):
+        nn.save(tmp_path / "text.npz", text, params)
+
+
+def test_a_layer_of_another_class_is_not_written(tmp_path):
+    class Other(nn.Layer):
+        has_params = False
+        with_input = draw = apply = None
+
+    with refused(wrong_type("model", "of the library", "Other")):
+        nn.save(tmp_path / "own.npz", Objective(Other()), {})
+    with refused(wrong_type("model", "Model", "Cell")):
+        nn.save(tmp_path / "own.npz", LSTM, {})
 
 
 def test_an_error_names_the_argument(rng):

@@ -29,19 +29,19 @@ def describe(model: Model) -> dict[str, Any]:
     return described | {
         "loss": model.loss_name,
         "pool": model.pool,
-        "cells": [_cell(cell) for cell in model.cells],
-        "parametrize": [_choice(cell, constraint.made_by) for cell, constraint in layers],
+        "cells": [cell_described(cell) for cell in model.cells],
+        "parametrize": [choice_described(cell, constraint.made_by) for cell, constraint in layers],
     }
 
 
 def rebuild(described: Mapping[str, Any], cells: Any, choices: Any) -> Model:
     """The model of a description, with cells and parametrizations of the caller's own where it names none."""
     found = described["cells"]
-    own = _for_layers("cells", cells, Cell, len(found))
-    made = [_cell_again(layer, cell, i) for i, (layer, cell) in enumerate(zip(found, own, strict=True))]
-    given = _for_layers("parametrize", choices, (Parametrization, Mapping), len(found))
+    own = for_layers("cells", cells, Cell, len(found))
+    made = [cell_again(layer, cell, i) for i, (layer, cell) in enumerate(zip(found, own, strict=True))]
+    given = for_layers("parametrize", choices, (Parametrization, Mapping), len(found))
     constraints = [
-        _choice_again(layer, choice, i)
+        choice_again(layer, choice, i)
         for i, (layer, choice) in enumerate(zip(described["parametrize"], given, strict=True))
     ]
     sizes = {name: described[name] for name in SIZES}
@@ -49,7 +49,7 @@ def rebuild(described: Mapping[str, Any], cells: Any, choices: Any) -> Model:
     return Model(made, loss=described["loss"], parametrize=constraints, pool=pool, **sizes)
 
 
-def _for_layers(name: str, given: Any, kind: Any, count: int) -> list[Any]:
+def for_layers(name: str, given: Any, kind: Any, count: int) -> list[Any]:
     """One for each layer: None, one for all, or a sequence."""
     if given is None or isinstance(given, kind):
         return [given] * count
@@ -59,7 +59,8 @@ def _for_layers(name: str, given: Any, kind: Any, count: int) -> list[Any]:
     return list(given)
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def cell_described(cell: Cell) -> dict[str, Any]:
+    """A cell by its factory, or by its equations' fingerprint alone."""
     described: dict[str, Any] = {
         "name": cell.name, "fingerprint": cell.fingerprint, "constants": dict(cell.constants), "factory": None,
     }  # fmt: skip
@@ -119,7 +120,8 @@ def _drive(structure: Mapping[str, Any], operand: Sequence[str] | None, **others
     return Drive(structure=Structure(**structure), operand=slots, **others)
 
 
-def _cell_again(described: Mapping[str, Any], given: Cell | None, layer: int) -> Cell:
+def cell_again(described: Mapping[str, Any], given: Cell | None, layer: int) -> Cell:
+    """The cell of a description, or the given one if it has the same equations."""
     name, factory = described["name"], described["factory"]
     if given is not None:
         if not isinstance(given, Cell):
@@ -146,7 +148,7 @@ def _cell_again(described: Mapping[str, Any], given: Cell | None, layer: int) ->
     return cell
 
 
-def _choice(cell: Cell, made: Mapping[str, Parametrization]) -> Any:
+def choice_described(cell: Cell, made: Mapping[str, Parametrization]) -> Any:
     """The parametrizations of a layer by what they make; that they are the cell's own, or unknown to the library."""
     if made == cell.parametrize:
         return DEFAULT
@@ -160,7 +162,8 @@ def _choice(cell: Cell, made: Mapping[str, Parametrization]) -> Any:
     return described
 
 
-def _choice_again(described: Any, given: Any, layer: int) -> Any:
+def choice_again(described: Any, given: Any, layer: int) -> Any:
+    """The parametrizations of a description, or the given ones."""
     if given is not None:
         return given
     if described == GIVEN:

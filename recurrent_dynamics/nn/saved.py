@@ -16,6 +16,8 @@ from ..cells.constraint import Choice
 from ..checks import ArgumentTypeError, instance, is_finite
 from .described import describe, rebuild
 from .files import FileError, Header, read_described, write_described
+from .layers import Objective
+from .layers import described as layers_described
 from .leaves import named_leaves, nest
 from .model import Model
 
@@ -29,20 +31,20 @@ class SavedModel:
 
     Attributes
     ----------
-    model : Model
+    model : Model or Objective
     params : nested dict of arrays
     extra : dict
         What was given to `save`.
     """
 
-    model: Model
+    model: Model | Objective
     params: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 def save(
     path: str | os.PathLike[str],
-    model: Model,
+    model: Model | Objective,
     params: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -54,7 +56,7 @@ def save(
     Parameters
     ----------
     path : path-like
-    model : Model
+    model : Model or Objective
     params : nested dict of arrays
         As `model.init` nests them.
     extra : mapping, optional
@@ -81,7 +83,8 @@ def save(
     >>> bool((saved.params["readout"]["W"] == params["readout"]["W"]).all())
     True
     """
-    instance("model", model, Model)
+    if not isinstance(model, Objective):
+        instance("model", model, Model)
     instance("params", params, Mapping)
     arrays = dict(named_leaves(params))
     try:
@@ -94,7 +97,7 @@ def save(
         json.dumps(kept)
     except TypeError as error:
         raise ArgumentTypeError("extra", "be what JSON can hold", error) from None
-    write_described(path, KIND, FORMAT, {"model": describe(model), "extra": kept}, arrays)
+    write_described(path, KIND, FORMAT, {**_described(model), "extra": kept}, arrays)
 
 
 def load(
@@ -130,16 +133,28 @@ def load(
     """
 
     def check(headers: dict[str, Header], described: dict[str, Any]) -> None:
-        check_parameters(rebuild(described["model"], cells, parametrize), headers)
+        check_parameters(_again(described, cells, parametrize), headers)
 
     def assemble(arrays: dict[str, NDArray[Any]], described: dict[str, Any]) -> SavedModel:
         check_finite(arrays)
-        return SavedModel(rebuild(described["model"], cells, parametrize), nest(arrays), described["extra"])
+        return SavedModel(_again(described, cells, parametrize), nest(arrays), described["extra"])
 
     return read_described(path, KIND, FORMAT, check, assemble)
 
 
-def check_parameters(model: Model, headers: Mapping[str, Header]) -> None:
+def _described(model: Model | Objective) -> dict[str, Any]:
+    if isinstance(model, Objective):
+        return {"objective": layers_described.describe(model)}
+    return {"model": describe(model)}
+
+
+def _again(described: Mapping[str, Any], cells: Any, choices: Any) -> Model | Objective:
+    if "objective" in described:
+        return layers_described.rebuild(described["objective"], cells, choices)
+    return rebuild(described["model"], cells, choices)
+
+
+def check_parameters(model: Model | Objective, headers: Mapping[str, Header]) -> None:
     """Whether arrays are the parameters of a model by their names, shapes and dtypes; a `FileError` names one.
 
     Of a matrix that is made from free parameters, only that there are some: the shapes are its parametrization's.
@@ -176,8 +191,10 @@ def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
             raise FileError(f"params {name!r} must be finite; came {a[where]} at index {where}")
 
 
-def _shapes(model: Model) -> dict[str, tuple[int, ...] | None]:
+def _shapes(model: Model | Objective) -> dict[str, tuple[int, ...] | None]:
     """By the path of each parameter, without drawing any; None where free parameters stand."""
+    if isinstance(model, Objective):
+        return model.layer.shapes
     shapes: dict[str, tuple[int, ...] | None] = {}
     if model.vocabulary_size is not None:
         shapes["embedding/table"] = (model.vocabulary_size, model.input_size)

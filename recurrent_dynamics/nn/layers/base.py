@@ -53,6 +53,8 @@ class Layer(ABC):
         Number of classes of a layer that reads class indices (T, B) by an embedding.
     cells : dict of Cell
         The cell of every recurrent layer, by the path of its parameters, such as "1/forward".
+    shapes : dict of (tuple or None)
+        The shape of each parameter by its path, such as "1/forward/W"; None where free parameters stand.
 
     See Also
     --------
@@ -68,6 +70,10 @@ class Layer(ABC):
 
     @property
     def cells(self) -> dict[str, Cell]:
+        return {}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return {}
 
     @abstractmethod

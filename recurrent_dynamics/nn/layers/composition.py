@@ -141,6 +141,13 @@ class Composed(Layer):
             found |= above(layer.cells, key)
         return found
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        found: dict[str, tuple[int, ...] | None] = {}
+        for key, layer in self.layers.items():
+            found |= above(layer.shapes, key)
+        return found
+
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         drawn = {key: layer.draw(rng, dtype) for key, layer in self.layers.items()}
         return {key: value for key, value in drawn.items() if self.layers[key].has_params}
@@ -297,6 +304,10 @@ class Residual(Layer):
     @property
     def cells(self) -> dict[str, Cell]:
         return self.layer.cells
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        return self.layer.shapes
 
     def with_input(self, size: int) -> Layer:
         sized(self, size)

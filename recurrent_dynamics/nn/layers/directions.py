@@ -107,6 +107,10 @@ class Reversed(Layer):
     def cells(self) -> dict[str, Cell]:
         return self.layer.cells
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        return self.layer.shapes
+
     def with_input(self, size: int) -> Layer:
         return Reversed(self.layer.with_input(size))
 

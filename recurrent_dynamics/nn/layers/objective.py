@@ -77,7 +77,8 @@ class Objective(Scored):
 
     See Also
     --------
-    Model : The usual stack of layers in one direction, with initial states, signals, sampling and files.
+    Model : The usual stack of layers in one direction, from which sequences are sampled too.
+    save, load : Keep it in a file with its parameters.
 
     Examples
     --------

@@ -106,14 +106,15 @@ def sized(layer: Layer, size: int) -> None:
         raise ArgumentError("input_size", f"be {layer.input_size} for {layer!r}", size)
 
 
-def named(params: Mapping[str, Any], **shapes: tuple[int, ...]) -> list[NDArray[Any]]:
+def named(params: Mapping[str, Any], **shapes: tuple[int, ...] | None) -> list[NDArray[Any]]:
     """The arrays of these names and shapes, and no others."""
     if not isinstance(params, Mapping) or set(params) != set(shapes):
         came = ", ".join(map(str, params)) if isinstance(params, Mapping) else type(params).__name__
         raise ArgumentError("params", f"be a dict of {' and '.join(shapes) or 'nothing'}", came or "none")
     arrays = [check.real(f"params[{name!r}]", params[name]) for name in shapes]
     for (name, shape), a in zip(shapes.items(), arrays, strict=True):
-        check.shape(f"params[{name!r}]", a, shape)
+        if shape is not None:
+            check.shape(f"params[{name!r}]", a, shape)
     return arrays
 
 
@@ -127,6 +128,10 @@ class Embedding(Layer):
     def __repr__(self) -> str:
         return f"embedding({self.classes}, {self.output_size})"
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        return {"table": (self.classes, self.output_size)}
+
     def with_input(self, size: int) -> Layer:
         raise ArgumentError("layers", "have an embedding in the first place alone", f"an input of {size}")
 
@@ -135,7 +140,7 @@ class Embedding(Layer):
 
     def table(self, params: Mapping[str, Any]) -> NDArray[Any]:
         """The table of the parameters."""
-        return named(params, table=(self.classes, self.output_size))[0]
+        return named(params, **self.shapes)[0]
 
     def apply(
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
@@ -161,14 +166,14 @@ class Dense(Layer):
         return Dense(size, self.output_size, self.bias)
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Those of the parameters."""
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
         assert self.input_size is not None
-        bias: dict[str, tuple[int, ...]] = {"b": (self.output_size,)} if self.bias else {}
-        return {"W": (self.output_size, self.input_size)} | bias
+        shapes: dict[str, tuple[int, ...] | None] = {"W": (self.output_size, self.input_size)}
+        return shapes | ({"b": (self.output_size,)} if self.bias else {})
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
-        bound = 1 / np.sqrt(self.shapes["W"][1])
+        assert self.input_size is not None
+        bound = 1 / np.sqrt(self.input_size)
         return {name: rng.uniform(-bound, bound, shape).astype(dtype) for name, shape in self.shapes.items()}
 
     def apply(

@@ -91,6 +91,13 @@ class Recurrent(Layer):
     def cells(self) -> dict[str, Cell]:
         return {"": self.cell}
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        c = self.constraint
+        free = {key.partition(".")[0] for key in c.made_by}
+        of_cell = c.cell.layout(c.input_size, c.hidden_size).shapes
+        return {name: None if name in free else shape for name, shape in of_cell.items()}
+
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Recurrent(self.cell, self.hidden_size, size, self.parametrize)
