@@ -135,6 +135,7 @@ def _of_training():
     run = made.model.forward(result.params, made.inputs)
     yield run
     yield made.model.backward(run, np.ones_like(run.output))
+    yield nn.SavedModel(made.model, result.params, {"scale": 2.5})
 
 
 def _of_layers():

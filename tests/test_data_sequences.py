@@ -129,10 +129,49 @@ def test_windows_are_aligned(rng):
         np.testing.assert_array_equal(batch.mask[:, b], seen[start : start + 7])
     np.testing.assert_array_equal(source.batch(3).inputs, batch.inputs)
     assert (source.batch(4).inputs != batch.inputs).any()
-    with pytest.raises(ValueError, match="targets must hold 50 steps"):
+    with pytest.raises(ValueError, match=r"targets must have shape \(n,\) or \(n, K\) with n = 50"):
         Windows(series, series[1:], steps=7, batch_size=6)
     with pytest.raises(ValueError, match="at least 60 steps"):
         Windows(series, series, steps=60, batch_size=6)
+
+
+def test_series_that_no_model_reads_are_refused(rng):
+    series = rng.standard_normal((50, 2))
+    gap = series.copy()
+    gap[7, 1] = np.nan
+    make = lambda x, y, mask=None: Windows(x, y, steps=7, batch_size=6, mask=mask)
+    with pytest.raises(ValueError, match=r"inputs must be finite; came nan at index \(7, 1\)"):
+        make(gap, series)
+    with pytest.raises(ValueError, match=r"targets must be finite; came nan at index \(7, 1\)"):
+        make(series, gap)
+    there = np.isfinite(gap)
+    assert make(series, gap, there.all(axis=1)).batch(0).inputs.shape == (7, 6, 2)
+    with pytest.raises(ValueError, match=r"mask must have shape \(n,\) with n = 50"):
+        make(series, gap, there)
+    for x, y in ((series[:, 0], series), (series, series[:, 0])):
+        with pytest.raises(ValueError, match=r"came float32 \(50,\): a\[:, None\] has N = 1"):
+            make(x, y)
+
+
+def test_sequences_that_no_model_reads_are_refused(rng):
+    sequences = [rng.standard_normal((n, 2)) for n in (3, 5, 4)]
+    with pytest.raises(ValueError, match="dtype <U2: number the classes"):
+        SequenceBatches(sequences, ["no", "no", "up"], batch_size=2)
+    sequences[2][1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"sequences\[2\] must be finite; came nan at index \(1, 0\)"):
+        SequenceBatches(sequences, [0, 1, 0], batch_size=2, chosen=[0, 2])
+    with pytest.raises(ValueError, match=r"sequences\[0\] must have shape \(n, N\), or"):
+        SequenceBatches([s[:, 0] for s in sequences], [0, 1, 0], batch_size=2)
+
+
+def test_data_have_a_short_text(rng):
+    series = rng.standard_normal((50, 2))
+    windows = Windows(series, series, steps=7, batch_size=6)
+    assert repr(windows) == "Windows(50 steps, in windows of 7, 6 in a batch)"
+    noisy = WithNoise(windows, inputs=[0.1, 0], signals={"noise": (2.0, 3)})
+    assert repr(noisy) == f"WithNoise({windows!r}, inputs=[0.1, 0.0], noise=2 of 3 units)"
+    assert repr(windows.batch(0)).splitlines()[0::3] == ["Batch"]
+    assert "(7, 6, 2) float32" in repr(windows.batch(0))
 
 
 def test_noise_has_its_deviation_and_comes_again_for_the_same_update():
@@ -154,6 +193,8 @@ def test_noise_is_refused_where_it_has_no_place():
         WithNoise([classes], inputs=0.1).batch(0)
     with pytest.raises(ValueError, match="at least 0"):
         WithNoise([classes], inputs=-0.1)
+    with pytest.raises(ValueError, match="inputs must be one number or 2, one for each input; came 3"):
+        WithNoise([(np.zeros((3, 2, 2)), np.zeros((3, 2, 2)))], inputs=[0.1, 0.1, 0.1]).batch(0)
     source = WithNoise(WithNoise([classes], signals={"noise": (1.0, 2)}), signals={"noise": (1.0, 2)})
     with pytest.raises(ValueError, match="does not give; came noise"):
         source.batch(0)

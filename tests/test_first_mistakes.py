@@ -153,6 +153,65 @@ def test_a_module_of_pytorch():
     says("came Torch: rd.interop.model_from_torch makes a model", lambda: rd.diagnose(Torch(), batch))
 
 
+def test_parameters_that_are_not_those_of_a_model(shallow):
+    model, params = shallow
+    batch = Batch(X, X[..., :1])
+    result = rd.training.fit(model, params, [batch], optimizer="adam", learning_rate=0.1, updates=1)
+    came = "params must be nested as model.init nests them; came FitResult: pass its params"
+    says(came, lambda: model.cell_params(result))
+    says(came, lambda: model.predict(result, X))
+    says(came, lambda: rd.nn.forecast(model, result, X, steps=1, feedback=lambda y, x: x))
+    says(came, lambda: rd.nn.save("nowhere.npz", model, result))
+    lacks = "params must hold 'layers', as model.init makes it; came W, U, b, b_h"
+    says(lacks, lambda: model.predict(model.cell_params(params)[0], X), ValueError)
+
+
+def test_targets_that_are_missing_are_named(shallow):
+    model, params = shallow
+    y = X[..., :1].copy()
+    y[4, 1] = np.nan
+    says(
+        "targets must be finite wherever they count (a mask of 0 leaves a target out); came nan at index (4, 1, 0)",
+        lambda: rd.training.fit(model, params, [(X, y)], optimizer="adam", learning_rate=0.1, updates=1),
+        ValueError,
+    )
+
+
+def test_a_list_of_sequences_where_one_array_is_wanted(shallow):
+    model, params = shallow
+    says(
+        "inputs must be one array; came arrays of different shapes, (3, 2), (4, 2): rd.data.pad makes one array",
+        lambda: model.predict(params, [np.zeros((3, 2)), np.zeros((4, 2)), np.zeros((4, 2))]),
+    )
+
+
+def test_a_run_where_states_are_wanted(shallow):
+    model, params = shallow
+    run = model.forward(params, X).runs[0]
+    wanted = "pass one slot of its states, such as .states['h']"
+    says(wanted, lambda: dynamics.measured_time_scales(run))
+    says(wanted, lambda: dynamics.saturation(run, (-0.9, 0.9)))
+    says("eigenvalues must hold real or complex numbers", lambda: dynamics.time_constants(run))
+    says("'c': there are h", lambda: run.final["c"], KeyError)
+    says("ax must be an Axes; came Run", lambda: dynamics.phase_portrait(run).plot(ax=run))
+
+
+def test_other_arguments_that_are_easily_mistaken(shallow):
+    model, params = shallow
+    batch = Batch(X, X[..., :1])
+    fit = lambda data, rate: rd.training.fit(
+        model, params, data, optimizer="adam", learning_rate=rate, updates=1
+    )
+    says("learning_rate must be a finite number above 0; came -1", lambda: fit([batch], -1), ValueError)
+    says("came tuple: a list of one batch is [batch]", lambda: fit((X, X[..., :1]), 0.1))
+    pair = GRU, model.cell_params(params)[0]
+    says("came a cell: write to_torch((cell, params))", lambda: rd.interop.to_torch(*pair))
+    says(
+        "feedback must be a function of the output and the input before; came 'output'",
+        lambda: rd.nn.forecast(model, params, X, steps=1, feedback="output"),
+    )
+
+
 def test_text_where_classes_are_wanted():
     model = Model(GRU, 4, vocabulary_size=5)
     says(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import dynamics, plot
@@ -78,6 +78,16 @@ def test_conditions_have_colours_and_a_legend(network):
     assert [t.get_text() for t in legend.get_texts()] == ["go", "stop"]
     assert legend.get_title().get_text() == "cue"
     assert "principal component 1" in ax.get_xlabel()
+
+
+def test_fractions_are_named_and_coloured_in_their_order(network):
+    _, run = network
+    ax = phase_portrait(run, [0.5, -0.5, 0.0, 0.5, -0.5, 0.0]).plot()
+    legend = ax.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["−0.5", "0.0", "0.5"]
+    luminance = [np.dot(to_rgb(line.get_color()), (0.2126, 0.7152, 0.0722)) for line in legend.get_lines()]
+    assert luminance == sorted(luminance)
+    assert len(set(luminance)) == 3
 
 
 def test_many_numbers_have_a_scale_of_colours(rng):

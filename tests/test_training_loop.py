@@ -352,7 +352,7 @@ def test_the_bar_shows_bits_and_speed(capsys):
         ({"checkpoint_every": 3}, Refusal("checkpoint", came="None")),
         ({"validate_every": 3}, Refusal("validation", came="None")),
         ({"early_stopping": training.EarlyStopping()}, Refusal("validation", came="None")),
-        ({"learning_rate": 0.0}, Refusal("rate", "0", "0.0")),
+        ({"learning_rate": 0.0}, Refusal("learning_rate", "0", "0.0")),
         ({"clip_norm": 0.0}, Refusal("clip_norm", "0", "0.0")),
         ({"l2": -1.0}, Refusal("l2", "0", "-1.0")),
         ({"rng": np.random.Generator(np.random.MT19937(0))}, Refusal("rng", came="one on MT19937")),

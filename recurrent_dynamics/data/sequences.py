@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, number, numbers, one_of, reals
+from ..engine import check
 from ..nn.batch import Batch
 
 POOL = 20  # batches whose sequences are sorted by length together, in a shuffled epoch
@@ -115,7 +116,8 @@ class SequenceBatches:
             raise ArgumentError("targets", f"be {len(sequences)}, one for each sequence", len(targets))
         places = range(len(sequences)) if chosen is None else _places(chosen, len(sequences))
         self._sequences = [
-            single_or_double(a, dtype) for a in _arrays("sequences", [sequences[i] for i in places])
+            check.finite(f"sequences[{i}]", with_columns(f"sequences[{i}]", single_or_double(a, dtype)))
+            for i, a in zip(places, _arrays("sequences", [sequences[i] for i in places]), strict=True)
         ]
         self.lengths = np.array([len(a) for a in self._sequences])
         picked = [targets[i] for i in places]
@@ -228,6 +230,15 @@ def single_or_double(a: NDArray[Any], dtype: str) -> NDArray[Any]:
     return a.astype(dtype, copy=False) if a.dtype.kind == "f" else a
 
 
+def with_columns(name: str, a: NDArray[Any]) -> NDArray[Any]:
+    """Refuse real numbers (n,), for which no model has inputs: classes alone are without the last axis."""
+    if a.ndim == 1 and a.dtype.kind == "f":
+        raise ArgumentError(
+            name, "have shape (n, N), or (n,) of class indices", f"{a.dtype} {a.shape}: a[:, None] has N = 1"
+        )
+    return a
+
+
 def _arrays(name: str, sequences: Sequence[ArrayLike]) -> list[NDArray[Any]]:
     """Arrays (T_b, ...) of one dtype and one shape but for the length."""
     if (
@@ -271,7 +282,9 @@ def _one_each(targets: Sequence[Any]) -> list[NDArray[Any]]:
         raise ArgumentError(
             "targets",
             "be a class or K numbers for each sequence",
-            "others: give per_step=True for targets at every step",
+            f"dtype {found.dtype}: number the classes, np.unique(targets, return_inverse=True)[1]"
+            if found.dtype.kind in "SUOb"
+            else "others: give per_step=True for targets at every step",
         )
     return list(found)
 

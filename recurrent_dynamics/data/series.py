@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks import ArgumentError, ArgumentTypeError, integer, number
+from ..engine import check
 from ..nn.batch import Batch, as_batch
 from ..training import BatchSource
 from ..training.source import as_source
-from .sequences import single_or_double
+from .sequences import single_or_double, with_columns
 
 
 class Windows:
@@ -67,7 +68,17 @@ class Windows:
             )
         for name, a, kinds in (("targets", self.targets, (1, 2)), ("mask", self.mask, (1,))):
             if a is not None and (a.ndim not in kinds or len(a) != len(self.inputs)):
-                raise ArgumentError(name, f"hold {len(self.inputs)} steps, as inputs", a.shape)
+                shapes = "(n,)" if name == "mask" else "(n,) or (n, K)"
+                raise ArgumentError(
+                    name, f"have shape {shapes} with n = {len(self.inputs)}, as inputs", a.shape
+                )
+        check.finite("inputs", with_columns("inputs", self.inputs))
+        counted = None if self.mask is None else self.mask.reshape(-1, *(1,) * (self.targets.ndim - 1)) != 0
+        targets = with_columns("targets", self.targets)
+        check.finite("targets", targets if counted is None else np.where(counted, targets, 0))
+
+    def __repr__(self) -> str:
+        return f"Windows({len(self.inputs)} steps, in windows of {self.steps}, {self.batch_size} in a batch)"
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`."""
@@ -130,6 +141,11 @@ class WithNoise:
         }
         self.seed = integer("seed", seed, at_least=0)
 
+    def __repr__(self) -> str:
+        added = [f"inputs={self.deviation.tolist()}"] if self.deviation.any() else []
+        added += [f"{name}={std:g} of {h} units" for name, (std, h) in self.signals.items()]
+        return f"WithNoise({self.source!r}, {', '.join(added) or 'none'})"
+
     @property
     def batches_per_epoch(self) -> int | None:
         """As the source."""
@@ -148,6 +164,10 @@ class WithNoise:
         if self.deviation.any():
             if x.dtype.kind != "f":
                 raise ArgumentTypeError("inputs", "be 0 for a source of class indices", self.deviation)
+            if self.deviation.ndim and len(self.deviation) != x.shape[-1]:
+                raise ArgumentError(
+                    "inputs", f"be one number or {x.shape[-1]}, one for each input", f"{len(self.deviation)}"
+                )
             noise = rng.standard_normal(x.shape, np.float32) * self.deviation
             x = x + noise.astype(x.dtype)
         kind = x.dtype if x.dtype.kind == "f" else np.dtype("float32")

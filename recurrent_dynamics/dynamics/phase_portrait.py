@@ -127,6 +127,7 @@ def phase_portrait(
 
 def _trajectories(states: Any) -> tuple[np.ndarray, np.ndarray]:
     """States (T, B, S) in float64, and which steps of which sequence are within its length, (T, B)."""
+    states = check.of_layer(states)
     if isinstance(states, Run):
         values = states.tape.after.astype(np.float64)
         mask = states.mask

@@ -67,6 +67,12 @@ def array(name: str, a: Any) -> np.ndarray:
     try:
         return np.asarray(a)
     except Exception as error:
+        if isinstance(a, tuple | list) and all(hasattr(part, "shape") for part in a):
+            shapes = ", ".join(dict.fromkeys(str(tuple(part.shape)) for part in a[:20]))
+            came = (
+                f"arrays of different shapes, {shapes}: rd.data.pad makes one array of sequences, and lengths"
+            )
+            raise ArgumentTypeError(name, "be one array", came) from None
         raise ArgumentTypeError(name, "be an array", f"{type(a).__name__}: {error}") from None
 
 

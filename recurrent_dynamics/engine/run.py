@@ -52,7 +52,10 @@ class Views(Mapping[str, np.ndarray], Result):
         self._spans = {s.name: s for s in spans}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        s = self._spans[name]
+        try:
+            s = self._spans[name]
+        except KeyError:
+            raise KeyError(f"{name!r}: there are {', '.join(self._spans) or 'none'}") from None
         return self._array[..., s.offset : s.offset + s.width]
 
     def __iter__(self) -> Iterator[str]:

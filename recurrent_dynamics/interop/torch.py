@@ -133,6 +133,10 @@ def to_torch(
     >>> list(to_torch((cell, cell.init(input_size=2, hidden_size=3))))
     ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
     """
+    if isinstance(layers, Cell):
+        raise ArgumentTypeError(
+            "layers", "be a pair (cell, params) or a list of pairs", "a cell: write to_torch((cell, params))"
+        )
     boolean("bias", bias)
     sides: Sequence[Sequence[Any]]
     if isinstance(layers, tuple) and isinstance(layers[0], Layer):

@@ -12,6 +12,7 @@ from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
+from .leaves import check_tree
 from .losses import LOSSES
 from .pooling import POOLS
 
@@ -139,4 +140,5 @@ class Architecture:
 
     def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
         """The parameters of each layer as the verbs take them, with U made from its free parameters."""
+        check_tree(params, ["layers"])
         return [layer(params["layers"][str(i)])[0] for i, layer in enumerate(self.constraints)]

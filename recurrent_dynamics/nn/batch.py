@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
+from ..results import describe
 
 
 class Batch(NamedTuple):
@@ -47,6 +48,10 @@ class Batch(NamedTuple):
     lengths: NDArray[Any] | None = None
     reset: NDArray[Any] | None = None
     signals: Mapping[str, NDArray[Any]] | None = None
+
+    def __repr__(self) -> str:
+        given = ((name, value) for name, value in self._asdict().items() if value is not None)
+        return "\n".join(["Batch", *(f"  {name:7s}  {describe(value)}" for name, value in given)])
 
     def weights(self, pooled: bool = False) -> NDArray[Any] | None:
         """Weights (T, B) of the losses: the mask, and zero beyond the lengths; None when every loss counts.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, ArgumentTypeError, integer
 from .closed_loop import ClosedLoop, check_autonomous
 from .model import Model
 
@@ -69,6 +69,10 @@ def forecast(
             "feedback",
             f"be given for a model of {model.input_size} inputs and {model.output_size} outputs",
             "None",
+        )
+    if feedback is not None and not callable(feedback):
+        raise ArgumentTypeError(
+            "feedback", "be a function of the output and the input before", repr(feedback)
         )
     steps = integer("steps", steps, at_least=0)
     known = np.asarray(warm_up)

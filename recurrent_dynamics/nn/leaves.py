@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, ArgumentTypeError
 
 
 def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
@@ -32,3 +32,15 @@ def nest(named: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
             inner = inner.setdefault(parent, {})
         inner[key] = value
     return tree
+
+
+def check_tree(params: Any, names: Sequence[str] = ()) -> None:
+    """Refuse what is not the parameters of a model, such as a `FitResult`, and what lacks some of them."""
+    if not isinstance(params, Mapping):
+        hint = ": pass its params" if hasattr(params, "params") else ""
+        raise ArgumentTypeError(
+            "params", "be nested as model.init nests them", f"{type(params).__name__}{hint}"
+        )
+    if lacking := [name for name in names if name not in params]:
+        came = ", ".join(map(str, params)) or "nothing"
+        raise ArgumentError("params", f"hold {lacking[0]!r}, as model.init makes it", came)

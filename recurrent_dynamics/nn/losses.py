@@ -109,7 +109,21 @@ def mean_squared_error(
             error[weights[..., 0] == 0] = 0  # a masked entry may be infinite or NaN
         d_output = error * (weights * (2 / output.shape[-1])).astype(output.dtype)
         loss = 0.5 * np.vdot(d_output.astype(np.float64), error)
+    if not math.isfinite(loss):
+        _refuse_targets(targets, weights > 0)
     return float(loss), d_output
+
+
+def _refuse_targets(targets: NDArray[Any], counted: NDArray[np.bool_]) -> None:
+    """Name the first target that counts and is not a finite number, if there is one."""
+    wrong = np.argwhere(counted & ~np.isfinite(targets))
+    if len(wrong):
+        where = tuple(wrong[0].tolist())
+        raise ArgumentError(
+            "targets",
+            "be finite wherever they count (a mask of 0 leaves a target out)",
+            f"{targets[where]} at index {where}",
+        )
 
 
 LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}

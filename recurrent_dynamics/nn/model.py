@@ -13,6 +13,7 @@ from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
 from .architecture import Architecture
 from .batch import Batch, as_batch
+from .leaves import check_tree
 from .pooling import pooled, pooled_adjoint
 from .prediction import predicted
 from .results import ModelGradients, ModelRun, State
@@ -123,6 +124,7 @@ class Model(Architecture, Scored):
             Naming the argument, what was expected and what came: a signal that is missing or that no layer reads, its
             shape, its dtype, and the first entry of it that is not finite within the lengths.
         """
+        check_tree(params, ("layers", "readout"))
         own = np.array if copy_params else np.asarray
         inputs = check.array("inputs", inputs)
         indices = merged = None

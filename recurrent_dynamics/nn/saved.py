@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 from ..cells import Cell
 from ..cells.constraint import Choice
 from ..checks import ArgumentTypeError, instance, is_finite
+from ..results import Result
 from .described import describe, rebuild
 from .files import FileError, Header, read_described, write_described
 from .layers import Objective
 from .layers import described as layers_described
-from .leaves import named_leaves, nest
+from .leaves import check_tree, named_leaves, nest
 from .model import Model
 
 FORMAT = 1
 KIND = "network"
 
 
-@dataclass(frozen=True)
-class SavedModel:
+@dataclass(frozen=True, repr=False)
+class SavedModel(Result):
     """What `load` returns.
 
     Attributes
@@ -85,7 +86,7 @@ def save(
     """
     if not isinstance(model, Objective):
         instance("model", model, Model)
-    instance("params", params, Mapping)
+    check_tree(params)
     arrays = dict(named_leaves(params))
     try:
         check_parameters(model, {name: Header(a.shape, a.dtype) for name, a in arrays.items()})

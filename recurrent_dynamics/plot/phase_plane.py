@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize, to_hex
 
@@ -30,6 +31,7 @@ def phase_portrait(
     """Draw trajectories in the plane of two principal components, coloured by condition; a dot is where each begins.
 
     Up to six conditions have a colour each and a legend, more numbers a scale of colours, more names share colours.
+    The colours of fractions follow their order.
 
     Parameters
     ----------
@@ -59,25 +61,38 @@ def phase_portrait(
     scale = None
     if names is not None and len(names) > FEW and names.dtype.kind in "iuf":
         scale = ScalarMappable(Normalize(names.min(), names.max()), "viridis")
-    labelled = set()
+    shades = [] if names is None else _shades(names)
     for b in shown:
         x, y = portrait.trajectories[:, b, i], portrait.trajectories[:, b, j]
         if given is None or which is None or names is None:
-            ink, label = GREY, None
+            ink = GREY
         elif scale is not None:
             shade: Any = scale.to_rgba(given[b])
-            ink, label = to_hex(shade), None
+            ink = to_hex(shade)
         else:
-            ink, label = colour(int(which[b])), None if which[b] in labelled else str(names[which[b]])
-            labelled.add(which[b])
-        ax.plot(x, y, color=ink, linewidth=0.8, alpha=0.7, label=label, zorder=1)
+            ink = shades[int(which[b])]
+        ax.plot(x, y, color=ink, linewidth=0.8, alpha=0.7, zorder=1)
         ax.plot(x[:1], y[:1], "o", color=ink, markersize=3, zorder=2)
     if scale is not None:
         ax.figure.colorbar(scale, ax=ax, label=title)
-    elif labelled:
+    elif names is not None and which is not None:
+        for k in np.unique(which[shown]):  # in the order of the conditions, whatever came first
+            ax.plot([], [], color=shades[k], linewidth=0.8, label=_words(names[k]))
         ax.legend(frameon=False, fontsize="small", title=title, loc="upper left", bbox_to_anchor=(1, 1))
     name_components(ax, portrait, (i, j))
     return ax
+
+
+def _shades(names: np.ndarray) -> list[str]:
+    """A colour for each condition: of fractions along a scale, of names and whole numbers unlike each other."""
+    if names.dtype.kind != "f":
+        return [colour(k) for k in range(len(names))]
+    return [to_hex(shade) for shade in colormaps["viridis"](np.linspace(0, 0.9, len(names)))]
+
+
+def _words(condition: Any) -> str:
+    text = str(condition)
+    return text if condition.dtype.kind == "U" else text.replace("-", "\N{MINUS SIGN}")
 
 
 def flow_field(

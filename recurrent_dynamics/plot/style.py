@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, instance
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
 # Okabe and Ito (2008), without yellow, which is too light for lines on white.
@@ -64,6 +64,7 @@ def axes(ax: Axes | None, size: tuple[float, float] = PANEL) -> Axes:
     """The axes given, or those of a new figure, dressed alike: no box, a light grid behind the data."""
     if ax is None:
         ax = panels(1, size=size)[1][0]
+    instance("ax", ax, Axes)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, color=LIGHT, linewidth=0.6)
     ax.set_axisbelow(True)

@@ -79,4 +79,6 @@ def warmup(schedule: Schedule | float, updates: int) -> Schedule:
 
 def as_schedule(learning_rate: Schedule | float) -> Schedule:
     """A number stands for a constant schedule."""
-    return learning_rate if callable(learning_rate) else constant(learning_rate)
+    if callable(learning_rate):
+        return learning_rate
+    return constant(number("learning_rate", learning_rate, above=0))

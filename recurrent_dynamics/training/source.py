@@ -83,4 +83,6 @@ def as_source(data: BatchSource | Sequence[Any], shuffle: int | None = None) -> 
         return data
     if isinstance(data, list):
         return BatchList(data, shuffle)
-    raise ArgumentTypeError("data", "be a source of batches or a list of batches", type(data).__name__)
+    one = isinstance(data, tuple) and len(data) > 1 and hasattr(data[0], "shape")
+    came = type(data).__name__ + (": a list of one batch is [batch]" if one else "")
+    raise ArgumentTypeError("data", "be a source of batches or a list of batches", came)
