@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import re
@@ -14,6 +15,7 @@ import pytest
 import recurrent_dynamics as rd
 from recurrent_dynamics import nn
 from recurrent_dynamics.equations import hard_tanh, sigmoid, tanh
+from recurrent_dynamics.nn.described import OPTIONS
 from recurrent_dynamics.nn.leaves import named_leaves
 
 
@@ -43,6 +45,7 @@ MODELS = {
         rd.cells.gru().with_normalization().with_structure(rd.cells.heads(2))
     ),
     "constrained": lambda: model_of(rd.cells.gru(), parametrize={"U.n": rd.parametrize.Cayley(negative=1)}),
+    "pooled": lambda: model_of(rd.cells.gru(), input_size=3, output_size=2, pool="mean"),
     "without its constraint": lambda: model_of(rd.cells.es2n(), parametrize={}),
 }
 
@@ -63,6 +66,11 @@ def test_a_model_is_read_as_it_was_written(tmp_path, name):
     written, read = dict(named_leaves(params)), dict(named_leaves(found.params))
     assert list(written) == list(read)
     assert all((a == read[name]).all() and a.dtype == read[name].dtype for name, a in written.items())
+
+
+def test_every_argument_of_a_model_is_described():
+    arguments = set(inspect.signature(nn.Model).parameters)
+    assert arguments == {"cells", "loss", "parametrize", *OPTIONS}
 
 
 @pytest.fixture
@@ -177,7 +185,9 @@ FUNCTION = [{"U": {"kind": "orthogonality_penalty", "options": {}}}]
         (set_in("model", "cells", 0, "factory", "elman"), "layer 0 must have the equations that were saved"),
         (set_in("model", "cells", 0, "changes", {"update": 1}), "changes of a cell must be of name"),
         (set_in("model", "parametrize", FUNCTION), "a parametrization of the library"),
-        (set_in("model", "loss", "hinge"), "not a network, or a damaged one"),
+        (set_in("model", "loss", "hinge"), "loss must be one of cross_entropy, mean_squared_error; came 'hinge'"),
+        (set_in("model", "output_size", "3"), "output_size must be an integer of at least 1; came '3'"),
+        (set_in("model", "cells", 5), "not a network, or a damaged one"),
         (set_in("format", 7), "must be a network of format 1; came format 7"),
         (set_in("format", "1"), "must be a network of format 1; came format '1'"),
         (set_in("format", True), "must be a network of format 1; came format True"),

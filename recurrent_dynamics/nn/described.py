@@ -15,14 +15,15 @@ from ..parametrize import Parametrization
 from .files import FileError
 from .model import Model
 
-SIZES = ("hidden_size", "input_size", "vocabulary_size", "output_size", "embedding_size", "dropout")
+# Arguments of `Model` besides its cells, its loss and its parametrizations.
+OPTIONS = ("hidden_size", "input_size", "vocabulary_size", "output_size", "embedding_size", "dropout", "pool")
 CHANGED = ("name", "normalized", "bias", "constants", "drives")  # of a cell, since its factory made it
 DEFAULT, GIVEN = "of the cell", "given to the loader"
 
 
 def describe(model: Model) -> dict[str, Any]:
     """A model as what JSON can hold."""
-    described: dict[str, Any] = {name: getattr(model, name) for name in SIZES}
+    described: dict[str, Any] = {name: getattr(model, name) for name in OPTIONS}
     if model.vocabulary_size is not None:
         described["input_size"] = None
     layers = zip(model.cells, model.constraints, strict=True)
@@ -44,9 +45,8 @@ def rebuild(described: Mapping[str, Any], cells: Any, choices: Any) -> Model:
         choice_again(layer, choice, i)
         for i, (layer, choice) in enumerate(zip(described["parametrize"], given, strict=True))
     ]
-    sizes = {name: described[name] for name in SIZES}
-    pool = described.get("pool")  # files of models that could not pool have none
-    return Model(made, loss=described["loss"], parametrize=constraints, pool=pool, **sizes)
+    options = {name: described[name] for name in OPTIONS}
+    return Model(made, loss=described["loss"], parametrize=constraints, **options)
 
 
 def for_layers(name: str, given: Any, kind: Any, count: int) -> list[Any]:

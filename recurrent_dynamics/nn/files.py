@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, ArgumentTypeError
 
 Result = TypeVar("Result")
 
@@ -158,7 +158,11 @@ def read_described(
                     return assemble(arrays, described)
         except MemoryError:
             raise
-        except FileError as error:
+        except (
+            FileError,
+            ArgumentError,
+            ArgumentTypeError,
+        ) as error:  # the latter of a model that is made again
             raise ValueError(f"{path}: {error}") from None
         except Exception as error:  # damaged bytes raise almost anything: zipfile, zlib, struct, NumPy, JSON
             raise ValueError(f"{path}: not a {kind}, or a damaged one") from error
