@@ -291,8 +291,6 @@ def _of_kinds(name: str, values: Any, kinds: str, words: str) -> np.ndarray:
         raise ArgumentTypeError(name, f"hold {words}", error) from None
     if found.dtype.kind not in kinds:  # integers of more than 64 bits are objects too
         came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
-        if slots := list(getattr(values, "states", ())):  # a run
-            came += f": pass one slot of its states, such as .states[{slots[0]!r}]"
         raise ArgumentTypeError(name, f"hold {words}", came)
     return found
 

@@ -188,9 +188,11 @@ def test_a_list_of_sequences_where_one_array_is_wanted(shallow):
 def test_a_run_where_states_are_wanted(shallow):
     model, params = shallow
     run = model.forward(params, X).runs[0]
-    wanted = "pass one slot of its states, such as .states['h']"
-    says(wanted, lambda: dynamics.measured_time_scales(run))
-    says(wanted, lambda: dynamics.saturation(run, (-0.9, 0.9)))
+    says(
+        "came a Run: pass the states of one slot, run.states['h']", lambda: dynamics.measured_time_scales(run)
+    )
+    says("came a Run: pass run.states['h'], or", lambda: dynamics.saturation(run, (-0.9, 0.9)))
+    says("those of one slot, rd.dynamics.direct_factors(run)['h']", lambda: dynamics.time_scales(run))
     says("eigenvalues must hold real or complex numbers", lambda: dynamics.time_constants(run))
     says("'c': there are h", lambda: run.final["c"], KeyError)
     says("ax must be an Axes; came Run", lambda: dynamics.phase_portrait(run).plot(ax=run))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import ArgumentError, number, reals
+from ..engine import check
 from ..results import Tabular
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def saturation(
     >>> found.low.tolist(), found.high.tolist(), found.dead.tolist()
     ([0.5, 0.0, 1.0], [0.5, 0.0, 0.0], [False, True, False])
     """
+    check.not_a_run("values", values, "run.states[{slot!r}], or the values of one of rd.dynamics.gates(run)")
     values = reals("values", values)
     if values.ndim != 3 or not values.size:
         raise ArgumentError("values", "have shape (T, B, H)", values.shape)

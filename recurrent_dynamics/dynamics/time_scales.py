@@ -82,6 +82,7 @@ def time_scales(factors: np.ndarray, *, slot: str = "") -> TimeScales:
 
 
 def _factors(factors: np.ndarray) -> np.ndarray:
+    check.not_a_run("factors", factors, "those of one slot, rd.dynamics.direct_factors(run)[{slot!r}]")
     values = numbers("factors", factors)
     if values.ndim != 3 or not values.size:
         raise ArgumentError("factors", "have shape (T, B, H)", values.shape)
@@ -128,6 +129,7 @@ def measured_time_scales(states: np.ndarray, *, slot: str = "") -> TimeScales:
     >>> np.round(measured_time_scales(h).steps).tolist()
     [3.0, 12.0]
     """
+    check.not_a_run("states", states, "the states of one slot, run.states[{slot!r}]")
     values = numbers("states", states)
     if values.ndim != 3 or len(values) < 4 or not values.size:
         raise ArgumentError("states", "have shape (T, B, H) with T of at least 4", values.shape)

@@ -190,6 +190,12 @@ def of_layer(value: Any) -> Any:
     return value
 
 
+def not_a_run(name: str, value: Any, wanted: str) -> None:
+    """Refuse a run where one array made from it is wanted, and say which."""
+    if isinstance(value, Run):
+        raise ArgumentTypeError(name, "be an array", f"a Run: pass {wanted.format(slot=value.cell.state[0])}")
+
+
 def layer_run(value: Any) -> Run:
     """`of_layer` where nothing but a run is taken."""
     return run(of_layer(value))
