@@ -185,7 +185,10 @@ FUNCTION = [{"U": {"kind": "orthogonality_penalty", "options": {}}}]
         (set_in("model", "cells", 0, "factory", "elman"), "layer 0 must have the equations that were saved"),
         (set_in("model", "cells", 0, "changes", {"update": 1}), "changes of a cell must be of name"),
         (set_in("model", "parametrize", FUNCTION), "a parametrization of the library"),
-        (set_in("model", "loss", "hinge"), "loss must be one of cross_entropy, mean_squared_error; came 'hinge'"),
+        (
+            set_in("model", "loss", "hinge"),
+            "loss must be one of cross_entropy, mean_squared_error; came 'hinge'",
+        ),
         (set_in("model", "output_size", "3"), "output_size must be an integer of at least 1; came '3'"),
         (set_in("model", "cells", 5), "not a network, or a damaged one"),
         (set_in("format", 7), "must be a network of format 1; came format 7"),
