@@ -172,6 +172,7 @@ def test_data_have_a_short_text(rng):
     assert repr(noisy) == f"WithNoise({windows!r}, inputs=[0.1, 0.0], noise=2 of 3 units)"
     assert repr(windows.batch(0)).splitlines()[0::3] == ["Batch"]
     assert "(7, 6, 2) float32" in repr(windows.batch(0))
+    assert repr(rd.data.AddingProblem(20, batch_size=4)) == "AddingProblem(20 steps, 4 in a batch, seed 0)"
 
 
 def test_noise_has_its_deviation_and_comes_again_for_the_same_update():

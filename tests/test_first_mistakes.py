@@ -206,6 +206,13 @@ def test_other_arguments_that_are_easily_mistaken(shallow):
     )
     says("learning_rate must be a finite number above 0; came -1", lambda: fit([batch], -1), ValueError)
     says("came tuple: a list of one batch is [batch]", lambda: fit((X, X[..., :1]), 0.1))
+    says(
+        "loss_and_grad must return (loss, gradients); came float",
+        lambda: rd.training.minimize(lambda p: 1.0, params),
+    )
+    says(
+        "indices must be integers; came a text: a Vocabulary encodes it", lambda: rd.data.Streams("abc", 1, 2)
+    )
     pair = GRU, model.cell_params(params)[0]
     says("came a cell: write to_torch((cell, params))", lambda: rd.interop.to_torch(*pair))
     says(

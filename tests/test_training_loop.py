@@ -312,6 +312,14 @@ def test_checkpoints_are_refused_when_they_do_not_belong(tmp_path):
         fit(checkpoint=path, resume=True)
 
 
+def test_a_history_iterates_over_its_columns():
+    history = training.History.with_metrics(["accuracy"])
+    assert list(history)[:3] == ["update", "epoch", "loss"]
+    assert list(history.validation) == ["update", "epoch", "loss", "seconds", "accuracy"]
+    assert "grad_norm" in history
+    assert "accuracy" not in history
+
+
 def test_history_goes_to_csv_and_back(tmp_path):
     result = fit(validation=streams(101), validate_every=5)
     path = tmp_path / "history.csv"

@@ -25,6 +25,9 @@ class _Task:
         self.batch_size = integer("batch_size", batch_size, at_least=1)
         self.seed = integer("seed", seed, at_least=0)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.steps} steps, {self.batch_size} in a batch, seed {self.seed})"
+
     def _rng(self, number: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, number))
 

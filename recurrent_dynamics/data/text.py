@@ -162,6 +162,8 @@ class Streams:
         stride: int | None = None,
         partial: bool = False,
     ) -> None:
+        if isinstance(indices, str):
+            raise ArgumentTypeError("indices", "be integers", "a text: a Vocabulary encodes it")
         array = np.asarray(indices)
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise ArgumentError("indices", "be integers of shape (n,)", f"{array.dtype} {array.shape}")

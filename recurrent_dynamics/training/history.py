@@ -26,7 +26,7 @@ VALIDATION = ("update", "epoch", "loss", "seconds")
 
 @dataclass
 class Table(Tabular):
-    """Rows of numbers under named columns.
+    """Rows of numbers under named columns; it iterates over the names, as a data frame does.
 
     Examples
     --------
@@ -55,6 +55,9 @@ class Table(Tabular):
         if column not in self.columns:
             raise KeyError(f"column must be one of {', '.join(self.columns)}; came {column!r}")
         return self.array()[:, self.columns.index(column)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -96,6 +99,9 @@ class History(Tabular):
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         return self.training[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.training)
 
     def __len__(self) -> int:
         return len(self.training)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import ArgumentTypeError
 from ..engine.ravel import ravel
 from .tree import Tree
 
@@ -50,7 +51,10 @@ def minimize(
     start, unravel = ravel(params)
 
     def objective(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        loss, grads = loss_and_grad(unravel(vector))
+        found = loss_and_grad(unravel(vector))
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ArgumentTypeError("loss_and_grad", "return (loss, gradients)", type(found).__name__)
+        loss, grads = found
         return loss, ravel(grads)[0].astype(np.float64)
 
     begin = start.astype(np.float64)
