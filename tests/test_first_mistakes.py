@@ -191,6 +191,7 @@ def test_a_run_where_states_are_wanted(shallow):
     says(
         "came a Run: pass the states of one slot, run.states['h']", lambda: dynamics.measured_time_scales(run)
     )
+    says("run.states['h']", lambda: dynamics.measured_time_scales(model.forward(params, X)))
     says("came a Run: pass run.states['h'], or", lambda: dynamics.saturation(run, (-0.9, 0.9)))
     says("those of one slot, rd.dynamics.direct_factors(run)['h']", lambda: dynamics.time_scales(run))
     says("eigenvalues must hold real or complex numbers", lambda: dynamics.time_constants(run))

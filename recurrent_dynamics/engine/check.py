@@ -192,6 +192,7 @@ def of_layer(value: Any) -> Any:
 
 def not_a_run(name: str, value: Any, wanted: str) -> None:
     """Refuse a run where one array made from it is wanted, and say which."""
+    value = of_layer(value)
     if isinstance(value, Run):
         raise ArgumentTypeError(name, "be an array", f"a Run: pass {wanted.format(slot=value.cell.state[0])}")
 
