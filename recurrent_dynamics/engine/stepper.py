@@ -22,6 +22,10 @@ class State(dict[str, np.ndarray]):
         super().__init__((name, rows[:, start:end]) for name, start, end in owner.spans)
         self.owner, self.rows, self.flat = owner, rows, rows.reshape(-1)
 
+    def take(self, index: np.ndarray) -> State:
+        """A state of rows (m,) of this one, in the order of their indices; a row may come several times."""
+        return State(self.owner, self.rows[index])
+
 
 class Stepper:
     """`state = step(x_t, state)`; see `stepper`."""
@@ -43,7 +47,7 @@ class Stepper:
         self._one_step = streaming.one_step
         self._packed = streaming.prepare(cell, self._layout, flatten(self._layout, own, self.dtype))
 
-    def zeros(self, batch_size: int = 1) -> dict[str, np.ndarray]:
+    def zeros(self, batch_size: int = 1) -> State:
         """The zero state, slot -> (B, width); a buffer for `out` too."""
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ArgumentError("batch_size", "be an integer of at least 1", repr(batch_size))
@@ -55,7 +59,7 @@ class Stepper:
         state: Mapping[str, np.ndarray],
         out: dict[str, np.ndarray] | None = None,
         signals: Mapping[str, Any] | None = None,
-    ) -> dict[str, np.ndarray]:
+    ) -> State:
         """The state after one step.
 
         Parameters
@@ -82,7 +86,7 @@ class Stepper:
         FloatingPointError
             The state became NaN or infinite.
         """
-        before = state if type(state) is State and state.owner is self else self._state(state)
+        before = state if type(state) is State and state.owner is self else self.state(state)
         batch = len(before.rows)
         x = self._input(x, batch)
         if out is None:
@@ -166,8 +170,8 @@ class Stepper:
                     f"the state became {a[b, j]}: slot {name!r} of sequence {b}, unit {j}"
                 )
 
-    def _state(self, state: Mapping[str, np.ndarray]) -> State:
-        """A copy of the arrays of a mapping."""
+    def state(self, state: Mapping[str, np.ndarray]) -> State:
+        """The arrays of a mapping, slot -> (B, width), such as `Run.final`, copied into a state of this stepper."""
         names = tuple(name for name, _, _ in self.spans)
         given = check.mapping("state", state, names)
         arrays: list[np.ndarray] = []

@@ -1,8 +1,17 @@
-"""Layers around the recurrence, models of them: embedding, directions, readout, losses, CTC, sampling, forecasts."""
+"""Layers around the recurrence, models of them: embedding, directions, readout, losses, CTC, decoding, forecasts."""
 
 from .batch import Batch
 from .ctc import ctc_hvp, ctc_loss
 from .ctc_search import CtcAlignment, CtcLabels, ctc_align, ctc_decode
+from .decoding import (
+    Decoded,
+    FunctionPredictor,
+    ModelPredictor,
+    Predictor,
+    beam_search,
+    exact_search,
+    sample,
+)
 from .forecasting import forecast
 from .layers import (
     Context,
@@ -35,8 +44,11 @@ __all__ = [
     "Context",
     "Layer",
     "LayerGradients",
+    "Decoded",
+    "FunctionPredictor",
     "Model",
     "ModelGradients",
+    "ModelPredictor",
     "ModelRun",
     "Objective",
     "ObjectiveRun",
@@ -45,6 +57,8 @@ __all__ = [
     "bidirectional",
     "chain",
     "concatenate",
+    "Predictor",
+    "beam_search",
     "cross_entropy",
     "ctc_align",
     "ctc_decode",
@@ -55,6 +69,7 @@ __all__ = [
     "embed",
     "embedding",
     "embedding_gradient",
+    "exact_search",
     "forecast",
     "generate",
     "load",
@@ -62,5 +77,6 @@ __all__ = [
     "mean_squared_error",
     "recurrent",
     "residual",
+    "sample",
     "save",
 ]

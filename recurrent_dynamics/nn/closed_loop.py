@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ..checks import ArgumentError
 from ..engine import stepper
+from ..engine.stepper import State
 from .model import Model
-from .results import ModelRun
 
 
 class ClosedLoop:
-    """Readouts (B, V) of inputs (B, N) that are given one step at a time; keeps the states of the layers.
+    """Readouts (B, V) of inputs (B, N) that are given one step at a time, with the states of the layers.
 
     Examples
     --------
@@ -23,27 +23,32 @@ class ClosedLoop:
     >>> model = Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=1)
     >>> params = model.init(rng=0, dtype="float64")
     >>> x = np.linspace(0, 1, 6).reshape(3, 2, 1)
-    >>> loop = ClosedLoop(model, params, model.forward(params, x[:2]))
-    >>> bool(np.allclose(loop(x[2]), model.forward(params, x).output[-1]))
+    >>> loop = ClosedLoop(model, params)
+    >>> output, states = loop(x[2], loop.begin(model.forward(params, x[:2]).final))
+    >>> bool(np.allclose(output, model.forward(params, x).output[-1]))
     True
     """
 
-    def __init__(self, model: Model, params: Mapping[str, Any], run: ModelRun) -> None:
+    def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
         self.names = [cell.output or cell.state[0] for cell in model.cells]
         self.steps = [
             stepper(cell, p) for cell, p in zip(model.cells, model.cell_params(params), strict=True)
         ]
-        self.states: list[Mapping[str, NDArray[Any]]] = list(run.final)
-        self.readout = params["readout"]
+        self.W, self.b = np.array(params["readout"]["W"]), np.array(params["readout"]["b"])
 
-    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The readout after a step with an input."""
-        for i, (name, step) in enumerate(zip(self.names, self.steps, strict=True)):
-            self.states[i] = step(x, self.states[i])
-            x = self.states[i][name]
+    def begin(self, final: Sequence[Mapping[str, NDArray[Any]]]) -> list[State]:
+        """The states in which a run left the layers, `ModelRun.final`."""
+        return [step.state(layer) for step, layer in zip(self.steps, final, strict=True)]
+
+    def __call__(self, x: NDArray[Any], states: Sequence[State]) -> tuple[NDArray[Any], list[State]]:
+        """The readout and the states after a step with an input."""
+        after: list[State] = []
+        for name, step, before in zip(self.names, self.steps, states, strict=True):
+            after.append(step(x, before))
+            x = after[-1][name]
         # Products row by row: one with a matrix of several rows rounds otherwise, and a sequence would depend on
         # those beside it.
-        return np.stack([self.readout["W"] @ row + self.readout["b"] for row in x])
+        return np.matmul(self.W, x[:, :, None])[:, :, 0] + self.b, after
 
 
 def check_autonomous(model: Model) -> None:

@@ -89,14 +89,15 @@ def forecast(
     run = model.forward(params, known, lengths=ends, tape=False)
     if ends.min(initial=1) < 1:
         raise ArgumentError("lengths", "be at least 1, since there must be a step to go on from", ends.min())
-    loop, last = ClosedLoop(model, params, run), (ends - 1, np.arange(len(ends)))
+    loop, last = ClosedLoop(model, params), (ends - 1, np.arange(len(ends)))
+    states = loop.begin(run.final)
     output, x = run.output[last], known[last]
     found = np.empty((steps, *output.shape), output.dtype)
     for n in range(steps):
         found[n] = output
         if n + 1 < steps:
             x = output if feedback is None else _next_input(feedback(output, x), x)
-            output = loop(x)
+            output, states = loop(x, states)
     return found[:, 0] if single else found
 
 

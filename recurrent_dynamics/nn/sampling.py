@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, integer, number
-from .closed_loop import ClosedLoop, check_autonomous
+from .decoding import ModelPredictor, sample
 from .model import Model
-from .table import embed
 
 
 def generate(
@@ -26,7 +24,7 @@ def generate(
     top_p: float | None = None,
     stop: int | None = None,
 ) -> NDArray[np.intp]:
-    """Continue a sequence, feeding each drawn class back as the next input.
+    """Continue a sequence, feeding each drawn class back as the next input: `sample` for a model.
 
     Parameters
     ----------
@@ -74,81 +72,6 @@ def generate(
     >>> generate(model, params, [[0, 1], [2, 2]], length=5, top_k=2).shape
     (5, 2)
     """
-    classes = model.vocabulary_size
-    if classes is None or model.output_size != classes:
-        raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
-    check_autonomous(model)
-    start = _prime(prime)
-    length = integer("length", length, at_least=0)
-    temperature = number("temperature", temperature, at_least=0)
-    if top_k is not None:
-        top_k = integer("top_k", top_k, at_least=1, at_most=classes)
-    if top_p is not None:
-        top_p = number("top_p", top_p, above=0, at_most=1)
-    if stop is not None:
-        stop = integer("stop", stop, at_least=0, at_most=classes - 1)
-    rng = np.random.default_rng(rng)
-    single = start.ndim == 1
-    run = model.forward(params, start[:, None] if single else start, tape=False)
-    loop, logits = ClosedLoop(model, params, run), run.output[-1]
-    table = params["embedding"]["table"]
-    drawn = np.empty((length, len(logits)), np.intp)
-    ended = np.zeros(len(logits), bool)
-    for n in range(length):
-        drawn[n] = _draw(logits, temperature, rng, top_k, top_p)
-        if stop is not None:
-            drawn[n, ended] = stop
-            ended |= drawn[n] == stop
-            if ended.all():
-                drawn = drawn[: n + 1]
-                break
-        if n + 1 < length:
-            logits = loop(embed(table, drawn[n]))
-    return drawn[:, 0] if single else drawn
-
-
-def _prime(prime: ArrayLike) -> NDArray[Any]:
-    if isinstance(prime, str):
-        raise ArgumentTypeError(
-            "prime",
-            "be class indices",
-            f"the text {prime[:20]!r}: encode it by the vocabulary of the model, vocabulary.encode(prime)",
-        )
-    start = np.asarray(prime)
-    if start.ndim not in (1, 2) or start.size == 0:
-        raise ArgumentError(
-            "prime", "hold at least one class index, shape (n,) or (n, B)", f"shape {start.shape}"
-        )
-    return start
-
-
-def _draw(
-    logits: NDArray[Any], temperature: float, rng: np.random.Generator, top_k: int | None, top_p: float | None
-) -> NDArray[np.intp]:
-    """A class (B,) for each row of logits (B, V)."""
-    if not np.isfinite(logits).all():
-        raise ArgumentError("params", "give a model with finite outputs", "infinity or NaN")
-    if temperature == 0:
-        return logits.argmax(axis=-1)
-    shares = np.exp((logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)) / temperature)
-    if top_k is not None or top_p is not None:
-        shares = _most_likely(shares, top_k, top_p)
-    cumulative = np.cumsum(shares, axis=-1)
-    thresholds = rng.random(len(logits)) * cumulative[:, -1]
-    # side="right" never draws a class of probability 0; the clip guards the rounding of the last product.
-    index = [np.searchsorted(c, u, side="right") for c, u in zip(cumulative, thresholds, strict=True)]
-    return np.minimum(index, logits.shape[-1] - 1)
-
-
-def _most_likely(shares: NDArray[Any], top_k: int | None, top_p: float | None) -> NDArray[Any]:
-    """Shares (B, V) with 0 for all but the most likely classes; of equally likely ones the first are kept."""
-    order = np.argsort(-shares, axis=-1, kind="stable")
-    kept = np.take_along_axis(shares, order, axis=-1)
-    if top_k is not None:
-        kept[:, top_k:] = 0
-    if top_p is not None:
-        before = np.cumsum(kept, axis=-1) - kept
-        kept[before >= top_p * kept.sum(axis=-1, keepdims=True)] = 0
-    found = np.zeros_like(shares)
-    np.put_along_axis(found, order, kept, axis=-1)
-    return found
+    return sample(
+        ModelPredictor(model, params), prime, length, temperature, rng, top_k=top_k, top_p=top_p, stop=stop
+    )

@@ -10,6 +10,7 @@ it, and a notebook draws it below the cell. Else a new figure has no global stat
 
 from .branch import branch
 from .ctc import ctc_alignment
+from .decoding import decoded
 from .diagnosis import diagnosis
 from .distributions import angles, gate, gradient_growth
 from .fixed_points import fixed_points, held_inputs
@@ -35,6 +36,7 @@ __all__ = [
     "coloured_text",
     "compared_time_scales",
     "ctc_alignment",
+    "decoded",
     "diagnosis",
     "direct_products",
     "fixed_points",

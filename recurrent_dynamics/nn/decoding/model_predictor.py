@@ -1,0 +1,94 @@
+"""The next symbol from a model of classes, by the streaming steps of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...checks import ArgumentError
+from ...engine.stepper import State
+from ..closed_loop import ClosedLoop, check_autonomous
+from ..embedding import embed
+from ..model import Model
+
+States = list[State]
+
+
+class ModelPredictor:
+    """The next symbol from a model that reads and predicts the classes of one vocabulary.
+
+    The first symbols are read by `Model.forward`, the others one at a time by `rd.stepper` for all rows at once. A row
+    has the same numbers, bit for bit, whatever the other rows are.
+
+    Parameters
+    ----------
+    model : Model
+        With a vocabulary, and a readout over the same classes at every step.
+    params : dict
+        They are packed here. Later changes of them do not count.
+    initial : sequence of dict, optional
+        The state of each layer before the first symbol, B rows each, as `ModelRun.final` holds it: where another
+        network has read the sources. Zero when absent.
+
+    Attributes
+    ----------
+    vocabulary_size : int
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the model has no vocabulary, pools over time or reads signals.
+
+    Examples
+    --------
+    >>> import recurrent_dynamics as rd
+    >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=4, vocabulary_size=3)
+    >>> predictor = rd.nn.ModelPredictor(model, model.init(rng=0))
+    >>> log_probabilities, state = predictor.start(np.array([[0, 2]]))
+    >>> log_probabilities.shape
+    (2, 3)
+    >>> both = predictor.take(state, np.array([1, 1]))
+    >>> log_probabilities, both = predictor.step(both, np.array([0, 1]))
+    >>> np.exp(log_probabilities).sum(axis=1)
+    array([1., 1.])
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        params: Mapping[str, Any],
+        initial: Sequence[Mapping[str, NDArray[Any]]] | None = None,
+    ) -> None:
+        if model.vocabulary_size is None or model.output_size != model.vocabulary_size:
+            raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
+        check_autonomous(model)
+        self.vocabulary_size: int = model.vocabulary_size
+        self._model, self._params = model, params
+        self._initial = None if initial is None else [dict(state) for state in initial]
+        self._loop = ClosedLoop(model, params)
+        self._table = np.array(params["embedding"]["table"])
+
+    def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
+        """Read the first symbols (n, B); see `Predictor`."""
+        run = self._model.forward(self._params, prime, self._initial, tape=False)
+        return _log_softmax(run.output[-1]), self._loop.begin(run.final)
+
+    def step(self, state: States, symbols: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
+        """Read one symbol more of each row; see `Predictor`."""
+        logits, state = self._loop(embed(self._table, symbols), state)
+        return _log_softmax(logits), state
+
+    def take(self, state: States, index: NDArray[np.intp]) -> States:
+        """A state of rows of another one; see `Predictor`."""
+        return [layer.take(index) for layer in state]
+
+
+def _log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Log-probabilities (n, V) in float64, so that sums over long sequences lose nothing."""
+    if not np.isfinite(logits).all():
+        raise ArgumentError("params", "give a model with finite outputs", "infinity or NaN")
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
