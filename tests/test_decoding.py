@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import itertools
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.nn import FunctionPredictor, ModelPredictor, beam_search, exact_search, sample
+from recurrent_dynamics.nn import (
+    FunctionPredictor,
+    ModelPredictor,
+    beam_search,
+    closed_loop,
+    exact_search,
+    sample,
+)
 
 
 def chain(transition):
@@ -265,6 +273,19 @@ def test_a_batch_is_its_members(language, rule):
             np.testing.assert_array_equal(getattr(together, name)[b], getattr(alone, name)[0], err_msg=name)
         for k in range(4):
             np.testing.assert_array_equal(together.sequence(b, k), alone.sequence(0, k))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_change_nothing(language, threads, monkeypatch):
+    predictor = ModelPredictor(*language)
+    rule = {"length": 6, "width": 4, "n_best": 4, "stop": 2}
+    numba.set_num_threads(1)
+    one = beam_search(predictor, PRIMES, **rule)
+    monkeypatch.setattr(closed_loop, "WORTH_A_THREAD", 0)
+    numba.set_num_threads(threads)
+    several = beam_search(predictor, PRIMES, **rule)
+    np.testing.assert_array_equal(one.sequences, several.sequences)
+    np.testing.assert_array_equal(one.log_probabilities, several.log_probabilities)
 
 
 def test_a_beam_of_one_is_greedy(language):

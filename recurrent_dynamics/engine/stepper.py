@@ -26,6 +26,14 @@ class State(dict[str, np.ndarray]):
         """A state of rows (m,) of this one, in the order of their indices; a row may come several times."""
         return State(self.owner, self.rows[index])
 
+    def part(self, rows: slice) -> State:
+        """Some rows side by side, without a copy."""
+        return State(self.owner, self.rows[rows])
+
+    def like(self) -> State:
+        """A state of as many rows to write to, of any numbers."""
+        return State(self.owner, np.empty_like(self.rows))
+
 
 class Stepper:
     """`state = step(x_t, state)`; see `stepper`."""

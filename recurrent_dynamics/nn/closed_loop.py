@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,11 @@ from numpy.typing import NDArray
 from ..checks import ArgumentError
 from ..engine import stepper
 from ..engine.stepper import State
+from ..kernels.threads import num_threads
 from .model import Model
+
+# Products of a step, of all rows, above which another thread is started for it: half a millisecond of one thread.
+WORTH_A_THREAD = 3e7
 
 
 class ClosedLoop:
@@ -31,10 +37,10 @@ class ClosedLoop:
 
     def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
         self.names = [cell.output or cell.state[0] for cell in model.cells]
-        self.steps = [
-            stepper(cell, p) for cell, p in zip(model.cells, model.cell_params(params), strict=True)
-        ]
+        by_layer = model.cell_params(params)
+        self.steps = [stepper(cell, p) for cell, p in zip(model.cells, by_layer, strict=True)]
         self.W, self.b = np.array(params["readout"]["W"]), np.array(params["readout"]["b"])
+        self._products = self.W.size + sum(np.size(a) for layer in by_layer for a in layer.values())
 
     def begin(self, final: Sequence[Mapping[str, NDArray[Any]]]) -> list[State]:
         """The states in which a run left the layers, `ModelRun.final`."""
@@ -42,13 +48,36 @@ class ClosedLoop:
 
     def __call__(self, x: NDArray[Any], states: Sequence[State]) -> tuple[NDArray[Any], list[State]]:
         """The readout and the states after a step with an input."""
-        after: list[State] = []
-        for name, step, before in zip(self.names, self.steps, states, strict=True):
-            after.append(step(x, before))
-            x = after[-1][name]
+        rows = len(x)
+        output, after = np.empty((rows, len(self.b)), x.dtype), [s.like() for s in states]
+        threads = min(num_threads(), rows) if rows * self._products > WORTH_A_THREAD else 1
+        bounds = [rows * i // threads for i in range(threads + 1)]
+        parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+        def compute(part: slice) -> None:
+            self._compute(
+                x[part], [s.part(part) for s in states], [s.part(part) for s in after], output[part]
+            )
+
+        if threads == 1:
+            compute(parts[0])
+            return output, after
+        with ThreadPoolExecutor(threads - 1) as others:  # the steps hold no lock of Python's
+            waiting = [others.submit(compute, part) for part in parts[1:]]
+            compute(parts[0])
+            for part in waiting:
+                part.result()
+        return output, after
+
+    def _compute(
+        self, x: NDArray[Any], before: Sequence[State], after: Sequence[State], output: NDArray[Any]
+    ) -> None:
+        for name, step, old, new in zip(self.names, self.steps, before, after, strict=True):
+            x = step(x, old, out=new)[name]
         # Products row by row: one with a matrix of several rows rounds otherwise, and a sequence would depend on
         # those beside it.
-        return np.matmul(self.W, x[:, :, None])[:, :, 0] + self.b, after
+        np.matmul(self.W, x[:, :, None], out=output[:, :, None])
+        output += self.b
 
 
 def check_autonomous(model: Model) -> None:
