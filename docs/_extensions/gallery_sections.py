@@ -16,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 SECTIONS = {
     "train": (
         "character_model",
+        "beam_search",
         "sequence_classification",
         "forecasting",
         "ctc",
