@@ -425,3 +425,40 @@ def test_errors_of_models():
     real = rd.nn.Model(rd.cells.lstm(), hidden_size=4, input_size=3, output_size=3)
     with pytest.raises(ValueError, match="model must read and predict the classes of one vocabulary"):
         ModelPredictor(real, real.init())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        ({"stop": 2}, ["complete", "bound of what was left out"]),
+        ({"stop": 2, "length": 1, "n_best": 3}, ["complete", "unfinished"]),
+        ({"length_penalty": 1.0}, ["complete", "bound of what was left out"]),
+    ],
+)
+def test_the_figure_says_what_is_complete(arguments, texts):
+    predictor = memoryless([0.5, 0.3, 0.2])
+    found = beam_search(predictor, [0], **({"length": 4, "width": 3} | arguments))
+    ax = found.plot()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == texts
+    drawn = np.concatenate([line.get_ydata() for line in ax.lines if line.get_linestyle() == "None"])
+    np.testing.assert_array_equal(np.sort(drawn), np.sort(found.scores[0]))
+    with pytest.raises(ValueError, match="source must be an integer of at least 0 and of at most 0"):
+        found.plot(source=1)
+
+
+def test_a_figure_of_nothing():
+    nothing = FunctionPredictor(lambda state, symbols: (np.full((len(symbols), 2), -np.inf), state), 2)
+    assert beam_search(nothing, [0], length=3).plot().get_legend() is None
+
+
+def test_rows_of_a_state():
+    cell = rd.cells.lstm()
+    step = rd.stepper(cell, cell.init(2, 3, dtype="float64"))
+    state = step.state({"h": np.arange(12.0).reshape(4, 3), "c": np.ones((4, 3))})
+    twice = state.take(np.array([3, 0, 3]))
+    np.testing.assert_array_equal(twice["h"], state["h"][[3, 0, 3]])
+    x = np.random.default_rng(0).standard_normal((4, 2))
+    np.testing.assert_array_equal(step(x[[3, 0, 3]], twice)["c"], step(x, state)["c"][[3, 0, 3]])
+    after, out = step(x, state), state.like()
+    step(x[1:3], state.part(slice(1, 3)), out=out.part(slice(1, 3)))
+    np.testing.assert_array_equal(out["h"][1:3], after["h"][1:3])

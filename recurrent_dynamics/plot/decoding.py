@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import integer
 from .style import GREY, axes, colour
 
 if TYPE_CHECKING:
@@ -25,29 +26,26 @@ def decoded(found: Decoded, *, source: int = 0, label: str | None = None, ax: Ax
     source : int
         In 0..B-1.
     label : str, optional
-        Of the scores in the legend; "ended" and "unfinished" if None.
+        Of the scores in the legend; "complete" if None. Sequences without their end are "unfinished" beside it.
     ax
         Where to draw; a new figure if None.
     """
+    b = integer("source", source, at_least=0, at_most=len(found.scores) - 1)
     ax = axes(ax, (6.5, 3.6))
-    scores, ended = found.scores[source], found.ended[source]
-    ranks = np.arange(1, len(scores) + 1)
-    known = np.isfinite(scores)
-    for kept, marker, name in ((ended & known, "o", "ended"), (~ended & known, "x", "unfinished")):
+    scores, ranks = found.scores[b], np.arange(1, found.scores.shape[1] + 1)
+    known, complete = np.isfinite(scores), found.ended[b] | (found.stop is None)
+    label = "complete" if label is None else label
+    for kept, marker, text in (
+        (complete & known, "o", label), (~complete & known, "x", "unfinished"),
+    ):  # fmt: skip
         if kept.any():
-            text = name if label is None else f"{label}, {name}"
             ax.plot(ranks[kept], scores[kept], marker, color=colour(0), label=text)
-    if np.isfinite(found.bounds[source]):
-        ax.axhline(found.bounds[source], color=GREY, linestyle="--", label="bound of what was left out")
-    unit = (
-        f"log-probability / length$^{{{found.length_penalty:g}}}$"
-        if found.length_penalty
-        else "log-probability"
-    )
-    ax.set(
-        xlabel="rank",
-        ylabel=f"score: {unit} (nats)",
-        xticks=ranks if len(ranks) <= 12 else ranks[:: len(ranks) // 6],
-    )
-    ax.legend()
+    if np.isfinite(found.bounds[b]):
+        ax.axhline(found.bounds[b], color=GREY, linestyle="--", label="bound of what was left out")
+    a = found.length_penalty
+    score = f"log-probability / length$^{{{a:g}}}$" if a else "log-probability"
+    every = -(-len(ranks) // 12)
+    ax.set(xlabel="rank", ylabel=f"score: {score} (nats)", xticks=ranks[::every])
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
     return ax

@@ -210,6 +210,7 @@ class Beam:
             bounds=self.bounds,
             predictions=self.predictions,
             length_penalty=rule.penalty,
+            stop=rule.stop,
         )
 
 

@@ -42,6 +42,8 @@ class Decoded(Result):
         Rows of log-probabilities that the predictor was asked for.
     length_penalty : float
         The exponent of the rule for the length.
+    stop : int or None
+        The end symbol.
     """
 
     sequences: NDArray[np.intp]
@@ -53,6 +55,7 @@ class Decoded(Result):
     bounds: NDArray[np.float64]
     predictions: int
     length_penalty: float
+    stop: int | None
 
     def sequence(self, source: int = 0, rank: int = 0) -> NDArray[np.intp]:
         """The symbols (length,) of one sequence, the best of the first source by default.
