@@ -136,6 +136,8 @@ def _of_training():
     yield run
     yield made.model.backward(run, np.ones_like(run.output))
     yield nn.SavedModel(made.model, result.params, {"scale": 2.5})
+    predictor = nn.ModelPredictor(made.model, result.params)
+    yield nn.beam_search(predictor, [[0, 1]], 4, width=3, n_best=3, stop=2)
 
 
 def _of_layers():
@@ -149,8 +151,6 @@ def _of_layers():
     yield pull.gradients(y)
     objective = nn.Objective(layer, "mean_squared_error")
     yield objective.run(objective.init(rng=0, dtype="float64"), (_network().x, y))
-    predictor = nn.ModelPredictor(made.model, result.params)
-    yield nn.beam_search(predictor, [[0, 1]], 4, width=3, n_best=3, stop=2)
 
 
 def _of_fields():

@@ -45,7 +45,6 @@ MODELS = {
         rd.cells.gru().with_normalization().with_structure(rd.cells.heads(2))
     ),
     "constrained": lambda: model_of(rd.cells.gru(), parametrize={"U.n": rd.parametrize.Cayley(negative=1)}),
-    "pooled": lambda: model_of(rd.cells.gru(), input_size=3, output_size=2, pool="mean"),
     "without its constraint": lambda: model_of(rd.cells.es2n(), parametrize={}),
 }
 
