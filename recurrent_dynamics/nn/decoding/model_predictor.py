@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...checks import ArgumentError
 from ...engine.stepper import State
 from ..closed_loop import ClosedLoop, check_autonomous
-from ..embedding import embed
+from ..table import embed
 from ..model import Model
 
 States = list[State]
