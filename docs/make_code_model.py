@@ -53,7 +53,7 @@ def corpus() -> rd.study.Corpus:
 
 
 def rounded(tree: dict[str, Any]) -> dict[str, Any]:
-    """Weights in multiples of `STEP`, of which few are different: they take a third of the room when compressed."""
+    """Weights in multiples of `STEP`, of which few are different: Git, which compresses, takes a third of the room."""
     return {
         name: rounded(leaf) if isinstance(leaf, dict) else np.round(leaf / STEP) * STEP
         for name, leaf in tree.items()
@@ -79,9 +79,6 @@ def main() -> None:
         parser.error(f"{folder} must hold a training with the settings {settings}; came {trained.settings}")
     facts = trained.facts | {"python": platform.python_version(), "digest": text.digest, "command": COMMAND}
     rd.study.save_model(options.out, replace(trained, params=rounded(dict(trained.params)), facts=facts))
-    with np.load(options.out, allow_pickle=False) as file:
-        arrays = dict(file)
-    rd.training.write_atomically(options.out, lambda file: np.savez_compressed(file, **arrays))
     print(f"{facts}; {options.out.stat().st_size / 1e3:.0f} kB")
 
 

@@ -22,7 +22,7 @@ import recurrent_dynamics as rd
 #
 # An LSTM of 160 units has read the source of Python's standard library 28 times
 # (``python docs/make_code_model.py FOLDER``, a quarter of an hour on one thread; the weights are kept in a file of
-# 200 kB). It was never shown a file whose name begins with "t". Nine of these are cut into two parts: units are chosen
+# 530 kB). It was never shown a file whose name begins with "t". Nine of these are cut into two parts: units are chosen
 # on one and judged on the other.
 
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
