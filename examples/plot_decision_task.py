@@ -119,45 +119,46 @@ for context in range(2):
 # Each context has two stable points and a saddle between them. The signs of :math:`\det(I - J)` add up to +1, as they
 # must if none is missing (:func:`recurrent_dynamics.dynamics.fixed_points`).
 #
-# The portrait: one line for each condition, the mean over its trials, coloured by the evidence that counts; in the
-# plane of the readout and of the direction in which these means vary most besides.
+# Where the states go
+# -------------------
+#
+# One line for each condition: the mean over its trials. :func:`recurrent_dynamics.dynamics.phase_portrait` finds the
+# plane in which these means vary most, and draws them coloured by the evidence that counts.
 
 W = params["readout"]["W"][0].astype("float64")
 choice = W / np.linalg.norm(W)
-condition = [(c, e) for c in range(2) for e in levels]
-means = np.array([states[:, (drawn["context"] == c) & (counts == e)].mean(axis=1) for c, e in condition])
-centre = means.mean(axis=(0, 1))
-rest = (means - centre) - (means - centre) @ np.outer(choice, choice)
-other = np.linalg.svd(rest.reshape(-1, UNITS), full_matrices=False)[2][0]
-
-# sphinx_gallery_thumbnail_number = 2
-fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharex=True, sharey=True, layout="constrained")
-colours = dict(zip(levels, plt.get_cmap("coolwarm")([0, 0.15, 0.3, 0.7, 0.85, 1]), strict=True))
-for (c, e), path in zip(condition, means, strict=True):
-    x, y = (path - centre) @ choice, (path - centre) @ other
-    rd.plot.axes(axes[c]).plot(
-        x, y, color=colours[e], lw=1.5, label=f"{e:+.2f}".replace("-", "−") if c else None
-    )
-for c, ax in enumerate(axes):
-    for kind, marker in {"stable": "o", "saddle": "X", "unstable": "^"}.items():
-        points = found[c].points[found[c].kind == kind] - centre
-        if len(points):
-            ax.plot(points @ choice, points @ other, marker, color="k", mec="w", ms=8, ls="", label=kind)
-    ax.set(xlabel="along the readout", title=f"context: channel {c + 1} counts")
-axes[0].set_ylabel("other principal direction")
-axes[1].legend(
-    frameon=False,
-    fontsize="small",
-    title="evidence that counts,\nand fixed points",
-    bbox_to_anchor=(1, 0.5),
-    loc="center left",
-)
+conditions = [(context, level) for context in range(2) for level in levels]
+means = [states[:, (drawn["context"] == c) & (counts == level)].mean(axis=1) for c, level in conditions]
+portrait = rd.dynamics.phase_portrait(np.stack(means, axis=1), [level for _, level in conditions])
+fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+portrait.plot(ax=ax, title="evidence\nthat counts")
+ax.text(0.9, 1.9, "channel 1 counts", color="0.3", fontsize="small", ha="right")
+ax.text(-3.3, -0.9, "channel 2 counts", color="0.3", fontsize="small", ha="center")
+print("cosine of the readout with the two components:", (portrait.components[:2] @ choice).round(2))
 
 # %%
-# All trials begin at one place. The context moves the state towards the three points, and the evidence that counts
-# moves it along the readout, to the left or to the right. When the evidence ends, the state has passed the saddle on
-# one side, and drifts to the stable point there. The evidence that does not count has next to no effect on the
-# decision, as the second curve in both panels of the first figure shows.
+# The same plane, with the motion of the network under each context (:func:`recurrent_dynamics.dynamics.flow_field`)
+# and its fixed points. Streamlines show the part of the motion in the plane, the shade how fast the whole state moves.
+
+# sphinx_gallery_thumbnail_number = 3
+fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharex=True, sharey=True, layout="constrained")
+for c, ax in enumerate(axes):
+    field = rd.dynamics.flow_field(cell, weights, portrait, np.eye(4)[2 + c], signals={"noise": 0.0})
+    field.plot(ax=ax, trajectories=0)
+    for k in range(len(levels)):
+        path = portrait.trajectories[:, c * len(levels) + k]
+        ax.plot(path[:, 0], path[:, 1], color=rd.plot.colour(k), lw=1.5)
+    for kind, marker in {"stable": "o", "saddle": "X"}.items():
+        points = field.project(found[c].points[found[c].kind == kind])
+        ax.plot(points[:, 0], points[:, 1], marker, color="k", mec="w", ms=8, ls="", label=kind)
+    ax.set_title(f"context: channel {c + 1} counts")
+axes[0].legend(fontsize="small", loc="upper left")
+
+# %%
+# All trials begin at one place. The context moves the state to its own three points, which lie on a line of slow
+# motion. The evidence that counts moves it along this line, up or down, and the readout sees this movement. When the
+# evidence ends, the state has passed the saddle on one side, and drifts to the stable point there. The evidence that
+# does not count has next to no effect on the decision, as the second curve in both panels of the first figure shows.
 #
 # Time constants
 # --------------
@@ -170,7 +171,7 @@ for c, points in enumerate(found):
     for k in np.argsort(points.points @ choice):
         modulus = np.abs(points.eigenvalues[k])
         tau = -STEP / np.log(modulus)
-        x = (points.points[k] - centre) @ choice
+        x = (points.points[k] - portrait.mean) @ choice
         rd.plot.axes(ax).plot(
             [x] * 3, np.abs(tau[:3]), "o" if points.kind[k] == "stable" else "X", color=rd.plot.colour(c), ms=6,
             label=f"context {c + 1}" if k == 0 else None,
