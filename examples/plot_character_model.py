@@ -15,7 +15,8 @@ import recurrent_dynamics as rd
 # The text
 # --------
 #
-# Every Python has the source of its standard library. The last 5 % of the text are held out.
+# The text are some modules of Python's standard library, the same for everybody who has the same Python version. Its
+# last 5 % are held out.
 
 text = rd.data.standard_library(300_000)
 vocabulary = rd.data.Vocabulary.from_text(text)
@@ -73,8 +74,8 @@ print(
 )
 
 # %%
-# The held-out part is the end of the last module. It has words and tables that occur nowhere before, and stays harder
-# than the text of the training.
+# The held-out part is the end of the last module. It has words that occur nowhere before, and stays harder than the
+# text of the training.
 
 # %%
 # What it writes

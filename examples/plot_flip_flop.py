@@ -60,9 +60,9 @@ print(f"largest q = |F(h) - h|^2 / 2: {found.q.max():.1e}; sum of the signs of d
 # %%
 # The search finds all eight memories, and nearly all starts end in them. But some fixed points are missing. The network
 # maps the cube :math:`(-1, 1)^{64}` into itself. For such a map the signs of :math:`\det(I - J)` over all fixed points
-# add up to +1 if none is degenerate (Lefschetz). Eight stable points count +1 each, so the missing points together
-# count about -7. They repel, so no run stays near them. Starts on the straight lines between two states of the run find
-# them:
+# add up to +1 if none is degenerate (Lefschetz). The printed sum is larger, since each stable point counts +1. So there
+# are missing points that count -1. They repel, so no run stays near them. Starts on the straight lines between two
+# states of the run find them:
 
 rng = np.random.default_rng(0)
 states = run.states["h"].reshape(-1, 64).astype("float64")

@@ -11,7 +11,7 @@ KINDS = ("stable", "saddle", "unstable", "centre-like")
 
 
 def time_constants(eigenvalues: ArrayLike, dt: float = 1.0) -> np.ndarray:
-    """The time in which each mode of a map falls to 1/e: tau = -dt / ln abs(lambda).
+    """The time in which each mode of a map falls to 1/e: ``tau = -dt / ln |lambda|``.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Modes:
         return getattr(self, "period", 1) * number("dt", dt, above=0)
 
     def time_constants(self, dt: float = 1.0) -> np.ndarray:
-        """tau = -dt / ln abs(lambda) of every eigenvalue; see `recurrent_dynamics.dynamics.time_constants`."""
+        """``tau = -dt / ln |lambda|`` of every eigenvalue; see `recurrent_dynamics.dynamics.time_constants`."""
         return time_constants(self.eigenvalues, self._step(dt))
 
     def frequencies(self, dt: float = 1.0) -> np.ndarray:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...checks import ArgumentError
 from ...engine.stepper import State
 from ..closed_loop import ClosedLoop, check_autonomous
-from ..table import embed
 from ..model import Model
+from ..table import embed
 
 States = list[State]
 
