@@ -111,6 +111,7 @@ OF_A_RUN = {
     "flossing": lambda run: dynamics.flossing(run, 2)[2],
     "steps": lambda run: dynamics.StepDerivatives(run).matvec(np.ones((30, 3, 4))),
     "omega": lambda run: dynamics.omega(run, {"h": np.ones((30, 3, 4))}).ratios,
+    "portrait": lambda run: dynamics.phase_portrait(run).trajectories,
 }
 
 
@@ -131,6 +132,10 @@ def test_analyses_take_a_model_of_one_layer(shallow):
     )
     np.testing.assert_array_equal(found.points, expected.points)
     assert found.cell is GRU
+    plane = dynamics.phase_portrait(model.forward(params, X))
+    field = dynamics.flow_field(model, params, plane, points=3)
+    expected_field = dynamics.flow_field(GRU, model.cell_params(params)[0], plane, points=3)
+    np.testing.assert_array_equal(field.velocity, expected_field.velocity)
 
 
 def test_what_from_torch_returns_for_stacked_layers():

@@ -77,7 +77,7 @@ def phase_portrait(
     ----------
     states : Run or array_like (T, B, S)
         A run, whose whole state is read (of an LSTM h and c), within the lengths of its sequences; or states such as
-        ``run.states["h"]``. (T, S) is one sequence.
+        ``run.states["h"]``. (T, S) is one sequence. The run of a model will do if it has one layer.
     conditions : sequence, optional
         What each of the B sequences stands for, numbers or names: kept for colours.
     count
