@@ -11,6 +11,7 @@ import numpy as np
 from ..cells import Cell
 from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, integer, number, numbers
+from ..engine import check
 from ..results import Tabular, grid_columns
 from .phase_portrait import PhasePortrait
 from .step_map import Array, StepMap, in_memory
@@ -86,9 +87,9 @@ def flow_field(
     Parameters
     ----------
     system
-        A cell, or a `Map` or `Flow` of one's own.
+        A cell, a model of one layer, or a `Map` or `Flow` of one's own.
     params
-        Of a cell. Everything is computed in float64.
+        Of the cell or the model. Everything is computed in float64.
     plane
         The plane of the two first components of a `phase_portrait` of whole states; its limits are those of the
         trajectories. Without one the state must have two numbers, which are the coordinates.
@@ -150,6 +151,8 @@ def _motion(system: Any, params: Any, input: Any, signals: Any) -> tuple[Any, in
         if isinstance(system, Flow):
             return lambda s: np.asarray(system.field(s), np.float64), None, "per unit time"
         return lambda s: system.advance(s) - s, None, "per step"
+    if params is not None:
+        system, params = check.layer(system, params)
     if not isinstance(system, Cell):
         raise ArgumentTypeError("system", "be a Cell, a Map or a Flow", what_came(system))
     if params is None:
