@@ -38,12 +38,12 @@ def count(name: str) -> str:
 
 def table(rows: list[dict[str, str]]) -> str:
     """Return a list-table: which cell when."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 24 22 44 10", ""]
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 24 44 10 22", ""]
     cells = [
-        (f":ref:`{r['name']} <cell-{r['cell']}>`, ``{r['cell']}``", r["paper"], r["when"], count(r["cell"]))
+        (f":ref:`{r['name']} <cell-{r['cell']}>`, ``{r['cell']}``", r["when"], count(r["cell"]), r["paper"])
         for r in rows
     ]
-    for line in [("cell", "paper", "use it when", "parameters"), *cells]:
+    for line in [("cell", "use it when", "parameters", "paper"), *cells]:
         lines += [f"   {' ' if k else '*'} - {text}".rstrip() for k, text in enumerate(line)]
     return "\n".join(lines)
 

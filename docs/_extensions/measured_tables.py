@@ -79,16 +79,17 @@ class PeerTable(SphinxDirective):
 
 
 def confusion_of(records: list[dict[str, str]]) -> list[list[str]]:
-    """Return the lines of a confusion table: a case in each, a verdict in each column, 0 left out."""
-    truths = list(dict.fromkeys(r["truth"] for r in records))
-    verdicts = truths + sorted({r["verdict"] for r in records} - set(truths))
+    """Return the lines of a confusion table: a network in each, with its verdicts, the most frequent first.
+
+    A column for each verdict would be wider than a page, and nearly all of it empty.
+    """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for r in records:
         counts.setdefault((r["truth"], r["case"]), Counter())[r["verdict"]] += 1
-    lines = [["truth", "network", *verdicts]]
+    lines = [["set up for", "network", "verdicts"]]
     for (truth, case), found in counts.items():
-        shown = [f"**{found[v]}**" if v == truth else str(found[v]) if found[v] else "" for v in verdicts]
-        lines.append([truth, case, *shown])
+        shown = [f"**{n}** {v}" if v == truth else f"{n} {v}" for v, n in found.most_common()]
+        lines.append([truth, case, ", ".join(shown)])
     return lines
 
 
