@@ -38,7 +38,7 @@ def count(name: str) -> str:
 
 def table(rows: list[dict[str, str]]) -> str:
     """Return a list-table: which cell when."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 24 44 10 22", ""]
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 20 50 10 20", ""]
     cells = [
         (f":ref:`{r['name']} <cell-{r['cell']}>`, ``{r['cell']}``", r["when"], count(r["cell"]), r["paper"])
         for r in rows
