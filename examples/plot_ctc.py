@@ -49,7 +49,7 @@ model = rd.nn.Model(rd.cells.gru(), hidden_size=48, input_size=1, output_size=le
 params = model.init(rng=0)
 optimizer = rd.training.adam()
 state = optimizer.init(params)
-rng, updates, size = np.random.default_rng(1), 2500, 16
+rng, updates, size = np.random.default_rng(1), 1600, 16
 losses = []
 for update in range(updates):
     x, targets, lengths, counts = batch_of(rng, size)
@@ -99,8 +99,9 @@ for noise in (0.05, 0.15, 0.25):
 # ---------------------------
 #
 # The network says a letter at one or two steps after its last sign, when a pause has shown that no sign follows. At
-# all other steps it says blank. It is sure at nearly every step, so a beam hardly finds other letters than the best
-# path does. ``ctc_align`` finds the most likely alignment of the right letters.
+# all other steps it says blank. It is sure at nearly every step, so a beam finds few other letters than the best path:
+# with five times the noise of the training, ten prefixes save one wrong letter in forty. ``ctc_align`` finds the most
+# likely alignment of the right letters.
 b = 0
 x, targets, lengths, counts = batch_of(np.random.default_rng(3), 1)
 logits = model.forward(params, x, lengths=lengths).output

@@ -105,6 +105,18 @@ def test_gradients_and_second_derivatives_equal_differences(size, log_probs):
     )  # the Hessian is symmetric
 
 
+def test_second_derivatives_do_not_read_what_was_left_in_memory(rng):
+    logits, targets, _, _ = random_problem(rng, 12, 3, 4, 5, 0)
+    found = []
+    for filling in (0.0, np.nan, 1e300):
+        freed = [np.full(n, filling) for n in range(1, 400)]  # the next arrays of these sizes lie there
+        del freed
+        found.append(ctc_hvp(logits, targets, logits, [12, 7, 10], [5, 2, 4])[1])
+    assert np.isfinite(found[0]).all()
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
 @pytest.mark.parametrize(
     ("steps", "labels"), [(8, [1, 2, 3]), (9, [1, 1, 2]), (6, [2, 2, 2]), (40, [1, 3, 3, 2])]
 )

@@ -82,8 +82,8 @@ def ctc_loss(
     With equal probabilities each path has probability V^-T. Of 3^4 paths 15 read "1 2" (choose 4 of T + U):
 
     >>> losses, d_logits = ctc_loss(np.zeros((4, 1, 3)), [[1, 2]])
-    >>> float(np.exp(-losses[0]) * 3**4)  # doctest: +ELLIPSIS
-    15.0...
+    >>> round(float(np.exp(-losses[0]) * 3**4), 9)
+    15.0
     >>> d_logits.shape
     (4, 1, 3)
     """

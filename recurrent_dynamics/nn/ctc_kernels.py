@@ -340,12 +340,13 @@ def second_order(
                 clear(d_gradient, at, classes)
                 continue
             if t + 1 < length:
-                for s in range(states):
+                first, end = first_state(t, length, states), smaller(states, end_state(t, states) + 2)
+                for s in range(first, end):
                     put(d_onward, s, get(d_beta, s) + get(d_emitted, s))
-                for s in range(states, wide):
+                for s in range(end, end + PADS):
                     put(d_onward, s, 0.0)
                 previous_beta(beta, t, length, states, skip, emitted, onward)
-                for s in range(states):
+                for s in range(first, end):
                     moved = log_sum_tangent(
                         get(onward, s), get(onward, s + 1), get(onward, s + 2) + get(skip, s + 2),
                         get(d_onward, s), get(d_onward, s + 1), get(d_onward, s + 2),
@@ -358,7 +359,7 @@ def second_order(
             for v in range(classes):
                 p = 0.0 if normalized else exp_or_0(np.float64(get(logits, at + v)) - get(z, t))
                 put(row, v, p * get(row, v))
-            for s in range(states):
+            for s in range(first_state(t, length, states), end_state(t, states)):
                 j, v = (t + 1) * wide + PADS + s, get(labels, s)
                 occupied = exp_or_0(get(alpha, j) + get(beta, s) - whole)
                 put(row, v, get(row, v) - occupied * (get(d_alpha, j) + get(d_beta, s) - d_whole))

@@ -175,6 +175,7 @@ def ctc_align(
     Examples
     --------
     >>> logits = np.zeros((5, 1, 3))
+    >>> logits[:, 0, 0] = 2.0
     >>> logits[[1, 3], 0, [1, 2]] = 4.0
     >>> found = ctc_align(logits, [[1, 2]])
     >>> found.path[:, 0], found.positions[:, 0]
