@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -293,6 +293,29 @@ def _of_kinds(name: str, values: Any, kinds: str, words: str) -> np.ndarray:
         came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else _shown(values)
         raise ArgumentTypeError(name, f"hold {words}", came)
     return found
+
+
+def rectangle(name: str, limits: Any) -> tuple[float, float, float, float]:
+    """Limits of a plane: (left, right, bottom, top).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> rectangle("limits", [-1, 1, 0, 2])
+    (-1.0, 1.0, 0.0, 2.0)
+    """
+    unmasked(name, limits)
+    given = limits.tolist() if isinstance(limits, np.ndarray) else limits
+    if not isinstance(given, Sequence) or len(given) != 4:
+        raise ArgumentError(name, "be (left, right, bottom, top)", repr(limits))
+    left, right, bottom, top = (number(name, v) for v in given)
+    if not (left < right and bottom < top):
+        raise ArgumentError(name, "have left < right and bottom < top", repr(limits))
+    return left, right, bottom, top
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cells import Cell
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, integer, number, numbers
+from ..checks import ArgumentError, ArgumentTypeError, integer, numbers, rectangle
 from ..engine import check
 from ..results import Tabular, grid_columns
 from .phase_portrait import PhasePortrait
@@ -170,7 +170,7 @@ def _plane(
             raise ArgumentError("plane", f"be a PhasePortrait for a state of {size} numbers", None)
         if limits is None:
             raise ArgumentError("limits", "be (left, right, bottom, top) without a plane", None)
-        return np.zeros(2), np.eye(2), _limits(limits)
+        return np.zeros(2), np.eye(2), rectangle("limits", limits)
     if not isinstance(plane, PhasePortrait):
         raise ArgumentTypeError("plane", "be a PhasePortrait", type(plane).__name__)
     if len(plane.components) < 2:
@@ -180,19 +180,9 @@ def _plane(
             "plane", f"be of whole states of {size} numbers, as that of a run", f"one of {len(plane.mean)}"
         )
     if limits is not None:
-        return plane.mean, plane.components[:2], _limits(limits)
+        return plane.mean, plane.components[:2], rectangle("limits", limits)
     seen = plane.trajectories[..., :2].reshape(-1, 2)
     low, high = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
     room = MARGIN * np.maximum(high - low, 0.05 * float((high - low).max()) or 1.0)
     low, high = low - room, high + room
     return plane.mean, plane.components[:2], (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-
-
-def _limits(limits: Sequence[float]) -> tuple[float, ...]:
-    listed = list(limits) if isinstance(limits, Sequence) or np.ndim(limits) == 1 else []
-    if isinstance(limits, str | bytes) or len(listed) != 4:
-        raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
-    found = tuple(number(f"limits[{i}]", v) for i, v in enumerate(limits))
-    if not (found[0] < found[1] and found[2] < found[3]):
-        raise ArgumentError("limits", "have left < right and bottom < top", repr(limits))
-    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, integer, number, one_of, unmasked
+from ..checks import integer, number, one_of, rectangle
 from ..results import Result
 from .matrices import (
     adjoint,
@@ -106,21 +106,10 @@ def pseudospectra(
     one_of("kind", kind, KINDS)
     triangle = triangle_of(given)
     eigenvalues = np.diag(triangle).copy()
-    left, right, bottom, top = _around(eigenvalues, kind) if limits is None else _limits(limits)
+    left, right, bottom, top = _around(eigenvalues, kind) if limits is None else rectangle("limits", limits)
     real, imaginary = np.linspace(left, right, points), np.linspace(bottom, top, points)
     values = smallest_singular_values(triangle, real + 1j * imaginary[:, None])
     return Pseudospectra(real, imaginary, values, eigenvalues, kind)
-
-
-def _limits(limits: Sequence[float]) -> tuple[float, float, float, float]:
-    unmasked("limits", limits)
-    given = limits.tolist() if isinstance(limits, np.ndarray) else limits
-    if not isinstance(given, Sequence) or len(given) != 4:
-        raise ArgumentError("limits", "be (left, right, bottom, top)", repr(limits))
-    left, right, bottom, top = (number("limits", v) for v in given)
-    if not (left < right and bottom < top):
-        raise ArgumentError("limits", "have left < right and bottom < top", repr(limits))
-    return left, right, bottom, top
 
 
 def _around(eigenvalues: np.ndarray, kind: str) -> tuple[float, float, float, float]:
