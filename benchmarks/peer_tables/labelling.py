@@ -15,7 +15,10 @@ if PYTORCH:
 
 SIZES = [(200, 32, 50, 40), (1000, 16, 100, 100)]  # steps, sequences, classes with the blank, labels
 TINY = [(5, 2, 4, 2)]
-TOLERANCES = {"float32": 1e-2, "float64": 1e-9}  # PyTorch sums logarithms of thousands in the dtype of the logits
+TOLERANCES = {
+    "float32": 1e-2,
+    "float64": 1e-9,
+}  # PyTorch sums logarithms of thousands in the dtype of the logits
 
 
 def ctc(comparison: Comparison) -> None:
