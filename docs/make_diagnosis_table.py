@@ -1,8 +1,8 @@
 """Train networks with a known trouble, diagnose each, and count: ``python docs/make_diagnosis_table.py [--fix]``.
 
-The thresholds of ``recurrent_dynamics/dynamics/diagnosis.py`` were chosen by looking at 32 units and seed 0, which
-``--fix`` shows. Without it other seeds and sizes are diagnosed, and ``docs/_static/data/diagnosis.csv`` is written: one
-row for each training.
+The thresholds of ``recurrent_dynamics/dynamics/diagnosis/thresholds.py`` were chosen by looking at 32 units and seed 0,
+which ``--fix`` shows. Without it other seeds and sizes are diagnosed, and ``docs/_static/data/diagnosis.csv`` is
+written: one row for each training.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .engine import backward, compile, forward, hvp, jacobian, jacobian_operator, jvp
     from .engine.ravel import ravel
     from .engine.stepper import stepper
-    from .study.diagnose import diagnose
+    from .training.diagnose import diagnose
 
 
 def __getattr__(name: str) -> Any:
@@ -60,7 +60,7 @@ def __getattr__(name: str) -> Any:
     if name in _ERRORS:
         return getattr(importlib.import_module(f"{__name__}.checks"), name)
     if name == "diagnose":  # the function; it needs models and training
-        return importlib.import_module(f"{__name__}.study").diagnose
+        return importlib.import_module(f"{__name__}.training").diagnose
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from refusals import Refusal, refused, wrong_type
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.dynamics import Trial, diagnose, evidence, gradient_flow, saturation
-from recurrent_dynamics.study import diagnose as of_model
-from recurrent_dynamics.study.diagnose import last_loss_flows, loss_by_step
+from recurrent_dynamics.dynamics import Trial, diagnose, gradient_flow, saturation
+from recurrent_dynamics.dynamics.diagnosis import measures
 from recurrent_dynamics.training import DivergenceError, fit, sgd
+from recurrent_dynamics.training import diagnose as of_model
+from recurrent_dynamics.training.diagnose import last_loss_flows, loss_by_step
 
 LAGS = np.arange(60.0)
 FADING, STAYING, GROWING = 0.5**LAGS, 0.98**LAGS, 1.1**LAGS
@@ -51,7 +52,7 @@ def test_numbers_have_their_verdict(numbers, verdict, cause):
     assert (found.verdict, found.cause) == (verdict, cause)
     assert found.verdict in str(found)
     if verdict != "unsure":  # where it may advise longer windows
-        assert bool(found.cures) == (verdict != "healthy")
+        assert bool(found.remedies) == (verdict != "healthy")
     for measure in found.measures:
         assert measure.speaks == (f"! {measure.name}" in str(found))
 
@@ -61,7 +62,7 @@ def test_clipping_that_holds_a_training_together_hides_no_explosion():
     found = diagnose(GROWING, gradient_norms=norms, clipped_norms=np.ones(100), losses=LEARNING)
     assert (found.verdict, found.cause) == ("exploding", "Jacobian")
     assert "100 % of the gradients were cut, the largest from 1e+03 to 1" in str(found)
-    assert not any(cure.startswith("clip the gradient") for cure in found.cures)
+    assert not any(remedy.startswith("clip the gradient") for remedy in found.remedies)
     rarely = diagnose(GROWING, gradient_norms=norms, clipped_norms=np.r_[1.0, norms[1:]], losses=LEARNING)
     assert rarely.verdict == "healthy"
 
@@ -100,7 +101,7 @@ def test_stuck_units_are_found_in_activations_of_another_library(rng):
 def test_a_forget_gate_that_is_always_open_is_not_judged():
     open_ = saturation(np.full((10, 2, 4), 0.999), (0.1, 0.9), name="f")
     assert diagnose(STAYING, gates=[open_]).verdict == "healthy"
-    assert evidence.stuck([open_]) == (1.0, "f")
+    assert measures.stuck([open_]) == (1.0, "f")
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,8 @@ def test_certificates_hold_and_their_balls_are_true(w):
 
 
 def test_no_certificate_far_from_a_fixed_point_or_for_a_singular_one():
-    from recurrent_dynamics.dynamics.kantorovich import certify
-    from recurrent_dynamics.dynamics.step_map import StepMap
+    from recurrent_dynamics.dynamics.fixed_points.kantorovich import certify
+    from recurrent_dynamics.dynamics.trajectories.step_map import StepMap
 
     far = certify(StepMap(ELMAN, elman(2.0), None, None), np.array([[0.5], [0.95]]))
     assert far.holds.tolist() == [False, True]
@@ -175,8 +175,8 @@ def test_points_are_those_of_scipy(name, rng):
 
 
 def test_lipschitz_bounds_hold_between_states_in_the_ball(rng):
-    from recurrent_dynamics.dynamics.kantorovich import lipschitz
-    from recurrent_dynamics.dynamics.step_map import StepMap
+    from recurrent_dynamics.dynamics.fixed_points.kantorovich import lipschitz
+    from recurrent_dynamics.dynamics.trajectories.step_map import StepMap
 
     for name in ("elman", "gru", "lstm"):
         cell = getattr(rd.cells, name)()

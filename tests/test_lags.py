@@ -7,7 +7,8 @@ import pytest
 from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.dynamics import determinants, lag_gradients, log_determinants
+from recurrent_dynamics.dynamics import lag_gradients, log_determinants
+from recurrent_dynamics.dynamics.jacobians import determinants
 from recurrent_dynamics.gradients import truncated_bptt
 
 STEPS, BATCH, INPUT, HIDDEN = 9, 3, 2, 4

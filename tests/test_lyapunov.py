@@ -11,7 +11,7 @@ from scipy.special import digamma
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.dynamics import Flow, Map, jacobian_products, lyapunov
-from recurrent_dynamics.dynamics.statistics import MeanErrors, mean_errors, stationary_from
+from recurrent_dynamics.dynamics.lyapunov.statistics import MeanErrors, mean_errors, stationary_from
 
 
 def sigmoid(v):

@@ -13,7 +13,7 @@ from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
-from recurrent_dynamics.dynamics import step_map
+from recurrent_dynamics.dynamics.trajectories import step_map
 from recurrent_dynamics.engine import reference
 from recurrent_dynamics.ode import (
     METHODS,

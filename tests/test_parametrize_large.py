@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import recurrent_dynamics as rd
 from recurrent_dynamics.kernels import matrix_algebra
 from recurrent_dynamics.kernels.submatrices import ADD, SET, SUBTRACT, block
-from recurrent_dynamics.parametrize import Parametrization, products, skew
-from recurrent_dynamics.parametrize.products import LARGE
+from recurrent_dynamics.parametrize import Parametrization, matrix_products, skew
+from recurrent_dynamics.parametrize.matrix_products import LARGE
 from recurrent_dynamics.parametrize.resolvent import inverse
 
 p = rd.parametrize
@@ -149,7 +149,7 @@ def test_products_of_blocks(
     changed[2:-1, 1:-4] = False
     assert not changed.any()  # nothing beside the block
     again = before.copy()
-    products.multiply(part(again), a, b, how)
+    matrix_products.multiply(part(again), a, b, how)
     np.testing.assert_allclose(again, wanted, atol=20 * k * EPS[dtype])
 
 

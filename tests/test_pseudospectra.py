@@ -17,7 +17,7 @@ from recurrent_dynamics.dynamics import (
     pseudospectral_radius,
     spectral_radius,
 )
-from recurrent_dynamics.dynamics.matrices import smallest_singular_values, triangle_of
+from recurrent_dynamics.dynamics.matrices.matrix_stacks import smallest_singular_values, triangle_of
 
 EIGENVALUES = np.array([0.9, 0.3 + 0.6j, -0.5 + 0.2j, -0.1 - 0.8j])
 

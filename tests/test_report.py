@@ -14,7 +14,7 @@ import pytest
 
 from recurrent_dynamics import __version__, study
 from recurrent_dynamics.data import Vocabulary
-from recurrent_dynamics.dynamics.words import plus_minus
+from recurrent_dynamics.dynamics.diagnosis.words import plus_minus
 from recurrent_dynamics.study import findings, origin
 from recurrent_dynamics.study.baselines import baselines
 from recurrent_dynamics.training import History

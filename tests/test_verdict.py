@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recurrent_dynamics.dynamics import diagnose, gradient_flow, saturation
-from recurrent_dynamics.dynamics.words import percent, plus_minus, sign
+from recurrent_dynamics.dynamics.diagnosis.words import percent, plus_minus, sign
 
 SIZE = re.compile(
     r"(\d+) steps back.* has \(?([\d.]+)(?: ± ([\d.]+)\))?(?:(?:e(-?\d+))| ± ([\d.]+))? times the size it starts with "

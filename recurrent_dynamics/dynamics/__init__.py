@@ -3,20 +3,28 @@
 Takes runs and arrays, and knows nothing of training.
 """
 
-from .continuation import Bifurcation, Branch, continuation
-from .covariant import CovariantVectors, covariant_vectors
-from .determinants import LogDeterminants, log_determinants
-from .diagnosis import Diagnosis, diagnose
-from .evidence import Measure, Trial
-from .fixed_points import fixed_points
-from .flossing import finite_time_exponents, flossing
-from .flow_field import FlowField, flow_field
-from .gates import Gate, direct_factors, gates, states
-from .gradient_flow import GradientFlow, GradientGrowth, gradient_flow, gradient_growth
-from .kantorovich import Certificate
-from .lags import LagGradients, lag_gradients
-from .lyapunov import LyapunovChecks, LyapunovSpectrum, lyapunov
-from .non_normality import (
+from .diagnosis.measures import Measure, Trial
+from .diagnosis.verdict import Diagnosis, diagnose
+from .fixed_points.continuation import Bifurcation, Branch, continuation
+from .fixed_points.kantorovich import Certificate
+from .fixed_points.modes import frequencies, time_constants
+from .fixed_points.points import FixedPoints, SlowPoints, Unfinished
+from .fixed_points.search import fixed_points
+from .gradient_flow.lags import LagGradients, lag_gradients
+from .gradient_flow.norms import GradientFlow, GradientGrowth, gradient_flow, gradient_growth
+from .gradient_flow.omega import Omega, omega
+from .jacobians.determinants import LogDeterminants, log_determinants
+from .jacobians.jacobian_products import (
+    JacobianProducts,
+    PathNorms,
+    jacobian_products,
+    path_norms,
+    powers_of_two,
+)
+from .lyapunov.covariant import CovariantVectors, covariant_vectors
+from .lyapunov.exponents import LyapunovChecks, LyapunovSpectrum, lyapunov
+from .lyapunov.flossing import finite_time_exponents, flossing
+from .matrices.non_normality import (
     NumericalRange,
     departure_from_normality,
     eigenvector_condition,
@@ -27,18 +35,21 @@ from .non_normality import (
     spectral_abscissa,
     spectral_radius,
 )
-from .omega import Omega, omega
-from .phase_portrait import PhasePortrait, phase_portrait
-from .points import FixedPoints, SlowPoints, Unfinished
-from .products import JacobianProducts, PathNorms, jacobian_products, path_norms, powers_of_two
-from .pseudospectra import Pseudospectra, pseudospectra, pseudospectral_abscissa, pseudospectral_radius
-from .saturation import Saturation, saturation
-from .stability import frequencies, time_constants
-from .step_derivatives import Pulled, StepDerivatives
-from .systems import Flow, Map
-from .time_scales import DirectProducts, TimeScales, direct_products, measured_time_scales, time_scales
-from .tracking import Tracking, tracking
-from .transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
+from .matrices.pseudospectra import (
+    Pseudospectra,
+    pseudospectra,
+    pseudospectral_abscissa,
+    pseudospectral_radius,
+)
+from .matrices.transients import KreissConstant, TransientGrowth, kreiss_constant, transient_growth
+from .trajectories.flow_field import FlowField, flow_field
+from .trajectories.phase_portrait import PhasePortrait, phase_portrait
+from .trajectories.step_derivatives import Pulled, StepDerivatives
+from .trajectories.systems import Flow, Map
+from .units.gates import Gate, direct_factors, gates, states
+from .units.saturation import Saturation, saturation
+from .units.time_scales import DirectProducts, TimeScales, direct_products, measured_time_scales, time_scales
+from .units.tracking import Tracking, tracking
 
 __all__ = [
     "Bifurcation",

@@ -2,19 +2,19 @@
 
 from .alpha import gate, gated_spectrum, smallest_gate, time_constant
 from .discretize import discretize
+from .euler_steps import StepStability, step_stability
 from .field import Field, vector_field
 from .implicit import ImplicitRun, implicit_forward
-from .methods import METHODS, Method, runge_kutta
-from .network import LinearStability, linear_stability
-from .reversible import ReversibleGradients, ReversibleRun, reversible_forward
-from .stability import (
+from .linear_stability import (
     largest_stable_step,
     reach,
     stability_boundary,
     stability_function,
     stability_interval,
 )
-from .steps import StepStability, step_stability
+from .methods import METHODS, Method, runge_kutta
+from .network import LinearStability, linear_stability
+from .reversible import ReversibleGradients, ReversibleRun, reversible_forward
 
 __all__ = [
     "Field",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import ArgumentError, numbers, one_of
-from ..dynamics.matrices import square_matrices
+from ..dynamics.matrices.matrix_stacks import square_matrices
 
 GATINGS = ("exponential_euler", "euler")
 
@@ -149,7 +149,7 @@ def smallest_gate(matrices: Any) -> np.ndarray | float:
     >>> round(float(smallest_gate([[0.0, 2.0], [-2.0, 0.0]])), 12)
     0.6
     """
-    from .stability import largest_stable_step
+    from .linear_stability import largest_stable_step
 
     step = largest_stable_step(np.linalg.eigvals(square_matrices(matrices)) - 1, "euler")
     return (1 - np.minimum(step, 1.0))[()]

@@ -16,7 +16,7 @@ from ..cells.recipe import packed, remembered, unpacked
 from ..cells.tying import drives_of
 from ..checks import ArgumentError, ArgumentTypeError, number
 from ..dynamics import Flow
-from ..dynamics.step_map import StepMap
+from ..dynamics.trajectories.step_map import StepMap
 from ..equations import DefinitionError
 from ..equations.record import arguments_of
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError, integer, number
-from ..dynamics.newton import solve
+from ..dynamics.fixed_points.newton import solve
 from ..engine import Gradients, Run, Tangent, backward, check, jacobian, jvp
 from ..engine.arguments import state_row
 from ..engine.run import Views, read_only

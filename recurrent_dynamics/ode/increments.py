@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cells import Cell
 from ..checks import ArgumentError
-from ..dynamics.step_map import in_memory
+from ..dynamics.trajectories.step_map import in_memory
 from ..engine import Run, check, forward, jacobian
 from ..engine.arguments import input_of, own_classes, state_row
 from ..engine.run import Views, one_hot, read_only, within_lengths

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError, number, numbers
 from ..dynamics import numerical_range
-from ..dynamics.matrices import each, smallest_singular_values, square_matrices, triangle_of
-from ..dynamics.step_map import StepMap
+from ..dynamics.matrices.matrix_stacks import each, smallest_singular_values, square_matrices, triangle_of
+from ..dynamics.trajectories.step_map import StepMap
 from ..engine import check
 from ..results import Result
 from .field import Field
+from .linear_stability import boundary_at, largest_stable_step, stability_function
 from .methods import LINEAR, PARTITIONED, Method, method_of
-from .stability import boundary_at, largest_stable_step, stability_function
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

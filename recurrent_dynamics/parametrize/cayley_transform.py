@@ -10,7 +10,7 @@ from ..checks import ArgumentError, integer
 from . import skew
 from .contract import Array, Parametrization, Pull, finite, matrix, orthogonality, square
 from .initialize import orthogonal
-from .products import product
+from .matrix_products import product
 from .resolvent import inverse
 
 

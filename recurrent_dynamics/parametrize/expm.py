@@ -16,7 +16,7 @@ import numpy as np
 
 from ..checks import ArgumentError
 from .contract import Array, Pull
-from .products import product
+from .matrix_products import product
 
 # Numerators (the denominator has alternating signs) and up to which norm they are exact in a dtype (Higham 2005).
 PADE = {

@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import ArgumentError, integer
 from ..kernels.submatrices import ADD, SUBTRACT, block
 from .contract import Array, Parametrization, Pull, orthogonality, real, square
-from .products import LARGE, multiply, multiply_parts
+from .matrix_products import LARGE, multiply, multiply_parts
 
 FINE = 64  # columns of parts that do not wait for each other: more of what is zero is left out
 

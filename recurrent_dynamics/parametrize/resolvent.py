@@ -8,7 +8,7 @@ import numpy as np
 
 from ..checks import ArgumentError
 from .contract import Array
-from .products import compiled
+from .matrix_products import compiled
 
 # What `_deviation` may be, in rounding errors, for an inverse by elimination without exchanges of rows to be taken: the
 # entries of U^T U - I were below 100 rounding errors then, for all kinds of A up to 512 rows. LAPACK leaves 10 of them

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..checks import ArgumentError
 from .contract import Array, real
-from .products import compiled
+from .matrix_products import compiled
 
 
 def size(v: Array) -> int:

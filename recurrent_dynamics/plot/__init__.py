@@ -21,7 +21,7 @@ from .matrices import kreiss_constant, numerical_range, pseudospectra, transient
 from .phase_plane import flow_field, phase_portrait
 from .runs import norms, states, steps
 from .spectrum import lyapunov
-from .stability import stability_region
+from .stability_region import stability_region
 from .style import axes, colour, given_or_panels, panels, svg, without_pyplot
 from .text import coloured_text
 from .training import clipping, learning_curve, smooth, step_lengths

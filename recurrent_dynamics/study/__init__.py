@@ -2,7 +2,6 @@
 
 from .ahead import analyses_beside
 from .corpus import Corpus, load_corpus
-from .diagnose import diagnose
 from .held import Held
 from .measure import Layer, Measurements, measure
 from .model_file import CharacterModel, load_model, save_model
@@ -26,7 +25,6 @@ __all__ = [
     "Settings",
     "Trained",
     "analyses_beside",
-    "diagnose",
     "history_beside",
     "load_corpus",
     "load_model",

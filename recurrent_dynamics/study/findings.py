@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..dynamics import LyapunovSpectrum
-from ..dynamics.words import plus_minus, sign
+from ..dynamics.diagnosis.words import plus_minus, sign
 from . import captions
 from .measure import Measurements
 

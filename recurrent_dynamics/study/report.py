@@ -14,14 +14,14 @@ import numpy as np
 
 from .. import plot
 from ..dynamics import Diagnosis, diagnose
-from ..dynamics.words import percent
+from ..dynamics.diagnosis.words import percent
 from ..nn.files import write_atomically
 from ..training import History
+from ..training.diagnose import history_columns
 from ..training.tree import named_leaves
 from . import captions, figures, findings, tables
 from .baselines import baselines
 from .corpus import STANDARD_LIBRARY, Corpus
-from .diagnose import history_columns
 from .measure import Measurements
 from .model_file import CharacterModel
 from .names import duration, in_words
@@ -81,7 +81,7 @@ def write_report(
         verdict=diagnosis.verdict,
         cause=f" ({html.escape(diagnosis.cause)})" if diagnosis.cause else "",
         sentences="</p><p>".join(map(html.escape, diagnosis.sentences)),
-        cures=_cures(diagnosis),
+        remedies=_remedies(diagnosis),
         numbers=tables.numbers(diagnosis),
         facts=_definitions(_facts(trained, corpus, found, levels)),
         contents="".join(
@@ -109,10 +109,10 @@ def _diagnosis(truncation: int, found: Measurements, history: History | None) ->
     )
 
 
-def _cures(diagnosis: Diagnosis) -> str:
-    if not diagnosis.cures:
+def _remedies(diagnosis: Diagnosis) -> str:
+    if not diagnosis.remedies:
         return ""
-    items = "".join(f"<li>{html.escape(cure)}</li>" for cure in diagnosis.cures)
+    items = "".join(f"<li>{html.escape(remedy)}</li>" for remedy in diagnosis.remedies)
     return f"<p>What to try:</p><ul>{items}</ul>"
 
 

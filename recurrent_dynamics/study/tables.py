@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..dynamics import Diagnosis, Saturation
-from ..dynamics.saturation import DEAD_BELOW, STUCK_TIME
-from ..dynamics.words import percent
+from ..dynamics.diagnosis.words import percent
+from ..dynamics.units.saturation import DEAD_BELOW, STUCK_TIME
 from . import captions
 from .held import BEGINNINGS, REPEATED, Held
 from .measure import Measurements

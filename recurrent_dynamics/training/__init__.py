@@ -3,6 +3,7 @@
 from ..nn.files import write_atomically
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
+from .diagnose import diagnose
 from .early_stopping import EarlyStopping
 from .evaluate import evaluate, measure
 from .history import History
@@ -37,6 +38,7 @@ __all__ = [
     "clip_by_value",
     "constant",
     "cosine",
+    "diagnose",
     "evaluate",
     "exponential_decay",
     "fit",

@@ -1,0 +1,1 @@
+"""From measurements of a training to a verdict and its remedies."""

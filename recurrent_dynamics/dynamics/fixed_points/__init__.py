@@ -1,0 +1,1 @@
+"""Fixed points of a step: search, certificate, linear stability, continuation."""

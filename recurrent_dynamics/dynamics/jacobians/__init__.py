@@ -1,0 +1,1 @@
+"""Products of the Jacobians of a run, and their determinants."""

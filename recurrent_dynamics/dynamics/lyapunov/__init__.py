@@ -1,0 +1,1 @@
+"""Lyapunov exponents, their errors, covariant vectors, and training that changes them."""

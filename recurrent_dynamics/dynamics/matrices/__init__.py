@@ -1,0 +1,1 @@
+"""One matrix, or a stack of them: non-normality, pseudospectra, transient growth."""

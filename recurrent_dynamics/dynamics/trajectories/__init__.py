@@ -1,0 +1,1 @@
+"""Runs and systems as sequences of states with the linear map of each step."""

@@ -1,0 +1,1 @@
+"""What single units do: gates, saturation, time scales, the signals they follow."""
