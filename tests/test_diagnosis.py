@@ -14,6 +14,7 @@ from refusals import Refusal, refused, wrong_type
 import recurrent_dynamics as rd
 from recurrent_dynamics.dynamics import Trial, diagnose, gradient_flow, saturation
 from recurrent_dynamics.dynamics.diagnosis import measures
+from recurrent_dynamics.nn.layers.directions import reverse
 from recurrent_dynamics.training import DivergenceError, fit, sgd
 from recurrent_dynamics.training import diagnose as of_model
 from recurrent_dynamics.training.diagnose import last_loss_flows, loss_by_step
@@ -274,3 +275,62 @@ def test_the_table_of_the_documentation_holds_what_was_asked_for():
     assert {row["seed"] for row in rows} == {"4", "5", "6"}
     assert len({row["units"] for row in rows}) == 2
     assert {row["truth"] for row in rows} >= {"unsure", "healthy"}, json.dumps(rows[:2])
+
+
+def test_composed_layers_are_diagnosed_as_the_model_that_they_are():
+    model, params = model_of(rd.cells.elman(), gain=4.0)
+    layer = rd.nn.chain(rd.nn.recurrent(rd.cells.elman(), 12, input_size=2), rd.nn.dense(None, 1))
+    own = {"0": params["layers"]["0"], "1": params["readout"]}
+    options = {"optimizer": "sgd", "learning_rate": 0.1, "validation": TASK.batch(1)}
+    expected = of_model(model, TASK.batch(0), params=params, **options)
+    found = of_model(rd.nn.Objective(layer, "mean_squared_error"), TASK.batch(0), params=own, **options)
+    assert str(found) == str(expected)
+
+
+def test_a_direction_from_the_end_is_followed_to_the_first_loss(rng):
+    gru = rd.nn.recurrent(rd.cells.gru(), 5, input_size=2)
+    objective = rd.nn.Objective(
+        rd.nn.chain(rd.nn.bidirectional(gru, gru), rd.nn.dense(None, 1)), "mean_squared_error"
+    )
+    params = objective.init(rng=0, dtype="float64")
+    lengths = np.array([20, 13, 9])
+    x, targets = rng.standard_normal((20, 3, 2)), rng.standard_normal((20, 3, 1))
+    forth, back = (
+        last_loss_flows(objective, objective.run(p, batch), batch)
+        for p, batch in (
+            (params, rd.nn.Batch(x, targets, lengths=lengths)),
+            (turned(params), rd.nn.Batch(reverse(x, lengths), reverse(targets, lengths), lengths=lengths)),
+        )
+    )
+    assert len(forth[0].lags) == len(forth[1].lags) == 9
+    for one, other in ((0, 1), (1, 0)):
+        np.testing.assert_allclose(forth[one].norms, back[other].norms, rtol=1e-12)
+    batch = rd.nn.Batch(x, targets, lengths=lengths)
+    found = of_model(objective, batch, params=params)
+    assert found.reach is None or 0 < found.reach <= 20
+
+
+def turned(params):
+    """Those of the network that reads every sequence the other way round."""
+    both, W = params["0"], params["1"]["W"]
+    return {
+        "0": {"forward": both["backward"], "backward": both["forward"]},
+        "1": {"W": np.concatenate([W[:, 5:], W[:, :5]], axis=1), "b": params["1"]["b"]},
+    }
+
+
+def test_the_end_of_a_direction_from_the_end_has_no_past():
+    gru = rd.nn.recurrent(rd.cells.gru(), 5, input_size=2)
+    layer = rd.nn.chain(rd.nn.bidirectional(gru, gru), rd.nn.dense(None, 1))
+    batch = rd.nn.Batch(TASK.batch(0).inputs, np.ones((8, 1), "float32"))
+    objective = rd.nn.Objective(layer, "mean_squared_error", pool="last")
+    with refused("model", "pool by 'mean'"):
+        of_model(objective, batch, params=objective.init())
+    objective = rd.nn.Objective(layer, "mean_squared_error", pool="mean")
+    found = of_model(objective, batch, params=objective.init())
+    assert found.verdict in ("healthy", "vanishing", "unsure")
+    with refused(wrong_type("params", came="0")):
+        of_model(objective, batch, params={"0": objective.init()["0"]["forward"]})
+    dense = rd.nn.Objective(rd.nn.dense(2, 1), "mean_squared_error")
+    with refused("model", "recurrent layer"):
+        of_model(dense, TASK.batch(0), params=dense.init())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import recurrent_dynamics as rd
-from recurrent_dynamics import dynamics
+from recurrent_dynamics import dynamics, nn
 from recurrent_dynamics.nn import Batch, Model
 
 GRU = rd.cells.gru()
@@ -98,6 +98,40 @@ def test_a_model_where_a_cell_or_a_run_is_wanted(deep):
     says(layer, lambda: dynamics.fixed_points(GRU, model.cell_params(params)[0], run))
     says("call model.backward with it", lambda: rd.backward(run, run.output))
     says("call model.backward with it", lambda: dynamics.lag_gradients(run, run.output))
+
+
+def test_an_objective_where_a_cell_or_a_run_is_wanted():
+    objective = nn.Objective(nn.chain(nn.recurrent(GRU, 4, 2), nn.recurrent(GRU, 4), nn.dense(None, 1)))
+    params = objective.init(rng=0, dtype="float64")
+    one = "an Objective: pass one layer i of it, 0 to 1, by model.cells[i] and model.cell_params(params)[i]"
+    says(one, lambda: rd.forward(objective, params, X))
+    says(one, lambda: dynamics.fixed_points(objective, params, np.zeros(4)))
+    says(one, lambda: rd.gradients.truncated_bptt(objective, params, X, X, window=4, stride=2))
+    says("pass model.cell_params(params)[i] for layer i", lambda: rd.forward(GRU, params, X))
+    run = objective.run(params, (X, None))
+    for analysis in OF_A_RUN.values():
+        says("ObjectiveRun of 2 layers: pass run.runs[i]", lambda a=analysis: a(run))
+        says("Pull of 2 layers: pass run.runs[path], path among '0', '1'", lambda a=analysis: a(run.pull))
+        says(
+            "Objective: pass a run of it, model.run(params, (inputs, targets)).runs[i]",
+            lambda a=analysis: a(objective),
+        )
+    says(
+        "an Objective, whose layers have no second derivatives",
+        lambda: nn.loss_hvp(objective, params, (X, X), params),
+    )
+
+
+def test_analyses_take_an_objective_of_one_recurrent_layer():
+    objective = nn.Objective(nn.chain(nn.dense(2, 3), nn.recurrent(GRU, 4), nn.dense(None, 1)))
+    params = objective.init(rng=0, dtype="float64")
+    run = objective.run(params, (X, None))
+    for analysis in OF_A_RUN.values():
+        np.testing.assert_array_equal(analysis(run), analysis(run.runs[0]))
+        np.testing.assert_array_equal(analysis(run.pull), analysis(run.runs[0]))
+    found = dynamics.fixed_points(objective, params, run, number=5)
+    expected = dynamics.fixed_points(GRU, params["1"], run.runs[0], number=5)
+    np.testing.assert_array_equal(found.points, expected.points)
 
 
 OF_A_RUN = {

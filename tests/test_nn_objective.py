@@ -152,3 +152,13 @@ def test_an_error_names_the_argument(rng):
         )
     with refused("targets", "(T, B)"):
         objective.loss(objective.init(), (np.zeros((2, 1), int), np.zeros(1, int)))
+
+
+def test_layers_without_a_state_are_trained_on_streams(rng):
+    objective = Objective(nn.chain(nn.embedding(CLASSES, 3), nn.dense(None, CLASSES)))
+    text = rd.data.Streams(rng.integers(0, CLASSES, 121), 4, 10)
+    result = training.fit(
+        objective, objective.init(), text, optimizer="adam", learning_rate=0.01, updates=3, validation=text,
+        progress=False,
+    )  # fmt: skip
+    assert len(result.history) == 3

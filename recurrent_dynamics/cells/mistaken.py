@@ -25,9 +25,12 @@ def what_came(value: Any) -> str:
     layers = getattr(value, "cells", None)
     if isinstance(layers, list) and hasattr(value, "cell_params"):
         which = "0" if len(layers) == 1 else f"0 to {len(layers) - 1}"
+        kind, whole = "a Model", "model.forward(params, inputs)"
+        if hasattr(value, "layer"):
+            kind, whole = "an Objective", "model.layer(params, inputs)"
         return (
-            f"a Model: pass one layer i of it, {which}, by model.cells[i] and model.cell_params(params)[i], or run the "
-            "whole by model.forward(params, inputs)"
+            f"{kind}: pass one layer i of it, {which}, by model.cells[i] and model.cell_params(params)[i], or run the "
+            f"whole by {whole}"
         )
     if isinstance(value, tuple | list) and value:
         first = value[0]

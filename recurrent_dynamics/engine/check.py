@@ -119,9 +119,8 @@ def given_parameters(
     cell: Cell, params: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.dtype, int, int]:
     """(the parameters as arrays, finite or not, of one dtype, the dtype, input size, hidden size)."""
-    if not isinstance(cell, Cell):
-        raise ArgumentTypeError("cell", "be a Cell", what_came(cell))
-    if isinstance(params, Mapping) and isinstance(params.get("layers"), Mapping):
+    a_cell(cell)
+    if isinstance(params, Mapping) and any(isinstance(value, Mapping) for value in params.values()):
         raise ArgumentTypeError(
             "params",
             "be those of one cell",
@@ -153,8 +152,15 @@ def parameters(
     return {name: finite(f"params[{name!r}]", a).copy() for name, a in arrays.items()}, dtype, n, h
 
 
+def a_cell(value: Any) -> Cell:
+    """Refuse what is not a cell, and say what to pass instead."""
+    if not isinstance(value, Cell):
+        raise ArgumentTypeError("cell", "be a Cell", what_came(value))
+    return value
+
+
 def layer(cell: Any, params: Any) -> tuple[Any, Any]:
-    """A cell with its parameters; for an `nn.Model` of one layer those of the layer."""
+    """A cell with its parameters; for a model of one recurrent layer those of the layer."""
     if not isinstance(cell, Cell) and hasattr(cell, "cell_params") and len(cell.cells) == 1:
         return cell.cells[0], cell.cell_params(params)[0]
     return cell, params
@@ -165,7 +171,7 @@ def run(value: Any) -> Run:
     if not isinstance(value, Run):
         came = type(value).__name__
         if _layers(value):
-            came += ", of a model: call model.backward with it, or pass the run of layer i, run.runs[i]"
+            came += f", of a model: call model.backward with it, or pass the run of a layer, {_one_of(value)}"
         raise ArgumentTypeError("run", "be a Run, as forward returns", came)
     return value
 
@@ -179,13 +185,16 @@ def of_layer(value: Any) -> Any:
         raise ArgumentTypeError(
             "run",
             "be of one layer",
-            f"{type(value).__name__} of {len(runs)} layers: pass run.runs[i], i from 0 to {len(runs) - 1}",
+            f"{type(value).__name__} of {len(runs)} layers: pass {_one_of(value)}",
         )
     if hasattr(value, "cell_params"):
+        made = "forward(params, inputs).runs[i] for layer i"
+        if hasattr(value, "layer"):
+            made = "run(params, (inputs, targets)).runs[i] for recurrent layer i"
         raise ArgumentTypeError(
             "run",
             "be a Run",
-            f"{type(value).__name__}: pass a run of it, model.forward(params, inputs).runs[i] for layer i",
+            f"{type(value).__name__}: pass a run of it, model.{made}",
         )
     return value
 
@@ -203,9 +212,17 @@ def layer_run(value: Any) -> Run:
 
 
 def _layers(value: Any) -> list[Run]:
-    """The runs of the layers of what a model's `forward` returned."""
+    """The runs of the recurrent layers of what a model or a layer returned."""
     runs = getattr(value, "runs", None)
-    return runs if isinstance(runs, list) and all(isinstance(r, Run) for r in runs) else []
+    found = list(runs.values()) if isinstance(runs, dict) else runs
+    return found if isinstance(found, list) and all(isinstance(r, Run) for r in found) else []
+
+
+def _one_of(value: Any) -> str:
+    """How a run is taken out of several."""
+    if isinstance(value.runs, dict):
+        return f"run.runs[path], path among {', '.join(map(repr, value.runs))}"
+    return f"run.runs[i], i from 0 to {len(value.runs) - 1}"
 
 
 def steps(value: Any, count: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
-from ..checks import ArgumentError, instance, integer
+from ..checks import ArgumentError, integer
 from ..engine import backward, check, forward
 from ..results import Result
 
@@ -140,7 +140,7 @@ def truncated_windows(
     ValueError
         When stride or window are out of range, or shapes do not agree.
     """
-    instance("cell", cell, Cell)
+    check.a_cell(cell)
     x = check.array("x", x)
     if x.ndim != 3:
         raise ArgumentError("x", "have shape (T, B, N)", x.shape)

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, integer, number
 from .leaves import check_tree
-from .losses import LOSSES
-from .pooling import POOLS
+from .scored import Scored
 
 
-class Architecture:
+class Architecture(Scored):
     """Sizes and constraints of the layers of `Model`, whose docstring describes the arguments."""
 
     def __init__(
@@ -33,11 +32,12 @@ class Architecture:
         parametrize: Choice | Sequence[Choice | None] | None = None,
         pool: str | None = None,
     ) -> None:
-        self.cells = list(cells) if isinstance(cells, Iterable) and not isinstance(cells, str) else [cells]
-        wrong = [c for c in self.cells if not isinstance(c, Cell)]
-        if wrong or not self.cells:
+        own = list(cells) if isinstance(cells, Iterable) and not isinstance(cells, str) else [cells]
+        wrong = [c for c in own if not isinstance(c, Cell)]
+        if wrong or not own:
             came = what_came(wrong[0]) if wrong else "none"
             raise ArgumentTypeError("cells", "be a Cell or a sequence of at least one Cell", came)
+        super().__init__(own, loss, pool)
         widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
         if len(widths) != len(self.cells):
             raise ArgumentError(
@@ -87,13 +87,9 @@ class Architecture:
             raise ArgumentError("parametrize", f"hold one for each of {len(self.cells)} layers", len(choices))
         sizes = zip(self.cells, self.layer_inputs, self.hidden_size, choices, strict=True)
         self.constraints = [Constraint(*layer) for layer in sizes]
-        named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
-        self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
         self.dropout = number("dropout", dropout, at_least=0, below=1)
         if dropout and len(self.cells) == 1:
             raise ArgumentError("dropout", "be 0 for one layer, since it acts between layers", dropout)
-        self.loss_name = one_of("loss", loss, LOSSES)
-        self.pool = None if pool is None else one_of("pool", pool, POOLS)
 
     def __repr__(self) -> str:
         layers = ", ".join(map(str, self.constraints))
@@ -137,6 +133,10 @@ class Architecture:
             "b": rng.uniform(-bound, bound, self.output_size).astype(kind),
         }
         return params
+
+    @property
+    def paths(self) -> list[str]:
+        return [f"layers/{i}" for i in range(len(self.cells))]
 
     def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
         """The parameters of each layer as the verbs take them, with U made from its free parameters."""

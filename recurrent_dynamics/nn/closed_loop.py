@@ -10,23 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError
-from ..engine import stepper
+from ..checks import ArgumentError, instance
 from ..engine.stepper import State
 from ..kernels.threads import num_threads
-from .model import Model
+from .scored import Scored
 
 # Products of a step, of all rows, above which another thread is started for it: half a millisecond of one thread.
 WORTH_A_THREAD = 3e7
 
 
 class ClosedLoop:
-    """Readouts (B, V) of inputs (B, N) that are given one step at a time, with the states of the layers.
+    """Outputs (B, V) of inputs that are given one step at a time, (B, N) or class indices (B,), with the states.
 
     Examples
     --------
     >>> import recurrent_dynamics as rd
-    >>> model = Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=1)
+    >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=1)
     >>> params = model.init(rng=0, dtype="float64")
     >>> x = np.linspace(0, 1, 6).reshape(3, 2, 1)
     >>> loop = ClosedLoop(model, params)
@@ -35,53 +34,34 @@ class ClosedLoop:
     True
     """
 
-    def __init__(self, model: Model, params: Mapping[str, Any]) -> None:
-        self.names = [cell.output or cell.state[0] for cell in model.cells]
-        by_layer = model.cell_params(params)
-        self.steps = [stepper(cell, p) for cell, p in zip(model.cells, by_layer, strict=True)]
-        self.W, self.b = np.array(params["readout"]["W"]), np.array(params["readout"]["b"])
-        self._products = self.W.size + sum(np.size(a) for layer in by_layer for a in layer.values())
+    def __init__(self, model: Scored, params: Mapping[str, Any]) -> None:
+        self.steps, self._step, self._products = model.streamed(params)
 
     def begin(self, final: Sequence[Mapping[str, NDArray[Any]]]) -> list[State]:
-        """The states in which a run left the layers, `ModelRun.final`."""
+        """The states in which a run left the recurrent layers, `ModelRun.final`."""
         return [step.state(layer) for step, layer in zip(self.steps, final, strict=True)]
 
     def __call__(self, x: NDArray[Any], states: Sequence[State]) -> tuple[NDArray[Any], list[State]]:
-        """The readout and the states after a step with an input."""
-        rows = len(x)
-        output, after = np.empty((rows, len(self.b)), x.dtype), [s.like() for s in states]
+        """The output and the states after a step with an input."""
+        rows, after = len(x), [s.like() for s in states]
         threads = min(num_threads(), rows) if rows * self._products > WORTH_A_THREAD else 1
+        if threads == 1:
+            return self._step(x, states, after), after
         bounds = [rows * i // threads for i in range(threads + 1)]
         parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
 
-        def compute(part: slice) -> None:
-            self._compute(
-                x[part], [s.part(part) for s in states], [s.part(part) for s in after], output[part]
-            )
+        def compute(part: slice) -> NDArray[Any]:
+            return self._step(x[part], [s.part(part) for s in states], [s.part(part) for s in after])
 
-        if threads == 1:
-            compute(parts[0])
-            return output, after
         with ThreadPoolExecutor(threads - 1) as others:  # the steps hold no lock of Python's
             waiting = [others.submit(compute, part) for part in parts[1:]]
-            compute(parts[0])
-            for part in waiting:
-                part.result()
-        return output, after
-
-    def _compute(
-        self, x: NDArray[Any], before: Sequence[State], after: Sequence[State], output: NDArray[Any]
-    ) -> None:
-        for name, step, old, new in zip(self.names, self.steps, before, after, strict=True):
-            x = step(x, old, out=new)[name]
-        # Products row by row: one with a matrix of several rows rounds otherwise, and a sequence would depend on
-        # those beside it.
-        np.matmul(self.W, x[:, :, None], out=output[:, :, None])
-        output += self.b
+            outputs = [compute(parts[0]), *(part.result() for part in waiting)]
+        return np.concatenate(outputs), after
 
 
-def check_autonomous(model: Model) -> None:
+def check_autonomous(model: Scored) -> None:
     """Refuse a model that needs more than its own predictions to go on."""
+    instance("model", model, Scored)
     if model.signals:
         raise ArgumentError(
             "model",
@@ -91,4 +71,10 @@ def check_autonomous(model: Model) -> None:
     if model.pool is not None:
         raise ArgumentError(
             "model", "predict at every step (pool=None), so that it can go on by itself", repr(model)
+        )
+    if any(model.from_end):
+        raise ArgumentError(
+            "model",
+            "read sequences from their beginning alone, so that it can go on by itself",
+            f"{model!r}, which has a direction from the end",
         )

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, integer
+from .batch import Batch
 from .closed_loop import ClosedLoop, check_autonomous
-from .model import Model
+from .scored import Scored
 
 Feedback = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
 
 
 def forecast(
-    model: Model,
+    model: Scored,
     params: Mapping[str, Any],
     warm_up: NDArray[Any],
     steps: int,
@@ -28,8 +29,8 @@ def forecast(
 
     Parameters
     ----------
-    model : Model
-        With real inputs and the mean squared error, trained to predict the next step.
+    model : Model or Objective
+        With real inputs and the mean squared error, trained to predict the next step from those before.
     params : dict
     warm_up : ndarray (T, B, N), or (T, N) for one series
         What is known; at least one step.
@@ -57,13 +58,13 @@ def forecast(
     Examples
     --------
     >>> import recurrent_dynamics as rd
-    >>> model = Model(rd.cells.lstm(), hidden_size=4, input_size=2, output_size=2, loss="mean_squared_error")
+    >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=4, input_size=2, output_size=2, loss="mean_squared_error")
     >>> forecast(model, model.init(rng=0), np.ones((10, 3, 2), "float32"), steps=5).shape
     (5, 3, 2)
     """
+    check_autonomous(model)
     if model.vocabulary_size is not None or model.loss_name != "mean_squared_error":
         raise ArgumentError("model", "read and predict real numbers", f"{model!r}: see generate for classes")
-    check_autonomous(model)
     if feedback is None and model.output_size != model.input_size:
         raise ArgumentError(
             "feedback",
@@ -86,7 +87,7 @@ def forecast(
             np.shape(warm_up),
         )
     ends = np.full(known.shape[1], len(known)) if lengths is None else np.asarray(lengths)
-    run = model.forward(params, known, lengths=ends, tape=False)
+    run = model.run(params, Batch(known, np.empty(0), lengths=ends), tape=False)
     if ends.min(initial=1) < 1:
         raise ArgumentError("lengths", "be at least 1, since there must be a step to go on from", ends.min())
     loop, last = ClosedLoop(model, params), (ends - 1, np.arange(len(ends)))

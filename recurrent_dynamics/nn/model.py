@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..checks import ArgumentError
 from ..engine import backward, check, forward
@@ -15,13 +15,12 @@ from .architecture import Architecture
 from .batch import Batch, as_batch
 from .leaves import check_tree
 from .pooling import pooled, pooled_adjoint
-from .prediction import predicted
 from .results import ModelGradients, ModelRun, State
-from .scored import Scored
+from .streaming import Streamed, in_a_chain, of_cell, of_linear, of_table
 from .table import Merged, class_indices, embedding_gradient
 
 
-class Model(Architecture, Scored):
+class Model(Architecture):
     """Embedding, recurrent layers with dropout between them, linear readout, loss.
 
     Parameters
@@ -52,12 +51,6 @@ class Model(Architecture, Scored):
         What the readout reads. None: the output of the last layer at every step, so that there is a target for each.
         "last": the output at the last valid step of each sequence, "mean": its mean over the valid steps, for one
         target a sequence. Features of a sequence of length 0 are 0, and its loss does not count.
-
-    Attributes
-    ----------
-    signals : tuple of str
-        What the layers read besides their input: the time since the sample before, "dt", in cells with irregular steps.
-        A batch brings an array for each; a layer gets those of the names that its cell declares.
 
     Examples
     --------
@@ -263,52 +256,12 @@ class Model(Architecture, Scored):
             params, layers, [g.initial for g in layers], None if run.indices is not None else d, signals
         )
 
-    def predict(
-        self,
-        params: Mapping[str, Any],
-        inputs: NDArray[Any],
-        kind: str = "output",
-        *,
-        lengths: ArrayLike | None = None,
-        initial: Sequence[State] | None = None,
-        reset: NDArray[Any] | None = None,
-        signals: Mapping[str, NDArray[Any]] | None = None,
-    ) -> NDArray[Any]:
-        """What the model predicts, without dropout and without a tape.
-
-        Parameters
-        ----------
-        params : dict
-        inputs : ndarray
-            Class indices (T, B), or real numbers (T, B, N).
-        kind : {"output", "probabilities", "class"}
-            The readout itself (logits, or predicted numbers), its softmax, or the index of its largest entry; the last
-            two for a model with the cross-entropy alone.
-        lengths, initial, reset, signals
-            As in `forward`.
-
-        Returns
-        -------
-        ndarray (T, B, V), or (T, B) of classes
-            (B, V) or (B,) where the model pools. Beyond the length of a sequence, where nothing is predicted, NaN or
-            class -1; so too for a sequence of length 0 where the model pools.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Naming the argument, what was expected and what came.
-
-        Examples
-        --------
-        >>> import recurrent_dynamics as rd
-        >>> model = Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=2)
-        >>> model.predict(model.init(rng=0), np.ones((3, 2, 1), "float32"), "class", lengths=[3, 1])[:, 1] == -1
-        array([False,  True,  True])
-        """
-        self._check_kind(kind)
-        ends = None if lengths is None else np.asarray(lengths)
-        run = self.forward(params, inputs, initial, ends, reset, None, signals, copy_params=False, tape=False)
-        return predicted(run.output, kind, ends)
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        check_tree(params, ("layers", "readout"))
+        parts = [of_cell(cell, own) for cell, own in zip(self.cells, self.cell_params(params), strict=True)]
+        if self.vocabulary_size is not None:
+            parts.insert(0, of_table(params["embedding"]["table"]))
+        return in_a_chain([*parts, of_linear(params["readout"]["W"], params["readout"]["b"])])
 
     def _draw_dropout(
         self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .decoding import ModelPredictor, sample
-from .model import Model
+from .scored import Scored
 
 
 def generate(
-    model: Model,
+    model: Scored,
     params: Mapping[str, Any],
     prime: ArrayLike,
     length: int,
@@ -24,48 +24,36 @@ def generate(
     top_p: float | None = None,
     stop: int | None = None,
 ) -> NDArray[np.intp]:
-    """Continue a sequence, feeding each drawn class back as the next input: `sample` for a model.
+    """Continue a sequence, feeding each drawn class back as the next input: the short form of `sample` for a model.
 
     Parameters
     ----------
-    model : Model
-        With a vocabulary, and a readout over the same classes.
+    model : Model or Objective
+        That reads and predicts the classes of one vocabulary at every step, from the beginning of a sequence alone.
     params : dict
-    prime : array_like of int (n,) or (n, B)
-        At least one class index to start from; B of them side by side for as many sequences.
-    length : int
-        How many classes to draw.
-    temperature : float
-        Logits are divided by it; 0 takes the most likely class (greedy).
-    rng : int or Generator
-    top_k : int, optional
-        Draw among the k most likely classes alone.
-    top_p : float, optional
-        Draw among the most likely classes alone whose probabilities just reach this sum, in (0, 1] (nucleus sampling
-        [1]_). After `top_k` where both are given.
-    stop : int, optional
-        A class that ends a sequence.
+    prime, length, temperature, rng, top_k, top_p, stop
+        As in `sample`.
 
     Returns
     -------
     ndarray of int (length,) or (length, B)
-        With `stop` a single sequence ends with that class if it is drawn; several are as long as the longest, and what
-        is after the end of one is filled with that class.
+        As of `sample`.
 
     Raises
     ------
     ValueError, TypeError
-        When the prime is empty, out of range or text, another argument is out of range, or the model has no
-        vocabulary, pools over time or reads signals.
+        As of `sample`; when the model has no vocabulary, pools over time, reads signals or has a layer that needs the
+        whole sequence.
 
-    References
-    ----------
-    .. [1] Holtzman et al., The curious case of neural text degeneration, ICLR 2020.
+    See Also
+    --------
+    beam_search : The most likely sequences.
+    forecast : The same for real numbers.
 
     Examples
     --------
     >>> import recurrent_dynamics as rd
-    >>> model = Model(rd.cells.lstm(), hidden_size=4, vocabulary_size=3)
+    >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=4, vocabulary_size=3)
     >>> params = model.init(rng=0)
     >>> generate(model, params, [0, 2], length=5).shape
     (5,)

@@ -8,31 +8,63 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..cells import Cell
 from ..checks import ArgumentError, one_of
 from .batch import Batch, as_batch
 from .losses import LOSSES
-from .prediction import KINDS
+from .pooling import POOLS
+from .prediction import KINDS, predicted
 from .results import State
+from .streaming import Streamed
 
 
 class Scored(ABC):
-    """All that training asks for, made of a run of a batch and the way back along it.
+    """All that training asks for, made of a run of a batch and the way back along it: `Model`, `Objective`.
 
     Attributes
     ----------
     cells : list of Cell
         Those of the recurrent layers.
+    signals : tuple of str
+        What the layers read besides their input: the time since the sample before, "dt", in cells with irregular steps.
+        A batch brings an array for each; a layer gets those of the names that its cell declares.
     loss_name : {"cross_entropy", "mean_squared_error"}
     pool : {None, "last", "mean"}
         Whether there is a target for each step, or one for each sequence.
+    input_size, output_size : int or None
+        Widths N of the input and V of the output.
+    vocabulary_size : int or None
+        Number of classes of inputs of class indices; None for real inputs.
+    from_end : list of bool
+        For each recurrent layer, whether it reads the sequences from their end.
     """
 
-    cells: list[Cell]
-    loss_name: str
-    pool: str | None
+    input_size: Any  # an int of a model, None of layers that leave it open
+    output_size: Any
+    vocabulary_size: int | None
+
+    def __init__(self, cells: Sequence[Cell], loss: str, pool: str | None) -> None:
+        self.cells = list(cells)
+        self.loss_name: str = one_of("loss", loss, LOSSES)
+        self.pool: str | None = None if pool is None else one_of("pool", pool, POOLS)
+        named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
+        self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
+
+    @property
+    @abstractmethod
+    def paths(self) -> list[str]:
+        """Where the parameters of each recurrent layer stand, keys joined by "/"."""
+
+    @property
+    def from_end(self) -> list[bool]:
+        return [False] * len(self.cells)
+
+    @property
+    def symbols(self) -> int | None:
+        """Number of classes of inputs of class indices, of one-hot vectors that can be given so too."""
+        return self.vocabulary_size
 
     @abstractmethod
     def run(
@@ -45,6 +77,14 @@ class Scored(ABC):
         tape: bool = True,
     ) -> Any:
         """What is computed of a batch: `output`, `runs` and `final` states of the recurrent layers."""
+
+    @abstractmethod
+    def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
+        """The parameters of each recurrent layer as the verbs take them, with U made from its free parameters."""
+
+    @abstractmethod
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        """The model one step at a time, without pooling; its steppers are those of the recurrent layers."""
 
     @abstractmethod
     def backward(self, run: Any, d_output: NDArray[Any] | None) -> Any:
@@ -126,9 +166,56 @@ class Scored(ABC):
         """Mean loss of a batch, without dropout."""
         return self.score(self.run(params, batch, initial, tape=False).output, batch)[0]
 
-    def _check_kind(self, kind: str) -> None:
+    def predict(
+        self,
+        params: Mapping[str, Any],
+        inputs: NDArray[Any],
+        kind: str = "output",
+        *,
+        lengths: ArrayLike | None = None,
+        initial: Sequence[State] | None = None,
+        reset: NDArray[Any] | None = None,
+        signals: Mapping[str, NDArray[Any]] | None = None,
+    ) -> NDArray[Any]:
+        """What is predicted, without dropout and without a tape.
+
+        Parameters
+        ----------
+        params : dict
+        inputs : ndarray
+            Class indices (T, B), or real numbers (T, B, N).
+        kind : {"output", "probabilities", "class"}
+            The output itself (logits, or predicted numbers), its softmax, or the index of its largest entry; the last
+            two with the cross-entropy alone.
+        lengths, reset, signals
+            As in `Batch`.
+        initial : sequence of dict, optional
+            The state of each recurrent layer before the first step; see `run`.
+
+        Returns
+        -------
+        ndarray (T, B, V), or (T, B) of classes
+            (B, V) or (B,) where it is pooled over time. Beyond the length of a sequence, where nothing is predicted,
+            NaN or class -1; so too for a sequence of length 0 where it is pooled.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what was expected and what came.
+
+        Examples
+        --------
+        >>> import recurrent_dynamics as rd
+        >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=2)
+        >>> model.predict(model.init(rng=0), np.ones((3, 2, 1), "float32"), "class", lengths=[3, 1])[:, 1] == -1
+        array([False,  True,  True])
+        """
         one_of("kind", kind, KINDS)
         if kind != "output" and self.loss_name != "cross_entropy":
             raise ArgumentError(
                 "kind", f"be 'output' for a model that predicts numbers ({self.loss_name})", repr(kind)
             )
+        ends = None if lengths is None else np.asarray(lengths)
+        batch = Batch(inputs, np.empty(0), lengths=ends, reset=reset, signals=signals)
+        run = self.run(params, batch, initial, copy_params=False, tape=False)
+        return predicted(run.output, kind, ends)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, instance
+from ..checks import ArgumentError, ArgumentTypeError, instance
 from ..engine import backward, forward, hvp, jvp
 from .batch import Batch, as_batch
+from .layers import Objective
 from .leaves import named_leaves
 from .losses import mean_squared_error, normalized_weights
 from .model import Model
@@ -30,7 +31,8 @@ def loss_hvp(
     Parameters
     ----------
     model : Model
-        Without parametrizations, whose second derivatives are not known.
+        Without parametrizations, whose second derivatives are not known, and with a target for each step. Composed
+        layers have no second derivatives.
     params, direction : nested dict of arrays
         Of the same names, shapes and dtype.
     batch : Batch or tuple
@@ -65,7 +67,16 @@ def loss_hvp(
     >>> float(eigsh(H, k=1, v0=np.ones(start.size))[0][0]) > 0
     True
     """
+    if isinstance(model, Objective):
+        raise ArgumentTypeError(
+            "model",
+            "be a Model",
+            "an Objective, whose layers have no second derivatives: its products with the Hessian are differences of "
+            "objective.loss_and_grad at params + h direction and params - h direction, over 2 h",
+        )
     instance("model", model, Model)
+    if model.pool is not None:
+        raise ArgumentError("model", "predict at every step (pool=None)", repr(model))
     if any(layer.made_by for layer in model.constraints):
         raise ArgumentError(
             "model", "have no parametrizations, whose second derivatives are unknown", repr(model)

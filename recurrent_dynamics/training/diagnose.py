@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import dynamics
 from ..checks import ArgumentError, ArgumentTypeError, instance, number
-from ..nn import Batch, Model
+from ..nn import Batch
 from ..nn.batch import as_batch
+from ..nn.scored import Scored
 from .clipping import clip_by_global_norm
 from .history import History
 from .optimizers import Optimizer, apply_updates, as_optimizer, sgd
@@ -42,7 +43,9 @@ def diagnose(
     Parameters
     ----------
     model
-        An `nn.Model`; or anything with `model` and `params`, such as a `study.CharacterModel`.
+        An `nn.Model` or an `nn.Objective`; or anything with `model` and `params`, such as a `study.CharacterModel`.
+        Layers are those of its `cells`. Of a direction from the end the gradient of the first loss is followed, in
+        the order of that layer's steps.
     batch
         Data that it is trained on: (inputs, targets[, mask[, lengths[, reset]]]), as many steps as a training window
         or more.
@@ -87,14 +90,16 @@ def diagnose(
     if params is None:
         params = getattr(model, "params", None)
     model = getattr(model, "model", model)
-    if not isinstance(model, Model):
+    if not isinstance(model, Scored):
         advice = (
             ": rd.interop.model_from_torch makes a model and its parameters of its state_dict()"
             if hasattr(model, "state_dict")
             else ""
         )
         raise ArgumentTypeError(
-            "model", "be an nn.Model, or have one as its `model`", f"{type(model).__name__}{advice}"
+            "model",
+            "be an nn.Model or an nn.Objective, or have one as its `model`",
+            f"{type(model).__name__}{advice}",
         )
     if params is None:
         raise ArgumentError("params", "be given for a model that brings none", "None")
@@ -108,11 +113,7 @@ def diagnose(
         raise ArgumentError("validation", f"be None for {model!r}, whose loss has no steps", "a batch")
     if learning_rate is not None:
         number("learning_rate", learning_rate, above=0)
-    layers = params.get("layers") if isinstance(params, Mapping) else None
-    if not isinstance(layers, Mapping) or set(layers) != {str(i) for i in range(len(model.cells))}:
-        raise ArgumentTypeError(
-            "params", "be those of the model, nested as model.init returns them", _outline(params)
-        )
+    _check_recurrence(model, params)
     batch = as_batch(batch)
     run = model.run(params, batch)
     flows = last_loss_flows(model, run, batch)
@@ -139,12 +140,25 @@ def diagnose(
     )
 
 
-def _outline(params: Any) -> str:
-    return (
-        f"a dict of {', '.join(map(str, params)) or 'nothing'}"
-        if isinstance(params, Mapping)
-        else repr(params)
-    )
+def _check_recurrence(model: Scored, params: Any) -> None:
+    """Refuse parameters of another model, and a model without a gradient through time."""
+    if not model.cells:
+        raise ArgumentError("model", "have a recurrent layer", repr(model))
+    if model.pool == "last" and any(model.from_end):
+        raise ArgumentError(
+            "model",
+            "have no direction from the end where pool='last' reads its first step alone: pool by 'mean'",
+            repr(model),
+        )
+    try:
+        model.cell_params(params)
+    except (ArgumentError, ArgumentTypeError, KeyError):
+        came = repr(params)
+        if isinstance(params, Mapping):
+            came = f"a dict of {', '.join(map(str, params)) or 'nothing'}"
+        raise ArgumentTypeError(
+            "params", "be those of the model, nested as model.init returns them", came
+        ) from None
 
 
 def history_columns(history: History | None) -> dict[str, Any]:
@@ -159,37 +173,50 @@ def history_columns(history: History | None) -> dict[str, Any]:
     }
 
 
-def last_loss_flows(model: Model, run: Any, batch: Batch) -> list[dynamics.GradientFlow]:
-    """The gradient of every sequence's last loss alone by the whole state of each layer, by lag."""
+def last_loss_flows(model: Scored, run: Any, batch: Batch) -> list[dynamics.GradientFlow]:
+    """The gradient of every sequence's last loss alone by the whole state of each layer, by lag.
+
+    For a layer that reads the sequences from their end it is that of the first loss, the last of its own steps.
+    """
     steps, size = len(batch.inputs), np.shape(batch.inputs)[1]
+    ends = np.full(size, steps) if batch.lengths is None else np.asarray(batch.lengths)
     weights = batch.weights(model.pool is not None)
+    refusal = ArgumentError("batch", "have a loss in every sequence", "one without")
     if model.pool is not None:
         if weights is not None and not np.all(weights):
-            raise ArgumentError("batch", "have a loss in every sequence", "one without")
-        last = np.full(size, steps - 1) if batch.lengths is None else np.asarray(batch.lengths) - 1
-        return _flows(model, run, model.score(run.output, Batch(batch.inputs, batch.targets))[1], last)
+            raise refusal
+        layers = _gradients(model, run, Batch(batch.inputs, batch.targets))
+        return [_flow(layer, ends - 1) for layer in layers]
     counts = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0
     if not counts.any(axis=0).all():
-        raise ArgumentError("batch", "have a loss in every sequence", "one without")
-    last = steps - 1 - counts[::-1].argmax(axis=0)
-    alone = np.zeros((steps, size), bool)
-    alone[last, np.arange(size)] = True
-    return _flows(model, run, model.score(run.output, Batch(batch.inputs, batch.targets, alone))[1], last)
+        raise refusal
+    last, first = steps - 1 - counts[::-1].argmax(axis=0), counts.argmax(axis=0)
+    flows: dict[int, dynamics.GradientFlow] = {}
+    for from_end, step, own in ((False, last, last), (True, first, ends - 1 - first)):
+        chosen = [i for i, other in enumerate(model.from_end) if other == from_end]
+        if chosen:
+            alone = np.zeros((steps, size), bool)
+            alone[step, np.arange(size)] = True
+            layers = _gradients(model, run, Batch(batch.inputs, batch.targets, alone))
+            flows |= {i: _flow(layers[i], own) for i in chosen}
+    return [flows[i] for i in range(len(flows))]
 
 
-def _flows(model: Model, run: Any, score: np.ndarray, last: np.ndarray) -> list[dynamics.GradientFlow]:
-    """Flows from the step of each sequence's loss back, for the gradient of the mean of these losses."""
-    size = len(last)
-    grads = model.backward(run, score * score.dtype.type(size))
+def _gradients(model: Scored, run: Any, batch: Batch) -> list[Any]:
+    """The gradients of each recurrent layer, for each sequence by its own loss instead of the mean."""
+    score = model.score(run.output, batch)[1]
+    found: list[Any] = model.backward(run, score * score.dtype.type(np.shape(batch.inputs)[1])).layers
+    return found
+
+
+def _flow(gradients: Any, last: np.ndarray) -> dynamics.GradientFlow:
+    """The flow from the step of each sequence's loss back, in the order in which the layer took its steps."""
     places = last - np.arange(last.min(), -1, -1)[:, None]  # (lags, B), the longest lag first
-    flows = []
-    for layer in grads.layers:
-        d = np.concatenate(list(layer.states.values()), axis=-1)
-        flows.append(dynamics.gradient_flow(d[places, np.arange(size)]))
-    return flows
+    d = np.concatenate(list(gradients.states.values()), axis=-1)
+    return dynamics.gradient_flow(d[places, np.arange(len(last))])
 
 
-def loss_by_step(model: Model, output: np.ndarray, batch: Batch) -> np.ndarray:
+def loss_by_step(model: Scored, output: np.ndarray, batch: Batch) -> np.ndarray:
     """Mean loss (T,) at every step of a window; NaN where there is none."""
     steps = batch.targets.shape[:2][0]
     weights = batch.weights()
@@ -204,7 +231,7 @@ def loss_by_step(model: Model, output: np.ndarray, batch: Batch) -> np.ndarray:
 
 
 def _trials(
-    model: Model,
+    model: Scored,
     params: Mapping[str, Any],
     batch: Batch,
     flows: list[dynamics.GradientFlow],
@@ -231,7 +258,7 @@ def _trials(
     rate = float(learning_rate)
     contracted = None
     if max(float(f.relative.max()) for f in flows) > 1:
-        contracted = _trial(model, _contracted(params, flows), batch, optimizer, rate, clip, scale)
+        contracted = _trial(model, _contracted(model, params, flows), batch, optimizer, rate, clip, scale)
     return dynamics.Trial(
         TRIAL_UPDATES,
         rate,
@@ -242,7 +269,7 @@ def _trials(
 
 
 def _trial(
-    model: Model,
+    model: Scored,
     params: Any,
     batch: Batch,
     optimizer: Optimizer,
@@ -270,16 +297,21 @@ def _trial(
     return max(losses) / before if before > 0 else 1.0
 
 
-def _contracted(params: Mapping[str, Any], flows: list[dynamics.GradientFlow]) -> dict[str, Any]:
+def _contracted(model: Scored, params: Mapping[str, Any], flows: list[dynamics.GradientFlow]) -> Any:
     """The parameters with recurrent matrices scaled so that gradients shrink from step to step."""
-    layers = {}
-    for (index, layer), flow in zip(params["layers"].items(), flows, strict=True):
+    for path, flow in zip(model.paths, flows, strict=True):
         lags = np.arange(1, len(flow.relative))
         with np.errstate(divide="ignore"):
             growth = float(np.exp(np.max(np.log(flow.relative[1:]) / lags, initial=0.0)))
-        scale = min(1.0, CONTRACTED / growth)
-        layers[index] = {
-            name: value * value.dtype.type(scale) if name == "U" or name.startswith("U_") else value
-            for name, value in layer.items()
-        }
-    return {**params, "layers": layers}
+        params = _scaled(params, [key for key in path.split("/") if key], min(1.0, CONTRACTED / growth))
+    return params
+
+
+def _scaled(params: Mapping[str, Any], keys: Sequence[str], scale: float) -> dict[str, Any]:
+    """The parameters with U, or its blocks, of the layer at these keys scaled."""
+    if keys:
+        return {**params, keys[0]: _scaled(params[keys[0]], keys[1:], scale)}
+    return {
+        name: value * value.dtype.type(scale) if name == "U" or name.startswith("U_") else value
+        for name, value in params.items()
+    }

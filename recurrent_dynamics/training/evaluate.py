@@ -102,7 +102,7 @@ def _value(name: str, value: Any) -> float:
 
 def carried_state(run: ModelRun | ObjectiveRun, steps: int | None) -> list[State] | None:
     """The state of every layer after a number of steps of a run, None for none."""
-    if steps is None:
+    if steps is None or not run.runs:
         return None
     if steps >= len(run.runs[0].output):
         return [dict(final) for final in run.final]

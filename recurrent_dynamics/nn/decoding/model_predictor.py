@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ...checks import ArgumentError
 from ...engine.stepper import State
+from ..batch import Batch
 from ..closed_loop import ClosedLoop, check_autonomous
-from ..model import Model
-from ..table import embed
+from ..scored import Scored
 
 States = list[State]
 
@@ -20,18 +20,19 @@ States = list[State]
 class ModelPredictor:
     """The next symbol from a model that reads and predicts the classes of one vocabulary.
 
-    The first symbols are read by `Model.forward`, the others one at a time by `rd.stepper` for all rows at once. A row
+    The first symbols are read by `Model.run`, the others one at a time by `rd.stepper` for all rows at once. A row
     has the same numbers, bit for bit, whatever the other rows are.
 
     Parameters
     ----------
-    model : Model
-        With a vocabulary, and a readout over the same classes at every step.
+    model : Model or Objective
+        With a vocabulary, and logits of the same classes at every step. A layer that begins with a recurrent one, as
+        wide at its input as at its output, reads the classes as one-hot vectors.
     params : dict
         They are packed here. Later changes of them do not count.
     initial : sequence of dict, optional
-        The state of each layer before the first symbol, B rows each, as `ModelRun.final` holds it: where another
-        network has read the sources. Zero when absent.
+        The state of each recurrent layer before the first symbol, B rows each, as `ModelRun.final` holds it: where
+        another network has read the sources. Zero when absent.
 
     Attributes
     ----------
@@ -40,7 +41,7 @@ class ModelPredictor:
     Raises
     ------
     ValueError, TypeError
-        When the model has no vocabulary, pools over time or reads signals.
+        When the model has no vocabulary, pools over time, reads signals or has a layer that needs the whole sequence.
 
     Examples
     --------
@@ -58,27 +59,27 @@ class ModelPredictor:
 
     def __init__(
         self,
-        model: Model,
+        model: Scored,
         params: Mapping[str, Any],
         initial: Sequence[Mapping[str, NDArray[Any]]] | None = None,
     ) -> None:
-        if model.vocabulary_size is None or model.output_size != model.vocabulary_size:
-            raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
         check_autonomous(model)
-        self.vocabulary_size: int = model.vocabulary_size
+        classes = model.symbols
+        if classes is None or model.output_size != classes or model.loss_name != "cross_entropy":
+            raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
+        self.vocabulary_size: int = classes
         self._model, self._params = model, params
         self._initial = None if initial is None else [dict(state) for state in initial]
         self._loop = ClosedLoop(model, params)
-        self._table = np.array(params["embedding"]["table"])
 
     def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
         """Read the first symbols (n, B); see `Predictor`."""
-        run = self._model.forward(self._params, prime, self._initial, tape=False)
+        run = self._model.run(self._params, Batch(prime, np.empty(0)), self._initial, tape=False)
         return _log_softmax(run.output[-1]), self._loop.begin(run.final)
 
     def step(self, state: States, symbols: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
         """Read one symbol more of each row; see `Predictor`."""
-        logits, state = self._loop(embed(self._table, symbols), state)
+        logits, state = self._loop(symbols, state)
         return _log_softmax(logits), state
 
     def take(self, state: States, index: NDArray[np.intp]) -> States:

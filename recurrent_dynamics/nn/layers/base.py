@@ -13,6 +13,7 @@ from ...cells import Cell
 from ...checks import ArgumentError, generator, instance
 from ...engine import check
 from ...engine.run import Gradients, Run, within_lengths
+from ..streaming import Streamed
 from ..table import class_indices
 from .context import Context, Inputs, States, looked_at
 from .pull import Pull
@@ -73,7 +74,16 @@ class Layer(ABC):
         return {}
 
     @property
+    def from_end(self) -> frozenset[str]:
+        """Paths of the recurrent layers that read the sequences from their end."""
+        return frozenset()
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        return {}
+
+    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of every recurrent layer as `recurrent_dynamics.forward` takes them, by its path."""
         return {}
 
     @abstractmethod
@@ -93,6 +103,10 @@ class Layer(ABC):
         With a `table`, x are class indices, which stand for its rows, and the way back has the gradient by the table
         in place of that by x.
         """
+
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        """The layer one step at a time; the default is for layers that need the whole sequence."""
+        raise ArgumentError("model", "be made of layers that go step by step", repr(self))
 
     def init(
         self, rng: int | np.random.Generator = 0, dtype: str | np.dtype[Any] = "float32"

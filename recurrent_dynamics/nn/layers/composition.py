@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...cells import Cell
 from ...checks import ArgumentError, ArgumentTypeError
+from ..streaming import Streamed, around, in_a_chain, side_by_side
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States, above, below
 from .pointwise import Embedding, sized
@@ -142,6 +143,18 @@ class Composed(Layer):
         return found
 
     @property
+    def from_end(self) -> frozenset[str]:
+        parts = (above(dict.fromkeys(layer.from_end), key) for key, layer in self.layers.items())
+        return frozenset(path for part in parts for path in part)
+
+    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        own = self.parts(params)
+        found: dict[str, Any] = {}
+        for key, layer in self.layers.items():
+            found |= above(layer.cell_params(own[key]), key)
+        return found
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         found: dict[str, tuple[int, ...] | None] = {}
         for key, layer in self.layers.items():
@@ -163,6 +176,11 @@ class Composed(Layer):
                 came or "none",
             )
         return {key: params.get(key, {}) for key in self.layers}
+
+    def parts_streamed(self, params: Mapping[str, Any]) -> list[Streamed]:
+        """Each layer one step at a time."""
+        own = self.parts(params)
+        return [layer.streamed(own[key]) for key, layer in self.layers.items()]
 
 
 class Chain(Composed):
@@ -193,6 +211,9 @@ class Chain(Composed):
         if self.classes is not None:
             raise ArgumentError("layers", "have an embedding in the first place alone", repr(self))
         return Chain([next(iter(self.layers.values())).with_input(size), *list(self.layers.values())[1:]])
+
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        return in_a_chain(self.parts_streamed(params))
 
     def apply(
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
@@ -257,6 +278,9 @@ class Concatenate(Composed):
     def with_input(self, size: int) -> Layer:
         return type(self)({key: layer.with_input(size) for key, layer in self.layers.items()})
 
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        return side_by_side(self.parts_streamed(params))
+
     def apply(
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
     ) -> Value:
@@ -306,12 +330,22 @@ class Residual(Layer):
         return self.layer.cells
 
     @property
+    def from_end(self) -> frozenset[str]:
+        return self.layer.from_end
+
+    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return self.layer.cell_params(params)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return self.layer.shapes
 
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Residual(self.layer.with_input(size))
+
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        return around(self.layer.streamed(params))
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         return self.layer.draw(rng, dtype)

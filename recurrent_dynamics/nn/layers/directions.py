@@ -108,6 +108,13 @@ class Reversed(Layer):
         return self.layer.cells
 
     @property
+    def from_end(self) -> frozenset[str]:
+        return frozenset(self.layer.cells) - self.layer.from_end
+
+    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return self.layer.cell_params(params)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return self.layer.shapes
 

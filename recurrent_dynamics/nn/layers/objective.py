@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...checks import ArgumentError, instance, one_of
+from ...checks import ArgumentError, instance
 from ...engine import check
 from ...engine.run import Run
 from ...results import Result
 from ..batch import Batch, as_batch
-from ..losses import LOSSES
-from ..pooling import POOLS, pooled, pooled_adjoint
-from ..prediction import predicted
+from ..pooling import pooled, pooled_adjoint
 from ..scored import Scored
+from ..streaming import Streamed
 from .base import Layer
 from .context import Context, State, nested
 from .pull import LayerGradients, Pull
@@ -99,9 +98,22 @@ class Objective(Scored):
 
     def __init__(self, layer: Layer, loss: str = "cross_entropy", pool: str | None = None) -> None:
         instance("layer", layer, Layer)
-        self.layer, self.cells = layer, list(layer.cells.values())
-        self.loss_name = one_of("loss", loss, LOSSES)
-        self.pool = None if pool is None else one_of("pool", pool, POOLS)
+        super().__init__(list(layer.cells.values()), loss, pool)
+        self.layer = layer
+        self.input_size, self.output_size = layer.input_size, layer.output_size
+        self.vocabulary_size = layer.classes
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.layer.cells)
+
+    @property
+    def from_end(self) -> list[bool]:
+        return [path in self.layer.from_end for path in self.layer.cells]
+
+    @property
+    def symbols(self) -> int | None:
+        return self.input_size if self.vocabulary_size is None and self.layer.folds else self.vocabulary_size
 
     def __repr__(self) -> str:
         return f"Objective({self.layer!r}, {self.loss_name}{f', {self.pool}' if self.pool else ''})"
@@ -111,6 +123,11 @@ class Objective(Scored):
     ) -> dict[str, Any]:
         """Draw parameters, as the layer does."""
         return self.layer.init(rng, dtype)
+
+    def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
+        """The parameters of each recurrent layer as the verbs take them, with U made from its free parameters."""
+        self.layer._closed()
+        return list(self.layer.cell_params(params).values())
 
     def run(
         self,
@@ -154,6 +171,10 @@ class Objective(Scored):
         ends = None if b.lengths is None else np.array(b.lengths)
         return ObjectiveRun(y if self.pool is None else pooled(y, self.pool, ends), pull, ends)
 
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        self.layer._closed()
+        return self.layer.streamed(params)
+
     def backward(self, run: ObjectiveRun, d_output: NDArray[Any] | None) -> LayerGradients:
         """Go back from the derivative of a loss by `ObjectiveRun.output`; 0 where it is None."""
         d = np.zeros_like(run.output) if d_output is None else d_output
@@ -161,37 +182,3 @@ class Objective(Scored):
             check.shape("d_output", d, run.output.shape)
             d = pooled_adjoint(d, run.pull.steps, self.pool, run.lengths)
         return run.pull.gradients(d)
-
-    def predict(
-        self,
-        params: Mapping[str, Any],
-        inputs: NDArray[Any],
-        kind: str = "output",
-        *,
-        lengths: ArrayLike | None = None,
-        reset: NDArray[Any] | None = None,
-        signals: Mapping[str, NDArray[Any]] | None = None,
-    ) -> NDArray[Any]:
-        """What the layer predicts, without dropout and without a tape.
-
-        Parameters
-        ----------
-        params : dict
-        inputs : ndarray
-            Class indices (T, B), or real numbers (T, B, N).
-        kind : {"output", "probabilities", "class"}
-            The output itself, its softmax, or the index of its largest entry; the last two with the cross-entropy
-            alone.
-        lengths, reset, signals
-            As in `Context`.
-
-        Returns
-        -------
-        ndarray (T, B, V), or (T, B) of classes
-            (B, V) or (B,) where it is pooled. Where nothing is predicted, beyond the length of a sequence, NaN or
-            class -1.
-        """
-        self._check_kind(kind)
-        ends = None if lengths is None else np.asarray(lengths)
-        batch = Batch(inputs, np.empty(0), lengths=ends, reset=reset, signals=signals)
-        return predicted(self.run(params, batch, copy_params=False, tape=False).output, kind, ends)

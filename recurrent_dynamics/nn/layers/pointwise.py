@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...checks import ArgumentError, boolean, integer, number
 from ...engine import check
 from ...engine.linear import contiguous, linear, linear_adjoint
+from ..streaming import Streamed, of_identity, of_linear, of_table
 from ..table import embedding_gradient
 from .base import Back, Layer, Tree, Value
 from .context import Inputs
@@ -135,6 +136,9 @@ class Embedding(Layer):
     def with_input(self, size: int) -> Layer:
         raise ArgumentError("layers", "have an embedding in the first place alone", f"an input of {size}")
 
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        return of_table(self.table(params))
+
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         return {"table": rng.standard_normal((self.classes, self.output_size)).astype(dtype)}
 
@@ -171,6 +175,10 @@ class Dense(Layer):
         shapes: dict[str, tuple[int, ...] | None] = {"W": (self.output_size, self.input_size)}
         return shapes | ({"b": (self.output_size,)} if self.bias else {})
 
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        W, *rest = named(params, **self.shapes)
+        return of_linear(W, rest[0] if rest else None)
+
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         assert self.input_size is not None
         bound = 1 / np.sqrt(self.input_size)
@@ -205,6 +213,9 @@ class Dropout(Layer):
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Dropout(self.rate, self.per_sequence, size)
+
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        return of_identity()
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         return {}

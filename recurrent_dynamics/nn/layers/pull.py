@@ -43,6 +43,11 @@ class LayerGradients(Result):
     signals: dict[str, NDArray[Any]]
     runs: dict[str, Gradients]
 
+    @property
+    def layers(self) -> list[Gradients]:
+        """The gradients of the recurrent layers in order, as `ModelGradients.layers`."""
+        return list(self.runs.values())
+
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the norm of the gradient by each layer's states over the steps; see `recurrent_dynamics.plot.norms`."""
         from ...plot import norms

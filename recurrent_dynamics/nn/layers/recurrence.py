@@ -12,6 +12,7 @@ from ...cells import Cell, Constraint
 from ...cells.constraint import Choice
 from ...checks import ArgumentTypeError, integer
 from ...engine import backward, forward
+from ..streaming import Streamed, of_cell
 from ..table import Merged
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States
@@ -101,6 +102,12 @@ class Recurrent(Layer):
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Recurrent(self.cell, self.hidden_size, size, self.parametrize)
+
+    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"": self.constraint(params)[0]}
+
+    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+        return of_cell(self.cell, self.constraint(params)[0])
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         c = self.constraint
