@@ -127,7 +127,9 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "cell": g["cell"], "params": g["params"], "x": g["x"], "loss_gradient": lambda output: output,
         "window": 4, "stride": 2, "initial": None},
     "data.pad": lambda g: {"sequences": [g["x"][:, 0], g["x"][:4, 1]], "value": 0.0},
-    "data.partition": lambda g: {"count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None},
+    "data.partition": lambda g: {
+        "count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None, "groups": None},
+    "data.words": lambda g: {"text": "a b", "lower": True},
     "dynamics.flow_field": lambda g: {
         "system": g["cell"], "params": g["params"], "plane": dynamics.phase_portrait(g["run"]), "input": np.zeros(N),
         "limits": None, "points": 4},

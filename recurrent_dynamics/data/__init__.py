@@ -1,20 +1,28 @@
 """Text, series, sequences of different lengths and sequence tasks, cut into batches."""
 
 from . import tasks, text
-from .sequences import SequenceBatches, pad, partition
+from .buckets import Buckets
+from .packing import PackedBatches
+from .padding import pad
+from .parts import partition
+from .sequences import SequenceBatches
 from .series import Windows, WithNoise
 from .signals import text_signals
 from .source import standard_library
 from .tasks import AddingProblem, ContextDecision, CopyingMemory, FlipFlop
 from .text import Streams, Vocabulary, read_text, split
+from .tokens import TokenVocabulary, words
 
 __all__ = [
     "AddingProblem",
+    "Buckets",
     "ContextDecision",
     "CopyingMemory",
     "FlipFlop",
+    "PackedBatches",
     "SequenceBatches",
     "Streams",
+    "TokenVocabulary",
     "Vocabulary",
     "Windows",
     "WithNoise",
@@ -26,4 +34,5 @@ __all__ = [
     "tasks",
     "text",
     "text_signals",
+    "words",
 ]

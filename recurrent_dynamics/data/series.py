@@ -13,7 +13,7 @@ from ..engine import check
 from ..nn.batch import Batch, as_batch
 from ..training import BatchSource
 from ..training.source import as_source
-from .sequences import single_or_double, with_columns
+from .padding import single_or_double, with_columns
 
 
 class Windows:
