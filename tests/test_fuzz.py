@@ -129,6 +129,7 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "data.pad": lambda g: {"sequences": [g["x"][:, 0], g["x"][:4, 1]], "value": 0.0},
     "data.partition": lambda g: {
         "count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None, "groups": None},
+    "data.patches": lambda g: {"images": g["x"][:, :, :2].repeat(2, 1), "size": 2},
     "data.words": lambda g: {"text": "a b", "lower": True},
     "dynamics.flow_field": lambda g: {
         "system": g["cell"], "params": g["params"], "plane": dynamics.phase_portrait(g["run"]), "input": np.zeros(N),
@@ -145,6 +146,7 @@ ELSEWHERE = {
     "compile", "diagnose", "dynamics.continuation", "dynamics.diagnose",
     "ode.implicit_forward", "ode.reversible_forward",
     "gradients.truncated_windows", "data.read_text", "data.standard_library",
+    "data.aeon_series", "data.digits", "data.japanese_vowels", "data.monthly_series", "data.pronunciations",
 }  # fmt: skip
 
 

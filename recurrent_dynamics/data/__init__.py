@@ -2,6 +2,18 @@
 
 from . import tasks, text
 from .buckets import Buckets
+from .loaders import (
+    Digits,
+    LabelledSeries,
+    MonthlySeries,
+    Pronunciations,
+    aeon_series,
+    digits,
+    japanese_vowels,
+    monthly_series,
+    patches,
+    pronunciations,
+)
 from .packing import PackedBatches
 from .padding import pad
 from .parts import partition
@@ -18,16 +30,26 @@ __all__ = [
     "Buckets",
     "ContextDecision",
     "CopyingMemory",
+    "Digits",
     "FlipFlop",
+    "LabelledSeries",
+    "MonthlySeries",
     "PackedBatches",
+    "Pronunciations",
     "SequenceBatches",
     "Streams",
     "TokenVocabulary",
     "Vocabulary",
     "Windows",
     "WithNoise",
+    "aeon_series",
+    "digits",
+    "japanese_vowels",
+    "monthly_series",
     "pad",
     "partition",
+    "patches",
+    "pronunciations",
     "read_text",
     "split",
     "standard_library",
