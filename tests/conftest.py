@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # Numba fixes the size of its pool when it is imported: room for the seven threads of the tests
 # that compare thread counts. All other tests run on as many threads as there are cores.
@@ -17,6 +18,8 @@ import hypothesis
 import numba
 import numpy as np
 import pytest
+
+from recurrent_dynamics.kernels.tuning import tuning
 
 hypothesis.settings.register_profile(
     "ci",
@@ -43,6 +46,13 @@ def _one_thread_per_core() -> None:
 def set_threads() -> Callable[[int], None]:
     """``set_threads(n)``: run what follows in this test on n threads, 1 <= n <= 7."""
     return numba.set_num_threads
+
+
+@pytest.fixture
+def tune() -> Iterator[Callable[..., object]]:
+    """``tune(min_parallel_flops=0)``: plan what follows in this test by other thresholds."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(tuning(**changes))
 
 
 @pytest.fixture

@@ -103,8 +103,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def told_at_once(monkeypatch):
-    monkeypatch.setattr(progress, "SILENT", 0.0)
+def told_at_once(tune):
+    tune(silent_compilation=0.0)
     return progress._Progress()
 
 

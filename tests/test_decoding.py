@@ -15,7 +15,6 @@ from recurrent_dynamics.nn import (
     FunctionPredictor,
     ModelPredictor,
     beam_search,
-    closed_loop,
     exact_search,
     sample,
 )
@@ -276,12 +275,12 @@ def test_a_batch_is_its_members(language, rule):
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
-def test_threads_change_nothing(language, threads, monkeypatch):
+def test_threads_change_nothing(language, threads, tune):
     predictor = ModelPredictor(*language)
     rule = {"length": 6, "width": 4, "n_best": 4, "stop": 2}
     numba.set_num_threads(1)
     one = beam_search(predictor, PRIMES, **rule)
-    monkeypatch.setattr(closed_loop, "WORTH_A_THREAD", 0)
+    tune(min_parallel_rollout_flops=0)
     numba.set_num_threads(threads)
     several = beam_search(predictor, PRIMES, **rule)
     np.testing.assert_array_equal(one.sequences, several.sequences)

@@ -11,7 +11,7 @@ from recurrent_dynamics.cells import Cell, Drive
 from recurrent_dynamics.engine import arguments, flatten
 from recurrent_dynamics.engine.cpu import verbs
 from recurrent_dynamics.equations import tanh
-from recurrent_dynamics.kernels import copying, threads
+from recurrent_dynamics.kernels import copying
 from recurrent_dynamics.training.tree import named_leaves
 
 same = np.testing.assert_array_equal
@@ -19,8 +19,8 @@ by_few = pytest.mark.parametrize("few", [1, 1 << 14], ids=["kernel", "numpy"])
 
 
 @by_few
-def test_kernel_and_numpy_place_the_same(few, rng, monkeypatch):
-    monkeypatch.setattr(copying, "FEW", few)
+def test_kernel_and_numpy_place_the_same(few, rng, tune):
+    tune(min_compiled_copy=few)
     a, out = rng.standard_normal((5, 3, 4)), np.full((5, 3, 9), np.nan)
     assert verbs.add_columns(a, out, 2, fresh=True)
     same(out[..., 2:6], a)
@@ -40,8 +40,8 @@ def test_kernel_and_numpy_place_the_same(few, rng, monkeypatch):
     "cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]]
 )
 @pytest.mark.parametrize("writeable", [True, False])
-def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
-    monkeypatch.setattr(copying, "FEW", few)
+def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, tune):
+    tune(min_compiled_copy=few)
     a = rng.standard_normal((6, 4, 5))[cut]
     a.setflags(write=writeable)
     out = np.full((*a.shape[:2], 7), np.nan)
@@ -53,9 +53,8 @@ def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, monkeypatch):
 
 @by_few
 @pytest.mark.parametrize("shape", [(9, 1, 4), (9, 4), (9,)])
-def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, monkeypatch, set_threads):
-    monkeypatch.setattr(copying, "FEW", few)
-    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0)
+def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, tune, set_threads):
+    tune(min_compiled_copy=few, min_parallel_flops=0)
     set_threads(3)
     a, out = rng.standard_normal(shape), np.full(shape, np.nan)
     for given in (a, np.broadcast_to(a[:1], shape)):
@@ -65,8 +64,8 @@ def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, monkeypatch,
 
 @by_few
 @pytest.mark.parametrize("single", [False, True])
-def test_what_is_not_finite_is_located(few, single, rng, monkeypatch):
-    monkeypatch.setattr(copying, "FEW", few)
+def test_what_is_not_finite_is_located(few, single, rng, tune):
+    tune(min_compiled_copy=few)
     cell = rd.cells.lstm()
     params, x = cell.init(3, 4, rng, "float64"), rng.standard_normal((5, 3) if single else (5, 2, 3))
     run = rd.forward(cell, params, x)
@@ -88,8 +87,8 @@ def test_what_is_not_finite_is_located(few, single, rng, monkeypatch):
 
 @by_few
 @pytest.mark.parametrize("make", [rd.cells.lstm, rd.cells.gru, rd.cells.mut2, rd.cells.linear])
-def test_parameters_are_copied_once_into_their_places(few, make, rng, monkeypatch):
-    monkeypatch.setattr(copying, "FEW", few)
+def test_parameters_are_copied_once_into_their_places(few, make, rng, tune):
+    tune(min_compiled_copy=few)
     cell = make()
     params = {name: rng.standard_normal(a.shape) for name, a in cell.init(3, 5, rng, "float64").items()}
     given = {name: a.copy() for name, a in reversed(params.items())}

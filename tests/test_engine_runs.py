@@ -9,12 +9,10 @@ from cell_variants import of
 from refusals import refused
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine import operator
 from recurrent_dynamics.engine.cpu import backward_pass, tables
 from recurrent_dynamics.engine.run import Views
 from recurrent_dynamics.equations import sigmoid
 from recurrent_dynamics.equations.storage import overwritable_drives
-from recurrent_dynamics.kernels import copying
 
 CELLS = of("quick")
 by_name = pytest.mark.parametrize("name", CELLS)
@@ -224,10 +222,10 @@ def test_initial_state_of_one_slot_leaves_the_others_at_zero_and_is_shared_by_a_
     same(run.initial["c"], np.tile(c0, (3, 1)))
 
 
-@pytest.mark.parametrize("few", [1, copying.FEW], ids=["kernel", "numpy"])
+@pytest.mark.parametrize("few", [1, 1 << 14], ids=["kernel", "numpy"])
 @pytest.mark.parametrize("change", ["fortran", "strided", "reversed", "read_only", "unaligned", "list"])
-def test_any_layout_of_the_arguments_in_memory_gives_the_same_results(change, few, rng, monkeypatch):
-    monkeypatch.setattr(copying, "FEW", few)  # entries from which a kernel copies
+def test_any_layout_of_the_arguments_in_memory_gives_the_same_results(change, few, rng, tune):
+    tune(min_compiled_copy=few)  # entries from which a kernel copies
     c = case(CELLS["lstm"], rng)
 
     def other(a):
@@ -266,10 +264,10 @@ def test_any_layout_of_the_arguments_in_memory_gives_the_same_results(change, fe
 
 
 @by_name
-def test_blocks_of_the_jacobians_are_those_of_the_dense_ones(name, rng, monkeypatch):
+def test_blocks_of_the_jacobians_are_those_of_the_dense_ones(name, rng, tune):
     run = case(CELLS[name], rng, steps=7).run()
     J, A = rd.jacobian(run), rd.jacobian_operator(run)
-    monkeypatch.setattr(operator, "FORMED", 2 * J[0].nbytes)  # two steps at a time
+    tune(jacobian_bytes=2 * J[0].nbytes)  # two steps at a time
     at = {s.name: slice(s.offset, s.offset + s.width) for s in run.tape.layout.slots}
     for after, rows in at.items():
         for before, columns in at.items():

@@ -9,8 +9,7 @@ import pytest
 from cell_checks import case
 
 import recurrent_dynamics as rd
-from recurrent_dynamics.engine.cpu import backward_pass, groups, weight_gradients, work_split
-from recurrent_dynamics.kernels import threads as pool
+from recurrent_dynamics.engine.cpu import backward_pass, groups, work_split
 from recurrent_dynamics.kernels.microkernel import TILE_ROWS
 from recurrent_dynamics.kernels.product import HALF_TILE
 
@@ -47,9 +46,9 @@ def test_groups_split_the_active_rows_by_instances_in_equal_shares(count, ragged
 @pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "empty", "resets"])
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_of_threads(
-    how, count, rng, monkeypatch, set_threads
+    how, count, rng, monkeypatch, tune, set_threads
 ):
-    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
+    tune(min_parallel_flops=0)
     lengths = {"lengths": rng.integers(1, 7, 9), "empty": np.array([0, 0, 0, 0, 0, 0, 0, 6, 2])}.get(how)
     run, d = tape_of(rng, 9, lengths, classes=how == "classes")
     if how == "resets":
@@ -74,9 +73,9 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
 
 
 @pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "ended", "empty"])
-def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, set_threads):
+def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, tune, set_threads):
     """Also where no sequence reaches the last piece, or none of a group is longer than 0."""
-    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
+    tune(min_parallel_flops=0)
     lengths = {
         "lengths": rng.integers(1, 101, 9), "ended": np.full(9, 7), "empty": np.array([0] * 7 + [100, 30])
     }.get(how)  # fmt: skip
@@ -96,25 +95,21 @@ def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, s
     assert all(results == came[3] for results in came[3:])
 
 
-def test_pieces_are_cut_by_their_bytes_and_their_work(rng, monkeypatch):
-    monkeypatch.setattr(backward_pass, "BYTES_AT_ONCE", 1)
-    monkeypatch.setattr(backward_pass, "FLOPS_AT_ONCE", 1)
+def test_pieces_are_cut_by_their_bytes_and_their_work(rng, tune):
+    tune(min_piece_bytes=1, min_piece_flops=1)
     tape = tape_of(rng, 9, steps=100)[0].engine_tape
     assert backward_pass._steps_at_once(tape, 2) < 100
 
 
-def test_a_part_of_the_steps_may_be_split_in_another_way_than_all_of_them(rng, monkeypatch, set_threads):
+def test_a_part_of_the_steps_may_be_split_in_another_way_than_all_of_them(rng, tune, set_threads):
     """All steps are shared by units, the last few are too little work for that."""
-    monkeypatch.setattr(work_split, "BYTES_A_WORKER", 1)
-    monkeypatch.setattr(weight_gradients, "BLOCK", 5)
-    monkeypatch.setattr(backward_pass, "BYTES_FOR_ALL", 1)
-    monkeypatch.setattr(backward_pass, "FLOPS_AT_ONCE", 1)
+    tune(min_worker_bytes=1, min_piece_bytes_ungrouped=1, min_piece_flops=1)
     cell = rd.cells.lstm()
-    run = rd.forward(cell, cell.init(3, 8, rng, "float64"), rng.standard_normal((26, 1, 3)))
+    run = rd.forward(cell, cell.init(3, 8, rng, "float64"), rng.standard_normal((1001, 1, 3)))
     tape, d = run.engine_tape, rng.standard_normal(run.output.shape)
     together = backward_pass._steps_at_once(tape, 1)
     rest = tape.steps - (tape.steps - 1) // together * together
-    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", (rest + 1) * work_split.step_flops(tape.layout))
+    tune(min_parallel_flops=(rest + 1) * work_split.step_flops(tape.layout))
     assert rest + 1 < together
     came = []
     for threads in (1, 2):
@@ -125,15 +120,15 @@ def test_a_part_of_the_steps_may_be_split_in_another_way_than_all_of_them(rng, m
     assert came[0] == came[1]
 
 
-def test_large_gradients_by_class_are_not_grouped(rng, monkeypatch):
+def test_large_gradients_by_class_are_not_grouped(rng, tune):
     tape = tape_of(rng, groups.GROUPS * HALF_TILE, classes=True)[0].engine_tape
     assert groups.group_count(tape) == groups.GROUPS
-    monkeypatch.setattr(groups, "SMALL_GRADIENTS", 8 * 28 * (5 + 7) - 1)
+    tune(max_grouped_bytes=8 * 28 * (5 + 7) - 1)
     assert groups.group_count(tape) == 1
 
 
-def test_small_gradients_of_enough_instances_are_grouped(rng, monkeypatch):
+def test_small_gradients_of_enough_instances_are_grouped(rng, tune):
     count = lambda batch: groups.group_count(tape_of(rng, batch)[0].engine_tape)
     assert [count(groups.GROUPS * HALF_TILE - 1), count(groups.GROUPS * HALF_TILE)] == [1, groups.GROUPS]
-    monkeypatch.setattr(groups, "SMALL_GRADIENTS", 8 * 28 * (5 + 7) - 1)
+    tune(max_grouped_bytes=8 * 28 * (5 + 7) - 1)
     assert count(groups.GROUPS * HALF_TILE) == 1

@@ -27,6 +27,7 @@ POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signa
 START = """
 import os, sys, time
 from recurrent_dynamics.kernels import disk, locks
+from recurrent_dynamics.kernels.tuning import tuning
 folder, *arguments = sys.argv[1:]
 d = disk.Disk(folder)
 """
@@ -247,15 +248,14 @@ def test_a_killed_process_blocks_nobody(kept, folder):
 
 
 @POSIX
-def test_waiting_ends(kept, folder, monkeypatch):
+def test_waiting_ends(kept, folder, tune):
     process = start(CLAIM, folder, KEY)
     assert process.stdout.readline() == "claimed\n"
-    monkeypatch.setattr(disk, "PATIENCE", 0.1)
+    tune(compile_wait=0.1)
     assert kept.load_or_claim(KEY, BUILD) is None
     assert not locks.claimed()
     # Whoever has a claim may be waited for, and waits less.
-    monkeypatch.setattr(disk, "PATIENCE", 1000)
-    monkeypatch.setattr(disk, "PATIENCE_WITH_CLAIMS", 0.1)
+    tune(compile_wait=1000, compile_wait_with_claims=0.1)
     assert kept.load_or_claim("another", BUILD) is None
     assert kept.load_or_claim(KEY, BUILD) is None
     kept.release("another", BUILD)
@@ -299,9 +299,9 @@ def in_child(function):
 
 def waits():
     assert not locks.claimed()
-    disk.PATIENCE = 0.2
     begin = time.monotonic()
-    assert d.load_or_claim("key", "1f") is None
+    with tuning(compile_wait=0.2):
+        assert d.load_or_claim("key", "1f") is None
     assert not locks.claimed() and time.monotonic() - begin > 0.15
     d.release("key", "1f")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ N = 1 << 10  # numbers of float64 in an array
 
 
 @pytest.fixture(autouse=True)
-def all_are_large(monkeypatch):
-    monkeypatch.setattr(memory, "SMALLEST", 1)
+def all_are_large(tune):
+    tune(min_pooled_bytes=1)
 
 
 def address(a):
@@ -91,8 +92,8 @@ def test_at_most_the_limit_is_kept_and_the_oldest_go():
 
 
 @pytest.mark.parametrize("smallest", [1, 1 << 30])
-def test_arrays_begin_with_a_line_of_the_cache(smallest, monkeypatch):
-    monkeypatch.setattr(memory, "SMALLEST", smallest)
+def test_arrays_begin_with_a_line_of_the_cache(smallest, tune):
+    tune(min_pooled_bytes=smallest)
     store = memory.Store(1 << 30)
     kept = [
         new((n, 3), dtype)
@@ -134,7 +135,7 @@ def test_threads_never_share_a_block():
             if (a != own).any():
                 wrong.append(own)
 
-    threads = [threading.Thread(target=use, args=(i,)) for i in range(8)]
+    threads = [threading.Thread(target=copy_context().run, args=(use, i)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

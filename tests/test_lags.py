@@ -8,7 +8,6 @@ from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.dynamics import lag_gradients, log_determinants
-from recurrent_dynamics.dynamics.jacobians import determinants
 from recurrent_dynamics.gradients import truncated_bptt
 
 STEPS, BATCH, INPUT, HIDDEN = 9, 3, 2, 4
@@ -112,8 +111,8 @@ def test_the_figure_of_lags_shows_the_norms(rng):
 
 @pytest.mark.parametrize("name", list(CELLS))
 @pytest.mark.parametrize("chunk", [1, 2**23])
-def test_determinants_are_those_of_the_jacobians(rng, name, chunk, monkeypatch):
-    monkeypatch.setattr(determinants, "CHUNK", chunk)
+def test_determinants_are_those_of_the_jacobians(rng, name, chunk, tune):
+    tune(jacobian_bytes=chunk)
     run = a_run(rng, name)
     found, dets = log_determinants(run), np.linalg.det(rd.jacobian(run))
     assert found.sign.shape == found.log_modulus.shape == (STEPS, BATCH)

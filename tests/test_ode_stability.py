@@ -13,7 +13,6 @@ from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import cells
-from recurrent_dynamics.dynamics.trajectories import step_map
 from recurrent_dynamics.engine import reference
 from recurrent_dynamics.ode import (
     METHODS,
@@ -199,7 +198,7 @@ class TestSteps:
         with refused("steps", "3", "7"):
             step_stability(self.run(np.eye(2), steps=3), [0, 7])
 
-    def test_some_steps_at_a_time(self, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_some_steps_at_a_time(self, rng: np.random.Generator, tune: Any) -> None:
         """However few Jacobians fit into memory at once."""
         U = 2 * rng.standard_normal((4, 4))
         cell = cells.elman()
@@ -207,7 +206,7 @@ class TestSteps:
         run = rd.forward(cell, params, steps=7, initial={"h": rng.standard_normal((2, 4))})
         wanted = step_stability(run)
         assert wanted.multipliers.shape == (7, 2, 4)
-        monkeypatch.setattr(step_map, "ENTRIES", 70)
+        tune(jacobian_bytes=560)
         np.testing.assert_array_equal(step_stability(run).multipliers, wanted.multipliers)
 
 

@@ -113,8 +113,8 @@ def gradient_of(task):
 @pytest.mark.filterwarnings(
     "ignore:.*fork.*:DeprecationWarning"
 )  # other threads of the process, since Python 3.12
-def test_a_forked_child_of_a_parent_that_used_the_threads_works(trained, set_threads, monkeypatch):
-    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0)  # several threads share even this work
+def test_a_forked_child_of_a_parent_that_used_the_threads_works(trained, set_threads, tune):
+    tune(min_parallel_flops=0)  # several threads share even this work
     set_threads(2)
     expected = gradient_of(trained)
     with multiprocessing.get_context("fork").Pool(2) as pool:

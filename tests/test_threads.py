@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numba
 import numpy as np
@@ -26,9 +27,15 @@ def running(threads):
 
 
 @pytest.fixture(autouse=True)
-def however_small(monkeypatch):
+def however_small(tune):
     """Let several threads share even the small problems of tests."""
-    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
+    tune(min_parallel_flops=0)
+
+
+def tuned_alike(function):
+    """The function for other Python threads, which otherwise plan by the default thresholds."""
+    context = copy_context()
+    return lambda *arguments: context.copy().run(function, *arguments)
 
 
 def arrays_of(grads):
@@ -102,7 +109,7 @@ def test_several_python_threads_get_what_one_gets(name, rng):
     serial = [as_bytes(everything(c, i)) for i, c in enumerate(cases)]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
-            together = list(pool.map(lambda i: as_bytes(everything(cases[i], i)), range(6)))
+            together = list(pool.map(tuned_alike(lambda i: as_bytes(everything(cases[i], i))), range(6)))
             assert together == serial
 
 
@@ -119,14 +126,14 @@ def test_several_python_threads_may_share_one_run_and_one_stepper(rng):
 
     wanted = work(0)
     with ThreadPoolExecutor(4) as pool:
-        assert all(came == wanted for came in pool.map(work, range(12)))
+        assert all(came == wanted for came in pool.map(tuned_alike(work), range(12)))
 
 
-def test_what_is_small_is_left_to_one_thread(rng, set_threads, monkeypatch):
+def test_what_is_small_is_left_to_one_thread(rng, set_threads, tune):
     set_threads(3)
     c = case(CELLS["lstm"], rng, steps=5, batch=4, hidden=19)
     assert choose_split(c.run().tape) == (False, 3)
-    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 1e9)
+    tune(min_parallel_flops=1e9)
     assert choose_split(c.run().tape) == (False, 1)
     with pool.POOL:
         assert pool.launch(1, running) == 1

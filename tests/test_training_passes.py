@@ -10,10 +10,7 @@ import pytest
 
 from recurrent_dynamics import training
 from recurrent_dynamics.engine import linear
-from recurrent_dynamics.kernels import copying
-from recurrent_dynamics.kernels import threads as pool
 from recurrent_dynamics.nn import cross_entropy
-from recurrent_dynamics.training import passes
 from recurrent_dynamics.training.optimizers import advance
 from recurrent_dynamics.training.tree import map_leaves, named_leaves
 
@@ -67,11 +64,11 @@ def assert_close(left, right, dtype):
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-def test_compiled_rules_are_those_of_numpy(name, dtype, rng, monkeypatch):
+def test_compiled_rules_are_those_of_numpy(name, dtype, rng, tune):
     seed, optimizer = rng.integers(1 << 30), OPTIMIZERS[name]
     came = []
     for small in (ALWAYS, NEVER):
-        monkeypatch.setattr(passes, "SMALL", small)
+        tune(min_compiled_update=small)
         came.append(updates(optimizer, dtype, np.random.default_rng(seed), max_norm=1.0))
     (params, state, norms), (by_numpy, state_by_numpy, norms_by_numpy) = came
     assert_close(params, by_numpy, dtype)
@@ -80,8 +77,8 @@ def test_compiled_rules_are_those_of_numpy(name, dtype, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("small", [ALWAYS, NEVER])
-def test_one_pass_is_clipping_then_the_update_then_its_addition(small, rng, monkeypatch):
-    monkeypatch.setattr(passes, "SMALL", small)
+def test_one_pass_is_clipping_then_the_update_then_its_addition(small, rng, tune):
+    tune(min_compiled_update=small)
     optimizer, params, grads = training.adam(), tree(rng, "float32"), tree(rng, "float32")
     kept = [map_leaves(np.copy, t) for t in (params, grads)]
     state = optimizer.init(params)
@@ -116,7 +113,7 @@ def test_nothing_is_done_by_a_gradient_that_is_not_finite(wrapped, rng):
     assert after.params == params
 
 
-def test_dtypes_of_their_own(rng, monkeypatch):
+def test_dtypes_of_their_own(rng, tune):
     """A tree of two dtypes, and a gradient of another one than its parameter, are what NumPy makes of them."""
     params = {
         "a": tree(rng, "float32"),
@@ -127,7 +124,7 @@ def test_dtypes_of_their_own(rng, monkeypatch):
     optimizer = training.adam()
     came = []
     for small in (ALWAYS, NEVER):
-        monkeypatch.setattr(passes, "SMALL", small)
+        tune(min_compiled_update=small)
         came.append(advance(optimizer, grads, optimizer.init(params), params, 0.01))
     assert_close(came[0].params, came[1].params, "float32")
     assert came[0].params["b"]["one"].dtype == came[0].params["c"].dtype == "float64"
@@ -135,10 +132,8 @@ def test_dtypes_of_their_own(rng, monkeypatch):
     assert came[0].norm == pytest.approx(came[1].norm, rel=1e-12)
 
 
-def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads):
-    monkeypatch.setattr(pool, "MIN_PARALLEL_FLOPS", 0)
-    monkeypatch.setattr(passes, "SMALL", ALWAYS)
-    monkeypatch.setattr(copying, "FEW", 1)
+def test_any_number_of_threads_gives_the_same_bits(rng, tune, set_threads):
+    tune(min_parallel_flops=0, min_compiled_update=ALWAYS, min_compiled_copy=1)
     logits = rng.standard_normal((7, 19, 65)).astype("float32")
     targets, mask = rng.integers(0, 65, (7, 19)), rng.random((7, 19)) > 0.2
     optimizer, params, grads = OPTIMIZERS["adamw"], tree(rng, "float32"), tree(rng, "float32")
@@ -157,8 +152,8 @@ def test_any_number_of_threads_gives_the_same_bits(rng, monkeypatch, set_threads
 @pytest.mark.parametrize(
     "cut", [np.s_[:, :, 1:4], np.s_[:, ::2], np.s_[::2, :, :3], np.s_[:, :, ::2], np.s_[::-1]]
 )
-def test_contiguous_copies(cut, rng, monkeypatch):
-    monkeypatch.setattr(copying, "FEW", 1)
+def test_contiguous_copies(cut, rng, tune):
+    tune(min_compiled_copy=1)
     x = rng.standard_normal((6, 4, 5)).astype("float32")[cut]
     copy = linear.contiguous(x)
     assert copy.flags.c_contiguous

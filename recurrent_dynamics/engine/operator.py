@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..checks import ArgumentError
+from ..kernels.tuning import current
 from . import check
 from .run import Run, run_shape
-
-FORMED = 1 << 25  # bytes of whole Jacobians that are there at a time, while their blocks are taken
 
 
 class JacobianOperator:
@@ -84,7 +83,9 @@ class JacobianOperator:
         rows, columns = (slice(s.offset, s.offset + s.width) for s in (slots[after], slots[before]))
         chosen = check.steps(steps, tape.steps)
         each = np.atleast_1d(chosen)
-        together = max(1, FORMED // (tape.batch * tape.layout.state_size**2 * self.dtype.itemsize))
+        together = max(
+            1, current().jacobian_bytes // (tape.batch * tape.layout.state_size**2 * self.dtype.itemsize)
+        )
         parts = [
             self._dense_jacobian(tape, each[i : i + together])[..., rows, columns].copy()
             for i in range(0, len(each), together)

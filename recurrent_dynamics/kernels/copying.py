@@ -20,8 +20,8 @@ from .barrier import share
 from .parallel import by_threads
 from .product import total
 from .threads import POOL, launch, threads_for
+from .tuning import current
 
-FEW = 1 << 14  # entries below which NumPy copies and checks in less time than a kernel takes to start
 OPERATIONS = 16  # an entry counts as so many operations: its time is that of memory
 
 
@@ -31,7 +31,7 @@ def add_columns(a: np.ndarray, out: np.ndarray, offset: int, fresh: bool) -> boo
     Returns True if the array is finite; False says that it has to be looked at.
     """
     width, row = a.shape[-1], out.shape[-1]
-    if a.size < FEW or INTERPRETED:
+    if a.size < current().min_compiled_copy or INTERPRETED:
         columns = out[..., offset : offset + width]
         if fresh:
             if width < row:

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import entries
+from .tuning import current
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 FOLDER = "RECURRENT_DYNAMICS_CACHE_DIR"
 MEGABYTES = "RECURRENT_DYNAMICS_CACHE_MB"
 LIMIT = 256_000_000  # bytes
-PATIENCE = 15 * 60  # seconds to wait for the code of another process
-# Two processes that wait for each other's claims go on after this time: both compile.
-PATIENCE_WITH_CLAIMS = 60
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks at another's claim
 
 _failures = itertools.count()  # of the process; the first one warns
@@ -134,7 +132,7 @@ class Disk:
         -------
         bytes or None
             None if the caller must compile: with the claim, or without one where the folder cannot be written, has no
-            locks, or another process has been compiling for `PATIENCE` seconds.
+            locks, or another process has been compiling for `Tuning.compile_wait` seconds.
 
         Raises
         ------
@@ -148,7 +146,9 @@ class Disk:
         from . import files, locks
 
         lock = f"{path}.lock"
-        deadline = time.monotonic() + (PATIENCE_WITH_CLAIMS if locks.claimed() else PATIENCE)
+        # Two processes that wait for each other's claims go on after the shorter time: both compile.
+        wait = current().compile_wait_with_claims if locks.claimed() else current().compile_wait
+        deadline = time.monotonic() + wait
         pause = SHORTEST_PAUSE
         while True:
             try:

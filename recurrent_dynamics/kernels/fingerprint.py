@@ -19,7 +19,7 @@ PACKAGE = pathlib.Path(__file__).parents[1]
 FORMAT = "1"  # of the payloads of `machine_code`
 
 # Modules of this folder that no compiled code depends on: an edit of one recompiles nothing.
-COMPILE_NOTHING = ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress")
+COMPILE_NOTHING = ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress", "tuning")
 
 
 @lru_cache(maxsize=64)

@@ -19,23 +19,21 @@ from .parallel import by_threads, kernel, parallel
 from .product import ONE, ZERO, clear, gemm, new_index, pack, packed_size, panel_width
 from .submatrices import SET, SUBTRACT, Block
 from .threads import POOL, launch, threads_for
+from .tuning import current
 
 __all__ = ["INTERPRETED", "above", "antisymmetric", "invert", "multiply"]
 
-# Operations below which one thread does all the work. Beside other busy processes a second thread may start
-# milliseconds late, once for each of the many products that build a matrix.
-ONE_THREAD = 8e6
 STEP = 64  # rows that the inverse eliminates at once
 TILE = 16  # side of a transposed block: lines a power of two apart share few places of the first cache
 
 
 def _threads(rows: int, flops: float) -> int:
     """How many threads share so many rows, each of so many operations."""
-    return threads_for(rows, flops) if rows * flops > ONE_THREAD else 1
+    return threads_for(rows, flops) if rows * flops > current().min_parallel_matrix_flops else 1
 
 
 def multiply(parts: Sequence[tuple[Block, Block, Block]], how: int) -> None:
-    """C = A B, C += A B or C -= A B for several (C, A, B), as `recurrent_dynamics.parametrize.products.multiply`."""
+    """C = A B, C += A B or C -= A B for several (C, A, B), as `parametrize.matrix_products.multiply`."""
     c, a, b = parts[0]
     tasks = np.array([(a.at, b.at, c.at, *a.shape, b.shape[1]) for c, a, b in parts])
     threads = _threads(int(tasks[:, 3].max()), 2.0 * int((tasks[:, 4] * tasks[:, 5]).sum()))

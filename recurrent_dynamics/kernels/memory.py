@@ -3,7 +3,7 @@
 The C library returns a large array to the system as soon as it is freed. The next call gets new pages, which the system
 fills with zeros when they are first touched. That took a seventh of the forward and backward pass of a float64 LSTM at
 (T, B, N, H) = (50, 64, 512, 512), and up to a third of the time of all Jacobians of a run. So the memory of an array of
-at least `SMALLEST` bytes is kept when its last view is gone, for the next array of about that size.
+at least `min_pooled_bytes` (see `tuning`) is kept when its last view is gone, for the next array of about that size.
 
 Memory in use and memory kept are together never more than what was in use at once before. At most 512 MB are kept, or
 as many as the environment variable RECURRENT_DYNAMICS_KEEP_MB says (0: none). `release_memory` frees them.
@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-SMALLEST = 16 << 20  # bytes; the C library keeps smaller arrays by itself, see `reuse_freed_memory`
+from .tuning import current
+
 LINE = 64  # bytes of the cache's lines
 PAGE = 1 << 12  # bytes; smaller arrays are not aligned
 LOOSE = 1.25  # a kept block is taken for an array that needs at least 1 / LOOSE of it
@@ -90,7 +91,7 @@ class Store:
         size = prod(shape) * dtype.itemsize
         if size < PAGE:
             return new(shape, dtype)
-        if size < SMALLEST or not self._limit:
+        if size < current().min_pooled_bytes or not self._limit:
             return _bytes(new, size).view(dtype).reshape(shape)
         memory, is_new = self._take(new, size)
         block: Any = Block(self, memory)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .tuning import current
+
 LOGGER = logging.getLogger("recurrent_dynamics")
-SILENT = 1.0  # seconds of compilation in a process before the first line
 PAUSE = 2.0  # seconds without compilation after which the count begins again
 
 
@@ -42,7 +43,9 @@ class _Progress:
             self._labels.append(label)
             LOGGER.debug("compiling %s", label)
             if len(self._labels) == 1:
-                self._timer = threading.Timer(max(0.0, self._began + SILENT - now), self._tell)
+                self._timer = threading.Timer(
+                    max(0.0, self._began + current().silent_compilation - now), self._tell
+                )
                 self._timer.daemon = True
                 self._timer.start()
 

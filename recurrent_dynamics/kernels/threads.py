@@ -12,14 +12,11 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba import get_num_threads, set_num_threads, threading_layer
 
+from .tuning import current
+
 # Polls of an idle thread for work before it sleeps: 90 microseconds on Zen 4. A thread that sleeps starts 25
 # microseconds late. Between two kernels of a training step Python mostly takes less than 60.
 SPINS = "6000"
-
-# Operations below which one thread does all the work. Beside other busy processes a second thread may start
-# milliseconds late, for a gain of ten microseconds: a branch of fixed points took 100 times as long.
-MIN_PARALLEL_FLOPS = 4e6
-
 
 # Whether this is the child of a fork whose parent had started Numba's threads. They are not here, GNU OpenMP ends a
 # process that asks for them, and Numba's portable layer waits for them for ever: one thread then does all the work.
@@ -64,7 +61,7 @@ def num_threads() -> int:
 
 def available_for(flops: float) -> int:
     """The number of threads for so many operations: one thread, or all."""
-    return POOL.available() if flops > MIN_PARALLEL_FLOPS else 1
+    return POOL.available() if flops > current().min_parallel_flops else 1
 
 
 def threads_for(rows: int, flops: float) -> int:

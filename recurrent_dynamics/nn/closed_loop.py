@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from ..checks import ArgumentError, instance
 from ..engine.stepper import State
 from ..kernels.threads import num_threads
+from ..kernels.tuning import current
 from .scored import Scored
-
-# Products of a step, of all rows, above which another thread is started for it: half a millisecond of one thread.
-WORTH_A_THREAD = 3e7
 
 
 class ClosedLoop:
@@ -44,7 +42,8 @@ class ClosedLoop:
     def __call__(self, x: NDArray[Any], states: Sequence[State]) -> tuple[NDArray[Any], list[State]]:
         """The output and the states after a step with an input."""
         rows, after = len(x), [s.like() for s in states]
-        threads = min(num_threads(), rows) if rows * self._products > WORTH_A_THREAD else 1
+        enough = rows * self._products > current().min_parallel_rollout_flops
+        threads = min(num_threads(), rows) if enough else 1
         if threads == 1:
             return self._step(x, states, after), after
         bounds = [rows * i // threads for i in range(threads + 1)]

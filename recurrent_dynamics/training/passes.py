@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.tuning import current
 from .rules import Rule, in_dtype
 
 Leaf = tuple[Any, ...]  # arrays that stand at one place of several nested dicts
 New = list[list[Any]]  # the parameters or the steps of all leaves, then each average
 
-SMALL = 1 << 14  # entries; fewer are not worth a compilation
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -99,7 +99,7 @@ def _parts(leaves: Sequence[Leaf]) -> list[tuple[list[int], LeafGroup]]:
 
 
 def _part(dtype: Any, leaves: list[Leaf]) -> LeafGroup:
-    large = dtype is not None and sum([leaf[0].size for leaf in leaves]) >= SMALL
+    large = dtype is not None and sum([leaf[0].size for leaf in leaves]) >= current().min_compiled_update
     return (_compiled() if large else _ByNumpy)(leaves)
 
 

@@ -25,11 +25,10 @@ CASES = {
 
 
 @pytest.fixture(autouse=True)
-def in_pieces(monkeypatch):
+def in_pieces(monkeypatch, tune):
     """Of two steps each, so that five steps are three pieces."""
     monkeypatch.setattr(verbs, "current_device", lambda: SMALL)
-    monkeypatch.setattr(footprint, "PIECE", 0)
-    monkeypatch.setattr(footprint, "PIECE_STEPS", 2)
+    tune(bfloat16_piece_bytes=0, bfloat16_piece_steps=2)
 
 
 def float32(cell, rng, **options):

@@ -11,7 +11,7 @@ import numpy as np
 from ...checks import ArgumentError, integer
 from ...engine import Run, backward, check
 from ...results import Tabular
-from ..trajectories.independent_steps import side_by_side
+from ..trajectories.steps_side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from ...checks import ArgumentError, reals
 from ...engine import Run, backward, check
 from ...engine.run import Views
 from ...results import Result
-from ..trajectories.independent_steps import by_slot, jacobian_form, joined, side_by_side
+from ..trajectories.steps_side_by_side import by_slot, jacobian_form, joined, side_by_side
 
 LARGEST = 1e100  # of a number whose square, times another, is finite
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...engine import Run, check, jacobian
+from ...kernels.tuning import current
 from ...results import Tabular, grid_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-CHUNK = 2**23  # numbers of the Jacobians held at a time: 64 MB in float64
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def log_determinants(run: Run) -> LogDeterminants:
     """
     run = check.layer_run(run)
     tape = run.tape
-    chunk = max(CHUNK // (tape.batch * tape.initial.shape[-1] ** 2), 1)
+    chunk = max(current().jacobian_bytes // (8 * tape.batch * tape.initial.shape[-1] ** 2), 1)
     parts = [
         np.linalg.slogdet(jacobian(run, slice(t, t + chunk)).astype(np.float64))
         for t in range(0, tape.steps, chunk)

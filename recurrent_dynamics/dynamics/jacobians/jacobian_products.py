@@ -11,13 +11,12 @@ import numpy as np
 from ...checks import ArgumentError, integer, numbers, reals
 from ...engine import Run, check, jacobian
 from ...kernels.blas import one_thread
+from ...kernels.tuning import current
 from ...results import Tabular, grid_columns
 from ..trajectories.sources import unbroken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FORMED = 1 << 22  # numbers of a run's Jacobians at a time
 
 
 def powers_of_two(longest: int) -> tuple[int, ...]:
@@ -143,7 +142,7 @@ def _each(jacobians: np.ndarray | Run, start: int, end: int) -> Iterator[np.ndar
         yield from jacobians[start:end]
         return
     shape = (jacobians.batch_size, *2 * (jacobians.tape.layout.state_size,))
-    some = max(1, FORMED // int(np.prod(shape)))
+    some = max(1, current().jacobian_bytes // (8 * int(np.prod(shape))))
     for t in range(start, end, some):
         formed = jacobian(jacobians, slice(t, min(t + some, end))).reshape(-1, *shape)
         if not np.isfinite(formed).all():

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from ...checks import generator, integer, number
 from ...engine import Run, backward, check, jacobian
 from ...engine.run import Gradients, Views
-from ..trajectories.independent_steps import by_slot, jacobian_form, joined, side_by_side
 from ..trajectories.sources import unbroken
+from ..trajectories.steps_side_by_side import by_slot, jacobian_form, joined, side_by_side
 
 SINGULAR = (
     1e-12  # a diagonal entry of R this small, relative to the largest, has no derivative that can be trusted

@@ -19,9 +19,9 @@ from ...engine import check
 from ...engine.run import Run
 from ...engine.sparsity import structure
 from ...kernels.qr import Carried, Frames, carry, carry_each
+from ...kernels.tuning import current
 from .systems import Flow, Map
 
-CHUNK_BYTES = 64 << 20  # of Jacobians that are kept at a time
 CACHED_BYTES = 4 << 20  # of a network's, formed for some steps at a time, to be found in cache
 CHUNK_STEPS = 256
 UNFORMED = 12  # up to one vector for so many numbers of the state, tangents are quicker than formed Jacobians
@@ -143,7 +143,7 @@ class MapSource:
 
 
 def _chunk(batch: int, size: int) -> int:
-    return int(min(CHUNK_STEPS, max(1, CHUNK_BYTES // (8 * batch * size * size))))
+    return int(min(CHUNK_STEPS, max(1, current().jacobian_bytes // (8 * batch * size * size))))
 
 
 class NetworkSegment:

@@ -11,8 +11,8 @@ import numpy as np
 from ...checks import ArgumentError, integer, one_of
 from ...engine import Run, backward, check, jvp
 from ...results import Result
-from .independent_steps import by_slot, joined, side_by_side
 from .sources import cut, unbroken
+from .steps_side_by_side import by_slot, joined, side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ from ...cells import Cell
 from ...checks import ArgumentError
 from ...engine import Run, check, forward, jacobian
 from ...engine.run import Views
+from ...kernels.tuning import current
 
 Array = np.ndarray
-ENTRIES = 2**22  # of the Jacobians held at once: 32 MB
 
 
 class StepMap:
@@ -137,5 +137,5 @@ class StepMap:
 
 def in_memory(n: int, entries: int) -> Iterator[slice]:
     """Slices of n things whose Jacobians, of so many entries each, fit into memory at once."""
-    size = max(1, ENTRIES // entries)
+    size = max(1, current().jacobian_bytes // (8 * entries))
     return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -12,6 +12,7 @@ from ...cells.layout import Layout
 from ...kernels import memory
 from ...kernels.microkernel import panel_entries
 from ...kernels.threads import POOL, launch
+from ...kernels.tuning import current
 from ..run import Tape
 from . import classes, stage_products, tables
 from .rows import row_kernel
@@ -19,9 +20,6 @@ from .tables import drives_size
 
 NO_CLASSES = np.empty(0, np.int64)
 _SHAPE = [tables.ROWS, tables.COLUMNS, tables.HEADS, tables.MATRIX]
-MIN_PARALLEL_PACKING = (
-    1 << 16
-)  # entries of matrices from which on all threads pack: half the time from 128 units on
 
 
 class Input(NamedTuple):
@@ -57,7 +55,7 @@ class Factors(NamedTuple):
 
 def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
     """Pack the blocks of U and, unless n or g is 0, W; to be called inside of `POOL`."""
-    threads = POOL.available() if matrices.size + n * g >= MIN_PARALLEL_PACKING else 1
+    threads = POOL.available() if matrices.size + n * g >= current().min_parallel_packing else 1
     return pack(tape.cell, tape.layout, matrices, tape.W, transposed, n, g, threads)
 
 

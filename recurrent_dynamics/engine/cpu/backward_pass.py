@@ -12,6 +12,7 @@ import numpy as np
 from ...kernels import memory
 from ...kernels.barrier import new_counters
 from ...kernels.threads import POOL, launch, threads_for
+from ...kernels.tuning import current
 from ..flatten import Flat, empty
 from ..run import Tape
 from . import classes, tables, time_loops, weight_gradients
@@ -21,13 +22,6 @@ from .tables import drives_size
 from .work_split import choose_split, step_flops
 
 DONE, WRITE, ADD = range(3)  # whether `add_gradients` leaves, writes or adds to the cotangents of the input
-
-# A piece has at least so many bytes of cotangents of the values, and the operations of a millisecond, because each
-# piece costs 50 microseconds. With one group all threads read the cotangents of all threads. Pieces are then larger
-# than the second cache: two cores take 1 percent less time, and 2 to 5 percent where transfers between them are slow.
-BYTES_AT_ONCE = 1 << 20
-BYTES_FOR_ALL = 8 << 20
-FLOPS_AT_ONCE = 4e8
 
 
 class Cotangents(NamedTuple):
@@ -113,8 +107,9 @@ def _steps_at_once(tape: Tape, groups: int) -> int:
     """Steps of a piece: the rows of some whole blocks of `weight_gradients`, and about the same in all pieces."""
     e = max(1, tape.layout.values_size)
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
-    size = BYTES_AT_ONCE if groups > 1 else BYTES_FOR_ALL
-    rows = max(size / (e * tape.dtype.itemsize), FLOPS_AT_ONCE / flops)
+    tuned = current()
+    size = tuned.min_piece_bytes if groups > 1 else tuned.min_piece_bytes_ungrouped
+    rows = max(size / (e * tape.dtype.itemsize), tuned.min_piece_flops / flops)
     blocks = max(1, round(rows / weight_gradients.BLOCK))
     pieces = max(1, round(tape.steps * tape.batch / (blocks * weight_gradients.BLOCK)))
     return -(-tape.steps // pieces)

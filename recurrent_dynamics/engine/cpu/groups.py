@@ -7,13 +7,11 @@ from functools import lru_cache
 import numpy as np
 
 from ...kernels.microkernel import HALF_TILE, TILE_ROWS
+from ...kernels.tuning import current
 from ..run import Tape, within_lengths
 from .tables import drives_size
 
-# Groups of instances have sums of gradients of their own, up to so many bytes of gradients for each group. It was
-# faster up to the 2 MB of an LSTM of 256 units. With the 8 MB of 512 units it was not, and it took 16 MB more memory.
-GROUPS = 2
-SMALL_GRADIENTS = 1 << 22
+GROUPS = 2  # groups of instances with sums of gradients of their own
 
 
 def active_rows(tape: Tape) -> np.ndarray:
@@ -33,7 +31,8 @@ def group_count(tape: Tape) -> int:
 
 def enough_groups(size: int, batch: int) -> int:
     """`group_count` for gradients of so many bytes."""
-    return GROUPS if size <= SMALL_GRADIENTS and batch >= GROUPS * HALF_TILE else 1
+    grouped = size <= current().max_grouped_bytes and batch >= GROUPS * HALF_TILE
+    return GROUPS if grouped else 1
 
 
 def grouped_rows(steps: int, batch: int, lengths: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:

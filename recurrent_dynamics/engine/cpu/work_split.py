@@ -15,11 +15,8 @@ from ...kernels.access import INTERPRETED, OPTIONS
 from ...kernels.barrier import meet, share
 from ...kernels.microkernel import HALF_TILE
 from ...kernels.threads import available_for
+from ...kernels.tuning import current
 from ..run import Tape
-
-# Fewest bytes of matrices for each thread that shares the units of a step: with less, the barriers cost more than the
-# split gains.
-BYTES_A_WORKER = 1 << 16
 
 
 @lru_cache(maxsize=1024)
@@ -35,7 +32,7 @@ def choose_split(tape: Tape, steps: int | None = None) -> tuple[bool, int]:
     the first cache. Each thread then reads its part of the matrices only. Below that size the barriers cost more.
     """
     available = available_for((steps or tape.steps) * tape.batch * step_flops(tape.layout))
-    workers = min(available, tape.matrices.nbytes // BYTES_A_WORKER)
+    workers = min(available, tape.matrices.nbytes // current().min_worker_bytes)
     few = tape.batch < HALF_TILE * available
     by_units = few and workers > 1 and not tape.resets.size and not INTERPRETED
     return by_units, workers if by_units else max(1, min(available, tape.batch))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ...cells.layout import Layout
+from ...kernels.tuning import current
 from .device_model import Sizes
 
 DERIVATIVES = 1 << 28  # bytes of diagonals, or of derivatives of values by the state, that are held at once
-PIECE = 16 << 20  # bytes of values that are walked through at once: what the L2 cache holds
-PIECE_STEPS = 32  # but at least so many steps, as each piece is a launch
 
 
 def kept_size(layout: Layout) -> int:
@@ -17,7 +16,8 @@ def kept_size(layout: Layout) -> int:
 
 def piece_steps(layout: Layout, batch: int) -> int:
     """Steps of a piece of a walk whose values are kept as bfloat16."""
-    return max(PIECE_STEPS, PIECE // max(1, 4 * batch * layout.values_size))
+    rows = current().bfloat16_piece_bytes // max(1, 4 * batch * layout.values_size)
+    return max(current().bfloat16_piece_steps, rows)
 
 
 def needed(layout: Layout, sizes: Sizes, verb: str, resets: bool = False, rounded: bool = False) -> int:
