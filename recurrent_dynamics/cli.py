@@ -119,22 +119,29 @@ def _study(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from .checks import integer
+    from .checks import integer, number
     from .study import load_model
 
     integer("--length", options.length, at_least=1)
+    number("--temperature", options.temperature, at_least=0)
+    if options.top_p is not None:
+        number("--top-p", options.top_p, above=0, at_most=1)
     checkpoint = options.model.with_name("checkpoint.npz")
     if not options.model.exists() and checkpoint.exists():
         _say(f"{options.model} is not there yet: sampling from {checkpoint}, as far as it was trained")
         options.model = checkpoint
     character_model = load_model(options.model)
     known = character_model.vocabulary.characters
+    if options.top_k is not None:
+        integer("--top-k", options.top_k, at_least=1, at_most=len(known))
     prime = options.prime if options.prime is not None else "\n" if "\n" in known else known[0]
     unknown = sorted(set(prime) - set(known))
     if unknown or not prime:
         came = repr(unknown[0]) if unknown else "none"
         raise UsageError(f"--prime must be text of characters that the model has read; came {came}")
-    text = character_model.sample(prime, options.length, options.temperature, options.seed)
+    text = character_model.sample(
+        prime, options.length, options.temperature, options.seed, top_k=options.top_k, top_p=options.top_p
+    )
     print(prime + text if options.prime is not None else text)
     return 0
 
@@ -219,6 +226,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--length", type=int, default=500, help="characters to write (default: 500)")
     command.add_argument(
         "--temperature", type=float, default=0.7, help="low is safe, high is bold, 0 is greedy (default: 0.7)"
+    )
+    command.add_argument(
+        "--top-k", type=int, metavar="K", help="draw among the K most likely characters alone (default: all)"
+    )
+    command.add_argument(
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="draw among the most likely characters alone whose probabilities reach P, in (0, 1] (default: all)",
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
 

@@ -50,6 +50,7 @@ VARIANTS: dict[str, Variant] = {
         cfc_irregular=cells.cfc(dt=None),
         elman_elu=cells.elman("elu"),
     ),
+    **_in("interpreted", ctrnn_noise=cells.ctrnn(noise=True)),
     **_in("interpreted", ctrnn_learnt=cells.ctrnn(learnt=True), cornn_irregular=cells.cornn(dt=None)),
     **_in("compiled", elman_hard_sigmoid=cells.elman("hard_sigmoid")),
     **_in(

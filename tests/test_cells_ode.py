@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import ode_equations
 import pytest
 import scipy.integrate
-from refusals import refused
+from refusals import refused, wrong_type
 
 from recurrent_dynamics import cells, parametrize
 from recurrent_dynamics.cells import NAMED, Cell
@@ -58,6 +59,24 @@ def test_options(rng: np.random.Generator) -> None:
             make(**{option: -1.0})
     with refused("hidden_layer", "1", "0"):
         cells.shplrnn(0)
+
+
+def test_noise_of_the_units_is_a_signal(rng: np.random.Generator) -> None:
+    params, x, state = some(cells.ctrnn(), rng)
+    noise = rng.standard_normal((B, H))
+    found = reference.step(cells.ctrnn(noise=True), params, x, state, {"noise": noise})["h"]
+    # Noise in the currents is noise in the bias, of each sequence its own.
+    for b in range(B):
+        moved = {**params, "b": params["b"] + noise[b]}
+        expected = ode_equations.ctrnn(moved, x[b : b + 1], {"h": state["h"][b : b + 1]})["h"]
+        np.testing.assert_allclose(found[b : b + 1], expected, rtol=1e-13)
+    cell = cells.ctrnn(dt=None, noise=True)
+    assert cell.signals == ("dt", "noise")
+    assert (
+        pickle.loads(pickle.dumps(cell)).fingerprint == cell.fingerprint != cells.ctrnn(dt=None).fingerprint
+    )
+    with refused(wrong_type("noise", came=("0.1", "WithNoise"))):
+        cells.ctrnn(noise=0.1)
 
 
 def jacobian(cell: Cell, params: Arrays, x: np.ndarray, state: Arrays) -> np.ndarray:

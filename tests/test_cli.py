@@ -86,11 +86,12 @@ def test_a_trained_model_is_sampled_and_studied_step_by_step(text, out, capsys):
     model = out / "model.npz"
     capsys.readouterr()
     assert run("sample", "--model", model, "--prime", "def ", "--length", 30, "--temperature", 0) == 0
-    first = capsys.readouterr().out
-    assert first.startswith("def ")
-    assert len(first) == 4 + 30 + 1
-    assert run("sample", "--model", model, "--prime", "def ", "--length", 30, "--temperature", 0) == 0
-    assert capsys.readouterr().out == first
+    greedy = capsys.readouterr().out
+    for option in (("--top-k", 1), ("--top-p", 1e-6)):  # the most likely character alone
+        assert run("sample", "--model", model, "--prime", "def ", "--length", 30, *option) == 0
+        assert capsys.readouterr().out == greedy
+    assert greedy.startswith("def ")
+    assert len(greedy) == 4 + 30 + 1
     assert run("study", "--model", model) == 0
     assert files(out) == ["checkpoint.npz", "history.csv", "model.npz", "report.html"]
 
@@ -332,7 +333,8 @@ def test_a_prime_of_unknown_characters_is_refused(text, out, capsys):
     capsys.readouterr()
     assert "; came 'ß'" in refused(capsys, "sample", "--model", out / "model.npz", "--prime", "ß")
     assert "--length" in refused(capsys, "sample", "--model", out / "model.npz", "--length", 0)
-    assert "temperature" in refused(capsys, "sample", "--model", out / "model.npz", "--temperature", -1)
+    for option, value in {"--temperature": -1, "--top-k": 0, "--top-p": 1.5}.items():
+        assert f"{option} must be" in refused(capsys, "sample", "--model", out / "model.npz", option, value)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(text, out, capsys):

@@ -60,6 +60,26 @@ def test_mean_squared_error_and_its_gradient(shape, seed, masked):
     assert slope == pytest.approx((gradient * direction).sum(), abs=1e-8)
 
 
+@given(shapes, st.integers(0, 1000))
+def test_a_weight_for_each_output(shape, seed):
+    rng = np.random.default_rng(seed)
+    output, targets, direction = rng.standard_normal((3, *shape))
+    mask = rng.random(shape) * (rng.random(shape) < 0.7)
+    mask.flat[0] = 1.0
+    loss, gradient = mean_squared_error(output, targets, mask)
+    assert loss == pytest.approx(np.average((output - targets) ** 2, weights=mask), rel=1e-12)
+    slope = central_difference(lambda y: mean_squared_error(y, targets, mask)[0], output, direction)
+    assert slope == pytest.approx((gradient * direction).sum(), abs=1e-8)
+    missing = np.where(mask == 0, np.nan, targets)
+    again, same = mean_squared_error(output, missing, mask)
+    assert again == loss
+    np.testing.assert_array_equal(same, gradient)
+    whole = mean_squared_error(output, targets, np.broadcast_to(mask[..., :1], shape) + 0.1)
+    vectors = mean_squared_error(output, targets, mask[..., 0] + 0.1)
+    assert whole[0] == pytest.approx(vectors[0], rel=1e-12)
+    np.testing.assert_allclose(whole[1], vectors[1], rtol=1e-12)
+
+
 def test_masked_errors_may_be_infinite(rng):
     output = np.array([[1.0], [np.inf]])
     loss, gradient = mean_squared_error(output, np.zeros((2, 1)), [1, 0])
@@ -106,7 +126,8 @@ def test_embedding_gradient_is_the_adjoint_of_embedding(width, indices, seed):
         (lambda: cross_entropy(np.zeros((2, 3)), [0, 1], [np.nan, 1]), ValueError, "mask"),
         (lambda: cross_entropy(np.zeros((2, 3)), [0, 1], [1]), ValueError, "one weight per loss"),
         (lambda: mean_squared_error(np.zeros((2, 3)), np.zeros((2, 1))), ValueError, "targets"),
-        (lambda: mean_squared_error(np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3))), ValueError, "mask"),
+        (lambda: mean_squared_error(np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 1))), ValueError, "mask"),
+        (lambda: cross_entropy(np.zeros((2, 3)), [0, 1], np.ones((2, 3))), ValueError, "mask"),
         (lambda: embed(np.zeros((2, 3)), np.array([2])), ValueError, "0..1; came 2"),
         (lambda: embed(np.zeros((2, 3)), np.array([0.0])), TypeError, "integers"),
     ],

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..checks import number
+import numpy as np
+
+from ..checks import ArgumentTypeError, number
 from ..equations.nonlinearities import nonlinearity, sigmoid, tanh
 from ..parametrize import SymmetricAntisymmetric, antisymmetric
 from .cell import Cell
@@ -24,6 +26,7 @@ def ctrnn(
     tau: float = 1.0,
     learnt: bool = False,
     activation: str | Callable[[Any], Any] = "tanh",
+    noise: bool = False,
 ) -> Cell:
     """The continuous-time network tau dh/dt = -h + U f(h) + W x + b (Sompolinsky et al. 1988; Song et al. 2016).
 
@@ -39,23 +42,53 @@ def ctrnn(
         Whether each unit learns its own tau, above 0, from this one on.
     activation
         A name or a function of `recurrent_dynamics.equations`.
+    noise
+        Whether the signal "noise" is added to the currents, an array (T, B, H), or (T, B) for all units alike:
+        tau dh/dt = -h + U f(h) + W x + b + noise. A cell draws nothing at random. `recurrent_dynamics.data.WithNoise`
+        brings the noise with the batches of a training, ``signals={"noise": (s, H)}``. Units with an intrinsic
+        standard deviation sigma (Song et al. 2016) have s = sqrt(2 tau / dt) sigma.
 
     Examples
     --------
     >>> {name: array.shape for name, array in ctrnn(learnt=True).init(input_size=2, hidden_size=3).items()}
     {'W': (3, 2), 'U': (3, 3), 'b': (3,), 'tau': (3,)}
+
+    Private noise of the units:
+
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> model = rd.nn.Model(ctrnn(dt=0.2, noise=True), 8, input_size=1, output_size=1, loss="mean_squared_error")
+    >>> batch = np.ones((20, 4, 1), "float32"), np.ones((20, 4, 1), "float32")
+    >>> noisy = rd.data.WithNoise([batch], signals={"noise": (np.sqrt(2 / 0.2) * 0.1, 8)})
+    >>> loss, grads = model.loss_and_grad(model.init(rng=0), noisy.batch(0))
     """
     f = nonlinearity(activation)
     number("tau", tau, above=0)
+    _declared(noise)
     step, options = time_step(dt, **({} if learnt else {"tau": tau}))
+    if noise:
+        options["signals"] = (*options.get("signals", ()), "noise")
 
     def update(drive, state, param, signal, constant):
         tau = param.tau if learnt else constant.tau
-        return {"h": state.h + step(signal, constant) / tau * (drive.n(f(state.h)) - state.h)}
+        current = drive.n(f(state.h)) + signal.noise if noise else drive.n(f(state.h))
+        return {"h": state.h + step(signal, constant) / tau * (current - state.h)}
 
     units = (Unit("tau", initial=tau, low=0),) if learnt else ()
-    name = f"continuous-time network{', tau learnt' if learnt else ''}{suffix(dt)}"
+    name = (
+        f"continuous-time network{', tau learnt' if learnt else ''}{', noise' if noise else ''}{suffix(dt)}"
+    )
     return Cell(name, state=("h",), drives=("n",), units=units, update=update, **options)
+
+
+def _declared(noise: Any) -> None:
+    """Refuse a strength in the place of the declaration."""
+    if not isinstance(noise, bool | np.bool_):
+        raise ArgumentTypeError(
+            "noise",
+            "be True or False, since noise is a signal of the data",
+            f"{noise!r}: pass noise=True and wrap the data, rd.data.WithNoise(data, signals={{'noise': (s, H)}})",
+        )
 
 
 @remembered()

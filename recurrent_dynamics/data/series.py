@@ -27,8 +27,8 @@ class Windows:
     steps : int
         T, of each window.
     batch_size : int
-    mask : array_like (n,), optional
-        Weights of the targets, such as False where one is missing.
+    mask : array_like (n,) or (n, K), optional
+        Weights of the targets, or of each of their K numbers, such as False where one is missing.
     seed : int
         Batch n is drawn from (seed, n), so that a resumed run sees the same ones.
     dtype : {"float32", "float64"}
@@ -66,16 +66,20 @@ class Windows:
                 f"have shape (n, N) or (n,) with n of at least {self.steps} steps",
                 self.inputs.shape,
             )
-        for name, a, kinds in (("targets", self.targets, (1, 2)), ("mask", self.mask, (1,))):
+        for name, a, kinds in (("targets", self.targets, (1, 2)), ("mask", self.mask, (1, 2))):
             if a is not None and (a.ndim not in kinds or len(a) != len(self.inputs)):
-                shapes = "(n,)" if name == "mask" else "(n,) or (n, K)"
                 raise ArgumentError(
-                    name, f"have shape {shapes} with n = {len(self.inputs)}, as inputs", a.shape
+                    name, f"have shape (n,) or (n, K) with n = {len(self.inputs)}, as inputs", a.shape
                 )
         check.finite("inputs", with_columns("inputs", self.inputs))
-        counted = None if self.mask is None else self.mask.reshape(-1, *(1,) * (self.targets.ndim - 1)) != 0
         targets = with_columns("targets", self.targets)
-        check.finite("targets", targets if counted is None else np.where(counted, targets, 0))
+        if self.mask is not None:
+            if self.mask.ndim == 2 and self.mask.shape != targets.shape:
+                raise ArgumentError(
+                    "mask", f"have shape (n,) or that of the targets, {targets.shape}", self.mask.shape
+                )
+            targets = np.where(self.mask.reshape(len(targets), -1) != 0, targets, 0)
+        check.finite("targets", targets)
 
     def __repr__(self) -> str:
         return f"Windows({len(self.inputs)} steps, in windows of {self.steps}, {self.batch_size} in a batch)"

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
         pools over time one target a sequence: (B,) or (B, K).
     mask : ndarray, optional
         Weights (T, B) of the losses, (B,) for a model that pools, boolean or non-negative; every loss counts when
-        absent.
+        absent. With the mean squared error also (T, B, K) or (B, K), a weight for each number of a target.
     lengths : ndarray, optional
         Valid steps (B,) of each sequence. Losses beyond them do not count, nor does that of a sequence of length 0.
     reset : ndarray, optional
@@ -57,6 +57,7 @@ class Batch(NamedTuple):
         """Weights (T, B) of the losses: the mask, and zero beyond the lengths; None when every loss counts.
 
         (B,) with `pooled`, for the losses of a model that pools over time: the mask, and zero for a length of 0.
+        A mask of each number of a target has an axis more, and so have the weights.
         """
         if self.lengths is None:
             return None if self.mask is None else np.asarray(self.mask)
@@ -69,9 +70,9 @@ class Batch(NamedTuple):
         if self.mask is None:
             return valid
         mask = np.asarray(self.mask)
-        if mask.shape != valid.shape:
+        if mask.shape[: valid.ndim] != valid.shape:
             return mask  # the loss refuses another shape
-        weights = np.where(valid, mask, 0)
+        weights = np.where(valid.reshape(*valid.shape, *(1,) * (mask.ndim - valid.ndim)), mask, 0)
         if not weights.any():
             raise ArgumentError(
                 "mask", "be above 0 somewhere within the lengths, or there is no loss", "only zeros"
@@ -79,10 +80,11 @@ class Batch(NamedTuple):
         return weights
 
     def weight(self, pooled: bool = False) -> float:
-        """Sum of the weights: how many losses the mean is taken over."""
+        """Sum of the weights: how many losses the mean is taken over. K numbers of a target are one loss."""
         weights = self.weights(pooled)
         if weights is not None:
-            return float(weights.sum(dtype=np.float64))
+            numbers = weights.shape[-1] if weights.ndim > (1 if pooled else 2) else 1
+            return float(weights.sum(dtype=np.float64)) / numbers
         return float(math.prod(np.shape(self.targets)[: 1 if pooled else 2]))
 
 

@@ -77,8 +77,9 @@ def mean_squared_error(
     ----------
     output, targets : ndarray (..., K)
         Of one shape, float32 or float64.
-    mask : array_like (...), optional
-        Non-negative weights of the vectors of K entries. The mean is over their sum times K.
+    mask : array_like (...) or (..., K), optional
+        Non-negative weights, of the vectors of K entries or of each entry. The mean is over the sum of the weights of
+        all entries.
 
     Returns
     -------
@@ -94,6 +95,11 @@ def mean_squared_error(
     --------
     >>> mean_squared_error(np.array([[1.0, 3.0]]), np.array([[0.0, 3.0]]))
     (0.5, array([[1., 0.]]))
+
+    The second target is missing:
+
+    >>> mean_squared_error(np.array([[1.0, 3.0]]), np.array([[0.0, np.nan]]), np.array([[1, 0]]))
+    (1.0, array([[2., 0.]]))
     """
     output = np.asarray(output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
@@ -102,16 +108,23 @@ def mean_squared_error(
     targets = np.asarray(targets, output.dtype)
     if targets.shape != output.shape:
         raise ArgumentError("targets", f"have shape {output.shape}, as the output", targets.shape)
-    weights = normalized_weights(mask, output.shape[:-1]).reshape(*output.shape[:-1], 1)
+    weights = _entry_weights(mask, output.shape)
     with np.errstate(invalid="ignore", over="ignore"):
         error = output - targets
         if mask is not None:
-            error[weights[..., 0] == 0] = 0  # a masked entry may be infinite or NaN
-        d_output = error * (weights * (2 / output.shape[-1])).astype(output.dtype)
+            np.copyto(error, 0, where=weights == 0)  # a masked entry may be infinite or NaN
+        d_output = error * (2 * weights).astype(output.dtype)
         loss = 0.5 * np.vdot(d_output.astype(np.float64), error)
     if not math.isfinite(loss):
         _refuse_targets(targets, weights > 0)
     return float(loss), d_output
+
+
+def _entry_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Weights (..., K), or (..., 1) for all K entries of a vector, of which those of all entries sum to 1."""
+    if mask is None or np.shape(mask) == shape[:-1]:
+        return normalized_weights(mask, shape[:-1]).reshape(*shape[:-1], 1) / shape[-1]
+    return normalized_weights(mask, shape, also=shape[:-1]).reshape(shape)
 
 
 def _refuse_targets(targets: NDArray[Any], counted: NDArray[np.bool_]) -> None:
@@ -143,8 +156,10 @@ def _equal_weights(count: int) -> NDArray[np.float64]:
     return np.full(count, 1 / count)
 
 
-def normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Weight of each loss in the mean, flat; they sum to 1."""
+def normalized_weights(
+    mask: ArrayLike | None, shape: tuple[int, ...], also: tuple[int, ...] | None = None
+) -> NDArray[np.float64]:
+    """Weight of each loss in the mean, flat; they sum to 1. An error names the shape `also` too."""
     if mask is None:
         count = math.prod(shape)
         if count == 0:
@@ -155,7 +170,8 @@ def normalized_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArra
     if weights.dtype.kind not in "biuf":
         raise ArgumentTypeError("mask", "be booleans or real weights", weights.dtype)
     if weights.shape != shape:
-        raise ArgumentError("mask", f"have shape {shape}, one weight per loss", weights.shape)
+        wanted = f"{shape}" if also is None else f"{also} or {shape}"
+        raise ArgumentError("mask", f"have shape {wanted}, one weight per loss", weights.shape)
     flat = weights.reshape(-1).astype(np.float64)
     total = flat.sum()
     if not (np.isfinite(total) and total > 0 and flat.min() >= 0):

@@ -52,7 +52,16 @@ class CharacterModel(Result):
         """The architecture."""
         return build(self.settings, self.vocabulary)
 
-    def sample(self, prime: str, length: int, temperature: float = 1.0, seed: int = 0) -> str:
+    def sample(
+        self,
+        prime: str,
+        length: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> str:
         """Continue a text.
 
         Parameters
@@ -65,6 +74,8 @@ class CharacterModel(Result):
             Lower is safer, 0 always takes the likeliest character.
         seed
             Of the random draws.
+        top_k, top_p
+            As in `recurrent_dynamics.nn.sample`.
 
         Raises
         ------
@@ -72,7 +83,10 @@ class CharacterModel(Result):
             For a character that the model does not know.
         """
         start = self.vocabulary.encode(prime)
-        return self.vocabulary.decode(nn.generate(self.model, self.params, start, length, temperature, seed))
+        drawn = nn.generate(
+            self.model, self.params, start, length, temperature, seed, top_k=top_k, top_p=top_p
+        )
+        return self.vocabulary.decode(drawn)
 
 
 def build(settings: Settings, vocabulary: Vocabulary) -> nn.Model:

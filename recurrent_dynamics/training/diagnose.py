@@ -187,7 +187,8 @@ def last_loss_flows(model: Scored, run: Any, batch: Batch) -> list[dynamics.Grad
             raise refusal
         layers = _gradients(model, run, Batch(batch.inputs, batch.targets))
         return [_flow(layer, ends - 1) for layer in layers]
-    counts = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0
+    counted: Any = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0
+    counts = counted if counted.ndim == 2 else counted.any(axis=-1)
     if not counts.any(axis=0).all():
         raise refusal
     last, first = steps - 1 - counts[::-1].argmax(axis=0), counts.argmax(axis=0)
@@ -195,8 +196,11 @@ def last_loss_flows(model: Scored, run: Any, batch: Batch) -> list[dynamics.Grad
     for from_end, step, own in ((False, last, last), (True, first, ends - 1 - first)):
         chosen = [i for i, other in enumerate(model.from_end) if other == from_end]
         if chosen:
-            alone = np.zeros((steps, size), bool)
-            alone[step, np.arange(size)] = True
+            alone = np.zeros(counted.shape)
+            at = step, np.arange(size)
+            alone[at] = counted[at]
+            if counted.ndim == 3:  # each sequence with the same weight, however many of its numbers count
+                alone[at] /= counted[at].sum(axis=-1, keepdims=True)
             layers = _gradients(model, run, Batch(batch.inputs, batch.targets, alone))
             flows |= {i: _flow(layers[i], own) for i in chosen}
     return [flows[i] for i in range(len(flows))]

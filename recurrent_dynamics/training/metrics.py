@@ -44,7 +44,7 @@ def accuracy(output: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any] 
 def mean_absolute_error(
     output: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any] | None = None
 ) -> float:
-    """Mean of the absolute differences (..., K).
+    """Mean of the absolute differences (..., K), by weights (...) of vectors or (..., K) of entries.
 
     Examples
     --------
@@ -54,7 +54,11 @@ def mean_absolute_error(
     output, targets = np.asarray(output), np.asarray(targets)
     _same_shape(targets, output.shape)
     with np.errstate(invalid="ignore"):  # where the weight is 0
-        return _mean(np.abs(output - targets).mean(axis=-1), weights)
+        errors = np.abs(output - targets)
+        return _mean(
+            errors if weights is not None and np.shape(weights) == errors.shape else errors.mean(axis=-1),
+            weights,
+        )
 
 
 def mean_squared_error(
