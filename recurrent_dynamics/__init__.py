@@ -21,13 +21,24 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError", "ArgumentTypeError", "__version__", "backward", "cells", "compile", "data", "diagnose",
-    "dynamics", "engine", "equations", "forward", "gradients", "hvp", "interop", "jacobian", "jacobian_operator", "jvp",
-    "nn", "ode", "parametrize", "plot", "ravel", "stepper", "study", "training",
+    "dynamics", "engine", "equations", "forward", "freeze", "gradients", "hvp", "interop", "jacobian",
+    "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel", "stepper", "study", "training",
 ]  # fmt: skip
 
 # The rooms of the library are imported when they are first used: `import recurrent_dynamics` stays quick.
 _ERRORS = ("ArgumentError", "ArgumentTypeError")
-_VERBS = ("backward", "compile", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "ravel", "stepper")
+_VERBS = (
+    "backward",
+    "compile",
+    "forward",
+    "freeze",
+    "hvp",
+    "jacobian",
+    "jacobian_operator",
+    "jvp",
+    "ravel",
+    "stepper",
+)
 
 if TYPE_CHECKING:
     from . import (
@@ -46,7 +57,7 @@ if TYPE_CHECKING:
         training,
     )
     from .checks import ArgumentError, ArgumentTypeError
-    from .engine import backward, compile, forward, hvp, jacobian, jacobian_operator, jvp
+    from .engine import backward, compile, forward, freeze, hvp, jacobian, jacobian_operator, jvp
     from .engine.ravel import ravel
     from .engine.stepper import stepper
     from .training.diagnose import diagnose

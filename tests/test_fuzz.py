@@ -64,6 +64,7 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                       "d_initial": None},
     "jacobian": lambda g: {"run": g["run"], "steps": None},
     "jacobian_operator": lambda g: {"run": g["run"]},
+    "freeze": lambda g: {"cell": g["cell"], "params": g["params"]},
     "stepper": lambda g: {"cell": g["cell"], "params": g["params"]},
     "dynamics.covariant_vectors": lambda g: {
         "system": g["map"], "initial": np.ones(3), "steps": 40, "count": 2, "transient": 5, "backward_transient": 5,

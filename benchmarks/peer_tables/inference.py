@@ -32,7 +32,7 @@ TURNS = 3  # processes of each library, as what a machine can do changes from on
 
 
 def inference(comparison: Comparison) -> None:
-    """LSTM and GRU: `tape=False`, PyTorch in inference mode, ONNX Runtime."""
+    """LSTM and GRU: frozen parameters and `tape=False`, PyTorch in inference mode, ONNX Runtime."""
     peers = (
         {"ours": ours} | ({"PyTorch": pytorch} if PYTORCH else {}) | ({"ONNX Runtime": onnx} if ONNX else {})
     )
@@ -62,9 +62,10 @@ def inference(comparison: Comparison) -> None:
 
 
 def ours(problem: Problem, threads: int) -> Callable[[], np.ndarray]:
-    """Without a tape; the threads are those that Numba started."""
+    """Without a tape, with frozen parameters; the threads are those that Numba started."""
     cell, params, x, _ = problem
-    return lambda: rd.forward(cell, params, x, tape=False).output
+    frozen = rd.freeze(cell, params)
+    return lambda: rd.forward(cell, frozen, x, tape=False).output
 
 
 def pytorch(problem: Problem, threads: int) -> Callable[[], np.ndarray]:

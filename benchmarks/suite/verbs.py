@@ -56,6 +56,24 @@ class Variants:
         rd.backward(rd.forward(cell, weights, x, lengths=self.lengths), d_output)
 
 
+class Inference:
+    """Forward without a tape, with ordinary and with frozen parameters."""
+
+    params = (["lstm", "gru"], ["T100 B1 N32 H32", "T100 B32 N128 H128"], ["ordinary", "frozen"])
+    param_names = ("cell", "size", "parameters")
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self, name: str, size: str, parameters: str) -> None:
+        self.cell, self.weights, self.x, _ = problem(name, size)
+        if parameters == "frozen":
+            self.weights = rd.freeze(self.cell, self.weights)
+        self.time_forward(name, size, parameters)
+
+    def time_forward(self, name: str, size: str, parameters: str) -> None:
+        rd.forward(self.cell, self.weights, self.x, tape=False)
+
+
 class Peak:
     """Forward and backward as a percentage of the machine's multiply-adds, both measured by turns."""
 

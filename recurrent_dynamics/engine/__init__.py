@@ -4,6 +4,7 @@ from ..kernels.memory import release_memory
 from .compiling import compile
 from .cuda.device_model import Device, Walk
 from .cuda.plan import Plan, plan
+from .frozen import FrozenParams, freeze
 from .operator import JacobianOperator, jacobian_operator
 from .ravel import ravel
 from .run import Gradients, Run, Tangent
@@ -12,7 +13,7 @@ from .stepper import Stepper, stepper
 from .verbs import backward, hvp, jacobian, jvp
 
 __all__ = [
-    "Device", "Gradients", "JacobianOperator", "Plan", "Run", "Stepper", "Tangent", "Walk",
-    "backward", "compile", "forward", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel", "release_memory",
-    "stepper",
+    "Device", "FrozenParams", "Gradients", "JacobianOperator", "Plan", "Run", "Stepper", "Tangent", "Walk",
+    "backward", "compile", "forward", "freeze", "hvp", "jacobian", "jacobian_operator", "jvp", "plan", "ravel",
+    "release_memory", "stepper",
 ]  # fmt: skip

@@ -33,21 +33,12 @@ def new_tape(
     resets: np.ndarray,
     tf32: bool = False,
     rounded: bool = False,
-    bare: bool = False,
 ) -> Tape:
-    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs.
-
-    A `bare` one has no numbers in values and states.
-    """
+    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
     T, batch, dtype = len(x), x.shape[1], flat.bias.dtype
-    if bare:
-        before = after = np.empty((T, batch, 0), dtype)
-    else:
-        before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
-        before[0] = start
-    if bare:
-        values = before
-    elif rounded:
+    before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
+    before[0] = start
+    if rounded:
         values = engine.rounded_values(layout, T, batch)
     else:
         values = engine.new_values((T, batch, layout.values_size), dtype, held=ends.size > 0)
@@ -58,12 +49,15 @@ def new_tape(
     )  # fmt: skip
 
 
-def without_steps(tape: Tape) -> Tape:
-    """Drop the arrays of all steps from a tape; the rest has about the size of the parameters."""
-    nothing = np.empty((0, tape.batch, 0), tape.dtype)
-    tape.input = tape.values = tape.before = tape.after = nothing
-    tape.resets = tape.resets[:0].copy()
-    return tape
+def without_steps(
+    cell: Cell, layout: Layout, flat: Flat, steps: int, start: np.ndarray, ends: np.ndarray
+) -> Tape:
+    """A tape without the arrays of all steps: it has about the size of the parameters."""
+    nothing = np.empty((0, len(start), 0), start.dtype)
+    return Tape(
+        cell, layout, steps, len(start), flat.W, flat.bias, flat.matrices, flat.vectors, flat.bias[:0], nothing,
+        nothing, nothing, nothing, start, ends, check.NO_RESETS,
+    )  # fmt: skip
 
 
 def output_slot(cell: Cell, layout: Layout) -> Span:

@@ -16,6 +16,8 @@ from ..kernels.memory import reuse_freed_memory
 from . import check
 from .run import Run, Tape
 
+_HOST = {np.ndarray}  # the types of arrays that lie in the memory of the host, without a further look
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -170,6 +172,8 @@ def _on_devices(given: Mapping[str, Any]) -> dict[str, Any]:
         if a is None or isinstance(a, np.ndarray):
             continue
         if isinstance(a, Mapping):
+            if {type(value) for value in a.values()} == _HOST:
+                continue
             on_gpu |= {f"{name}[{key!r}]": value for key, value in a.items() if check.is_on_device(value)}
         elif check.is_on_device(a):
             on_gpu[name] = a

@@ -17,6 +17,7 @@ from .run import Run, within_lengths
 # True while a verb computes on a GPU: only then may arguments be arrays on a GPU.
 ON_DEVICE: ContextVar[bool] = ContextVar("ON_DEVICE", default=False)
 TIME_FIRST = ": arrays have time first, (T, B, N); is x batch first? x.swapaxes(0, 1) turns it"
+NO_LENGTHS, NO_RESETS = np.empty(0, np.int64), np.empty(0, np.bool_)
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
 
@@ -254,7 +255,7 @@ def mapping(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
 def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
     """(batch,) integers in [0, steps], or an empty array for none."""
     if value is None:
-        return np.empty(0, np.int64)
+        return NO_LENGTHS
     a = array("lengths", value)
     if a.shape != (batch,) or a.dtype.kind not in "iu":
         raise ArgumentError(
@@ -272,7 +273,7 @@ def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
 def resets(value: Any, steps: int, batch: int, ends: np.ndarray) -> np.ndarray:
     """(steps * batch,) booleans, or an empty array for none; false beyond the ends, where states are held."""
     if value is None:
-        return np.empty(0, np.bool_)
+        return NO_RESETS
     a = array("reset", value)
     if a.shape != (steps, batch) or a.dtype != np.bool_:
         raise ArgumentError(

@@ -184,7 +184,7 @@ class Run(Result):
     def __init__(
         self,
         tape: Tape,
-        params: dict[str, np.ndarray],
+        params: Mapping[str, np.ndarray],
         single: bool,
         autonomous: bool,
         shared_signals: tuple[str, ...],
@@ -202,9 +202,13 @@ class Run(Result):
         self._active = active  # enters the GPU, and waits for it
         self._to_host, self._as_numpy = to_host, as_numpy
         self.shared_signals = shared_signals  # those with one number for all units
-        self.params = {name: read_only(value) for name, value in params.items()}
+        self._params = params
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
         self.autonomous, self.classes = autonomous, classes
+
+    @cached_property
+    def params(self) -> dict[str, np.ndarray]:
+        return {name: read_only(value) for name, value in self._params.items()}
 
     @property
     def engine_tape(self) -> Tape:

@@ -25,6 +25,7 @@ from .arguments import (
     write_signals,
 )
 from .backends import backend, resolve_device
+from .frozen import FrozenParams
 from .run import Run, one_hot
 
 
@@ -132,74 +133,77 @@ def forward(
     if not isinstance(tape, bool | np.bool_):
         raise ArgumentTypeError("tape", "be True or False", repr(tape))
     check_finite, copy_params = boolean("check_finite", check_finite), boolean("copy_params", copy_params)
-    if where == "cuda" and not tape:
+    on_cpu = where == "cpu"
+    if not (on_cpu or tape):
         raise ArgumentError("tape", "be True, the default, on device='cuda'", "False")
-    on_gpu = (
-        where == "cuda"
-        and resolve_device(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
+    given_on_gpu = (
+        not on_cpu and resolve_device(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
     )
     engine = backend(where, gpu, stream)
     with engine.active():
-        params, initial = engine.to_device("params", params), engine.to_device("initial", initial)
-        lengths, reset = engine.to_host("lengths", lengths), engine.to_host("reset", reset)
-        arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
-        layout = cell.layout(input_size, hidden)
-        flat, own = own_parameters(
-            engine.verbs,
-            layout,
-            arrays,
-            dtype,
-            engine.xp,
-            copy=(copy_params and tape) or engine.device != "cpu",
-        )
-        engine.check_tf32(tf32, dtype)
+        if not on_cpu:
+            params, initial = engine.to_device("params", params), engine.to_device("initial", initial)
+            lengths, reset = engine.to_host("lengths", lengths), engine.to_host("reset", reset)
+            signals = engine.to_device("signals", signals)
+            x = engine.to_device("x", x) if check.is_on_device(x) else x
+        arrays: Arrays
+        own: Arrays
+        if isinstance(params, FrozenParams) and params.cell is cell and not tape:
+            arrays, dtype, layout = params, params.dtype, params.layout
+            flat, own, factors = params.flat, params, params.factors
+        else:
+            arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
+            layout, factors = cell.layout(input_size, hidden), None
+            copy = (copy_params and tape) or not on_cpu
+            flat, own = own_parameters(engine.verbs, layout, arrays, dtype, engine.xp, copy)
+        if tf32 is not False:
+            engine.check_tf32(tf32, dtype)
         rounded = engine.check_tape_dtype(tape_dtype, dtype)
-        x = engine.to_device("x", x) if check.is_on_device(x) else x
         given_x = x
-        x, single, autonomous, batch = input_of(x, steps, initial, dtype, input_size, layout)
+        x, single, autonomous, batch = input_of(x, steps, initial, dtype, layout.input_size, layout)
         T = len(x)
         ends = check.lengths(lengths, T, batch)
         if single and reset is not None and np.ndim(reset) == 1:
             reset = np.asarray(reset)[:, None]
         resets = check.resets(reset, T, batch, ends)
-        engine.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
-        x, ends, resets = (engine.xp.asarray(a) for a in (x, ends, resets))
-        signals = engine.to_device("signals", signals)
+        if not on_cpu:
+            engine.require("forward", layout, T, batch, dtype, resets=resets.size > 0, rounded=rounded)
+            x, ends, resets = (engine.xp.asarray(a) for a in (x, ends, resets))
         classes = x.ndim == 2
         if classes:
-            x = own_classes(x, ends, single, input_size)
-            x = x if engine.device == "cpu" else one_hot(x, input_size, dtype)
+            x = own_classes(x, ends, single, layout.input_size)
+            x = x if on_cpu else one_hot(x, layout.input_size, dtype)
         elif tape or layout.signals:
             x = own_input(engine.verbs, x, ends, single)
         else:
             x = input_where_it_lies(engine.verbs, x, ends, single)
         start = state_row("initial", initial, layout, batch, dtype, engine.xp)
         # Signals are stored among the values of all steps, so they need a tape, which is dropped after the run.
-        windowed = not (tape or layout.signals)
-        made = new_tape(
-            engine.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded, windowed
-        )
-        shared = write_signals(cell, layout, made.values, signals, None if autonomous else x, ends, single)
-        if windowed:
-            kept, finite = engine.verbs.infer(made, output_slot(cell, layout))
+        if not (tape or layout.signals):
+            check.mapping("signals", signals, ())
+            kept, finite = engine.verbs.infer(cell, layout, flat, factors, x, start, ends, resets)
             if not finite:
                 if not classes:
                     check.finite("x", x[:, 0] if single else x)  # not looked at before
                 if check_finite:  # a run with a tape knows where, or that only the sum is not finite
                     forward(cell, params, given_x, steps=steps, initial=initial, lengths=lengths, reset=reset)
-            return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
+            bare = without_steps(cell, layout, flat, T, start, ends)
+            return Run(bare, own, single, autonomous, (), classes, kept=kept)
+        made = new_tape(engine.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
+        shared = write_signals(cell, layout, made.values, signals, None if autonomous else x, ends, single)
         if not engine.verbs.forward(made) and check_finite and not is_finite(made.after):
             for name, a in arrays.items():  # not looked at before, if there are no copies of them
                 check.finite(f"params[{name!r}]", a)
             refuse_not_finite(made)
         if not tape:
             kept = engine.verbs.kept(made, output_slot(cell, layout))
-            return Run(without_steps(made), own, single, autonomous, shared, classes, kept=kept)
-        if engine.device == "cpu":
+            bare = without_steps(cell, layout, flat, T, start, ends)
+            return Run(bare, own, single, autonomous, shared, classes, kept=kept)
+        if on_cpu:
             return Run(made, own, single, autonomous, shared, classes)
         # No view of an array of CuPy is read-only: the run has its own copies.
-        given = {name: a.copy() if on_gpu else engine.verbs.to_host(a) for name, a in own.items()}
+        given = {name: a.copy() if given_on_gpu else engine.verbs.to_host(a) for name, a in own.items()}
         return Run(
-            made, given, single, autonomous, shared, classes, engine.device, engine.verbs.to_host, not on_gpu,
+            made, given, single, autonomous, shared, classes, engine.device, engine.verbs.to_host, not given_on_gpu,
             engine.index, engine.verbs.mark(), engine.verbs.active,
         )  # fmt: skip

@@ -38,6 +38,8 @@ class Tuning(NamedTuple):
     min_worker_bytes
         Bytes of matrices for each thread that shares the units of a step: with less, the barriers cost more than the
         split gains.
+    max_kept_window
+        Bytes of the memory of a run without a tape up to which the next call with the same sizes finds it again.
     max_grouped_bytes
         Bytes of gradients up to which two groups of instances have sums of their own. It was faster up to the 2 MB of
         an LSTM of 256 units. With the 8 MB of 512 units it was not, and it took 16 MB more memory.
@@ -66,6 +68,7 @@ class Tuning(NamedTuple):
     min_compiled_update: int = 1 << 14
     min_pooled_bytes: int = 16 * MB
     min_worker_bytes: int = 1 << 16
+    max_kept_window: int = 1 << 18
     max_grouped_bytes: int = 4 * MB
     min_piece_bytes: int = 1 * MB
     min_piece_bytes_ungrouped: int = 8 * MB

@@ -55,8 +55,7 @@ class Factors(NamedTuple):
 
 def packed(tape: Tape, matrices: np.ndarray, transposed: bool, n: int = 0, g: int = 0) -> Factors:
     """Pack the blocks of U and, unless n or g is 0, W; to be called inside of `POOL`."""
-    threads = POOL.available() if matrices.size + n * g >= current().min_parallel_packing else 1
-    return pack(tape.cell, tape.layout, matrices, tape.W, transposed, n, g, threads)
+    return pack(tape.cell, tape.layout, matrices, tape.W, transposed, n, g)
 
 
 def pack(
@@ -67,18 +66,25 @@ def pack(
     transposed: bool,
     n: int,
     g: int,
-    threads: int,
 ) -> Factors:
-    """Pack the blocks of U and W (g, n) as right factors, on `threads` threads; to be called inside of `POOL`."""
-    dtype = matrices.dtype
-    starts = _starts(cell, layout, dtype.itemsize, transposed)
-    of_U = int(starts[-1])
-    both = memory.empty((of_U + packed_entries(n, g, dtype.itemsize, transposed),), dtype)
+    """Pack the blocks of U and W (g, n) as right factors; to be called inside of `POOL`."""
+    products, starts, of_U, size = _packing(cell, layout, matrices.itemsize, transposed, n, g)
+    both = memory.empty((size,), matrices.dtype)
     U, of_input = both[:of_U], both[of_U:]
+    threads = POOL.available() if matrices.size + n * g >= current().min_parallel_packing else 1
     launch(
-        threads, stage_products.pack_factors, tables.products(cell, layout), matrices, W.reshape(-1), n, g, transposed,
-        U, starts, of_input,
-    )  # fmt: skip
+        threads,
+        stage_products.pack_factors,
+        products,
+        matrices,
+        W.reshape(-1),
+        n,
+        g,
+        transposed,
+        U,
+        starts,
+        of_input,
+    )
     return Factors(U, starts, of_input)
 
 
@@ -90,23 +96,35 @@ def packed_entries(columns: int, rows: int, itemsize: int, transposed: bool) -> 
 
 
 @lru_cache(maxsize=1024)
-def _starts(cell: Cell, layout: Layout, itemsize: int, transposed: bool) -> np.ndarray:
-    """Where the packed blocks of each product begin, and their end."""
+def _packing(
+    cell: Cell, layout: Layout, itemsize: int, transposed: bool, n: int, g: int
+) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """(products, where the packed blocks of each begin and their end, entries of U, entries of U and W)."""
+    products = tables.products(cell, layout)
     sizes = [
         heads * packed_entries(columns, rows, itemsize, transposed) if matrix != tables.MEAN else 0
-        for rows, columns, heads, matrix in tables.products(cell, layout)[:, _SHAPE].tolist()
+        for rows, columns, heads, matrix in products[:, _SHAPE].tolist()
     ]
-    return np.cumsum([0, *sizes])
+    starts = np.cumsum([0, *sizes])
+    of_U = int(starts[-1])
+    return products, starts, of_U, of_U + packed_entries(n, g, itemsize, transposed)
+
+
+@lru_cache(maxsize=1024)
+def loop_arguments(
+    cell: Cell, layout: Layout, verb: str, letter: str, steps: int, batch: int
+) -> tuple[Any, ...]:
+    """The arguments of a time loop that a cell and its sizes decide, for numbers of the dtype of a letter."""
+    return (
+        row_kernel(cell, verb, np.dtype(letter)), tables.stages_with_equations(cell), tables.widths(layout), steps,
+        batch, layout.state_size, layout.values_size, cell.schedule.stages, tables.products(cell, layout),
+    )  # fmt: skip
 
 
 def first_arguments(tape: Tape, verb: str, factors: Factors, steps: int | None = None) -> tuple[Any, ...]:
     """The first arguments of every time loop, for `steps` or all steps; backward loops need U transposed."""
-    every, batch, k, e = sizes(tape)
-    cell, products = tape.cell, tables.products(tape.cell, tape.layout)
-    return (
-        row_kernel(cell, verb, tape.dtype), tables.stages_with_equations(cell), tables.widths(tape.layout),
-        steps or every, batch, k, e, cell.schedule.stages, products, factors.U, factors.starts,
-    )  # fmt: skip
+    given = loop_arguments(tape.cell, tape.layout, verb, tape.dtype.char, steps or tape.steps, tape.batch)
+    return *given, factors.U, factors.starts
 
 
 def own_arguments(tape: Tape, verb: str, transposed: bool) -> tuple[Any, ...]:
@@ -114,12 +132,12 @@ def own_arguments(tape: Tape, verb: str, transposed: bool) -> tuple[Any, ...]:
     return first_arguments(tape, verb, packed(tape, tape.matrices, transposed))
 
 
-def drive_input(tape: Tape) -> Input:
-    """The input of a tape. With class indices the product with W is a column of W, added to a bias for each class."""
-    if not tape.has_classes:
-        return Input(tape.input.reshape(-1), tape.layout.input_size, tape.bias, NO_CLASSES)
-    biases = classes.biases(tape.W, tape.bias[: drives_size(tape.layout)])
-    return Input(np.empty(0, tape.dtype), 0, biases, tape.input.reshape(-1))
+def drive_input(layout: Layout, x: np.ndarray, W: np.ndarray, bias: np.ndarray) -> Input:
+    """The input of a pass. With class indices the product with W is a column of W, added to a bias for each class."""
+    if x.ndim == 3:
+        return Input(x.reshape(-1), layout.input_size, bias, NO_CLASSES)
+    biases = classes.biases(W, bias[: drives_size(layout)])
+    return Input(np.empty(0, bias.dtype), 0, biases, x.reshape(-1))
 
 
 def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> np.ndarray:

@@ -21,7 +21,7 @@ def prepare(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
     dtype, n, g = flat.bias.dtype, layout.input_size, layout.input_rows
     constants = np.array(list(cell.constants.values()), dtype)
     with POOL:
-        factors = pack(cell, layout, flat.matrices, flat.W, False, n, g, 1)
+        factors = pack(cell, layout, flat.matrices, flat.W, False, n, g)
     sizes = (layout.state_size, layout.values_size, n, g, drives_size(layout))
     return (
         row_kernel(cell, "forward", dtype), tables.stages_with_equations(cell), tables.widths(layout), *sizes,

@@ -25,16 +25,17 @@ from .arguments import (
     state_arrays,
 )
 from .backward_pass import ADD, WRITE, Cotangents, StepArrays, add_gradients, adjoint, new_input
-from .forward_pass import forward, infer, kept
+from .forward_pass import forward, kept
 from .groups import active_rows, grouped_rows
 from .rows import row_kernel
 from .tables import drives_size
+from .windows import infer, pack_forward
 from .work_split import choose_split, step_flops
 
 # `Backend.verbs` needs `new_values` and `state_arrays` too.
 __all__ = [
     "add_columns", "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "infer", "kept", "new_values",
-    "run_tangent", "second", "state_arrays", "tangent",
+    "pack_forward", "run_tangent", "second", "state_arrays", "tangent",
 ]  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def _drives_again(tape: Tape) -> np.ndarray:
     """Values in which only the drives are computed; the others are zeros."""
     layout, index = tape.layout, active_rows(tape)
     g, k, e = layout.input_rows, layout.state_size, layout.values_size
-    x, n, bias, indices = drive_input(tape)
+    x, n, bias, indices = drive_input(layout, tape.input, tape.W, tape.bias)
     again = np.zeros(tape.values.shape, tape.dtype)
     flat, threads = again.reshape(-1), threads_for(index.size, step_flops(tape.layout))
     with POOL:

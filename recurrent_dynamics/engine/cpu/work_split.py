@@ -31,11 +31,15 @@ def choose_split(tape: Tape, steps: int | None = None) -> tuple[bool, int]:
     They share units where the batch has fewer instances than half a tile for each thread and the matrices do not fit
     the first cache. Each thread then reads its part of the matrices only. Below that size the barriers cost more.
     """
-    available = available_for((steps or tape.steps) * tape.batch * step_flops(tape.layout))
-    workers = min(available, tape.matrices.nbytes // current().min_worker_bytes)
-    few = tape.batch < HALF_TILE * available
-    by_units = few and workers > 1 and not tape.resets.size and not INTERPRETED
-    return by_units, workers if by_units else max(1, min(available, tape.batch))
+    return split(tape.layout, tape.dtype, steps or tape.steps, tape.batch, tape.resets.size > 0)
+
+
+def split(layout: Layout, dtype: np.dtype, steps: int, batch: int, resets: bool) -> tuple[bool, int]:
+    """`choose_split` for a pass of so many steps and instances."""
+    available = available_for(steps * batch * step_flops(layout))
+    workers = min(available, layout.matrices_size * dtype.itemsize // current().min_worker_bytes)
+    by_units = batch < HALF_TILE * available and workers > 1 and not resets and not INTERPRETED
+    return by_units, workers if by_units else max(1, min(available, batch))
 
 
 @njit(**OPTIONS)

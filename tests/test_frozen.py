@@ -1,0 +1,165 @@
+"""Frozen parameters: the bits of ordinary ones, which no later change reaches; and windows that calls share."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from cell_checks import case, group
+from hypothesis import given, settings
+from refusals import refused, wrong_type
+
+import recurrent_dynamics as rd
+from recurrent_dynamics.engine.cpu import windows
+from recurrent_dynamics.kernels.access import INTERPRETED
+from recurrent_dynamics.kernels.tuning import DEFAULT
+
+CELLS = {
+    "lstm": rd.cells.lstm(),
+    "gru": rd.cells.gru(),
+    "lstm_projected": rd.cells.lstm_projected(3),
+    "normalized": rd.cells.lstm().with_normalization(),
+    "indrnn": rd.cells.indrnn(),
+    "cfc": rd.cells.cfc(dt=None),
+}
+
+
+def same(run, other):
+    assert run.output.tobytes() == other.output.tobytes()
+    for slot, value in other.final.items():
+        assert run.final[slot].tobytes() == value.tobytes()
+        assert run.initial[slot].tobytes() == other.initial[slot].tobytes()
+
+
+@given(
+    name=st.sampled_from(list(CELLS)),
+    steps=st.integers(1, 12 if INTERPRETED else 120),
+    batch=st.integers(1, 20),
+    hidden=st.integers(3, 20),
+    ragged=st.booleans(),
+    dtype=st.sampled_from(["float32", "float64"]),
+    tape=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=10 if INTERPRETED else 40)
+def test_bits_are_those_of_ordinary_parameters(name, steps, batch, hidden, ragged, dtype, tape, seed):
+    rng = np.random.default_rng(seed)
+    c = case(CELLS[name], rng, steps, batch, 3, hidden, ragged, ragged).astype(dtype)
+    params = group(c.point, "params")
+    options = {"initial": group(c.point, "initial"), "signals": group(c.point, "signals")}
+    options |= {"lengths": c.lengths, "reset": c.reset}
+    frozen = rd.freeze(c.cell, params)
+    assert frozen.dtype == dtype
+    same(rd.forward(c.cell, frozen, c.x, tape=tape, **options), rd.forward(c.cell, params, c.x, **options))
+    assert {key: a.tobytes() for key, a in frozen.items()} == {key: a.tobytes() for key, a in params.items()}
+
+
+def test_class_indices_networks_that_run_by_themselves_and_units_shared_by_threads(rng, set_threads):
+    cell = rd.cells.lstm()
+    params = cell.init(5, 160, rng)
+    frozen, x = rd.freeze(cell, params), rng.integers(0, 5, (24, 3))
+    set_threads(2)
+    same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
+    same(rd.forward(cell, frozen, steps=30, tape=False), rd.forward(cell, params, steps=30))
+    one = rng.standard_normal((24, 5)).astype("float32")
+    same(rd.forward(cell, frozen, one, tape=False), rd.forward(cell, params, one))
+
+
+def test_no_later_change_reaches_them(rng):
+    cell = rd.cells.gru()
+    params, x = cell.init(3, 4, rng), rng.standard_normal((9, 2, 3)).astype("float32")
+    wanted = rd.forward(cell, params, x).output
+    frozen = rd.freeze(cell, params)
+    for a in params.values():
+        a += 1
+    assert rd.forward(cell, frozen, x, tape=False).output.tobytes() == wanted.tobytes()
+    assert rd.forward(cell, params, x, tape=False).output.tobytes() != wanted.tobytes()
+    with pytest.raises(ValueError, match="read-only"):
+        frozen["U"][0, 0] = 1
+    with pytest.raises(TypeError, match="item assignment"):
+        frozen["U"] = params["U"]
+    run = rd.forward(cell, frozen, x, tape=False)
+    with pytest.raises(ValueError, match="read-only"):
+        run.params["U"][0, 0] = 1
+
+
+def test_they_are_parameters_everywhere(rng):
+    cell, other = rd.cells.elman(), rd.cells.elman("relu")
+    params, x = cell.init(3, 4, rng), rng.standard_normal((9, 2, 3)).astype("float32")
+    frozen = rd.freeze(cell, params)
+    same(rd.forward(other, frozen, x, tape=False), rd.forward(other, params, x))
+    with pytest.raises(ValueError, match="params"):
+        rd.forward(rd.cells.gru(), frozen, x, tape=False)
+    run = rd.forward(cell, frozen, x)
+    ours, theirs = (rd.backward(r, r.output).params for r in (run, rd.forward(cell, params, x)))
+    assert {k: a.tobytes() for k, a in ours.items()} == {k: a.tobytes() for k, a in theirs.items()}
+    again = pickle.loads(pickle.dumps(frozen))
+    same(rd.forward(again.cell, again, x, tape=False), run)
+    assert list(again) == list(params)
+    assert len(again) == len(params)
+    assert "W (4, 3)" in repr(again)
+
+
+def test_what_cannot_be_frozen(rng):
+    cell = rd.cells.lstm()
+    params = cell.init(3, 4, rng)
+    with pytest.raises(TypeError, match="cell must be a Cell"):
+        rd.freeze(params, cell)
+    broken = params["b"].copy()
+    broken[3] = np.nan
+    with refused("params['b']", "finite", "index (3,)"):
+        rd.freeze(cell, {**params, "b": broken})
+    with refused(wrong_type("params['b']", "float32")):
+        rd.freeze(cell, {**params, "b": params["b"].astype("float64")})
+    with pytest.raises(ValueError, match="U"):
+        rd.freeze(cell, {"W": params["W"]})
+
+
+def test_windows_of_the_same_sizes_share_no_numbers(rng):
+    cell, runs = rd.cells.lstm(), []
+    for seed in range(4):
+        params = cell.init(3, 4, seed)
+        x = rng.standard_normal((150, 2, 3)).astype("float32")
+        initial = {"c": rng.standard_normal((2, 4)).astype("float32")} if seed % 2 else None
+        run = rd.forward(cell, params, x, initial=initial, tape=False)
+        runs.append((run, rd.forward(cell, params, x, initial=initial)))
+    for run, taped in runs:
+        same(run, taped)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="as slow as its threads are many")
+def test_threads_that_call_at_once_do_not_share_a_window(rng):
+    cell = rd.cells.gru()
+    frozen = [rd.freeze(cell, cell.init(3, 8, seed)) for seed in range(4)]
+    x = rng.standard_normal((300, 2, 3)).astype("float32")
+    wanted = [rd.forward(cell, params, x).output.tobytes() for params in frozen]
+    wrong = []
+
+    def call(i):
+        for _ in range(50):
+            if rd.forward(cell, frozen[i], x, tape=False).output.tobytes() != wanted[i]:
+                wrong.append(i)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+def test_a_window_keeps_little_memory(rng):
+    windows._kept_window.cache_clear()
+    cell = rd.cells.lstm()
+    for hidden in (8, 64, 256):
+        for batch in (1, 16, 64):
+            x = np.ones((40, batch, 4), "float32")
+            rd.forward(cell, cell.init(4, hidden), x, tape=False)
+    layout = cell.layout(4, 8)
+    kept = windows._kept_window(cell, layout, "f", 40, 1, 40, False)
+    assert windows._kept_window.cache_info().hits == 1  # the same call as above
+    assert kept.values.nbytes + kept.before.nbytes <= DEFAULT.max_kept_window
+    assert 1 < windows._kept_window.cache_info().currsize < 9
