@@ -99,7 +99,9 @@ def case(
         point["initial", slot.name] = rng.standard_normal((batch, slot.width))
     for number, signal in enumerate(s for s in cell.signals if s != "x"):
         shape = (steps, batch, hidden) if number % 2 == 0 else (steps, batch)
-        point["signals", signal] = rng.uniform(0.5, 1.5, shape)
+        # Shares of a state lie in [0, 1]: larger ones would let it grow at every step.
+        share = signal in cell.masks and cell.masks[signal].kind == "zoneout"
+        point["signals", signal] = rng.uniform(0.1, 0.9, shape) if share else rng.uniform(0.5, 1.5, shape)
     ends = rng.integers(0, steps + 1, batch) if lengths else None
     return Case(cell, point, ends, rng.random((steps, batch)) < 0.3 if reset else None)
 

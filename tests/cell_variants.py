@@ -73,6 +73,21 @@ VARIANTS: dict[str, Variant] = {
         gru_of_low_rank=cells.gru().with_structure(low_rank(2)),
         elman_diagonal_normalized=cells.elman().with_structure(DIAGONAL).with_normalization(),
     ),
+    # Noise within the recurrence.
+    **_in(
+        "compiled", "interpreted", "simulated",
+        lstm_noisy=cells.zoneout(cells.recurrent_dropout(cells.variational_dropout(cells.lstm(), 0.3), 0.2), 0.1),
+    ),
+    **_in(
+        "interpreted",
+        gru_variational=cells.variational_dropout(cells.gru(), 0.3),
+        gru_recurrent_dropout=cells.recurrent_dropout(cells.gru().with_normalization(), 0.3),
+        gru_reset_before_variational=cells.variational_dropout(cells.gru_reset_before(), 0.3, ["z", "n"]),
+        gru_of_low_rank_variational=cells.variational_dropout(cells.gru().with_structure(low_rank(2)), 0.3),
+        indrnn_variational=cells.variational_dropout(cells.indrnn(), 0.3),
+        cfc_irregular_zoneout=cells.zoneout(cells.cfc(dt=None), 0.3),
+        mut3_recurrent_dropout=cells.recurrent_dropout(cells.mut3(), 0.3),
+    ),
     # What no library needs but the contract allows.
     **_in("interpreted", "simulated", **ODD),
     **_in(

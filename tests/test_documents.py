@@ -49,6 +49,7 @@ PAGES = [
     "start",
     "train",
     "layers",
+    "regularization",
     "decoding",
     *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "analyse", "ode")),
 ]

@@ -18,7 +18,7 @@ from ..equations.record import record
 from ..equations.schedule import Schedule, fingerprint_text
 from ..parametrize import Parametrization, initialize
 from .constraint import Constraint
-from .declarations import Drive, Slot, Structure, Unit, natural, positive_integer
+from .declarations import Drive, Mask, Slot, Structure, Unit, natural, positive_integer
 from .layout import Layout
 from .recipe import packed, unpacked
 from .tying import tied
@@ -35,7 +35,8 @@ class Cell:
 
     1. `update(drive, state, param, signal, constant)` takes those of the five namespaces that it needs, by name.
     2. It uses declared names only, and every declared drive: `drive.i`, `state.c`, `param.alpha`, `signal.dt`.
-    3. A drive is used in one of three ways everywhere: as a value `drive.i`, which is `W x + U v + b` with v the slots
+    3. A drive is used in one of three ways everywhere, v being multiplied by the signal `masked` of the drive first,
+       if it has one: as a value `drive.i`, which is `W x + U v + b` with v the slots
        `recurrent`; kept apart, `drive.n.x` (`W x + b`) and `drive.n.h` (`U v + b_h`); or called once with its operand,
        `drive.n(r * state.h)`, which makes a second matrix product within the step.
     4. A diagonal drive multiplies one operand of its own width.
@@ -44,7 +45,7 @@ class Cell:
     6. Values that meet have one width, and a slot's new value has the width of the slot.
     7. `update` returns a dict with the new value of every slot.
     8. Names are identifiers, each declared once, and no signal's name is a drive's; widths are positive, constants and
-       biases finite; `output` and `recurrent` are slots.
+       biases finite; `output` and `recurrent` are slots; what is masked, or is a mask, is a signal.
     9. A drive tied to another is called, has no input or bias, and the operand's width and structure of the other.
 
     Parameters
@@ -62,6 +63,9 @@ class Cell:
     signals
         Names of arrays (T, B) or (T, B, H) that enter without a matrix. "x" is the input itself, which then has as
         many entries as there are units.
+    masks
+        Which signals are noise, drawn in training, and how: `Mask`. Such a signal need not be given: without it has
+        its mean. `zoneout` and its neighbours declare them.
     constants
         Fixed numbers that the equations read as `constant.<name>`. Unlike a number in a closure, a new value needs no
         new compilation.
@@ -103,6 +107,7 @@ class Cell:
     normalized: Any = ()
     bias: Mapping[str, float] = field(default_factory=dict)
     parametrize: Mapping[str, Parametrization] = field(default_factory=dict)
+    masks: Mapping[str, Mask] = field(default_factory=dict)
     slots: tuple[Slot, ...] = field(init=False, repr=False)
     schedule: Schedule = field(init=False, repr=False)
 
@@ -123,6 +128,7 @@ class Cell:
         for what in ("constants", "bias"):
             set_(what, {k: float(v) for k, v in getattr(self, what).items()})
         set_("parametrize", dict(self.parametrize))
+        set_("masks", dict(self.masks))
         set_("recurrent", self.state[:1] if self.recurrent is None else tuple(self.recurrent))
         set_("output", self.output or self.state[0])
         names = tuple(d.name for d in self.drives)
@@ -167,6 +173,12 @@ class Cell:
                     raise DefinitionError(
                         f"line 8 of the contract: {what} names the slot {s!r}, declared are {', '.join(self.state)}"
                     )
+        masking = {f"drive {d.name}": d.masked for d in self.drives} | {f"mask {m}": m for m in self.masks}
+        for what, name in masking.items():
+            if name is not None and name not in self.signals:
+                raise DefinitionError(
+                    f"line 8 of the contract: {what} names the signal {name!r}, which is not declared"
+                )
         for what, named in (("normalized", self.normalized), ("bias", self.bias)):
             for d in named:
                 if d not in groups["drive"]:
@@ -242,6 +254,11 @@ class Cell:
     def __reduce__(self) -> tuple[Any, ...]:
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.init} | {"state": self.slots}
         return _unpickled, (packed(given), self.fingerprint)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The signals that have to be given: all but the input itself and masks."""
+        return tuple(s for s in self.signals if s != "x" and s not in self.masks)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -333,7 +350,8 @@ class Cell:
 
     def __repr__(self) -> str:
         drives = ", ".join(d.name for d in self.drives)
-        constants = "".join(f", {name}={value!r}" for name, value in self.constants.items())
+        numbers = dict(self.constants) | {name: mask.rate for name, mask in self.masks.items()}
+        constants = "".join(f", {name}={value!r}" for name, value in numbers.items())
         return f"Cell({self.name!r}, state=({', '.join(self.state)}), drives=({drives}){constants})"
 
 

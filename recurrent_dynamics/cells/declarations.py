@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, boolean, number, one_of
 from ..equations.graph import DefinitionError
 from ..equations.nonlinearities import sigmoid, softplus
 from ..equations.schedule import HIDDEN
@@ -76,6 +76,8 @@ class Drive:
         Of its block of U: `DENSE`, `DIAGONAL`, `heads(n)`, `low_rank(r)`.
     tied
         The drive whose block of U it uses in place of one of its own: one matrix for several products of a step.
+    masked
+        A signal that multiplies the operand before U does: `W x + U (m * v) + b`; see `variational_dropout`.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Drive:
     width: str = HIDDEN
     structure: Structure = DENSE
     tied: str | None = None
+    masked: str | None = None
 
     def __post_init__(self) -> None:
         _check_width(f"drive {self.name}", self.width)
@@ -109,6 +112,47 @@ class Slot:
 
     def __post_init__(self) -> None:
         _check_width(f"slot {self.name}", self.width)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """How a signal is drawn in training that is noise on the cell: entry by entry one of two numbers.
+
+    Where nothing is drawn or given, in evaluation, the signal is its mean.
+
+    Parameters
+    ----------
+    rate
+        Of dropout the probability of a 0, the others are 1 / (1 - rate), in [0, 1); of zoneout that of a 1, in [0, 1].
+    kind
+        "dropout" or "zoneout".
+    per_sequence
+        Whether all steps of a sequence have the same entries.
+    """
+
+    rate: float
+    kind: str = "dropout"
+    per_sequence: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, ("dropout", "zoneout"))
+        number("rate", self.rate, at_least=0, at_most=1)
+        if self.kind == "dropout":
+            number("rate", self.rate, below=1)
+        boolean("per_sequence", self.per_sequence)
+
+    @property
+    def mean(self) -> float:
+        """What stands for the signal in evaluation: 1 of dropout, the rate of zoneout."""
+        return 1.0 if self.kind == "dropout" else self.rate
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> np.ndarray:
+        """The signal (T, B, H) of one call, a view where all steps have the same."""
+        # Drawn in single precision for both dtypes, so that the same entries are chosen.
+        drawn = rng.random((1, *shape[1:]) if self.per_sequence else shape, dtype=np.float32)
+        chosen, kind = drawn < self.rate, np.dtype(dtype).type
+        mask = chosen.astype(dtype) if self.kind == "zoneout" else ~chosen * kind(1 / (1 - self.rate))
+        return np.broadcast_to(mask, shape)
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,10 @@ def write_signals(
                 )
             a = x
         else:
+            if s.name not in arrays and s.name in cell.masks:
+                values[..., s.offset : s.offset + s.width] = cell.masks[s.name].mean
+                shared.append(s.name)
+                continue
             if s.name not in arrays:
                 raise ArgumentError(
                     f"{prefix}signals",

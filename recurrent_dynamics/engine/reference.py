@@ -61,13 +61,14 @@ def step(
         )
         slots = cell.recurrent if d.operand is None else d.operand
         usage = cell.schedule.usage[d.name]
+        mask = 1.0 if d.masked is None else signals[d.masked]
         if usage == "called":
             return lambda *q: blocks.normalize(
-                d, d.name, side_x + blocks.multiply(d, np.concatenate(q, axis=-1))
+                d, d.name, side_x + blocks.multiply(d, np.concatenate([mask * v for v in q], axis=-1))
             )
         if not slots:
             return blocks.normalize(d, d.name, side_x)
-        side_h = blocks.multiply(d, np.concatenate([state[s] for s in slots], axis=-1))
+        side_h = blocks.multiply(d, np.concatenate([mask * state[s] for s in slots], axis=-1))
         if usage == "apart":
             side_h = side_h + blocks.bias(d, "b_h")
             return SimpleNamespace(

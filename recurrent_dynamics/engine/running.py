@@ -68,7 +68,7 @@ def forward(
     reset : ndarray (T, B) of booleans, optional
         Where true, the state is set back to `initial` before that step.
     signals : dict of ndarray (T, B) or (T, B, H), optional
-        The signals that the cell declares; all of them.
+        The signals that the cell declares; all of them but masks, which are their means where they are not given.
     check_finite
         Whether a run that becomes NaN or infinite raises.
     copy_params

@@ -81,7 +81,7 @@ class Stepper:
             and another one than `state`. A new one by default.
         signals : dict of ndarray (B,) or (B, H), optional
             The signals that the cell declares, all of them, such as the time since the step before; a number for all
-            sequences and units, too.
+            sequences and units, too. Masks, which are noise, are their means where they are not given.
 
         Returns
         -------
@@ -150,6 +150,8 @@ class Stepper:
         given = check.mapping("signals", signals, tuple(s.name for s in self._signals))
         batch = len(values)
         for s in self._signals:
+            if s.name not in given and s.name in self.cell.masks:
+                given[s.name] = self.cell.masks[s.name].mean
             if s.name not in given:
                 raise ArgumentError(
                     "signals",

@@ -6,6 +6,7 @@ text of a graph is also the fingerprint of the equations; replayed on SymPy symb
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import sys
@@ -129,6 +130,8 @@ def _binary(name: str) -> tuple[Callable[[Recorded, Any], Recorded], Callable[[R
     """An operator and its reflected form."""
 
     def method(self: Recorded, other: Any) -> Recorded:
+        if hasattr(other, "apply_nonlinearity") and not isinstance(other, Recorded):
+            return NotImplemented  # it takes the operation itself
         return self.graph.apply(name, self, other)
 
     def reflected(self: Recorded, other: Any) -> Recorded:
@@ -196,9 +199,10 @@ def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping
     """Call `function(**arguments)`; the local variables it ends with name the values of the graph.
 
     A frame that is referred to keeps its local variables after the function has returned. So they are read without a
-    trace or profile function, which a profiler or coverage may have set.
+    trace or profile function, which a profiler or coverage may have set. They are those of the innermost function that
+    `function` wraps.
     """
-    graph.running = getattr(function, "__code__", None)
+    graph.running = getattr(inspect.unwrap(function), "__code__", None)
     try:
         result = function(**arguments)
         for name, value in graph.frame.f_locals.items() if graph.frame is not None else ():

@@ -33,6 +33,8 @@ class Drives:
 
     def __init__(self, cell: Any, graph: Graph, states: Mapping[str, Recorded]) -> None:
         self._cell, self.graph, self._states = cell, graph, states
+        self.signals: Mapping[str, Recorded] = {}  # set before the equations run
+        self._masked: dict[tuple[str, int], Recorded] = {}
         self._declared = {d.name: d for d in cell.drives}
         self.usage: dict[str, str] = {}
         self.preactivations: dict[str, Preactivation] = {}
@@ -53,7 +55,7 @@ class Drives:
         if name not in self._values:
             drive = self._declared[name]
             slots = self._cell.recurrent if drive.operand is None else drive.operand
-            operand = tuple(self._states[s] for s in slots)
+            operand = tuple(self._operand(drive, self._states[s]) for s in slots)
             if not operand and drive.structure.kind != "dense":
                 raise DefinitionError(
                     f"line 4 of the contract: drive {name} has a structure of U but no operand"
@@ -86,7 +88,18 @@ class Drives:
                     f"came {value!r}"
                 )
         drive = self._declared[name]
-        return self._linear(drive, drive.name, tuple(_plain(v) for v in operand), bias="b")
+        return self._linear(
+            drive, drive.name, tuple(self._operand(drive, _plain(v)) for v in operand), bias="b"
+        )
+
+    def _operand(self, drive: Any, value: Recorded) -> Recorded:
+        """What U multiplies: a value, times the mask of the drive; one product for all drives that it is common to."""
+        if drive.masked is None:
+            return value
+        key = (drive.masked, value.index)
+        if key not in self._masked:
+            self._masked[key] = self.signals[drive.masked] * value
+        return self._masked[key]
 
     def _linear(
         self, drive: Any, name: str, operand: tuple[Recorded, ...] | None, bias: str, input: bool = True
@@ -229,7 +242,7 @@ def record(cell: Any) -> Schedule:
     graph.mean = drives.mean
     params = {u.name: u.constrain(graph.leaf("param", u.name, u.width)) for u in cell.units}
     constants = {k: graph.leaf("constant", k, None) for k in cell.constants}
-    signals = {s: graph.leaf("signal", s, HIDDEN) for s in cell.signals}
+    signals = drives.signals = {s: graph.leaf("signal", s, HIDDEN) for s in cell.signals}
     arguments = arguments_of(
         cell,
         {

@@ -154,6 +154,8 @@ def truncated_windows(
         for name, v in check.mapping("signals", signals, known).items()
     }
     for name in known:
+        if name in cell.masks and name not in given:
+            continue
         shape = given[name].shape if name in given else None
         if shape is None or shape[:2] != x.shape[:2]:
             raise ArgumentError(
@@ -183,7 +185,7 @@ def truncated_windows(
             assert grads.x is not None
             yield WindowGradients(
                 first, start, stop, dict(grads.params), grads.x, dict(grads.initial), dict(grads.states),
-                dict(run.final), dict(grads.signals),
+                dict(run.final), {name: grads.signals[name] for name in given},
             )  # fmt: skip
 
     return windows()  # so that wrong arguments are refused here and not with the first window

@@ -36,6 +36,7 @@ from .sampling import generate
 from .saved import SavedModel, load, save
 from .second_order import loss_hvp
 from .table import embed, embedding_gradient
+from .weight_drop import weight_drop
 
 __all__ = [
     "Batch",
@@ -79,4 +80,5 @@ __all__ = [
     "residual",
     "sample",
     "save",
+    "weight_drop",
 ]

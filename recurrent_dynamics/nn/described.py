@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from .. import parametrize
-from ..cells import NAMED, Cell, Drive, Structure
+from ..cells import NAMED, Cell, Drive, Mask, Structure, recurrent_dropout, zoneout
 from ..cells.recipe import recipe_of
 from ..equations.nonlinearities import Nonlinearity, nonlinearity
 from ..parametrize import Parametrization
@@ -17,7 +17,9 @@ from .model import Model
 
 # Arguments of `Model` besides its cells, its loss and its parametrizations.
 OPTIONS = ("hidden_size", "input_size", "vocabulary_size", "output_size", "embedding_size", "dropout", "pool")
-CHANGED = ("name", "normalized", "bias", "constants", "drives")  # of a cell, since its factory made it
+# Of a cell, since its factory made it.
+CHANGED = ("name", "normalized", "bias", "constants", "drives", "signals", "masks")
+NOISE = {make.__name__: make for make in (recurrent_dropout, zoneout)}  # factories that take a cell
 DEFAULT, GIVEN = "of the cell", "given to the loader"
 
 
@@ -65,7 +67,7 @@ def cell_described(cell: Cell) -> dict[str, Any]:
         "name": cell.name, "fingerprint": cell.fingerprint, "constants": dict(cell.constants), "factory": None,
     }  # fmt: skip
     recipe = recipe_of(cell.update)
-    if recipe is None or NAMED.get(recipe.factory.__name__) is not recipe.factory:
+    if recipe is None or (NAMED | NOISE).get(recipe.factory.__name__) is not recipe.factory:
         return described
     base: Cell = recipe.factory(**recipe.arguments)
     arguments = {name: _argument(value) for name, value in recipe.arguments.items()}
@@ -84,7 +86,10 @@ _UNKNOWN = object()
 
 
 def _argument(value: Any) -> Any:
-    """An argument of a factory as JSON: a nonlinearity by its name."""
+    """An argument of a factory as JSON: a nonlinearity by its name, a cell by its own factory."""
+    if isinstance(value, Cell):
+        inner = cell_described(value)
+        return {"cell": inner} if inner["factory"] is not None else _UNKNOWN
     if callable(value):
         name = value.name if isinstance(value, Nonlinearity) else getattr(value, "__name__", "")
         try:
@@ -102,6 +107,8 @@ def _changed(cell: Cell, name: str) -> Any:
     value = getattr(cell, name)
     if name == "drives":
         return [asdict(drive) for drive in value]
+    if name == "masks":
+        return {signal: asdict(mask) for signal, mask in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -112,6 +119,8 @@ def _with(cell: Cell, changes: Mapping[str, Any]) -> Cell:
         raise FileError(f"changes of a cell must be of {', '.join(CHANGED)}; came {others[0]!r}")
     if "drives" in changes:
         changes["drives"] = tuple(_drive(**drive) for drive in changes["drives"])
+    if "masks" in changes:
+        changes["masks"] = {signal: Mask(**mask) for signal, mask in changes["masks"].items()}
     return replace(cell, state=cell.slots, **changes)
 
 
@@ -132,10 +141,13 @@ def cell_again(described: Mapping[str, Any], given: Cell | None, layer: int) -> 
             f"layer {layer} has a cell that is not of the library, {name!r}: give the loader cells=, its cell or a "
             "sequence of one for each layer"
         )
-    elif factory not in NAMED:
+    elif factory not in NAMED | NOISE:
         raise FileError(f"layer {layer} must have a cell of the library; came {factory!r}")
     else:
-        cell = _with(NAMED[factory](**described["arguments"]), described["changes"])
+        arguments = dict(described["arguments"])
+        if factory in NOISE:
+            arguments["cell"] = cell_again(arguments["cell"]["cell"], None, layer)
+        cell = _with((NAMED | NOISE)[factory](**arguments), described["changes"])
     if cell.fingerprint != described["fingerprint"]:
         raise FileError(
             f"layer {layer} must have the equations that were saved, those of {name!r}; came other ones, of "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cells import draw_masks
 from ..checks import ArgumentError
 from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
@@ -98,7 +99,7 @@ class Model(Architecture):
         lengths, reset : ndarray, optional
             As in `rd.forward`.
         dropout_rng : Generator, optional
-            Draws the dropout; absent in evaluation.
+            Draws the dropout, and the noise of the cells; absent in evaluation.
         signals : dict of ndarray, optional
             All of `self.signals`, each (T, B), or (T, B, H) where every layer that reads it has H units; in the dtype
             of the parameters.
@@ -119,6 +120,7 @@ class Model(Architecture):
         """
         check_tree(params, ("layers", "readout"))
         own = np.array if copy_params else np.asarray
+        readout_bias = np.asarray(params["readout"]["b"])
         inputs = check.array("inputs", inputs)
         indices = merged = None
         x = inputs
@@ -135,7 +137,7 @@ class Model(Architecture):
         elif inputs.ndim != 3 or inputs.shape[2] != self.input_size:
             raise ArgumentError("inputs", f"be real numbers of shape (T, B, {self.input_size})", inputs.shape)
         else:
-            check.real("inputs", inputs, np.asarray(params["readout"]["b"]).dtype)
+            check.real("inputs", inputs, readout_bias.dtype)
         if initial is not None and len(initial) != len(self.cells):
             raise ArgumentError(
                 "initial", f"hold the states of {len(self.cells)} layers", f"those of {len(initial)}"
@@ -155,6 +157,10 @@ class Model(Architecture):
             if i == 0 and merged is not None:
                 weights = {**weights, "W": merged.product()}
             read = {name: value for name, value in given.items() if name in cell.signals}
+            if dropout_rng is not None and cell.masks:
+                read |= draw_masks(
+                    cell, len(x), x.shape[1], self.hidden_size[i], dropout_rng, readout_bias.dtype
+                )
             runs.append(
                 forward(
                     cell, weights, x, initial=state, lengths=lengths, reset=reset, signals=read,
@@ -250,7 +256,8 @@ class Model(Architecture):
         params["readout"] = {"W": d_weights, "b": d_bias}
         signals: dict[str, NDArray[Any]] = {}
         for layer in layers:
-            for name, value in layer.signals.items():
+            for name in (name for name in layer.signals if name in self.signals):
+                value = layer.signals[name]
                 signals[name] = signals[name] + value if name in signals else value
         return ModelGradients(
             params, layers, [g.initial for g in layers], None if run.indices is not None else d, signals

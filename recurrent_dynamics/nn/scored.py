@@ -49,7 +49,7 @@ class Scored(ABC):
         self.cells = list(cells)
         self.loss_name: str = one_of("loss", loss, LOSSES)
         self.pool: str | None = None if pool is None else one_of("pool", pool, POOLS)
-        named = (s for cell in self.cells for s in cell.signals if s != "x")  # "x" is the input of the layer
+        named = (s for cell in self.cells for s in cell.needed)
         self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
 
     @property

@@ -284,11 +284,11 @@ class NetworkSource:
         if params is None or initial is None:
             missing = "params" if params is None else "initial"
             raise ArgumentError(missing, "be given for a cell that runs by itself", "None")
-        if cell.signals and (cell.signals != ("x",) or x is None):
+        if cell.needed or ("x" in cell.signals and x is None):
             raise ArgumentError(
                 "system",
                 "be a run for a cell that reads signals",
-                f"cell {cell.name!r}, which reads {', '.join(cell.signals)}",
+                f"cell {cell.name!r}, which reads {', '.join(cell.needed or ('x',))}",
             )
         self._cell, self._params = cell, params
         self._x = None if x is None else np.asarray(x)

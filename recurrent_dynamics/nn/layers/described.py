@@ -70,7 +70,15 @@ def _described(layer: Layer) -> dict[str, Any]:
             "cell": cell_described(layer.cell),
             "parametrize": choice_described(layer.cell, layer.constraint.made_by),
         }
-        return _of("recurrent", hidden_size=layer.hidden_size, input_size=layer.input_size) | made
+        return (
+            _of(
+                "recurrent",
+                hidden_size=layer.hidden_size,
+                input_size=layer.input_size,
+                weight_drop=layer.weight_drop,
+            )
+            | made
+        )
     if isinstance(layer, Residual):
         return _of("residual") | {"layers": [_described(layer.layer)]}
     names = {Chain: "chain", Concatenate: "concatenate", Bidirectional: "bidirectional"}

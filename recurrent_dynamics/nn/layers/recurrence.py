@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cells import Cell, Constraint
+from ...cells import Cell, Constraint, draw_masks
 from ...cells.constraint import Choice
-from ...checks import ArgumentTypeError, integer
+from ...checks import ArgumentError, ArgumentTypeError, integer, number
 from ...engine import backward, forward
 from ..streaming import Streamed, of_cell
 from ..table import Merged
+from ..weight_drop import checked_rates, weight_drop
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States
 from .pointwise import sized
@@ -24,8 +25,12 @@ def recurrent(
     hidden_size: int,
     input_size: int | None = None,
     parametrize: Choice | None = None,
+    weight_drop: float | Mapping[str, float] = 0.0,
 ) -> Layer:
     """A cell through time.
+
+    The noise of a cell, such as that of `recurrent_dynamics.cells.zoneout`, is drawn from `Context.rng`; without a
+    generator it is its mean.
 
     Parameters
     ----------
@@ -37,6 +42,10 @@ def recurrent(
         N; without it that of the layer before in a chain.
     parametrize : Parametrization or dict of them, optional
         What U is made from, as `recurrent_dynamics.cells.Constraint` takes it; by default as the cell asks for.
+    weight_drop : float or dict of float
+        In [0, 1): the probability that an entry of U is 0, drawn once a call from `Context.rng`; see `weight_drop`. A
+        dict has rates by the name of the parameter, such as ``{"U": 0.5, "W": 0.1}``. Without a generator nothing is
+        dropped.
 
     Returns
     -------
@@ -60,14 +69,19 @@ def recurrent(
     if not isinstance(cell, Cell):
         raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
     width = None if input_size is None else integer("input_size", input_size, at_least=1)
-    return Recurrent(cell, integer("hidden_size", hidden_size, at_least=1), width, parametrize)
+    return Recurrent(cell, integer("hidden_size", hidden_size, at_least=1), width, parametrize, weight_drop)
 
 
 class Recurrent(Layer):
     """What `recurrent` returns."""
 
     def __init__(
-        self, cell: Cell, hidden_size: int, input_size: int | None, parametrize: Choice | None
+        self,
+        cell: Cell,
+        hidden_size: int,
+        input_size: int | None,
+        parametrize: Choice | None,
+        weight_drop: float | Mapping[str, float] = 0.0,
     ) -> None:
         self.cell, self.hidden_size, self.input_size = cell, hidden_size, input_size
         self.parametrize = parametrize
@@ -75,6 +89,13 @@ class Recurrent(Layer):
         layout = cell.layout(hidden_size if input_size is None else input_size, hidden_size)
         self.output_size = next(s.width for s in layout.slots if s.name == cell.output)
         self.folds = "W" in layout.shapes and not any(s.name == "x" for s in layout.signals)
+        if not isinstance(weight_drop, Mapping):
+            rate = number("weight_drop", weight_drop, at_least=0, below=1)
+            recurrent_names = [name for name in layout.shapes if name == "U" or name.startswith("U_")]
+            weight_drop = dict.fromkeys(recurrent_names, rate) if rate else {}
+            if rate and not weight_drop:
+                raise ArgumentError("weight_drop", f"be 0 for cell {cell.name!r}, which has no U", rate)
+        self.weight_drop = checked_rates("weight_drop", weight_drop, tuple(layout.shapes))
         self._constraint = (
             None if input_size is None else Constraint(cell, input_size, hidden_size, parametrize)
         )
@@ -86,7 +107,8 @@ class Recurrent(Layer):
         return self._constraint
 
     def __repr__(self) -> str:
-        return f"recurrent({self.cell.name}, {self.hidden_size})"
+        dropped = f", weight_drop={self.weight_drop}" if self.weight_drop else ""
+        return f"recurrent({self.cell.name}, {self.hidden_size}{dropped})"
 
     @property
     def cells(self) -> dict[str, Cell]:
@@ -101,7 +123,7 @@ class Recurrent(Layer):
 
     def with_input(self, size: int) -> Layer:
         sized(self, size)
-        return Recurrent(self.cell, self.hidden_size, size, self.parametrize)
+        return Recurrent(self.cell, self.hidden_size, size, self.parametrize, self.weight_drop)
 
     def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"": self.constraint(params)[0]}
@@ -117,6 +139,14 @@ class Recurrent(Layer):
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
     ) -> Value:
         weights, pull = self.constraint(params)
+        undrop, signals = None, {k: a for k, a in inputs.signals.items() if k in self.cell.signals}
+        if inputs.rng is not None and self.weight_drop:
+            weights, undrop = weight_drop(weights, self.weight_drop, inputs.rng)
+        given = tuple(signals)
+        if inputs.rng is not None and self.cell.masks:
+            dtype = next(iter(weights.values())).dtype
+            noise = draw_masks(self.cell, len(x), x.shape[1], self.hidden_size, inputs.rng, dtype)
+            signals = noise | signals
         merged = None
         if table is not None:
             pair = (table, weights["W"])
@@ -124,7 +154,7 @@ class Recurrent(Layer):
             weights = {**weights, "W": merged.product()}
         run = forward(
             self.cell, weights, x, initial=inputs.initial.get(""), lengths=inputs.lengths, reset=inputs.reset,
-            signals={name: a for name, a in inputs.signals.items() if name in self.cell.signals},
+            signals=signals,
             copy_params=inputs.copy_params, tape=inputs.tape,
         )  # fmt: skip
 
@@ -141,6 +171,7 @@ class Recurrent(Layer):
             if merged is not None:
                 d_x, d_W = merged.gradients(params["W"])
                 params = {**params, "W": d_W}
-            return Back(pull(params), d_x, found.signals, {"": found})
+            params = params if undrop is None else undrop(params)
+            return Back(pull(params), d_x, {k: found.signals[k] for k in given}, {"": found})
 
         return Value(run.output, {"": run}, back)
