@@ -74,25 +74,11 @@ class ArgumentError(_Refusal, ValueError):
 
 
 class ArgumentTypeError(_Refusal, TypeError):
-    """An argument has a type or a dtype that the function cannot take.
-
-    Parameters
-    ----------
-    argument : str
-        The argument, as the caller spells it, such as ``params['W']``.
-    expected : str
-        What it must do, beginning with a verb, such as ``be a Cell``.
-    came : object
-        What was given instead, in short. It is kept as text, on one line.
-
-    Attributes
-    ----------
-    argument, expected, came : str
-        The three texts. The message of the error is ``<argument> must <expected>; came <came>``.
+    """An argument has a type or a dtype that the function cannot take: a TypeError made as `ArgumentError` is.
 
     See Also
     --------
-    ArgumentError : For an argument of the right type with a value that cannot be taken.
+    ArgumentError : For an argument of the right type with a value that cannot be taken; describes the attributes.
 
     Examples
     --------

@@ -15,7 +15,8 @@ from scipy.integrate import DOP853, RK23, RK45, solve_ivp
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import NAMED, Cell, Drive, Unit
 from recurrent_dynamics.engine import reference
-from recurrent_dynamics.equations import DefinitionError, softplus, tanh
+from recurrent_dynamics.equations import DefinitionError, maximum, mean, softplus, tanh
+from recurrent_dynamics.equations.graph import Graph, Unread
 from recurrent_dynamics.ode import METHODS, Field, Method, discretize, runge_kutta, vector_field
 
 Arrays = dict[str, np.ndarray]
@@ -401,3 +402,14 @@ def test_tied_drives_share_one_block() -> None:
     assert diagonal.init(3, 4)["U"].shape == (4,)
     with refused("drives", came="m"):
         cell.with_structure(cells.DIAGONAL, ["m"])
+
+
+def test_what_nobody_reads_is_not_recorded():
+    """Half a step of a partitioned field wants the rates of some slots alone."""
+    graph, unread = Graph(), Unread()
+    a = graph.leaf("state", "h", None)
+    found = [a + unread, unread * a, 2 / unread, -unread, unread**2, tanh(unread), np.sin(unread), maximum(a, unread),
+             mean(unread), unread(a).x - unread.h, np.ones(2) * unread]  # fmt: skip
+    assert all(isinstance(value, Unread) and value is not unread for value in found[:8])
+    assert all(isinstance(value, Unread) for value in found)
+    assert len(graph.nodes) == 1

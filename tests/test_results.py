@@ -180,3 +180,38 @@ def test_a_text_that_would_be_longer_names_what_it_leaves_out():
     assert len(text.splitlines()) == LINES
     assert text.splitlines()[1] == "  array_0  (3,) float64, 0"
     assert text.splitlines()[-1].startswith("  also     array_8, array_9")
+
+
+PROTOCOLS = {"BatchSource", "Layer", "Predictor"}  # of which nobody has an instance
+
+
+def test_no_public_class_shows_an_address():
+    plain = {c.__name__ for c in CLASSES if c.__repr__ is object.__repr__ and not issubclass(c, Exception)}
+    assert plain == PROTOCOLS
+
+
+def of_other_classes():
+    elman = rd.cells.elman()
+    params = elman.init(2, 3)
+    step = rd.stepper(elman, params)
+    model = rd.nn.Model(elman, 3, vocabulary_size=4)
+    batch = (np.zeros((2, 1, 2)), np.zeros((2, 1, 1)))
+    return {
+        "Stepper(elman, 2 inputs, 3 units, float32)": step,
+        "State(h (2, 3), float32)": step.zeros(2),
+        "Streams(2 of 6 symbols, window 3, stride 3)": rd.data.Streams(np.arange(13), 2, 3),
+        "BatchList(2 batches, shuffled from seed 1)": rd.training.BatchList([batch, batch], shuffle=1),
+        "Optimizer(Adam)": rd.training.adam(),
+        "Optimizer(Adam, weight decay 0.01)": rd.training.adamw(weight_decay=0.01),
+        "Optimizer(projected)": rd.training.projected(rd.training.sgd()),
+        f"ModelPredictor({model!r})": rd.nn.ModelPredictor(model, model.init()),
+        "FunctionPredictor(<lambda>, 3 symbols)": rd.nn.FunctionPredictor(lambda s, x: (x, s), 3),
+        "StepDerivatives(4 steps, batch 1, 3 numbers of state, float32)": dynamics.StepDerivatives(
+            rd.forward(elman, params, np.ones((4, 1, 2), "float32"))
+        ),
+    }
+
+
+def test_texts_of_what_is_no_result():
+    for text, value in of_other_classes().items():
+        assert repr(value) == text

@@ -187,6 +187,10 @@ class Streams:
         later = max(0, length - window)
         self.batches_per_epoch = 1 + (-(-later // stride) if partial else later // stride)
 
+    def __repr__(self) -> str:
+        length, count = self.inputs.shape
+        return f"Streams({count} of {length} symbols, window {self.window}, stride {self.stride})"
+
     @property
     def carry_steps(self) -> int:
         """The state is handed on after a stride: where the next window begins."""

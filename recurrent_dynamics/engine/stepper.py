@@ -22,6 +22,10 @@ class State(dict[str, np.ndarray]):
         super().__init__((name, rows[:, start:end]) for name, start, end in owner.spans)
         self.owner, self.rows, self.flat = owner, rows, rows.reshape(-1)
 
+    def __repr__(self) -> str:
+        slots = ", ".join(f"{name} {a.shape}" for name, a in self.items())
+        return f"State({slots}, {self.rows.dtype})"
+
     def take(self, index: np.ndarray) -> State:
         """A state of rows (m,) of this one, in the order of their indices; a row may come several times."""
         return State(self.owner, self.rows[index])
@@ -54,6 +58,9 @@ class Stepper:
         self._inputs = self._layout.input_size if raw is None else raw.width
         self._one_step = streaming.one_step
         self._packed = streaming.prepare(cell, self._layout, flatten(self._layout, own, self.dtype))
+
+    def __repr__(self) -> str:
+        return f"Stepper({self.cell.name}, {self._inputs} inputs, {self._layout.hidden_size} units, {self.dtype})"
 
     def zeros(self, batch_size: int = 1) -> State:
         """The zero state, slot -> (B, width); a buffer for `out` too."""

@@ -64,8 +64,10 @@ class Graph:
     def leaf(self, kind: str, name: str, width: str | None) -> Recorded:
         return self._append(Node(kind, (name,), width))
 
-    def apply(self, kind: str, *arguments: Any) -> Recorded:
+    def apply(self, kind: str, *arguments: Any) -> Any:
         """A node for `kind(*arguments)`; arguments are recorded values and real numbers."""
+        if any(isinstance(argument, Unread) for argument in arguments):
+            return Unread()
         known: list[int | float] = []
         widths: set[str] = set()
         for argument in arguments:
@@ -193,6 +195,20 @@ class Recorded:
 
     def __pos__(self) -> Recorded:
         return self
+
+
+class Unread:
+    """A value that no result of the equations reads: every operation on it gives another one, and none is recorded."""
+
+    def _another(self, *_: Any) -> Unread:
+        return Unread()
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _another
+    __pow__ = __rpow__ = __neg__ = __pos__ = __call__ = apply_nonlinearity = _another
+    x = h = property(_another)  # the sides of a drive
+
+    def __array_ufunc__(self, *_: Any, **options: Any) -> Unread:
+        return Unread()
 
 
 def call_and_name(graph: Graph, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from ..cells import Cell, Drive, Unit
 from ..cells.recipe import remembered
 from ..checks import ArgumentError, ArgumentTypeError, boolean, number, one_of
 from ..equations import expm1, mean, softplus
+from ..equations.graph import Unread
 from ..equations.record import arguments_of
 from .field import Field, depends_on, with_namespaces
 from .methods import EXPLICIT, IMPLICIT, LINEAR, PARTITIONED, Method, method_of
@@ -272,7 +273,7 @@ class Evaluation:
         slots = rates.state if slots is None else slots
         needed = set().union(*(depends_on(rates, s)[1] for s in slots))
         drive = {
-            d.name: self._drive(d, by) if d.name in needed else _IDLE for d in rates.drives
+            d.name: self._drive(d, by) if d.name in needed else Unread() for d in rates.drives
         }  # a drive that no wanted rate reads would be a product in vain
         state = SimpleNamespace(**self.moved(by))
         all_rates = rates.update(
@@ -343,21 +344,25 @@ def _suffix(field: Field) -> str:
 
 
 def _tied_drives(field: Field, update: Callable[..., Values], known: set[str]) -> list[Drive]:
-    """The tied drives that a step asks for, found by running it once on numbers."""
+    """The tied drives of a step, in the order in which it asks for them.
+
+    How often a drive is read at another state depends on the stages of the method, on the slots whose rates a stage
+    wants and on how the rates read the drive. The step itself knows all of it, so it is written down once, on values
+    that stand for any: equations do not branch on values.
+    """
     asked: dict[str, None] = {}
 
     class Asked:
         def __getattr__(self, name: str) -> Any:
             if name not in known:
                 asked[name] = None
-            return _SAMPLE
+            return Unread()
 
-    class Numbers:
+    class Anything:
         def __getattr__(self, name: str) -> Any:
-            return _SAMPLE
+            return Unread()
 
-    with np.errstate(all="ignore"):
-        update(drive=Asked(), state=Numbers(), param=Numbers(), signal=Numbers(), constant=Numbers())
+    update(drive=Asked(), state=Anything(), param=Anything(), signal=Anything(), constant=Anything())
     declared = {d.name: d for d in field.rates.drives}
     drives = []
     for name in asked:
@@ -367,21 +372,3 @@ def _tied_drives(field: Field, update: Callable[..., Values], known: set[str]) -
             Drive(name, input=False, bias=False, width=owner.width, structure=owner.structure, tied=tied)
         )
     return drives
-
-
-class _Sample(np.float64):
-    """A number that stands for a drive in any of its uses."""
-
-    def __call__(self, *operand: Any) -> _Sample:
-        return _Sample(self)
-
-    @property
-    def x(self) -> _Sample:
-        return self
-
-    @property
-    def h(self) -> _Sample:
-        return self
-
-
-_SAMPLE = _IDLE = _Sample(0.7390851332151607)

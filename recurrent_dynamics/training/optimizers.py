@@ -38,6 +38,15 @@ class Optimizer(NamedTuple):
     init: Callable[[Mapping[str, Any]], Tree]
     update: Callable[[Mapping[str, Any], Tree, Mapping[str, Any], float], tuple[Tree, Tree]]
 
+    def __repr__(self) -> str:
+        if not isinstance(self.update, Elementwise):
+            name = getattr(self.update, "__qualname__", type(self.update).__name__)
+            return f"Optimizer({name.partition('.<locals>')[0]})"
+        rule, decay = self.update.kind.__name__, self.update.weight_decay
+        if not decay:
+            return f"Optimizer({rule})"
+        return f"Optimizer({rule}, weight decay {decay:g}{'' if self.update.only is None else ' of some parameters'})"
+
 
 @dataclass(frozen=True)
 class Elementwise:

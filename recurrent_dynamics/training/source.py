@@ -63,6 +63,10 @@ class BatchList:
         self.batches_per_epoch = len(self.batches)
         self.shuffle = None if shuffle is None else integer("shuffle", shuffle, at_least=0)
 
+    def __repr__(self) -> str:
+        order = "" if self.shuffle is None else f", shuffled from seed {self.shuffle}"
+        return f"BatchList({len(self.batches)} batches{order})"
+
     def batch(self, number: int) -> Batch:
         """The batch of update `number`."""
         epoch, place = divmod(number, len(self.batches))

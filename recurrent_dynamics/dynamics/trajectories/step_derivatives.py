@@ -70,6 +70,10 @@ class StepDerivatives:
         self._run, self._steps = run, side_by_side(run)
         self.shape = run.tape.after.shape
 
+    def __repr__(self) -> str:
+        steps, batch, size = self.shape
+        return f"StepDerivatives({steps} steps, batch {batch}, {size} numbers of state, {self._run.dtype})"
+
     def matvec(
         self,
         d_state: np.ndarray | None = None,

@@ -55,6 +55,10 @@ class FunctionPredictor:
         self.vocabulary_size = integer("vocabulary_size", vocabulary_size, at_least=1)
         self.initial = {name: np.array(a) for name, a in ({} if state is None else state).items()}
 
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return f"FunctionPredictor({name}, {self.vocabulary_size} symbols)"
+
     def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[Any], Arrays]:
         """Read the first symbols (n, B); see `Predictor`."""
         sources = prime.shape[1]

@@ -72,6 +72,9 @@ class ModelPredictor:
         self._initial = None if initial is None else [dict(state) for state in initial]
         self._loop = ClosedLoop(model, params)
 
+    def __repr__(self) -> str:
+        return f"ModelPredictor({self._model!r})"
+
     def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
         """Read the first symbols (n, B); see `Predictor`."""
         run = self._model.run(self._params, Batch(prime, np.empty(0)), self._initial, tape=False)
