@@ -104,7 +104,11 @@ def test_keys_change_with_the_source_that_they_depend_on(clean_environment, tmp_
         "engine/cpu/work_split.py": {"loop"},
         "engine/cpu/rows.py": {"row", "loop"},
         "kernels/product.py": {"build"},
-        **{f"kernels/{name}.py": set() for name in fingerprint.COMPILE_NOTHING},
+        **{
+            f"{folder}/{name}.py": set()
+            for folder, modules in fingerprint.COMPILE_NOTHING.items()
+            for name in modules
+        },
         "kernels/qr/panels.py": {"build"},
     }
     there = {file for file in changed if (package / file).exists()}
@@ -118,8 +122,8 @@ def test_keys_change_with_the_source_that_they_depend_on(clean_environment, tmp_
 
 
 def test_modules_that_compile_nothing_import_no_compiler_and_no_kernels():
-    folder = fingerprint.PACKAGE / "kernels"
-    for name in fingerprint.COMPILE_NOTHING:
+    folder, modules = fingerprint.PACKAGE / "kernels", fingerprint.COMPILE_NOTHING["kernels"]
+    for name in modules:
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 assert not {alias.name.partition(".")[0] for alias in node.names} & {"numba", "llvmlite"}, (
@@ -127,9 +131,23 @@ def test_modules_that_compile_nothing_import_no_compiler_and_no_kernels():
                 )
             elif isinstance(node, ast.ImportFrom) and node.level == 1:
                 others = [node.module] if node.module else [alias.name for alias in node.names]
-                assert set(others) <= set(fingerprint.COMPILE_NOTHING), name
+                assert set(others) <= set(modules), name
             elif isinstance(node, ast.ImportFrom) and node.module:
                 assert node.module.partition(".")[0] not in ("numba", "llvmlite"), name
+
+
+def test_compiled_modules_of_the_engine_import_none_that_only_plans():
+    plans = set(fingerprint.COMPILE_NOTHING["engine/cpu"])
+    for file in (fingerprint.PACKAGE / "engine" / "cpu").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                if file.stem in plans:
+                    assert not names & {"njit", "kernel", "by_threads", "compiled_once", "overload"}, (
+                        file.stem
+                    )
+                elif node.level == 1:
+                    assert not plans & ({node.module} if node.module else names), file.stem
 
 
 def test_all_that_derives_the_source_of_a_row_is_in_its_key():

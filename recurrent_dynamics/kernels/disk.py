@@ -211,6 +211,11 @@ class Disk:
 
         return self._folder is not None and self.limit > 0 and files.is_writable(self._folder)
 
+    @property
+    def folder(self) -> str | None:
+        """Where the entries are; None if nowhere."""
+        return self._folder
+
     def info(self) -> Info:
         """The entries by builds, and whether the folder can be written."""
         from pathlib import Path

@@ -18,8 +18,14 @@ from .processor import description
 PACKAGE = pathlib.Path(__file__).parents[1]
 FORMAT = "1"  # of the payloads of `machine_code`
 
-# Modules of this folder that no compiled code depends on: an edit of one recompiles nothing.
-COMPILE_NOTHING = ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress", "tuning")
+# Modules of two folders that no compiled code depends on: an edit of one recompiles nothing.
+COMPILE_NOTHING = {
+    "kernels": ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress", "tuning"),
+    "engine/cpu": (
+        "__init__", "ahead", "arguments", "backward_pass", "forward_pass", "groups", "independent_steps", "linear",
+        "streaming", "verbs", "windows",
+    ),
+}  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -32,22 +38,24 @@ def of_files(paths: tuple[pathlib.Path, ...]) -> str:
     return digest.hexdigest()[:20]
 
 
-def kernel_files() -> tuple[pathlib.Path, ...]:
-    """The files of this folder that compiled code depends on."""
-    folder = PACKAGE / "kernels"
-    compiled = [file for file in sorted(folder.glob("*.py")) if file.stem not in COMPILE_NOTHING]
-    return (*compiled, folder / "qr")
+@lru_cache(maxsize=2)
+def compiled_files(folder: str) -> tuple[pathlib.Path, ...]:
+    """The files of one of the folders in `COMPILE_NOTHING` that compiled code depends on."""
+    files = sorted((PACKAGE / folder).glob("*.py"))
+    return tuple([file for file in files if file.stem not in COMPILE_NOTHING[folder]])
 
 
 @lru_cache(maxsize=1)
 def build() -> str:
     """The hash of what all compiled code depends on: the kernels, the compilers and the processor."""
     compilers = f"{numba.__version__} {llvmlite.__version__} {np.__version__} {version('sympy')}"
-    text = f"{FORMAT} {compilers} {CHECKED} {description()} {of_files(kernel_files())}"
+    kernels = (*compiled_files("kernels"), PACKAGE / "kernels" / "qr")
+    text = f"{FORMAT} {compilers} {CHECKED} {description()} {of_files(kernels)}"
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def of_module(file: str, depends: Iterable[str] = ()) -> str:
-    """The hash of the source of a compiled function: its file, or all files of the CPU engine if it is one of them."""
-    path, engine = pathlib.Path(file), PACKAGE / "engine" / "cpu"
-    return of_files((engine if path.parent == engine else path, *map(pathlib.Path, depends)))
+    """The hash of the source of a compiled function: its file, or the compiled files of the CPU engine."""
+    path = pathlib.Path(file)
+    files = compiled_files("engine/cpu") if path.parent == PACKAGE / "engine" / "cpu" else (path,)
+    return of_files((*files, *map(pathlib.Path, depends)))

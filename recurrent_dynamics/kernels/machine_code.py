@@ -180,7 +180,7 @@ class KernelCache(_Cache):
 
     @property
     def cache_path(self) -> str:
-        return str(default_disk().info().folder)
+        return str(default_disk().folder)
 
     def _key(self, signature: Any) -> str:
         function = self._function

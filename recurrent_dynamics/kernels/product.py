@@ -47,26 +47,22 @@ def ZERO():
     return np.int64(0)
 
 
-def panel_width(like):
-    """Columns of a panel; a constant of compiled code, which divides by it."""
-    return panel_entries(like.itemsize)
+def _width(entries):
+    """A function of an array, of how many `entries` there are for numbers of its size. Compiled code has a constant."""
+
+    def width(like):
+        return entries(like.itemsize)
+
+    @overload(width, jit_options=OPTIONS)
+    def compiled(like):
+        constant = entries(like.dtype.bitwidth // 8)
+        return lambda like: np.int64(constant)
+
+    return width
 
 
-@overload(panel_width, jit_options=OPTIONS)
-def _panel_width(like):
-    width = panel_entries(like.dtype.bitwidth // 8)
-    return lambda like: np.int64(width)
-
-
-def strip_width(like):
-    """Columns of a strip; a constant too."""
-    return strip_entries(like.itemsize)
-
-
-@overload(strip_width, jit_options=OPTIONS)
-def _strip_width(like):
-    width = strip_entries(like.dtype.bitwidth // 8)
-    return lambda like: np.int64(width)
+panel_width = _width(panel_entries)  # columns of a panel
+strip_width = _width(strip_entries)  # columns of a strip
 
 
 @njit(**OPTIONS)

@@ -30,7 +30,7 @@ def compile_analyses(cell: str) -> None:
 @contextmanager
 def analyses_beside(cell: str) -> Iterator[None]:
     """While entered, another process compiles what the analyses need and is not on disk."""
-    if INTERPRETED or not any(map(_missing, ANALYSES)) or not default_disk().info().writable:
+    if INTERPRETED or not any(map(_missing, ANALYSES)) or not default_disk().can_store():
         yield
         return
     process = ahead.start(

@@ -14,6 +14,7 @@ from ...kernels.microkernel import panel_entries
 from ...kernels.threads import POOL, launch
 from ...kernels.tuning import current
 from ..run import Tape
+from ..stacked_products import MEAN
 from . import classes, stage_products, tables
 from .rows import row_kernel
 from .tables import drives_size
@@ -102,7 +103,7 @@ def _packing(
     """(products, where the packed blocks of each begin and their end, entries of U, entries of U and W)."""
     products = tables.products(cell, layout)
     sizes = [
-        heads * packed_entries(columns, rows, itemsize, transposed) if matrix != tables.MEAN else 0
+        heads * packed_entries(columns, rows, itemsize, transposed) if matrix != MEAN else 0
         for rows, columns, heads, matrix in products[:, _SHAPE].tolist()
     ]
     starts = np.cumsum([0, *sizes])

@@ -75,21 +75,9 @@ def multiply(
     """
     for p in range(products.shape[0]):
         if stage == ALL_STAGES or products[p, STAGE] == stage:
-            R, C, n = products[p, ROWS], products[p, COLUMNS], products[p, HEADS]
-            target = first * e + products[p, TARGET]
-            if products[p, MATRIX] < 0:
-                if means:
-                    uniform, source = products[p, UNIFORM_TARGET], first * e + products[p, SOURCE]
-                    _mean(E, source, out, target, e, R, uniform, True, index, at, count, worker, workers)
-            else:
-                size = (starts[p + 1] - starts[p]) // n
-                v, ld = (S, k) if products[p, OPERAND] == STATE else (E, e)
-                source = first * ld + products[p, SOURCE]
-                for head in range(n):
-                    gemm(
-                        count, R, C, v, source + head * C, ld, ONE(), packed, starts[p] + head * size,
-                        out, target + head * R, e, index, at, worker, workers,
-                    )  # fmt: skip
+            _multiply_one(
+                products, p, False, packed, starts, means, S, E, out, first, count, k, e, index, at, worker, workers
+            )  # fmt: skip
 
 
 @njit(**OPTIONS)
@@ -99,21 +87,39 @@ def multiply_transposed(
     """operand's cotangent += M^T dT[target]: in dS where the operand is the state, else in dE."""
     for p in range(products.shape[0] - 1, -1, -1):
         if products[p, STAGE] == stage:
-            R, C, n = products[p, ROWS], products[p, COLUMNS], products[p, HEADS]
-            target = first * e + products[p, TARGET]
-            if products[p, MATRIX] < 0:
-                if means:
-                    uniform, source = products[p, UNIFORM_SOURCE], first * e + products[p, SOURCE]
-                    _mean(dT, target, dE, source, e, R, uniform, False, index, at, count, worker, workers)
+            _multiply_one(
+                products, p, True, packed, starts, means, dS, dE, dT, first, count, k, e, index, at, worker, workers
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _multiply_one(
+    products, p, transposed, packed, starts, means, S, E, T, first, count, k, e, index, at, worker, workers
+):  # fmt: skip
+    """T[target] += M operand of one product; `transposed`: operand += M^T T[target]. Operands are in S and E."""
+    R, C, n = products[p, ROWS], products[p, COLUMNS], products[p, HEADS]
+    v, ld = (S, k) if products[p, OPERAND] == STATE else (E, e)
+    source, target = first * ld + products[p, SOURCE], first * e + products[p, TARGET]
+    if products[p, MATRIX] >= 0:
+        size = (starts[p + 1] - starts[p]) // n
+        for head in range(n):
+            operand, result, factor = source + head * C, target + head * R, starts[p] + head * size
+            if transposed:
+                gemm(
+                    count, C, R, T, result, e, ONE(), packed, factor, v, operand, ld, index, at, worker, workers
+                )  # fmt: skip
             else:
-                size = (starts[p + 1] - starts[p]) // n
-                v, ld = (dS, k) if products[p, OPERAND] == STATE else (dE, e)
-                source = first * ld + products[p, SOURCE]
-                for head in range(n):
-                    gemm(
-                        count, C, R, dT, target + head * R, e, ONE(), packed, starts[p] + head * size,
-                        v, source + head * C, ld, index, at, worker, workers,
-                    )  # fmt: skip
+                gemm(
+                    count, R, C, v, operand, ld, ONE(), packed, factor, T, result, e, index, at, worker, workers
+                )  # fmt: skip
+    elif means and transposed:
+        _mean(
+            T, target, E, source, e, R, products[p, UNIFORM_SOURCE], False, index, at, count, worker, workers
+        )
+    elif means:
+        _mean(
+            E, source, T, target, e, R, products[p, UNIFORM_TARGET], True, index, at, count, worker, workers
+        )
 
 
 @njit(**OPTIONS)

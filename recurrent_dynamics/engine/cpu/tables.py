@@ -11,11 +11,13 @@ from ...cells.layout import Layout
 from ...equations.jacobian_sparsity import jacobian_sparsity
 from ...equations.storage import overwritable_drives, uniform_over_units
 from ...equations.variables import targets
+from ..stacked_products import MEAN, stacked_products
 
 # Columns of the table of products, one row a product.
 STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, UNIFORM_TARGET, UNIFORM_SOURCE = range(10)
-VALUES, STATE, INPUT = range(3)  # in column OPERAND: the array of the operand
-MEAN = -1  # in column MATRIX
+VALUES, STATE, INPUT = range(
+    3
+)  # in column OPERAND: the array of the operand; in column MATRIX a mean has MEAN
 # UNIFORM_TARGET, UNIFORM_SOURCE: 1 if a mean's value, or its operand's cotangent, is stored at unit 0 only, because it
 # is the same for all units (see `equations.storage.uniform_over_units`).
 
@@ -58,35 +60,16 @@ def widths(layout: Layout) -> np.ndarray:
 def products(cell: Cell, layout: Layout) -> np.ndarray:
     """(products, 10): stage, operand in the state or in the values, its offset, columns and rows of a head, ..."""
     means, operands = uniform_over_units(cell.schedule, cell)
-    name = {s.offset: s.name for s in layout.values}
-    rows: list[list[int]] = []
-    for p in layout.products:
-        row = [
-            p.stage, STATE if p.from_state else VALUES, p.source.offset, p.columns, p.target.offset, p.rows, p.heads,
-            MEAN if p.parameter is None else p.offset,
-            p.target.name in means, p.parameter is None and name[p.source.offset] in operands,
-        ]  # fmt: skip
-        if rows and _continues(rows[-1], row):
-            rows[-1][ROWS] += row[ROWS]
-        else:
-            rows.append(row)
+    value = {s.offset: s.name for s in layout.values}
+    target = {p.target.offset: p.target.name for p in layout.products}
+    rows = [
+        (
+            p.stage, STATE if p.from_state else VALUES, p.source, p.columns, p.target, p.height, p.heads, p.at,
+            target[p.target] in means, p.at == MEAN and value[p.source] in operands,
+        )
+        for p in stacked_products(layout)
+    ]  # fmt: skip
     return np.array(rows, np.int64).reshape(len(rows), 10)
-
-
-def _continues(product: list[int], following: list[int]) -> bool:
-    """Whether two products are one product with a taller matrix: same operand, targets and blocks side by side.
-
-    Most drives of a gated cell are. One tall product fills the tiles better than four (LSTM, batch of one, 64 units:
-    1.5 times as fast).
-    """
-    same = all(product[i] == following[i] for i in (STAGE, OPERAND, SOURCE, COLUMNS))
-    whole = product[HEADS] == following[HEADS] == 1 and MEAN not in (product[MATRIX], following[MATRIX])
-    return (
-        same
-        and whole
-        and following[TARGET] == product[TARGET] + product[ROWS]
-        and following[MATRIX] == product[MATRIX] + product[ROWS] * product[COLUMNS]
-    )
 
 
 def input_product(columns: int, rows: int) -> np.ndarray:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from ...cells import Cell
 from ...cells.layout import Layout
+from ..stacked_products import stacked_products
 from .device_model import COLUMN_THREADS, LANES, ROWS, TILE, TILES, Device, Sizes, Walk
-from .tables import scratch_of_means, slices, stacked_products
+from .tables import scratch_of_means, slices
 
 # In cycles: a barrier of a block, a program of some dozen operations, a read from the device's memory.
 BARRIER, PROGRAM, MEMORY = 40, 250, 700

@@ -15,12 +15,12 @@ from ...cells import Cell
 from ...equations.schedule import width_labels
 from ..cpu.tables import D_AT, D_FROM_STATE, D_IN, D_NEW, D_OUT, D_STAGE, D_WIDTH, diagonals
 from ..run import Tape
+from ..stacked_products import StackedProduct, stacked_products
 from .blas import product
 from .block_products import KINDS
 from .driver import array_module, cuda, kernel, launch, limits
 from .footprint import DERIVATIVES
 from .programs import get, program, put, unit_sizes
-from .tables import StackedProduct, stacked_products
 
 THREADS = 128
 ROWS = 8  # of the tape that a block combines

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..flatten import Flat, preactivations_size
 from ..run import Tape
-from . import tables
+from ..stacked_products import StackedProduct, stacked_products
 from .blas import product
 from .driver import array_module
 
@@ -37,7 +37,7 @@ def clear_ended(tape: Tape, values: Any) -> None:
 def add_moved(values: Any, tape: Tape, matrices: Any) -> None:
     """values[target] += M operand for all products of all steps, with other matrices: their tangents."""
     rows = tape.steps * tape.batch
-    for p in tables.stacked_products(tape.layout):
+    for p in stacked_products(tape.layout):
         if p.size:
             M = matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
             out = _target(p, values, rows).transpose(1, 0, 2)
@@ -53,21 +53,21 @@ def add_gradients(into: Flat, x: Any, tape: Tape, values: Any) -> None:
         product(d[:, :g], tape.W, x.reshape(rows, n), tf32=tape.tf32)
         product(d[:, :g].T, tape.x.reshape(rows, n), into.W, add=True, tf32=tape.tf32)
     into.bias[...] += d[:, : preactivations_size(layout)].sum(axis=0)
-    for p in tables.stacked_products(layout):
+    for p in stacked_products(layout):
         if p.size:
             block = into.matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
             target, operand = _target(p, values, rows), _operand(tape, p)
             product(target.transpose(1, 2, 0), operand.transpose(1, 0, 2), block, add=True, tf32=tape.tf32)
 
 
-def _target(p: tables.StackedProduct, values: Any, rows: int) -> Any:
+def _target(p: StackedProduct, values: Any, rows: int) -> Any:
     """The target of a product in all rows, (rows, heads, height)."""
     return values.reshape(rows, -1)[:, p.target : p.target + p.heads * p.height].reshape(
         rows, p.heads, p.height
     )
 
 
-def _operand(tape: Tape, p: tables.StackedProduct) -> Any:
+def _operand(tape: Tape, p: StackedProduct) -> Any:
     """The operand of a product in all rows, (rows, heads, columns)."""
     rows = tape.steps * tape.batch
     row = (tape.before if p.from_state else tape.values).reshape(rows, -1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..run import Tape
+from ..stacked_products import StackedProduct, stacked_products
 from . import block_kernels, column_kernels, grid_kernels, step_kernels, tables
 from .blas import product
 from .capture import repeat
@@ -34,14 +35,14 @@ def _ends(tape: Tape) -> tuple[Any, Any, bool]:
 
 def _table(tape: Tape, walk: Walk) -> tuple[Any, int]:
     """(table of products, their number)."""
-    found = tables.stacked_products(tape.layout)
+    found = stacked_products(tape.layout)
     return array_module().asarray(tables.table(found, walk.slices or (1,) * len(found))), len(found)
 
 
 def _packed(tape: Tape, walk: Walk) -> Any:
     """The matrices: a block reads rows of the result side by side, a grid the terms of a sum."""
     natural = (walk.verb == "adjoint") == (walk.kind == "block")
-    return tables.pack(tables.stacked_products(tape.layout), tape.matrices, natural, array_module())
+    return tables.pack(stacked_products(tape.layout), tape.matrices, natural, array_module())
 
 
 def forward_pass(
@@ -111,7 +112,7 @@ def backward_pass(
 def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tuple[Any, ...]) -> None:
     """All steps of walk 3: the kernel that begins the first one, and then products and kernels in turn."""
     xp, backward = array_module(), walk.verb == "adjoint"
-    found = tables.stacked_products(tape.layout)
+    found = stacked_products(tape.layout)
     stages = sorted({p.stage for p in found if p.size}, reverse=backward)
     last = tape.cell.schedule.stages
     clock = xp.full(tape.batch, tape.steps if backward else -1, np.int64)
@@ -137,9 +138,7 @@ def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tu
     repeat(step, tape.steps, walk.captured)
 
 
-def _product(
-    tape: Tape, p: tables.StackedProduct, values: Any, state: Any, backward: bool
-) -> Callable[[], None]:
+def _product(tape: Tape, p: StackedProduct, values: Any, state: Any, backward: bool) -> Callable[[], None]:
     """The product of a step, by heads: target += M operand, or in the backward pass, operand += M^T target."""
     M = tape.matrices[p.at : p.at + p.size].reshape(p.heads, p.height, p.columns)
     row = state if p.from_state else values

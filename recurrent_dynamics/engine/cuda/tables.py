@@ -3,72 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ...cells.layout import Layout
+from ..stacked_products import MEAN, StackedProduct
 
 # Columns of the table of products, one row a product: see `StackedProduct`.
 STAGE, FROM_STATE, SOURCE, COLUMNS, TARGET, HEIGHT, HEADS, AT, SLICES = range(9)
-MEAN = -1  # in column AT
-
-
-@dataclass(frozen=True)
-class StackedProduct:
-    """One product target += M operand, M one block (height, columns) for each head; `at` in the flat matrices.
-
-    Blocks that lie side by side in U and multiply the same operand are one product: the four of an LSTM.
-    """
-
-    stage: int
-    from_state: bool
-    source: int
-    columns: int
-    target: int
-    height: int
-    heads: int
-    at: int
-
-    @property
-    def size(self) -> int:
-        """Numbers in its matrix."""
-        return 0 if self.at == MEAN else self.heads * self.height * self.columns
-
-
-@lru_cache(maxsize=1024)
-def stacked_products(layout: Layout) -> tuple[StackedProduct, ...]:
-    """The products of a layout, those that can be stacked as one."""
-    found: list[StackedProduct] = []
-    for p in layout.products:
-        at = MEAN if p.parameter is None else p.offset
-        new = StackedProduct(
-            p.stage, p.from_state, p.source.offset, p.columns, p.target.offset, p.rows, p.heads, at
-        )
-        old = found[-1] if found else None
-        if (
-            old is not None
-            and MEAN not in (old.at, new.at)
-            and (old.stage, old.from_state, old.source, old.columns, old.heads, 1)
-            == (new.stage, new.from_state, new.source, new.columns, 1, new.heads)
-            and old.target + old.height == new.target
-            and old.at + old.size == new.at
-        ):
-            found[-1] = StackedProduct(
-                old.stage,
-                old.from_state,
-                old.source,
-                old.columns,
-                old.target,
-                old.height + new.height,
-                1,
-                old.at,
-            )
-        else:
-            found.append(new)
-    return tuple(found)
 
 
 def slices(
