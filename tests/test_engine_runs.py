@@ -379,6 +379,6 @@ def test_gradients_do_not_depend_on_how_many_steps_the_large_products_take_at_on
     d = rng.standard_normal(run.output.shape)
     whole = gradients(rd.backward(run, d), c.point)
     for together in (1, 2, 4, 10):
-        monkeypatch.setattr(backward_pass, "_steps_at_once", lambda tape, n=together: n)
+        monkeypatch.setattr(backward_pass, "_steps_at_once", lambda tape, groups, n=together: n)
         for key, value in gradients(rd.backward(run, d), c.point).items():
             np.testing.assert_allclose(value, whole[key], rtol=1e-12, atol=1e-13, err_msg=str(key))

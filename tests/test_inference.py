@@ -96,8 +96,8 @@ def test_any_shape_lengths_resets_and_threads(name, steps, batch, hidden, ragged
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("classes", [False, True])
 @pytest.mark.parametrize("window", [time_loops.SHORTEST_WINDOW, 7])
-def test_threads_that_share_the_units_of_a_step(ragged, classes, window, rng, monkeypatch, set_threads):
-    monkeypatch.setattr(time_loops, "INPUT_ROWS", 3 * window)
+def test_threads_that_share_the_units_of_a_step(ragged, classes, window, rng, tune, set_threads):
+    tune(window_rows=3 * window)
     cell = rd.cells.lstm()
     params = cell.init(5, 160, rng)
     x = rng.standard_normal((24, 3, 5)).astype("float32")

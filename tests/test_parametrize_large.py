@@ -154,9 +154,7 @@ def test_products_of_blocks(
 
 
 @pytest.mark.parametrize("threads", [1, 3, 7])
-def test_bitwise_the_same_on_any_number_of_threads(
-    threads: int, monkeypatch: Any, rng: np.random.Generator
-) -> None:
+def test_bitwise_the_same_on_any_number_of_threads(threads: int, tune: Any, set_threads: Any) -> None:
     def results() -> list[np.ndarray]:
         found: list[np.ndarray] = []
         for name in ("cayley", "householder", "exponential"):
@@ -165,7 +163,8 @@ def test_bitwise_the_same_on_any_number_of_threads(
         return found
 
     wanted = results()
-    monkeypatch.setattr(matrix_algebra, "_threads", lambda rows, flops: threads)
+    tune(min_parallel_flops=0, min_parallel_matrix_flops=0)
+    set_threads(threads)
     for a, b in zip(results(), wanted, strict=True):
         np.testing.assert_array_equal(a, b)
 

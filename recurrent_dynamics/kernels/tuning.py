@@ -38,6 +38,8 @@ class Tuning(NamedTuple):
     min_worker_bytes
         Bytes of matrices for each thread that shares the units of a step: with less, the barriers cost more than the
         split gains.
+    window_rows
+        Rows, those of some steps, that a thread of a run without a tape holds: they stay in its second cache.
     max_kept_window
         Bytes of the memory of a run without a tape up to which the next call with the same sizes finds it again.
     max_grouped_bytes
@@ -68,6 +70,7 @@ class Tuning(NamedTuple):
     min_compiled_update: int = 1 << 14
     min_pooled_bytes: int = 16 * MB
     min_worker_bytes: int = 1 << 16
+    window_rows: int = 96
     max_kept_window: int = 1 << 18
     max_grouped_bytes: int = 4 * MB
     min_piece_bytes: int = 1 * MB

@@ -82,8 +82,8 @@ def infer(
     dtype = flat.bias.dtype
     steps, batch = x.shape[:2]
     by_units, threads = split(layout, dtype, steps, batch, resets.size > 0)
-    # As many steps as a thread multiplies the input for at once: the window stays in its second cache.
-    length = time_loops.INPUT_ROWS // (batch if by_units else -(-batch // threads))
+    # About the steps for which a thread multiplies the input at once.
+    length = current().window_rows // (batch if by_units else -(-batch // threads))
     length = min(steps, max(time_loops.SHORTEST_WINDOW, length))
     size = length * batch * (layout.values_size + layout.state_size) * dtype.itemsize
     make = _kept_window if size <= current().max_kept_window else _new_window
