@@ -127,7 +127,9 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "gradients.truncated_bptt": lambda g: {
         "cell": g["cell"], "params": g["params"], "x": g["x"], "loss_gradient": lambda output: output,
         "window": 4, "stride": 2, "initial": None},
-    "data.pad": lambda g: {"sequences": [g["x"][:, 0], g["x"][:4, 1]], "value": 0.0},
+    "data.pad": lambda g: {"sequences": [g["x"][:, 0], g["x"][:4, 1]], "value": 0.0, "steps": 1},
+    "data.collate": lambda g: {
+        "sequences": {"a": [g["x"][:, 0], g["x"][:4, 1]]}, "values": {"b": [0, 1]}, "dtype": "float64"},
     "data.partition": lambda g: {
         "count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None, "groups": None},
     "data.patches": lambda g: {"images": g["x"][:, :, :2].repeat(2, 1), "size": 2},

@@ -14,6 +14,7 @@ from .loaders import (
     patches,
     pronunciations,
 )
+from .named import NamedBatches, collate
 from .packing import PackedBatches
 from .padding import pad
 from .parts import partition
@@ -33,6 +34,7 @@ __all__ = [
     "Digits",
     "FlipFlop",
     "LabelledSeries",
+    "NamedBatches",
     "MonthlySeries",
     "PackedBatches",
     "Pronunciations",
@@ -43,6 +45,7 @@ __all__ = [
     "Windows",
     "WithNoise",
     "aeon_series",
+    "collate",
     "digits",
     "japanese_vowels",
     "monthly_series",

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, number, one_of, reals
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, one_of, reals
 
 
-def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def pad(
+    sequences: Sequence[ArrayLike], value: float = 0, steps: int = 0
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Sequences side by side, time first, with a value beyond the end of each.
 
     Parameters
@@ -20,11 +22,13 @@ def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any],
         Of one dtype and of one shape but for the length; class indices (T_b,) or real numbers (T_b, N).
     value : float
         What stands beyond the lengths. A model does not read it.
+    steps : int
+        The least T, such as 1 where all sequences may be empty.
 
     Returns
     -------
     padded : ndarray (T, B, ...)
-        T is the largest length.
+        T is the largest length, or `steps`.
     lengths : ndarray of int (B,)
 
     Raises
@@ -44,7 +48,9 @@ def pad(sequences: Sequence[ArrayLike], value: float = 0) -> tuple[NDArray[Any],
     arrays = ragged("sequences", sequences)
     lengths = np.array([len(a) for a in arrays])
     padded = np.full(
-        (lengths.max(), len(arrays), *arrays[0].shape[1:]), number("value", value), arrays[0].dtype
+        (max(lengths.max(), integer("steps", steps, at_least=0)), len(arrays), *arrays[0].shape[1:]),
+        number("value", value),
+        arrays[0].dtype,
     )
     for b, a in enumerate(arrays):
         padded[: len(a), b] = a
