@@ -35,6 +35,7 @@ class Case:
     point: Point
     lengths: np.ndarray | None = None
     reset: np.ndarray | None = None
+    memory_lengths: np.ndarray | None = None
 
     @property
     def x(self) -> np.ndarray:
@@ -57,6 +58,8 @@ class Case:
                 name: value if value.ndim == 3 else value[..., None]
                 for name, value in group(point, "signals").items()
             },
+            memory=group(point, "memory"),
+            memory_lengths=self.memory_lengths,
         )
 
     def run(self, point: Point | None = None) -> rd.engine.Run:
@@ -70,6 +73,8 @@ class Case:
             lengths=self.lengths,
             reset=self.reset,
             signals=group(point, "signals"),
+            memory=group(point, "memory"),
+            memory_lengths=self.memory_lengths,
         )
 
     def astype(self, dtype: str) -> Case:
@@ -85,8 +90,13 @@ def case(
     hidden: int = 4,
     lengths: bool = False,
     reset: bool = False,
+    source: int = 5,
+    memory_lengths: bool = True,
 ) -> Case:
-    """A random case; a cell that reads its input itself gets one as wide as its state."""
+    """A random case; a cell that reads its input itself gets one as wide as its state.
+
+    `source` is the number of positions of the memory of a cell that reads one, which may be padded.
+    """
     if "x" in cell.signals:
         inputs = hidden
     elif not any(part.input for part in cell.schedule.preactivations):
@@ -95,15 +105,20 @@ def case(
     for name, value in cell.init(inputs, hidden, rng, "float64").items():
         point["params", name] = value + 0.3 * rng.standard_normal(value.shape)
     point["x", ""] = rng.standard_normal((steps, batch, inputs))
-    for slot in cell.layout(inputs, hidden).slots:
+    layout = cell.layout(inputs, hidden, source if cell.memory else 0)
+    for slot in layout.slots:
         point["initial", slot.name] = rng.standard_normal((batch, slot.width))
     for number, signal in enumerate(s for s in cell.signals if s != "x"):
         shape = (steps, batch, hidden) if number % 2 == 0 else (steps, batch)
         # Shares of a state lie in [0, 1]: larger ones would let it grow at every step.
         share = signal in cell.masks and cell.masks[signal].kind == "zoneout"
         point["signals", signal] = rng.uniform(0.1, 0.9, shape) if share else rng.uniform(0.5, 1.5, shape)
+    for memory in layout.memory:
+        point["memory", memory.name] = rng.standard_normal((source, batch, memory.width))
     ends = rng.integers(0, steps + 1, batch) if lengths else None
-    return Case(cell, point, ends, rng.random((steps, batch)) < 0.3 if reset else None)
+    back = rng.random((steps, batch)) < 0.3 if reset else None
+    sources = rng.integers(0, source + 1, batch) if cell.memory and memory_lengths else None
+    return Case(cell, point, ends, back, sources)
 
 
 def group(point: Point, name: str) -> dict[str, np.ndarray]:
@@ -176,6 +191,7 @@ def gradients(grads: Any, point: Point) -> Point:
         "x": {"": grads.x},
         "initial": grads.initial,
         "signals": grads.signals,
+        "memory": grads.memory,
     }
     return {(kind, name): by_group[kind][name] for kind, name in point}
 
@@ -187,6 +203,7 @@ def arguments(by: Point) -> dict[str, Any]:
         "d_x": by["x", ""],
         "d_initial": group(by, "initial"),
         "d_signals": group(by, "signals") or None,
+        "d_memory": group(by, "memory") or None,
     }
 
 
@@ -321,7 +338,15 @@ def check_jacobian(c: Case, rng: np.random.Generator) -> None:
             for j in range(width):
                 state = {name: value[t].astype(complex) for name, value in before.items()}
                 state[slot][:, j] += 1j * COMPLEX_STEP
-                after = reference.step(c.cell, group(c.point, "params"), c.x[t], state, inputs)
+                after = reference.step(
+                    c.cell,
+                    group(c.point, "params"),
+                    c.x[t],
+                    state,
+                    inputs,
+                    group(c.point, "memory"),
+                    c.memory_lengths,
+                )
                 wanted = np.concatenate([after[s].imag for s in c.cell.state], axis=-1) / COMPLEX_STEP
                 if c.lengths is not None:
                     wanted[t >= c.lengths] = np.eye(J.shape[-1])[column]
@@ -336,7 +361,8 @@ def check_stepper(c: Case) -> None:
     """Streaming gives the states of the run."""
     if c.lengths is not None or c.reset is not None:
         return
-    run, step = c.run(), rd.stepper(c.cell, group(c.point, "params"))
+    run = c.run()
+    step = rd.stepper(c.cell, group(c.point, "params"), group(c.point, "memory"), c.memory_lengths)
     state = group(c.point, "initial")
     for t in range(c.steps):
         state = step(c.x[t], state, signals={name: v[t] for name, v in group(c.point, "signals").items()})

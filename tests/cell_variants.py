@@ -51,6 +51,12 @@ VARIANTS: dict[str, Variant] = {
         elman_elu=cells.elman("elu"),
     ),
     **_in("interpreted", ctrnn_noise=cells.ctrnn(noise=True)),
+    # Those that read a memory at every step.
+    **_in(
+        "interpreted",
+        attention=cells.attention(keys="3", values="5"),
+        attention_after=cells.attention(cells.gru(), "general", "after", values="2"),
+    ),
     **_in("interpreted", ctrnn_learnt=cells.ctrnn(learnt=True), cornn_irregular=cells.cornn(dt=None)),
     **_in("compiled", elman_hard_sigmoid=cells.elman("hard_sigmoid")),
     **_in(

@@ -77,7 +77,7 @@ VECTOR = np.ones(3)
 REFUSED: dict[str, tuple[int, str, Callable[[], Cell]]] = {
     # what is wrong: (line of the contract, words of the message, definition)
     "no function": (1, "update is a function", make("tanh")),
-    "unknown argument": (1, "asks for memory", make(lambda drive, memory: {"h": drive.n})),
+    "unknown argument": (1, "asks for weather", make(lambda drive, weather: {"h": drive.n})),
     "unknown drive": (2, "drive.m, declared are n", make(lambda drive: {"h": drive.m})),
     "unknown slot": (2, "state.c, declared are h", make(lambda drive, state: {"h": drive.n * state.c})),
     "unknown param": (2, "param.p, declared are none", make(lambda drive, param: {"h": drive.n * param.p})),

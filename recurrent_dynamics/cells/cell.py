@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import ArgumentError, ArgumentTypeError
+from ..equations.axes import SOURCE
 from ..equations.graph import DefinitionError
 from ..equations.record import record
 from ..equations.schedule import Schedule, fingerprint_text
 from ..parametrize import Parametrization, initialize
 from .constraint import Constraint
-from .declarations import Drive, Mask, Slot, Structure, Unit, natural, positive_integer
+from .declarations import Drive, Mask, Memory, Slot, Structure, Unit, natural, positive_integer
 from .layout import Layout
 from .recipe import packed, unpacked
 from .tying import tied
@@ -33,7 +34,7 @@ class Cell:
     Everything else is derived from `update`: the compiled step, its adjoint, tangent, Jacobian and second order, and
     the LaTeX. The contract, line by line (errors name the line that a definition breaks):
 
-    1. `update(drive, state, param, signal, constant)` takes those of the five namespaces that it needs, by name.
+    1. `update(drive, state, param, signal, constant, memory)` takes those of the six namespaces that it needs, by name.
     2. It uses declared names only, and every declared drive: `drive.i`, `state.c`, `param.alpha`, `signal.dt`.
     3. A drive is used in one of three ways everywhere, v being multiplied by the signal `masked` of the drive first,
        if it has one: as a value `drive.i`, which is `W x + U v + b` with v the slots
@@ -47,6 +48,9 @@ class Cell:
     8. Names are identifiers, each declared once, and no signal's name is a drive's; widths are positive, constants and
        biases finite; `output` and `recurrent` are slots; what is masked, or is a mask, is a signal.
     9. A drive tied to another is called, has no input or bias, and the operand's width and structure of the other.
+    10. `memory.<name>` has positions and units. `over_units(v)` and `over_positions(v)` sum over one of them,
+       `softmax(e)` is over the positions of the instance's source. A value with both is summed before it leaves the
+       step, and matrices multiply units only.
 
     Parameters
     ----------
@@ -80,6 +84,8 @@ class Cell:
     parametrize
         What U must be for the cell to be itself, e.g. `{"U": rd.parametrize.antisymmetric}`; see `Constraint`. `init`
         draws from it, and `rd.nn.Model` trains the free parameters behind it. The equations take any U.
+    memory
+        Names of arrays that every step reads with attention, or `Memory` for one of its own width.
 
     Examples
     --------
@@ -108,13 +114,14 @@ class Cell:
     bias: Mapping[str, float] = field(default_factory=dict)
     parametrize: Mapping[str, Parametrization] = field(default_factory=dict)
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    memory: tuple[Any, ...] = ()
     slots: tuple[Slot, ...] = field(init=False, repr=False)
     schedule: Schedule = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         set_ = lambda name, value: object.__setattr__(self, name, value)
-        for what in ("state", "drives", "units", "signals", "recurrent", "normalized"):
-            if isinstance(getattr(self, what), (str, Drive, Slot, Unit)):
+        for what in ("state", "drives", "units", "signals", "recurrent", "normalized", "memory"):
+            if isinstance(getattr(self, what), (str, Drive, Slot, Unit, Memory)):
                 raise DefinitionError(
                     f"line 8 of the contract: {what} is a sequence, such as ('a',); came {getattr(self, what)!r}"
                 )
@@ -123,6 +130,7 @@ class Cell:
         set_("slots", tuple(s if isinstance(s, Slot) else Slot(s) for s in self.state))
         set_("state", tuple(s.name for s in self.slots))
         set_("drives", tuple(d if isinstance(d, Drive) else Drive(d) for d in self.drives))
+        set_("memory", tuple(m if isinstance(m, Memory) else Memory(m) for m in self.memory))
         for what in ("units", "signals"):
             set_(what, tuple(getattr(self, what)))
         for what in ("constants", "bias"):
@@ -148,7 +156,13 @@ class Cell:
             "param": tuple(u.name for u in self.units),
             "signal": self.signals,
             "constant": tuple(self.constants),
+            "memory": tuple(m.name for m in self.memory),
         }
+        for slot in self.slots:
+            if slot.width == SOURCE and not self.memory:
+                raise DefinitionError(
+                    f"line 10 of the contract: slot {slot.name} is as wide as the source, but there is no memory"
+                )
         for what, names in groups.items():
             for n in names:
                 if not isinstance(n, str) or not re.fullmatch(r"(?!.*__)[A-Za-z]\w*", n, re.ASCII):
@@ -265,9 +279,9 @@ class Cell:
         """Of the equations and the contract's fields: compiled code is found again under it."""
         return hashlib.sha256(fingerprint_text(self, self.schedule).encode()).hexdigest()[:20]
 
-    def layout(self, input_size: int, hidden_size: int) -> Layout:
-        """Where everything stands in memory for given sizes."""
-        return Layout.of(self, input_size, hidden_size)
+    def layout(self, input_size: int, hidden_size: int, source_size: int = 0) -> Layout:
+        """Where everything stands for given sizes; `source_size` is the number of positions of a memory."""
+        return Layout.of(self, input_size, hidden_size, source_size)
 
     def sizes(self, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """(input size, hidden size) that a set of parameters was made for; a ValueError says what does not fit."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import ArgumentError, boolean, number, one_of
+from ..equations.axes import SOURCE
 from ..equations.graph import DefinitionError
 from ..equations.nonlinearities import sigmoid, softplus
 from ..equations.schedule import HIDDEN
@@ -105,13 +106,31 @@ class Drive:
 
 @dataclass(frozen=True)
 class Slot:
-    """A part of the state, as wide as the hidden size or of a fixed number of units."""
+    """A part of the state, as wide as the hidden size or of a fixed number of units.
+
+    A slot of the width "source" has a number for each position of the cell's memory, such as a coverage.
+    """
 
     name: str
     width: str = HIDDEN
 
     def __post_init__(self) -> None:
-        _check_width(f"slot {self.name}", self.width)
+        if self.width != SOURCE:
+            _check_width(f"slot {self.name}", self.width)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """An array that the equations read at every step, `memory.<name>`: S positions of as many units as `width` says.
+
+    Each instance has its own, of its own length. `rd.forward` gets it as ``memory={name: array (S, B, width)}``.
+    """
+
+    name: str
+    width: str = HIDDEN
+
+    def __post_init__(self) -> None:
+        _check_width(f"memory {self.name}", self.width)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError
-from ..equations.schedule import HIDDEN, Schedule, is_direct, operand_name, width_labels
+from ..equations.axes import SOURCE
+from ..equations.schedule import HIDDEN, LEAVES, Schedule, is_direct, operand_name, width_labels
 from .tying import drives_of, products_of, tied_to, vector_owner
 
 
@@ -58,6 +59,16 @@ class ProductSpan:
         return self.source.width // self.heads
 
 
+@dataclass(frozen=True)
+class ReadSpan:
+    """A read of a memory with the places that it reads and writes; `sources` are (in the state, span)."""
+
+    stage: int
+    kind: str
+    sources: tuple[tuple[bool, Span], ...]
+    target: Span
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """See the module. `of` makes one."""
@@ -71,6 +82,9 @@ class Layout:
     slots: tuple[Span, ...]
     vectors: tuple[Span, ...]
     products: tuple[ProductSpan, ...]
+    reads: tuple[ReadSpan, ...]
+    memory: tuple[Span, ...]  # the memories, side by side
+    source_size: int  # positions of a memory
     matrices: dict[str, list[tuple[int, int]]]  # parameter -> blocks (rows, columns), stacked
     vector_parameters: dict[str, list[Span]]  # parameter -> per-unit vectors, stacked
     biases: dict[str, list[PreactivationSpan]]
@@ -89,6 +103,11 @@ class Layout:
     @cached_property
     def vectors_size(self) -> int:
         return sum(s.width for s in self.vectors)
+
+    @cached_property
+    def memory_size(self) -> int:
+        """Numbers of the memory of one instance."""
+        return self.source_size * sum(m.width for m in self.memory)
 
     @cached_property
     def input_rows(self) -> int:
@@ -112,9 +131,10 @@ class Layout:
 
     @staticmethod
     @lru_cache(maxsize=1024)
-    def of(cell: Any, input_size: int, hidden_size: int) -> Layout:
+    def of(cell: Any, input_size: int, hidden_size: int, source_size: int = 0) -> Layout:
         schedule: Schedule = cell.schedule
-        size = {label: hidden_size if label == HIDDEN else int(label) for label in width_labels(cell)}
+        known = {HIDDEN: hidden_size, SOURCE: source_size}
+        size = {label: known[label] if label in known else int(label) for label in width_labels(cell)}
         row = {kind: _spans(items, size) for kind, items in schedule.rows(cell).items()}
         values, slots, vectors = row["values"], row["state"], row["vectors"]
         preactivations = tuple(
@@ -128,7 +148,21 @@ class Layout:
 
         matrices: dict[str, list[tuple[int, int]]] = {}
         products = []
+        reads = []
+        for p in schedule.reads:
+            sources = []
+            for i in p.operand:
+                node = nodes[i]
+                if node.kind == "state":
+                    sources.append((True, slot[node.arguments[0]]))
+                elif node.kind in ("preactivation", "signal"):
+                    sources.append((False, by_name[node.arguments[0]]))
+                elif node.kind not in LEAVES:
+                    sources.append((False, by_name[operand_name(i)]))
+            reads.append(ReadSpan(p.stage, p.kind, tuple(sources), by_name[p.target]))
         for p in schedule.products:
+            if p.is_read:
+                continue
             if is_direct(schedule.graph, cell, p.operand):
                 kind = nodes[p.operand[0]].kind
                 pieces = [(slot if kind == "state" else by_name)[nodes[i].arguments[0]] for i in p.operand]
@@ -191,6 +225,9 @@ class Layout:
                 ProductSpan(p.stage, from_state, s, t, p.heads, p.parameter, offsets.get(p.target, 0))
                 for p, from_state, s, t in products
             ),
+            tuple(reads),
+            row["memory"],
+            source_size,
             matrices,
             vector_parameters,
             dict(sorted(biases.items())),

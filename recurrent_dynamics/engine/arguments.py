@@ -14,6 +14,7 @@ from ..kernels.copying import plain
 from . import check
 from .backends import Backend
 from .flatten import Flat, copy_tied_blocks, empty, stored_whole, views
+from .memories import Memory, no_memory
 from .run import Run, Tape, namespace, run_shape, within_lengths
 
 Arrays = Mapping[str, np.ndarray]
@@ -33,6 +34,7 @@ def new_tape(
     resets: np.ndarray,
     tf32: bool = False,
     rounded: bool = False,
+    memory: Memory | None = None,
 ) -> Tape:
     """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
     T, batch, dtype = len(x), x.shape[1], flat.bias.dtype
@@ -45,7 +47,7 @@ def new_tape(
     constants = namespace(x).asarray(list(cell.constants.values()), dtype)
     return Tape(
         cell, layout, T, batch, flat.W, flat.bias, flat.matrices, flat.vectors, constants, x, values, before, after,
-        start, ends, resets, tf32,
+        start, ends, resets, *(memory or no_memory(dtype)), tf32,
     )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def without_steps(
     nothing = np.empty((0, len(start), 0), start.dtype)
     return Tape(
         cell, layout, steps, len(start), flat.W, flat.bias, flat.matrices, flat.vectors, flat.bias[:0], nothing,
-        nothing, nothing, nothing, start, ends, check.NO_RESETS,
+        nothing, nothing, nothing, start, ends, check.NO_RESETS, *no_memory(start.dtype),
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell, Drive
+from ..equations.axes import SOURCE
+from ..equations.memory import within_source
 from ..equations.record import arguments_of
 from ..equations.schedule import NORMALIZATION_EPSILON
 
@@ -28,8 +30,13 @@ def forward(
     lengths: np.ndarray | None = None,
     reset: np.ndarray | None = None,
     signals: Arrays | None = None,
+    memory: Arrays | None = None,
+    memory_lengths: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Every slot after every step, (T, B, width); x (T, B, N), initial (B, width), signals (T, B, H)."""
+    """Every slot after every step, (T, B, width); x (T, B, N), initial (B, width), signals (T, B, H).
+
+    memory (S, B, width), memory_lengths (B,).
+    """
     start = {s: np.asarray(initial[s]) for s in cell.state}
     state, history = start, []
     for t in range(len(x) if x is not None else steps or 0):
@@ -38,7 +45,7 @@ def forward(
             back = (reset[t] if lengths is None else reset[t] & (t < lengths))[:, None]
             entering = {s: np.where(back, start[s], state[s]) for s in cell.state}
         inputs = {name: value[t] for name, value in (signals or {}).items()}
-        state = step(cell, params, None if x is None else x[t], entering, inputs)
+        state = step(cell, params, None if x is None else x[t], entering, inputs, memory, memory_lengths)
         if lengths is not None:
             active = (t < lengths)[:, None]
             state = {s: np.where(active, state[s], entering[s]) for s in cell.state}
@@ -47,9 +54,18 @@ def forward(
 
 
 def step(
-    cell: Cell, params: Arrays, x: np.ndarray | None, state: Arrays, signals: Arrays | None = None
+    cell: Cell,
+    params: Arrays,
+    x: np.ndarray | None,
+    state: Arrays,
+    signals: Arrays | None = None,
+    memory: Arrays | None = None,
+    memory_lengths: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """One step: x (B, N), state slot -> (B, width), signals name -> (B, H)."""
+    """One step: x (B, N), state slot -> (B, width), signals name -> (B, H), memory name -> (S, B, width).
+
+    In the equations, a slot with a number for each position is (S, B, 1).
+    """
     blocks = _Blocks(cell, params)
     signals = dict(signals or {})
     if "x" in cell.signals and x is not None:
@@ -78,13 +94,24 @@ def step(
 
     values = {
         "drive": SimpleNamespace(**{d.name: drive_value(d) for d in cell.drives}),
-        "state": SimpleNamespace(**state),
+        "state": SimpleNamespace(
+            **{s.name: state[s.name].T[..., None] if s.width == SOURCE else state[s.name] for s in cell.slots}
+        ),
         "param": SimpleNamespace(**{u.name: u.constrain(params[u.name]) for u in cell.units}),
         "signal": SimpleNamespace(**signals),
         "constant": SimpleNamespace(**cell.constants),
+        "memory": SimpleNamespace(**(memory or {})),
     }
-    new = cell.update(**arguments_of(cell, values))
-    return {s: np.broadcast_to(new[s], state[s].shape) for s in cell.state}
+    mask = None
+    if memory_lengths is not None:
+        size = len(next(iter((memory or {}).values())))
+        mask = (np.arange(size)[:, None] < memory_lengths)[..., None]
+    with within_source(mask):
+        new = cell.update(**arguments_of(cell, values))
+    rows = {
+        s.name: np.asarray(new[s.name])[..., 0].T if s.width == SOURCE else new[s.name] for s in cell.slots
+    }
+    return {name: np.broadcast_to(rows[name], state[name].shape) for name in cell.state}
 
 
 class _Blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from ..checks import ArgumentError, ArgumentTypeError
+from ..equations.schedule import SOFTMAX
 from ..results import Result
 
 if TYPE_CHECKING:
@@ -100,6 +101,9 @@ class Tape:
     initial: np.ndarray  # (B, k)
     lengths: np.ndarray  # (B,) or empty
     resets: np.ndarray  # (T * B,) or empty
+    memory: np.ndarray  # the memories that the cell reads, one after the other; see `memories`
+    places: np.ndarray  # (B * 3,), where the memory of each instance is; empty where the cell reads none
+    memory_of: np.ndarray  # (B,), the number of the memory that an instance reads, or empty: its own
     tf32: bool = False  # whether cuBLAS may multiply in it
 
     @property
@@ -118,11 +122,12 @@ class Tape:
     def __reduce__(self) -> tuple[Any, ...]:
         # The layout is made again by the cell: what is compiled and tabled for a layout is found by its identity.
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "layout"}
-        return _tape_again, (given, self.layout.input_size, self.layout.hidden_size)
+        sizes = self.layout.input_size, self.layout.hidden_size, self.layout.source_size
+        return _tape_again, (given, *sizes)
 
 
-def _tape_again(given: dict[str, Any], input_size: int, hidden_size: int) -> Tape:
-    return Tape(layout=given["cell"].layout(input_size, hidden_size), **given)
+def _tape_again(given: dict[str, Any], input_size: int, hidden_size: int, source_size: int = 0) -> Tape:
+    return Tape(layout=given["cell"].layout(input_size, hidden_size, source_size), **given)
 
 
 @dataclass(eq=False)
@@ -157,6 +162,11 @@ class Run(Result):
         The state before the first step.
     drives : mapping of ndarray (T, B, width)
         Every drive at every step, before its nonlinearity; `<name>_h` is the recurrent side of a drive kept apart.
+    attention : ndarray (T, B, S)
+        The weights of a cell that reads a memory, at every step: how much of each position it reads. They sum to 1
+        over the source of each sequence; 0 beyond it, and beyond the length of a sequence.
+    alignments : dict of ndarray (T, B, S)
+        The weights of every softmax over a memory, by its name in the equations.
     mask : ndarray (T, B) of bool, or None
         True within the lengths of the sequences; None where all sequences have T steps.
     x : ndarray (T, B, N), (T, B) of int, or None
@@ -299,6 +309,30 @@ class Run(Result):
         )
         return Views(self.shaped(self.given(self.values)), named)
 
+    @property
+    def attention(self) -> np.ndarray:
+        alignments = self.alignments
+        if len(alignments) != 1:
+            came = f"{', '.join(alignments) or 'none'}"
+            raise ArgumentError("run", "have one softmax over a memory; run.alignments has all by name", came)
+        return next(iter(alignments.values()))
+
+    @cached_property
+    def alignments(self) -> dict[str, np.ndarray]:
+        layout, graph = self.engine_tape.layout, self.cell.schedule.graph
+        names = {
+            graph.nodes[i].arguments[0]: name
+            for i, name in graph.names.items()
+            if graph.nodes[i].kind == "preactivation"
+        }
+        found = {}
+        for read in layout.reads:
+            if read.kind == SOFTMAX:
+                s = read.target
+                weights = self.engine_tape.values[..., s.offset : s.offset + s.width]
+                found[names.get(s.name, s.name)] = read_only(self.shaped(weights))
+        return found
+
     @cached_property
     def mask(self) -> np.ndarray | None:
         if not self._tape.lengths.size:
@@ -369,6 +403,8 @@ class Gradients(Result):
         By the state after each step, along every path that starts there.
     signals : dict of ndarray
         By the signals, shaped as the signals.
+    memory : dict of ndarray (S, B, width)
+        By the memories, shaped as the memories; 0 beyond the length of a source.
     """
 
     params: dict[str, np.ndarray]
@@ -376,6 +412,7 @@ class Gradients(Result):
     initial: Views
     states: Views
     signals: dict[str, np.ndarray]
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the norm of the gradient by the state over the steps; see `recurrent_dynamics.plot.norms`."""

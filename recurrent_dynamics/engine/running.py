@@ -26,6 +26,7 @@ from .arguments import (
 )
 from .backends import backend, resolve_device
 from .frozen import FrozenParams
+from .memories import memory_of_run, source_size
 from .run import Run, one_hot
 
 
@@ -39,6 +40,9 @@ def forward(
     lengths: Sequence[int] | np.ndarray | None = None,
     reset: np.ndarray | None = None,
     signals: Arrays | None = None,
+    memory: Arrays | None = None,
+    memory_lengths: Sequence[int] | np.ndarray | None = None,
+    memory_of: Sequence[int] | np.ndarray | None = None,
     check_finite: bool = True,
     copy_params: bool = True,
     tape: bool = True,
@@ -69,6 +73,15 @@ def forward(
         Where true, the state is set back to `initial` before that step.
     signals : dict of ndarray (T, B) or (T, B, H), optional
         The signals that the cell declares; all of them but masks, which are their means where they are not given.
+    memory : dict of ndarray (S, B, width) or (S, width), optional
+        What a cell with attention reads, by name, positions first: all that the cell declares, such as "keys" and
+        "values" of `cells.attention`. The gradients by them are `Gradients.memory`.
+    memory_lengths : (B,) integers, optional
+        The true length of the source of each sequence, from 0 to S. Positions beyond it have weights of exactly 0, and
+        are not read. An empty source reads as zeros.
+    memory_of : (B,) integers, optional
+        Which of M memories each sequence reads, for hypotheses that share a source without copies: `memory` has shape
+        (S, M, width) then, `memory_lengths` (M,).
     check_finite
         Whether a run that becomes NaN or infinite raises.
     copy_params
@@ -136,6 +149,8 @@ def forward(
     on_cpu = where == "cpu"
     if not (on_cpu or tape):
         raise ArgumentError("tape", "be True, the default, on device='cuda'", "False")
+    if not on_cpu and isinstance(cell, Cell) and cell.memory:
+        raise ArgumentError("device", f"be 'cpu' for cell {cell.name!r}, which reads a memory", "'cuda'")
     given_on_gpu = (
         not on_cpu and resolve_device(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
     )
@@ -151,9 +166,11 @@ def forward(
         if isinstance(params, FrozenParams) and params.cell is cell and not tape:
             arrays, dtype, layout = params, params.dtype, params.layout
             flat, own, factors = params.flat, params, params.factors
+            if cell.memory:
+                layout = cell.layout(layout.input_size, layout.hidden_size, source_size(cell, memory))
         else:
             arrays, dtype, input_size, hidden = check.given_parameters(cell, params)
-            layout, factors = cell.layout(input_size, hidden), None
+            layout, factors = cell.layout(input_size, hidden, source_size(cell, memory)), None
             copy = (copy_params and tape) or not on_cpu
             flat, own = own_parameters(engine.verbs, layout, arrays, dtype, engine.xp, copy)
         if tf32 is not False:
@@ -178,18 +195,22 @@ def forward(
         else:
             x = input_where_it_lies(engine.verbs, x, ends, single)
         start = state_row("initial", initial, layout, batch, dtype, engine.xp)
+        read = memory_of_run(layout, memory, memory_lengths, memory_of, batch, dtype, single, engine.xp)
         # Signals are stored among the values of all steps, so they need a tape, which is dropped after the run.
         if not (tape or layout.signals):
             check.mapping("signals", signals, ())
-            kept, finite = engine.verbs.infer(cell, layout, flat, factors, x, start, ends, resets)
+            kept, finite = engine.verbs.infer(cell, layout, flat, factors, x, start, ends, resets, read)
             if not finite:
                 if not classes:
                     check.finite("x", x[:, 0] if single else x)  # not looked at before
                 if check_finite:  # a run with a tape knows where, or that only the sum is not finite
-                    forward(cell, params, given_x, steps=steps, initial=initial, lengths=lengths, reset=reset)
+                    forward(
+                        cell, params, given_x, steps=steps, initial=initial, lengths=lengths, reset=reset,
+                        memory=memory, memory_lengths=memory_lengths, memory_of=memory_of,
+                    )  # fmt: skip
             bare = without_steps(cell, layout, flat, T, start, ends)
             return Run(bare, own, single, autonomous, (), classes, kept=kept)
-        made = new_tape(engine.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded)
+        made = new_tape(engine.verbs, cell, layout, flat, x, start, ends, resets, bool(tf32), rounded, read)
         shared = write_signals(cell, layout, made.values, signals, None if autonomous else x, ends, single)
         if not engine.verbs.forward(made) and check_finite and not is_finite(made.after):
             for name, a in arrays.items():  # not looked at before, if there are no copies of them

@@ -10,17 +10,38 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..checks import ArgumentError, is_finite
+from ..equations.schedule import SOFTMAX
 from . import check
 from .flatten import flatten
+from .memories import memory_alone, memory_numbers, source_size
 from .run import one_hot
 
 
 class State(dict[str, np.ndarray]):
-    """The state of a stepper: slot -> (B, width), views of the rows (B, k) that its compiled step reads and writes."""
+    """The state of a stepper: slot -> (B, width), views of the rows (B, k) that its compiled step reads and writes.
 
-    def __init__(self, owner: Stepper, rows: np.ndarray) -> None:
+    Of a cell that reads a memory, `memory_of` (B,) is the number of the memory that each row reads, and `attention`
+    (B, S) the weights of the step that made the state; None before the first step, and for a cell without a softmax.
+    """
+
+    def __init__(
+        self,
+        owner: Stepper,
+        rows: np.ndarray,
+        memory_of: np.ndarray | None = None,
+        attention: np.ndarray | None = None,
+    ) -> None:
         super().__init__((name, rows[:, start:end]) for name, start, end in owner.spans)
         self.owner, self.rows, self.flat = owner, rows, rows.reshape(-1)
+        self.memory_of, self.attention = memory_of, attention
+        self._places: np.ndarray | None = None
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where the memory of each row is."""
+        if self._places is None:
+            self._places = self.owner.places_of(self.memory_of)
+        return self._places
 
     def __repr__(self) -> str:
         slots = ", ".join(f"{name} {a.shape}" for name, a in self.items())
@@ -28,25 +49,42 @@ class State(dict[str, np.ndarray]):
 
     def take(self, index: np.ndarray) -> State:
         """A state of rows (m,) of this one, in the order of their indices; a row may come several times."""
-        return State(self.owner, self.rows[index])
+        return self._rows_of(index)
 
     def part(self, rows: slice) -> State:
         """Some rows side by side, without a copy."""
-        return State(self.owner, self.rows[rows])
+        return self._rows_of(rows)
+
+    def _rows_of(self, chosen: Any) -> State:
+        of, a = self.memory_of, self.attention
+        return State(
+            self.owner,
+            self.rows[chosen],
+            None if of is None else of[chosen],
+            None if a is None else a[chosen],
+        )
 
     def like(self) -> State:
         """A state of as many rows to write to, of any numbers."""
-        return State(self.owner, np.empty_like(self.rows))
+        return State(self.owner, np.empty_like(self.rows), self.memory_of)
 
 
 class Stepper:
     """`state = step(x_t, state)`; see `stepper`."""
 
-    def __init__(self, cell: Cell, params: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        params: Mapping[str, np.ndarray],
+        memory: Mapping[str, np.ndarray] | None = None,
+        memory_lengths: Any = None,
+    ) -> None:
         from .cpu import streaming
 
         own, self.dtype, n, h = check.parameters(cell, params)
-        self.cell, self._layout = cell, cell.layout(n, h)
+        self.cell, self._layout = cell, cell.layout(n, h, source_size(cell, memory))
+        self._memory = memory_alone(self._layout, memory, memory_lengths, self.dtype)
+        self._softmax = next((r.target for r in self._layout.reads if r.kind == SOFTMAX), None)
         self._signals = tuple(s for s in self._layout.signals if s.name != "x")
         self._raw_input = next((s for s in self._layout.signals if s.name == "x"), None)
         raw = self._raw_input
@@ -62,11 +100,32 @@ class Stepper:
     def __repr__(self) -> str:
         return f"Stepper({self.cell.name}, {self._inputs} inputs, {self._layout.hidden_size} units, {self.dtype})"
 
-    def zeros(self, batch_size: int = 1) -> State:
-        """The zero state, slot -> (B, width); a buffer for `out` too."""
+    def zeros(self, batch_size: int = 1, memory_of: Any = None) -> State:
+        """The zero state, slot -> (B, width); a buffer for `out` too.
+
+        `memory_of` (B,) says which memory each row reads; by default row b reads memory b, or all rows the only one.
+        """
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ArgumentError("batch_size", "be an integer of at least 1", repr(batch_size))
-        return State(self, np.zeros((batch_size, self._layout.state_size), self.dtype))
+        of = self._memory_of(memory_of, int(batch_size))
+        return State(self, np.zeros((batch_size, self._layout.state_size), self.dtype), of)
+
+    def _memory_of(self, of: Any, batch: int) -> np.ndarray | None:
+        """(B,) the number of the memory of each row; None for a cell that reads none."""
+        if not self._layout.memory:
+            if of is not None:
+                raise ArgumentError("memory_of", "be None for a cell that reads no memory", type(of).__name__)
+            return None
+        count = self._memory.of.size
+        if of is None and count == 1:
+            of = np.zeros(batch, np.int64)
+        which = memory_numbers(of, count, batch)
+        return which if which.size else np.arange(batch)
+
+    def places_of(self, memory_of: np.ndarray | None) -> np.ndarray:
+        """Where the memories of these numbers are."""
+        places = self._memory.places
+        return places if memory_of is None else places.reshape(-1, 3)[memory_of].reshape(-1)
 
     def __call__(
         self,
@@ -105,7 +164,7 @@ class Stepper:
         batch = len(before.rows)
         x = self._input(x, batch)
         if out is None:
-            out = State(self, np.empty_like(before.rows))
+            out = State(self, np.empty_like(before.rows), before.memory_of)
         elif type(out) is not State or out.owner is not self or len(out.rows) != batch or out is state:
             raise ArgumentError(
                 "out",
@@ -118,8 +177,17 @@ class Stepper:
             values.reshape(batch, -1)[:, raw.offset : raw.offset + raw.width] = x
         if self._signals or signals:
             self._write_signals(values.reshape(batch, -1), signals)
-        if not isfinite(self._one_step(self._packed, x.reshape(-1), values, before.flat, out.flat, batch)):
+        places = before.places
+        total = self._one_step(
+            self._packed, self._memory.flat, places, x.reshape(-1), values, before.flat, out.flat, batch
+        )
+        if not isfinite(total):
             self._refuse(x, before, out)
+        if before.memory_of is not None:
+            out.memory_of, out._places, s = before.memory_of, places, self._softmax
+            out.attention = (
+                None if s is None else values.reshape(batch, -1)[:, s.offset : s.offset + s.width].copy()
+            )
         return out
 
     def _input(self, x: np.ndarray | None, batch: int) -> np.ndarray:
@@ -187,8 +255,11 @@ class Stepper:
                     f"the state became {a[b, j]}: slot {name!r} of sequence {b}, unit {j}"
                 )
 
-    def state(self, state: Mapping[str, np.ndarray]) -> State:
-        """The arrays of a mapping, slot -> (B, width), such as `Run.final`, copied into a state of this stepper."""
+    def state(self, state: Mapping[str, np.ndarray], memory_of: Any = None) -> State:
+        """The arrays of a mapping, slot -> (B, width), such as `Run.final`, copied into a state of this stepper.
+
+        `memory_of` as in `zeros`.
+        """
         names = tuple(name for name, _, _ in self.spans)
         given = check.mapping("state", state, names)
         arrays: list[np.ndarray] = []
@@ -200,13 +271,39 @@ class Stepper:
             if a.shape != wanted:
                 raise ArgumentError(f"state[{name!r}]", f"have shape {wanted}", np.shape(given[name]))
             arrays.append(a)
-        return State(self, np.concatenate(arrays, axis=1))
+        rows = np.concatenate(arrays, axis=1)
+        return State(self, rows, self._memory_of(memory_of, len(rows)))
 
 
-def stepper(cell: Cell, params: Mapping[str, np.ndarray]) -> Stepper:
+def stepper(
+    cell: Cell,
+    params: Mapping[str, np.ndarray],
+    memory: Mapping[str, np.ndarray] | None = None,
+    memory_lengths: Any = None,
+) -> Stepper:
     """A function that makes one step at a time: parameters are checked and packed once.
 
     With two states that take turns as `state` and `out` a step allocates next to nothing.
+
+    Parameters
+    ----------
+    cell, params
+        As in `forward`.
+    memory : dict of ndarray (S, M, width) or (S, width), optional
+        What a cell with attention reads at every step: M memories. A state knows which of them each row reads:
+        ``zeros(batch_size, memory_of)`` and ``state(arrays, memory_of)`` say so, and `take` keeps it, so that the
+        hypotheses of a search share a memory. ``state.attention`` has the weights of the last step.
+    memory_lengths : (M,) integers, optional
+        The true length of each source.
+
+    Returns
+    -------
+    Stepper
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
 
     Examples
     --------
@@ -225,4 +322,4 @@ def stepper(cell: Cell, params: Mapping[str, np.ndarray]) -> Stepper:
     A cell that reads signals, such as the time since the step before, gets them with every step:
     ``step(x_t, state, signals={"dt": 0.3})``.
     """
-    return Stepper(cell, params)
+    return Stepper(cell, params, memory, memory_lengths)

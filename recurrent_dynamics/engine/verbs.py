@@ -18,6 +18,7 @@ from .arguments import (
 )
 from .backends import Backend, backend, backend_of
 from .flatten import Flat, flatten, unflatten
+from .memories import by_memory, tangent_of_memory
 from .run import Gradients, Run, Tangent, Views, run_shape
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def backward(
     Returns
     -------
     Gradients
-        By params, x, initial, signals, and by every state at every step.
+        By params, x, initial, signals, memory, and by every state at every step.
 
     Raises
     ------
@@ -104,6 +105,7 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
         Views(run.shaped(back.initial), tape.layout.slots),
         Views(run.shaped(back.after), tape.layout.slots),
         signals,
+        by_memory(tape, back.memory, run.single) if tape.layout.memory else {},
     )
 
 
@@ -114,6 +116,7 @@ def _tangents(
     d_x: Any,
     d_initial: Arrays | None,
     d_signals: Arrays | None,
+    d_memory: Arrays | None = None,
 ) -> Tangents:
     """Walk the tangents of a run."""
     tape, xp = run.engine_tape, to.xp
@@ -141,7 +144,8 @@ def _tangents(
         directions = dict.fromkeys(named, still) | given
         write_signals(run.cell, layout, full, directions, x, tape.lengths, run.single, prefix="d_")
         signals = full[..., layout.signals[0].offset :]
-    return to.verbs.tangent(tape, flatten(layout, move, tape.dtype, xp), x, start, signals)
+    memory = tangent_of_memory(tape, d_memory, run.single)
+    return to.verbs.tangent(tape, flatten(layout, move, tape.dtype, xp), x, start, signals, memory)
 
 
 def jvp(
@@ -151,6 +155,7 @@ def jvp(
     d_initial: Arrays | None = None,
     d_signals: Arrays | None = None,
     *,
+    d_memory: Arrays | None = None,
     stream: Any = None,
 ) -> Tangent:
     """The tangent of a run: its directional derivative when parameters, input or initial state move.
@@ -159,7 +164,7 @@ def jvp(
     ----------
     run
         A forward pass.
-    d_params, d_x, d_initial, d_signals
+    d_params, d_x, d_initial, d_signals, d_memory
         The direction, each of the shape of its argument; arguments without a direction do not move.
     stream
         Of a run on a GPU: where the work is queued, as in `forward`; it waits for the run.
@@ -182,7 +187,7 @@ def jvp(
     to = backend_of(check.run(run), stream)
     with to.active(run.event):
         to.require_for(run.engine_tape, "tangent")
-        after = run.given(_tangents(to, run, d_params, d_x, d_initial, d_signals).after)
+        after = run.given(_tangents(to, run, d_params, d_x, d_initial, d_signals, d_memory).after)
         states = Views(run.shaped(after), run.engine_tape.layout.slots)
         output = states[run.cell.output or ""]
         if run.within is not None:
@@ -199,6 +204,7 @@ def hvp(
     d_x: np.ndarray | None = None,
     d_initial: Arrays | None = None,
     d_signals: Arrays | None = None,
+    d_memory: Arrays | None = None,
     d_states: Arrays | None = None,
     d_states_tangent: Arrays | None = None,
     d_final: Arrays | None = None,
@@ -216,7 +222,7 @@ def hvp(
         A forward pass.
     d_output, d_states, d_final
         The cotangents, as in `backward`.
-    d_params, d_x, d_initial, d_signals
+    d_params, d_x, d_initial, d_signals, d_memory
         The direction, as in `jvp`.
     d_output_tangent, d_states_tangent, d_final_tangent
         How the cotangents move in that direction.
@@ -244,7 +250,7 @@ def hvp(
     if check.run(run).device != "cpu":
         raise ArgumentError("run", "be one of the CPU engine for hvp", "one of device='cuda'")
     to = backend("cpu")
-    moved = _tangents(to, run, d_params, d_x, d_initial, d_signals)
+    moved = _tangents(to, run, d_params, d_x, d_initial, d_signals, d_memory)
     back = to.verbs.adjoint(
         run.engine_tape, *cotangent(to, run, "d_", d_output, d_states, d_final), keep_values=True
     )

@@ -64,7 +64,7 @@ class Derivation:
         self.uniform: dict[str, frozenset[str]] = {"E": means, "tE": means, "dE": operands, "uE": operands}
         # Overwritten drives: the expression that overwrites each, and the stage at which it does.
         self.overwritten: dict[Variable, tuple[sp.Expr, int]] = {
-            v: (symbolic_function(NONLINEARITIES[found[v.name][0]])(_symbol(v)), found[v.name][1])
+            v: (symbolic_function(NONLINEARITIES[found[v.name][0]])(symbol_of(v)), found[v.name][1])
             for v in self.variables["values"]
             if v.name in found
         }
@@ -72,10 +72,10 @@ class Derivation:
     def _expressions(self, stage: int) -> list[tuple[Target, sp.Expr]]:
         def leaf(index: int, node: Node) -> sp.Symbol | None:
             variable = leaf_variable(self.schedule, stage, index)
-            return None if variable is None else _symbol(variable)
+            return None if variable is None else symbol_of(variable)
 
         mine = [t for t in targets(self.schedule, self.cell) if t.stage == stage]
-        values = self.schedule.graph.replay([t.node for t in mine], leaf, _number)
+        values = self.schedule.graph.replay([t.node for t in mine], leaf, to_number)
         return [(t, sp.sympify(e)) for t, e in zip(mine, values, strict=True)]
 
     def loops(self, verb: str) -> list[Loop]:
@@ -95,7 +95,7 @@ class Derivation:
 
     def _reads(self, *rows: tuple[str, str, list[Variable]]) -> dict[sp.Symbol, tuple[str, Variable]]:
         """Symbols of variables under a prefix, and the array they are read from."""
-        return {_symbol(v, prefix): (array, v) for prefix, array, variables in rows for v in variables}
+        return {symbol_of(v, prefix): (array, v) for prefix, array, variables in rows for v in variables}
 
     def _base(self) -> dict[sp.Symbol, tuple[str, Variable]]:
         v = self.variables
@@ -116,7 +116,7 @@ class Derivation:
     def _with_stored_activations(self, program: Program, before: int | None = None) -> Program:
         """A program that reads the stored activations of drives that were overwritten, before a stage or at any."""
         known = {
-            value: _symbol(v)
+            value: symbol_of(v)
             for v, (value, stage) in self.overwritten.items()
             if before is None or stage < before
         }
@@ -130,7 +130,7 @@ class Derivation:
 
     def _tangent(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
         program = tangent(
-            Program.of(expressions), {_symbol(v): _symbol(v, "t_") for v in self.differentiable}
+            Program.of(expressions), {symbol_of(v): symbol_of(v, "t_") for v in self.differentiable}
         )
         writes = tuple(Write("tN" if v.row == "new" else "tE", v, False) for v in of)
         program = self._with_stored_activations(program).optimized()
@@ -142,15 +142,15 @@ class Derivation:
 
     def _second(self, stage: int, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Loop:
         """The tangent of the adjoint, whose cotangents d move by u."""
-        moves = {_symbol(v): _symbol(v, "t_") for v in self.differentiable}
-        moves |= {_symbol(v, "d_"): _symbol(v, "u_") for v in of}
+        moves = {symbol_of(v): symbol_of(v, "t_") for v in self.differentiable}
+        moves |= {symbol_of(v, "d_"): symbol_of(v, "u_") for v in of}
         program = tangent(self._adjoint_program(width, of, expressions), moves)
         reads = self._base() | self._tangents() | self._cotangents("d", of) | self._cotangents("u", of)
         return self._cotangent_loop(stage, width, reads, program, "u")
 
     def _adjoint_program(self, width: str, of: list[Variable], expressions: list[sp.Expr]) -> Program:
-        variables = [_symbol(v) for v in self.differentiable if v.width == width]
-        return adjoint(Program.of(expressions), [_symbol(v, "d_") for v in of], variables)
+        variables = [symbol_of(v) for v in self.differentiable if v.width == width]
+        return adjoint(Program.of(expressions), [symbol_of(v, "d_") for v in of], variables)
 
     def _cotangent_loop(
         self,
@@ -185,7 +185,7 @@ class Derivation:
             if t.variable in expression
         ]
         program = self._with_stored_activations(
-            Program.of([sp.diff(expression[t], _symbol(v)) for t, v in entries])
+            Program.of([sp.diff(expression[t], symbol_of(v)) for t, v in entries])
         ).optimized()
         writes = tuple(Write("J", diagonal(t, v), False) for t, v in entries)
         return Loop(stage, width, self._base(), program, writes)
@@ -196,9 +196,11 @@ def diagonal(target: Variable, variable: Variable) -> Variable:
     return Variable("diagonals", f"{target.symbol}__by__{variable.symbol}", target.width)
 
 
-def _symbol(variable: Variable, prefix: str = "") -> sp.Symbol:
+def symbol_of(variable: Variable, prefix: str = "") -> sp.Symbol:
+    """The symbol of a variable in programs."""
     return sp.Symbol(prefix + variable.symbol, real=True)
 
 
-def _number(value: float) -> sp.Expr:
+def to_number(value: float) -> sp.Expr:
+    """A plain number in programs."""
     return sp.Integer(int(value)) if value.is_integer() else sp.Float(value)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .axes import joined
 from .nonlinearities import NONLINEARITIES
 
 
@@ -44,7 +45,9 @@ UFUNCS = {
 class Node:
     """One value of the equations: a leaf (kind, name), or an operator or nonlinearity applied to earlier values."""
 
-    kind: str  # of a leaf: part (a pre-activation `W x + U v + b`, or one side of it), state, param, signal, constant
+    # Of a leaf: preactivation (`W x + U v + b`, one side of it, or a sum of a read), state, param, signal, constant,
+    # memory.
+    kind: str
     arguments: tuple[Any, ...]  # indices of nodes and plain numbers (floats); a name for a leaf
     width: str | None  # label of its width; None for a scalar that fits any
 
@@ -60,6 +63,7 @@ class Graph:
     frame: FrameType | None = field(default=None, repr=False, compare=False)
     # Set by `record`, which owns products.
     mean: Callable[[Recorded], Recorded] = field(default=lambda value: value)
+    read: Callable[[str, Recorded], Recorded] = field(default=lambda kind, value: value)
 
     def leaf(self, kind: str, name: str, width: str | None) -> Recorded:
         return self._append(Node(kind, (name,), width))
@@ -69,32 +73,31 @@ class Graph:
         if any(isinstance(argument, Unread) for argument in arguments):
             return Unread()
         known: list[int | float] = []
-        widths: set[str] = set()
+        widths: set[str | None] = set()
         for argument in arguments:
             if isinstance(argument, Recorded):
                 index = argument.index
                 known.append(index)
-                width = self.nodes[index].width
-                if width is not None:
-                    widths.add(width)
+                widths.add(self.nodes[index].width)
             elif isinstance(argument, Real) and math.isfinite(argument):
                 known.append(float(argument))
             else:
                 raise DefinitionError(
-                    f"line 5 of the contract: equations combine drives, states, params, signals, constants and finite "
-                    f"real numbers, not {type(argument).__name__} ({argument!r}); declare an array of numbers as a "
-                    "param"
+                    "line 5 of the contract: equations combine drives, states, params, signals, constants, memories "
+                    f"and finite real numbers, not {type(argument).__name__} ({argument!r}); declare an array of "
+                    "numbers as a param"
                 )
         exponent = known[1] if kind == "pow" else 1.0
         if not isinstance(exponent, float) or not exponent.is_integer():
             raise DefinitionError(
                 "line 5 of the contract: exponents are whole numbers; use sqrt, exp and log"
             )
-        if len(widths) > 1:
+        width, units = joined(widths)
+        if len(units) > 1:
             raise DefinitionError(
-                f"line 6 of the contract: values of different widths meet in {kind}: {' and '.join(sorted(widths))}"
+                f"line 6 of the contract: values of different widths meet in {kind}: {' and '.join(units)}"
             )
-        return self._append(Node(kind, tuple(known), widths.pop() if widths else None))
+        return self._append(Node(kind, tuple(known), width))
 
     def _append(self, node: Node) -> Recorded:
         self.nodes.append(node)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .graph import Graph, Node
 from .nonlinearities import NONLINEARITIES
-from .schedule import Product, Schedule
+from .schedule import OVER_POSITIONS, OVER_UNITS, SOFTMAX, Product, Schedule
 
 GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
@@ -22,6 +22,7 @@ GREEK = frozenset(
 # How tightly a formula holds together: a sum, a product, a fraction or symbol.
 SUM, PRODUCT, ATOM = range(3)
 Formula = tuple[str, int]
+SUMS = {OVER_UNITS: r"\mathrm{units}", OVER_POSITIONS: "s"}  # what a contraction is summed over
 
 
 def latex(cell: Any) -> str:
@@ -134,7 +135,13 @@ class _Writer:
     def _is_computed(self, index: int) -> bool:
         """Whether a node is more than a symbol or a number."""
         node = self.nodes[index]
-        return index not in self.constrained and node.kind not in ("state", "param", "signal", "constant")
+        return index not in self.constrained and node.kind not in (
+            "state",
+            "param",
+            "signal",
+            "constant",
+            "memory",
+        )
 
     def _uses(self) -> Counter[int]:
         """How often each node is written, were every node with one use written in its place."""
@@ -157,7 +164,11 @@ class _Writer:
         if index in self.normalized:
             return self._inner(self.normalized[index])
         if node.kind == "preactivation":
-            inner = [i for p in self.products.get(node.arguments[0], ()) for i in p.operand]
+            inner = [
+                i
+                for p in self.products.get(node.arguments[0], ())
+                for i in (p.operand if p.value is None else [p.value])
+            ]
             return [j for i in inner for j in (self._inner(i) if self._is_factor(i) else [i])]
         return [a for a in node.arguments if isinstance(a, int)]
 
@@ -203,6 +214,8 @@ class _Writer:
             return symbol(node.arguments[0], "t"), ATOM
         if node.kind == "param" and node.arguments[0].startswith("U__"):
             return f"u{self._subscript(node.arguments[0][3:])}", ATOM
+        if node.kind == "memory":
+            return f"{symbol(node.arguments[0], 's')}", ATOM
         if node.kind in ("param", "constant"):
             return symbol(node.arguments[0]), ATOM
         values = [self.formula(a) if isinstance(a, int) else _number(a) for a in node.arguments]
@@ -256,8 +269,7 @@ class _Writer:
         summed, terms = self.preactivations[name], []
         products = self.products.get(name, [])
         if not summed.drive:
-            operand = self.formula(products[0].operand[0])[0]
-            return f"\\operatorname{{mean}}\\left({operand}\\right)", ATOM
+            return self._sum_or_softmax(products[0])
         index = _index(_word(summed.drive)) if len(self.cell.drives) > 1 else ""
         if summed.input:
             terms.append(f"W{index} x_t")
@@ -268,6 +280,14 @@ class _Writer:
         if summed.bias:
             terms.append(f"b{self._subscript(name)}")
         return (" + ".join(terms) or "0"), SUM if len(terms) > 1 else PRODUCT
+
+    def _sum_or_softmax(self, product: Product) -> Formula:
+        """A mean over the units, or a read of a memory."""
+        read = self.formula(product.operand[0] if product.value is None else product.value)
+        if product.kind in SUMS:
+            return f"\\sum_{{{SUMS[product.kind]}}} {_grouped(read, PRODUCT)}", PRODUCT
+        name = "softmax" if product.kind == SOFTMAX else "mean"
+        return f"\\operatorname{{{name}}}\\left({read[0]}\\right)", ATOM
 
     def _matrix(self, product: Product, index: str) -> str:
         if self._is_factor(product.operand[0]):

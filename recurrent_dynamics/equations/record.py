@@ -7,14 +7,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from .axes import SOURCE, axes, has_both, over_both
 from .graph import DefinitionError, Graph, Recorded, call_and_name
 from .nonlinearities import sqrt
-from .schedule import HIDDEN, NORMALIZATION_EPSILON, Preactivation, Product, Schedule, Vector, is_direct
+from .schedule import (
+    HIDDEN,
+    LEAVES,
+    LINEAR,
+    MEAN,
+    NORMALIZATION_EPSILON,
+    OVER_UNITS,
+    SOFTMAX,
+    Preactivation,
+    Product,
+    Schedule,
+    Vector,
+    boundary,
+    computed_operands,
+    is_direct,
+)
 
 
 @dataclass(frozen=True)
@@ -23,9 +39,11 @@ class _Pending:
 
     operand: tuple[int, ...]
     target: str
-    family: str | None  # "U", "U_left", "U_right"; None for the mean
+    family: str | None  # "U", "U_left", "U_right"; None for the mean and for reads
     heads: int
     drive: str
+    kind: str = LINEAR
+    value: int | None = None
 
 
 class Drives:
@@ -42,7 +60,7 @@ class Drives:
         self.vectors = [Vector(u.name, u.width, u.name) for u in cell.units]
         self.diagonal: list[tuple[str, Vector]] = []
         self._values: dict[str, Any] = {}
-        self._means = 0
+        self._unnamed = 0
 
     def use(self, name: str, as_what: str) -> Any:
         """The value of a drive used as a "value", kept "apart" ((x side, h side)); a called drive has `complete`."""
@@ -148,17 +166,57 @@ class Drives:
     def _multiply(
         self, operand: tuple[Recorded, ...], target: str, family: str | None, heads: int, drive: str
     ) -> None:
-        self.products.append(_Pending(tuple(v.index for v in operand), target, family, heads, drive))
+        for value in operand:
+            if axes(self.graph.nodes[value.index].width)[0]:
+                raise DefinitionError(
+                    f"line 10 of the contract: the operand of drive {drive} has positions; matrices multiply units"
+                )
+        kind = MEAN if family is None else LINEAR
+        self.products.append(_Pending(tuple(v.index for v in operand), target, family, heads, drive, kind))
 
     def mean(self, value: Recorded) -> Recorded:
         """The mean over the units, as wide as its argument: a product with the constant matrix of entries 1 / width."""
         if self.graph.nodes[value.index].kind == "state":
             value = value * 1.0  # a mean reads a value of the step: copy the slot of the state into one
         width = self.graph.nodes[value.index].width or HIDDEN
-        name = f"mean__{self._means}"
-        self._means += 1
-        self.preactivations[name] = Preactivation(name, width)
+        name = self._new("mean", width)
         self._multiply((value,), name, None, 1, name)
+        return self.graph.leaf("preactivation", name, width)
+
+    def _new(self, kind: str, width: str) -> str:
+        """Declare what an operation other than a drive writes; return its name."""
+        name = f"{kind}__{self._unnamed}"
+        self._unnamed += 1
+        self.preactivations[name] = Preactivation(name, width)
+        return name
+
+    def read(self, kind: str, value: Recorded) -> Recorded:
+        """What a contraction or softmax over the positions of a memory gives."""
+        if not self._cell.memory:
+            raise DefinitionError(
+                f"line 10 of the contract: {kind} is for the memory of a cell; cell {self._cell.name!r} has none"
+            )
+        node = self.graph.nodes[value.index]
+        if kind == SOFTMAX:
+            if node.width != SOURCE:
+                raise DefinitionError(
+                    f"line 10 of the contract: softmax takes one number a position, such as over_units(...); came a "
+                    f"value over {node.width}"
+                )
+            if node.kind in LEAVES and node.kind != "preactivation":
+                value = value * 1.0  # it reads a value of the step: copy the slot of the state into one
+            name = self._new(kind, SOURCE)
+            self.products.append(_Pending((value.index,), name, None, 1, name, kind))
+            return self.graph.leaf("preactivation", name, SOURCE)
+        if not has_both(node.width):
+            raise DefinitionError(
+                f"line 10 of the contract: {kind} sums a value over positions and units, such as one of "
+                f"memory.{self._cell.memory[0].name}; came one over {node.width}"
+            )
+        width = SOURCE if kind == OVER_UNITS else axes(node.width)[1] or HIDDEN
+        name = self._new(kind, width)
+        operand = boundary(self.graph, value.index)
+        self.products.append(_Pending(operand, name, None, 1, name, kind, value.index))
         return self.graph.leaf("preactivation", name, width)
 
 
@@ -213,7 +271,7 @@ class Names:
 
 
 def arguments_of(cell: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments that `cell.update` asks for, out of drive, state, param, signal, constant."""
+    """The keyword arguments that `cell.update` asks for, out of drive, state, param, signal, constant, memory."""
     names = list(inspect.signature(cell.update).parameters)
     unknown = [n for n in names if n not in values]
     if unknown:
@@ -239,10 +297,11 @@ def record(cell: Any) -> Schedule:
     graph = Graph()
     states = {s.name: graph.leaf("state", s.name, s.width) for s in cell.slots}
     drives = Drives(cell, graph, states)
-    graph.mean = drives.mean
+    graph.mean, graph.read = drives.mean, drives.read
     params = {u.name: u.constrain(graph.leaf("param", u.name, u.width)) for u in cell.units}
     constants = {k: graph.leaf("constant", k, None) for k in cell.constants}
     signals = drives.signals = {s: graph.leaf("signal", s, HIDDEN) for s in cell.signals}
+    memory = {m.name: graph.leaf("memory", m.name, over_both(m.width)) for m in cell.memory}
     arguments = arguments_of(
         cell,
         {
@@ -251,6 +310,7 @@ def record(cell: Any) -> Schedule:
             "param": Names("param", 2, params),
             "signal": Names("signal", 2, signals),
             "constant": Names("constant", 2, constants),
+            "memory": Names("memory", 10, memory),
         },
     )
     new = call_and_name(graph, cell.update, arguments)
@@ -274,7 +334,9 @@ def record(cell: Any) -> Schedule:
 
 def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -> Schedule:
     order = {d.name: i for i, d in enumerate(cell.drives)}
-    pending = sorted(drives.products, key=lambda p: order.get(p.drive, len(order)))
+    pending = sorted(
+        _side_by_side(cell, graph, drives.products), key=lambda p: order.get(p.drive, len(order))
+    )
     stage_of: dict[str, int] = {}
     missing = {p.target for p in pending}
     while missing:  # ends: operands only depend on values computed before them
@@ -286,7 +348,15 @@ def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -
     names = _parameter_names(graph, pending, diagonal, order)
     products = sorted(
         (
-            Product(stage_of[p.target], p.operand, p.target, names.get((p.family, p.drive)), p.heads)
+            Product(
+                stage_of[p.target],
+                p.operand,
+                p.target,
+                names.get((p.family, p.drive)),
+                p.heads,
+                p.kind,
+                p.value,
+            )
             for p in pending
         ),
         key=lambda p: p.stage,
@@ -301,13 +371,29 @@ def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -
         ),
         products=tuple(products),
         outputs=outputs,
-        stored=tuple(
-            dict.fromkeys(i for p in products if not is_direct(graph, cell, p.operand) for i in p.operand)
-        ),
+        stored=tuple(dict.fromkeys(i for p in products for i in computed_operands(graph, cell, p))),
         stages=max((p.stage for p in products), default=-1) + 1,
         usage=dict(drives.usage),
         vectors=tuple(vectors),
     )
+
+
+def _side_by_side(cell: Any, graph: Graph, pending: list[_Pending]) -> list[_Pending]:
+    """The products with copies of operands that could not lie beside others in one place: those used elsewhere too."""
+    stored = {
+        p.operand for p in pending if p.kind in (LINEAR, MEAN) and not is_direct(graph, cell, p.operand)
+    }
+    stored |= {(i,) for p in pending if p.value is not None or p.kind == SOFTMAX for i in p.operand}
+    copies: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for operand in sorted(o for o in stored if len(o) > 1):
+        others = {i for other in stored if other != operand for i in other}
+        copies[operand] = tuple(
+            graph.apply("mul", Recorded(graph, i), 1.0).index if i in others else i for i in operand
+        )
+    return [
+        replace(p, operand=copies[p.operand]) if p.operand in copies and p.value is None else p
+        for p in pending
+    ]
 
 
 def _parameter_names(
@@ -369,6 +455,8 @@ def mean(value: Any) -> Any:
     array([[2., 2.]])
     """
     if isinstance(value, Recorded):
+        if axes(value.graph.nodes[value.index].width)[0]:
+            raise DefinitionError("line 10 of the contract: mean is over units; this value has positions")
         return value.graph.mean(_plain(value))
     value = np.asarray(value)
     if value.ndim == 0:

@@ -14,9 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .axes import SOURCE, axes
 from .graph import Graph
 
 HIDDEN = "hidden"
+# Kinds of products. The reads of a memory belong to one instance; row kernels compute them, other products are those
+# of matrices that all instances share.
+LINEAR, MEAN, OVER_UNITS, OVER_POSITIONS, SOFTMAX = (
+    "linear",
+    "mean",
+    "over_units",
+    "over_positions",
+    "softmax",
+)
+READS = (OVER_UNITS, OVER_POSITIONS, SOFTMAX)
+LEAVES = ("preactivation", "state", "param", "signal", "constant", "memory")
 NORMALIZATION_EPSILON = 1e-5
 
 
@@ -28,18 +40,28 @@ class Preactivation:
     width: str
     input: bool = False  # has a block of W
     bias: str | None = None  # the parameter that holds its bias, "b" or "b_h"
-    drive: str = ""  # the drive that it belongs to; none for a mean
+    drive: str = ""  # the drive that it belongs to; none for a mean and for reads of a memory
 
 
 @dataclass(frozen=True)
 class Product:
-    """A linear map adds to a preactivation: target += M operand, with M a block of U or the mean over the units."""
+    """A step's operation that is not pointwise: a linear map, target += M operand, or a read of a memory.
+
+    M is a block of U or the mean over the units. A contraction of a read sums the node `value`, which has positions
+    and units; its operands are the values of fewer axes that `value` is computed of.
+    """
 
     stage: int
     operand: tuple[int, ...]  # nodes, side by side
     target: str  # name of a preactivation
-    parameter: str | None  # "U", "U_<drive>", ...; None for the mean
+    parameter: str | None  # "U", "U_<drive>", ...; None for all but linear maps with a block of U
     heads: int = 1  # the blocks of a block-diagonal M
+    kind: str = LINEAR
+    value: int | None = None  # the node that a contraction sums
+
+    @property
+    def is_read(self) -> bool:
+        return self.kind in READS
 
 
 @dataclass(frozen=True)
@@ -74,12 +96,43 @@ class Schedule:
             "state": [(s.name, s.width) for s in cell.slots],
             "vectors": [(v.name, v.width) for v in self.vectors],
             "constants": [(k, HIDDEN) for k in cell.constants],
+            "memory": [(m.name, m.width) for m in cell.memory],
         }
+
+    @property
+    def reads(self) -> tuple[Product, ...]:
+        """The reads of a memory, by stage."""
+        return tuple(p for p in self.products if p.is_read)
 
 
 def operand_name(node: int) -> str:
     """The name of a stored operand among the values of a step."""
     return f"operand__{node}"
+
+
+def boundary(graph: Graph, value: int) -> tuple[int, ...]:
+    """The values without positions and units at once that such a value is computed of, in the order of their making."""
+    found, seen, todo = set(), set(), [value]
+    while todo:
+        index = todo.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        node = graph.nodes[index]
+        positions, units = axes(node.width)
+        inner = [a for a in node.arguments if isinstance(a, int)]
+        if (positions and units) or (node.width is None and node.kind not in LEAVES):
+            todo += inner
+        else:
+            found.add(index)
+    return tuple(sorted(found))
+
+
+def computed_operands(graph: Graph, cell: Any, product: Product) -> tuple[int, ...]:
+    """The operands of a product that a program computes, and that are stored among the values of a step."""
+    if product.is_read:
+        return tuple(i for i in product.operand if graph.nodes[i].kind not in LEAVES)
+    return () if is_direct(graph, cell, product.operand) else product.operand
 
 
 def is_direct(graph: Graph, cell: Any, operand: tuple[int, ...]) -> bool:
@@ -95,9 +148,12 @@ def is_direct(graph: Graph, cell: Any, operand: tuple[int, ...]) -> bool:
 
 
 def width_labels(cell: Any) -> tuple[str, ...]:
-    """Labels of the widths of a cell: "hidden" first, then fixed numbers in the order of their appearance."""
+    """Labels of the widths of a cell: "hidden" first, then others in the order of their appearance.
+
+    Where there is a memory, the number of its positions is the width "source".
+    """
     used = [width for row in cell.schedule.rows(cell).values() for _, width in row]
-    return tuple(dict.fromkeys([HIDDEN, *used]))
+    return tuple(dict.fromkeys([HIDDEN, *used, *([SOURCE] if cell.memory else [])]))
 
 
 def fingerprint_text(cell: Any, schedule: Schedule) -> str:
@@ -112,5 +168,6 @@ def fingerprint_text(cell: Any, schedule: Schedule) -> str:
             [(s.name, s.width) for s in cell.slots],
             cell.signals,
             tuple(cell.constants),
+            [(m.name, m.width) for m in cell.memory],
         )
     )

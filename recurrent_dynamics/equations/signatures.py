@@ -12,11 +12,17 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "jacobian": ("E", "S", "P", "C", "J"),
 }
 
+# What a cell that reads a memory has besides: M memories, dM and uM one row for each instance.
+MEMORY_ARRAYS: dict[str, tuple[str, ...]] = {
+    "forward": ("M",), "adjoint": ("M", "dM"), "tangent": ("M", "tM"), "second": ("M", "tM", "uM"), "jacobian": (),
+}  # fmt: skip
+
 # The argument that says where the row of an array begins, unless the row is common to all steps; it follows the first
 # array that it serves.
 OFFSETS = {
     "E": "e", "S": "s", "N": "n", "dN": "dn", "dE": "e", "dS": "ds", "dP": "dp",
     "tE": "e", "tS": "s", "tN": "tn", "uN": "dn", "uE": "e", "uS": "us", "uP": "up",
+    "M": "m", "tM": "m", "dM": "dm", "uM": "dm",
 }  # fmt: skip
 
 
@@ -32,3 +38,10 @@ def _arguments(arrays: tuple[str, ...]) -> tuple[str, ...]:
 
 # Arguments of the function of one row, after the stage and the sizes.
 SIGNATURES: dict[str, str] = {verb: ", ".join(_arguments(arrays)) for verb, arrays in ARRAYS.items()}
+
+
+def signature(verb: str, reads: bool) -> str:
+    """`SIGNATURES` of a verb; those of a cell that reads a memory end with the memory and the length of its source."""
+    if not reads:
+        return SIGNATURES[verb]
+    return ", ".join([SIGNATURES[verb], *_arguments(MEMORY_ARRAYS[verb]), "length"])

@@ -20,25 +20,26 @@ from typing import Any
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
+from .axes import SOURCE
 from .derive import Derivation, Loop
-from .program import NONLINEAR
+from .program import NONLINEAR, Program
 from .schedule import width_labels
-from .signatures import OFFSETS, SIGNATURES
+from .signatures import OFFSETS, signature
 from .variables import Variable
 
 
-class _Printer(PythonCodePrinter):
+class Printer(PythonCodePrinter):
     """Every number becomes a local constant in the dtype of the arrays: a literal would promote float32 to float64."""
 
     def __init__(self) -> None:
         super().__init__({"fully_qualified_modules": False})
         self.constants: dict[float, str] = {}
 
-    def _constant(self, e: Any) -> str:
+    def constant(self, e: Any) -> str:
         return self.constants.setdefault(float(e), f"k{len(self.constants)}")
 
-    _print_Integer = _print_Rational = _print_Float = _constant
-    _print_One = _print_Zero = _print_Half = _print_NegativeOne = _constant
+    _print_Integer = _print_Rational = _print_Float = constant
+    _print_One = _print_Zero = _print_Half = _print_NegativeOne = constant
 
     def _print_Mul(self, expr: Any) -> str:
         """Products and quotients; a factor -1 becomes a sign."""
@@ -47,7 +48,7 @@ class _Printer(PythonCodePrinter):
             return f"(-{self.parenthesize(rest, 60)})"
         numerator = [f for f in expr.args if not (f.is_Pow and f.exp.is_negative)]
         denominator = [1 / f for f in expr.args if f.is_Pow and f.exp.is_negative]
-        text = "*".join(self.parenthesize(f, 60) for f in numerator) or self._constant(1)
+        text = "*".join(self.parenthesize(f, 60) for f in numerator) or self.constant(1)
         for f in denominator:
             text += f"/{self.parenthesize(f, 100)}"
         return f"({text})"
@@ -56,7 +57,7 @@ class _Printer(PythonCodePrinter):
         exponent = int(expr.exp)
         base = self.parenthesize(expr.base, 100)
         power = f"({'*'.join([base] * abs(exponent))})"
-        return power if exponent > 0 else f"({self._constant(1)}/{power})"
+        return power if exponent > 0 else f"({self.constant(1)}/{power})"
 
     def _print_Function(self, expr: Any) -> str:
         if not isinstance(expr, NONLINEAR):
@@ -65,7 +66,7 @@ class _Printer(PythonCodePrinter):
 
 
 for _kind in NONLINEAR:
-    setattr(_Printer, f"_print_{_kind.__name__}", _Printer._print_Function)
+    setattr(Printer, f"_print_{_kind.__name__}", Printer._print_Function)
 
 
 @dataclass(frozen=True)
@@ -76,65 +77,99 @@ class Source:
     streams: tuple[str, ...]
 
 
-def source(derivation: Derivation, verb: str) -> Source:
-    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream."""
-    labels = width_labels(derivation.cell)
-    printer = _Printer()
-    streams: dict[str, int] = {}
-    body = []
-    for loop in derivation.loops(verb):
-        body += _loop(loop, derivation, labels, printer, streams)
-    head = [f"def {verb}(cell, stage, sizes, {SIGNATURES[verb]}):"]
-    # Sizes are all widths, then the first units that are to be computed, then the units where they end.
-    n = len(labels)
-    head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
-    head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
-    return Source("\n".join(head + body) + "\n", tuple(streams))
+class Places:
+    """Where the variables of a cell stand: their indices as text, and the numbers of their streams."""
 
+    def __init__(self, derivation: Derivation) -> None:
+        self._derivation = derivation
+        self.labels = width_labels(derivation.cell)
+        self.streams: dict[str, int] = {}
 
-def _loop(
-    loop: Loop, derivation: Derivation, labels: tuple[str, ...], printer: _Printer, streams: dict[str, int]
-) -> list[str]:
-    def is_uniform(array: str, variable: Variable) -> bool:
-        return variable.row == "values" and variable.name in derivation.uniform.get(array, ())
+    def width(self, label: str) -> str:
+        """The variable that holds the width of a label."""
+        return f"w{self.labels.index(label)}"
 
-    def place(array: str, variable: Variable) -> tuple[str, int]:
-        """(array and index, stream) of a variable."""
-        row = derivation.variables["state" if variable.row == "new" else variable.row]
+    def is_uniform(self, array: str, variable: Variable) -> bool:
+        """Whether a variable is stored at unit 0 only."""
+        return variable.row == "values" and variable.name in self._derivation.uniform.get(array, ())
+
+    def start(self, array: str, variable: Variable) -> list[str]:
+        """The terms of the index at which a variable begins."""
+        row = self._derivation.variables["state" if variable.row == "new" else variable.row]
         names = [v.name for v in row]
         terms = [OFFSETS[array]] if array in OFFSETS else []
         if array == "C":
-            terms.append(str(names.index(variable.name)))
-        else:
-            before = [v.width for v in row[: names.index(variable.name)]]
-            for i, label in enumerate(labels):
-                count = before.count(label)
-                if count:
-                    terms.append(f"w{i}" if count == 1 else f"{count} * w{i}")
-            if not is_uniform(array, variable):
-                terms.append("j")
-        stream = streams.setdefault(f"{array}.{variable.name}", len(streams))
-        return f"{array}, {' + '.join(terms)}", stream
+            return [*terms, str(names.index(variable.name))]
+        before = [v.width for v in row[: names.index(variable.name)]]
+        times = f" * {self.width(SOURCE)}" if variable.row == "memory" else ""
+        for i, label in enumerate(self.labels):
+            count = before.count(label)
+            if count:
+                terms.append((f"w{i}" if count == 1 else f"{count} * w{i}") + times)
+        return terms
 
+    def stream(self, array: str, variable: Variable) -> int:
+        """The number of a variable's stream."""
+        return self.streams.setdefault(f"{array}.{variable.name}", len(self.streams))
+
+    def __call__(self, array: str, variable: Variable, *index: str) -> str:
+        """Array, index and stream of an entry of a variable, as arguments of `get`."""
+        terms = self.start(array, variable)
+        if array != "C" and not self.is_uniform(array, variable):
+            terms += index
+        return f"{array}, {' + '.join(terms) or '0'}, {self.stream(array, variable)}"
+
+
+def source(derivation: Derivation, verb: str) -> Source:
+    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream."""
+    from .read_source import read_lines
+
+    places, printer = Places(derivation), Printer()
+    body = []
+    for loop in derivation.loops(verb):
+        body += _loop(loop, places, printer)
+    # A stage ends with its reads, whose operands its loops compute; cotangents go the other way.
+    reads = read_lines(derivation, verb, places, printer)
+    body = [*reads, *body] if verb in ("adjoint", "second") else [*body, *reads]
+    head = [f"def {verb}(cell, stage, sizes, {signature(verb, bool(derivation.cell.memory))}):"]
+    # Sizes are all widths, then the first units that are to be computed, then the units where they end.
+    n = len(places.labels)
+    head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
+    head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
+    return Source("\n".join(head + body) + "\n", tuple(places.streams))
+
+
+def symbols_of(program: Program) -> set[sp.Symbol]:
+    """All symbols of a program."""
     needed: set[sp.Symbol] = set()
-    for e in [e for _, e in loop.program.statements] + list(loop.program.results):
+    for e in [e for _, e in program.statements] + list(program.results):
         needed |= e.free_symbols
-    label = labels.index(loop.width)
+    return needed
+
+
+def computed(program: Program, printer: Printer) -> list[str]:
+    """The lines of a program: its statements, then its results as r0, r1, ..."""
+    lines = [f"{symbol} = {printer.doprint(e)}" for symbol, e in program.statements]
+    return lines + [f"r{i} = {printer.doprint(e)}" for i, e in enumerate(program.results)]
+
+
+def _loop(loop: Loop, places: Places, printer: Printer) -> list[str]:
+    needed = symbols_of(loop.program)
+    label = places.labels.index(loop.width)
     inside = []
     before = [f"    if stage == {loop.stage}:"]
     for symbol, (array, variable) in loop.reads.items():
         if symbol in needed:
-            where, stream = place(array, variable)
-            if array == "C" or is_uniform(array, variable):
-                before.append(f"        {symbol} = get({where}, {stream})")
+            line = f"{symbol} = get({places(array, variable, 'j')})"
+            if array == "C" or places.is_uniform(array, variable):
+                before.append(f"        {line}")
             else:
-                inside.append(f"{symbol} = get({where}, {stream})")
-    inside += [f"{symbol} = {printer.doprint(e)}" for symbol, e in loop.program.statements]
-    inside += [f"r{i} = {printer.doprint(e)}" for i, e in enumerate(loop.program.results)]
+                inside.append(line)
+    inside += computed(loop.program, printer)
     for i, write in enumerate(loop.writes):
-        where, stream = place(write.array, write.variable)
-        old = f"get({where}, {stream}) + " if write.accumulate else ""
-        inside.append(f"put({where}, {old}r{i}, {stream})")
+        array, index, stream = places(write.array, write.variable, "j").split(", ")
+        old = f"get({array}, {index}, {stream}) + " if write.accumulate else ""
+        inside.append(f"put({array}, {index}, {old}r{i}, {stream})")
     return [
         *before,
         f"        for j in range(a{label}, b{label}):",

@@ -9,7 +9,7 @@ from typing import Any
 
 from .jacobian_sparsity import jacobian_sparsity
 from .nonlinearities import NONLINEARITIES
-from .schedule import Schedule, operand_name
+from .schedule import MEAN, Schedule, operand_name
 from .variables import leaf_variable, targets
 
 
@@ -19,7 +19,7 @@ def uniform_over_units(schedule: Schedule, cell: Any) -> tuple[frozenset[str], f
     A mean's value is the same for all units, and so is the cotangent of its operand. A mean that is itself an operand
     of a product is left out, because products read all units.
     """
-    of_means = [p for p in schedule.products if p.parameter is None]
+    of_means = [p for p in schedule.products if p.kind == MEAN]
     nodes = schedule.graph.nodes
     operands = [i for p in schedule.products for i in p.operand]
     read = {v.name for _, v in jacobian_sparsity(schedule, cell) if v.row == "values"}

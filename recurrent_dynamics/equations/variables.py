@@ -23,7 +23,7 @@ ROW_OF_LEAF = {
 class Variable:
     """A stretch of one of the rows that programs read: which row, which name, which width."""
 
-    row: str  # "values", "state", "vectors", "constants"; "new" for the state after the step
+    row: str  # "values", "state", "vectors", "constants", "memory"; "new" for the state after the step
     name: str
     width: str
 

@@ -69,10 +69,11 @@ _SECONDS = {
 
 # The types of the arguments of kernels by their names. All others are integers.
 _REALS = frozenset(
+    "M dM tM uM "
     "U W packed t_packed of_input P C E S N initial checksums X bias dE dS dN dP d_initial zeros dX tE tS tN tP "
     "t_initial uE uS uN uP u_initial out dW dU d_bias total_W total_U total_bias J d_biases frames moved R".split()
 )
-_INTEGERS = frozenset("starts widths lengths counters classes index ends times".split())
+_INTEGERS = frozenset("starts widths places lengths counters classes index ends times".split())
 _TABLES = frozenset("products entries diagonals".split())
 _FLAGS = frozenset("active resets".split())
 _TRUTHS = frozenset("transposed by_units assign fresh first_time last_time".split())

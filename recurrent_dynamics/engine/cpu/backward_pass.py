@@ -32,6 +32,7 @@ class Cotangents(NamedTuple):
     values: np.ndarray  # (T, B, e), or those of one piece if they are not kept
     after: np.ndarray  # (T, B, k), by the state after each step
     initial: np.ndarray  # (B, k)
+    memory: np.ndarray  # (B, memory size)
 
 
 class StepArrays(NamedTuple):
@@ -60,6 +61,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch if tape.resets.size else 0, k), tape.dtype)  # else it is `before[0]`
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    d_memory = memory_gradient(tape)
     in_one_piece = keep_values or tape.layout.signals or tape.resets.size
     groups = group_count(tape)
     per_piece = steps if in_one_piece else _steps_at_once(tape, groups)
@@ -82,7 +84,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
             of_piece = [a[start * w : (start + count) * w] for a, w in zip(of_all_steps, widths)]
             lengths = np.clip(tape.lengths - start, 0, count) if tape.lengths.size else tape.lengths
             arrays = StepArrays(*of_piece, d_values)  # type: ignore[call-arg]  # of lists mypy does not know the lengths
-            written = run_adjoint(tape, factors, arrays, vectors, initial, count, lengths)
+            written = run_adjoint(tape, factors, arrays, vectors, d_memory, initial, count, lengths)
             add_gradients(
                 tape, sums, arrays, tape.W, grouped_rows(count, batch, lengths, groups),
                 DONE if written or tape.has_classes else WRITE,
@@ -92,7 +94,12 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
         flat = _by_parameters(tape, flat)
     if vectors.size:
         flat = flat._replace(vectors=vectors.sum(axis=0))
-    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
+    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0], d_memory)
+
+
+def memory_gradient(tape: Tape) -> np.ndarray:
+    """Zeros for the cotangents of the memory that each instance reads."""
+    return memory.zeros((tape.batch, tape.layout.memory_size), tape.dtype)
 
 
 def _by_parameters(tape: Tape, flat: Flat) -> Flat:
@@ -135,6 +142,7 @@ def run_adjoint(
     factors: Factors,
     arrays: StepArrays,
     vectors: np.ndarray,
+    d_memory: np.ndarray,
     initial: np.ndarray,
     steps: int,
     lengths: np.ndarray,
@@ -149,9 +157,10 @@ def run_adjoint(
     n, g = (tape.layout.input_size, tape.layout.input_rows) if with_input else (0, 0)
     launch(
         threads, time_loops.adjoint,
-        *first_arguments(tape, "adjoint", factors, steps), tape.vectors, tape.constants, arrays.values, arrays.before,
-        arrays.d_values, arrays.d_before, arrays.d_after, vectors.reshape(-1), initial.reshape(-1), lengths,
-        tape.resets, by_units, new_counters(), np.zeros(n, tape.dtype), arrays.d_x, factors.W, n, g,
+        *first_arguments(tape, "adjoint", factors, steps), tape.vectors, tape.constants, tape.memory, tape.places,
+        arrays.values, arrays.before, arrays.d_values, arrays.d_before, arrays.d_after, vectors.reshape(-1),
+        d_memory.reshape(-1), initial.reshape(-1), lengths, tape.resets, by_units, new_counters(),
+        np.zeros(n, tape.dtype), arrays.d_x, factors.W, n, g,
     )  # fmt: skip
     return g > 0
 

@@ -28,8 +28,9 @@ def forward(tape: Tape) -> bool:
         factors = packed(tape, tape.matrices, False, input_.n, g)
         launch(
             threads, time_loops.forward,
-            *first_arguments(tape, "forward", factors), tape.vectors, tape.constants, tape.values.reshape(-1),
-            tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1), tape.lengths, tape.resets,
+            *first_arguments(tape, "forward", factors), tape.vectors, tape.constants, tape.memory, tape.places,
+            tape.values.reshape(-1), tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1),
+            tape.lengths, tape.resets,
             by_units, new_counters(), checksums, input_.x, factors.W, input_.bias, input_.classes, input_.n, g,
             drives_size(tape.layout), tape.steps, 0, 0, checksums[:0],
         )  # fmt: skip

@@ -23,7 +23,7 @@ from numba.np import arrayobj
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
-from ...equations.signatures import ARRAYS, SIGNATURES
+from ...equations.signatures import ARRAYS, MEMORY_ARRAYS, signature
 from ...kernels import fingerprint, machine_code
 from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access
 
@@ -35,11 +35,15 @@ VALUES, STATE, VECTORS = range(WIDTHS)
 # Where a row of an array begins: rows of values, rows of the state, or one row for each instance.
 _START = dict.fromkeys(("e",), "r * e") | dict.fromkeys(("s", "n", "dn", "ds", "tn", "us"), "r * k")
 _START |= {"dp": "b * v", "up": "b * v"}
+PLACES = (
+    3  # numbers of an instance in `places`: start of its memory, length of its source, start of its gradient
+)
+_START |= {"m": "places[3 * b]", "length": "places[3 * b + 1]", "dm": "places[3 * b + 2]"}
 
 # The modules that turn equations into the source of a row function. An edit of any other module recompiles nothing.
 _DERIVATION = (
-    "derive", "graph", "jacobian_sparsity", "nonlinearities", "program", "schedule", "signatures", "source",
-    "storage", "symbolic", "variables",
+    "axes", "derive", "graph", "jacobian_sparsity", "nonlinearities", "program", "read_source", "reads", "schedule",
+    "signatures", "source", "storage", "symbolic", "variables",
 )  # fmt: skip
 
 
@@ -49,6 +53,7 @@ def _derivation_fingerprint() -> str:
     files = (
         *(folder / f"{name}.py" for name in _DERIVATION),
         fingerprint.PACKAGE / "engine" / "cpu" / "rows.py",
+        fingerprint.PACKAGE / "kernels" / "positions.py",
     )
     return fingerprint.of_files(files)
 
@@ -66,14 +71,24 @@ def row_kernel(cell: Cell, verb: str, dtype: np.dtype) -> Any:
     return found
 
 
-def _text(verb: str) -> str:
+def _names(cell: Cell, verb: str) -> tuple[str, ...]:
+    """The arrays of a task, in their order. All but those of the equations are for cells that read a memory."""
+    return (*ARRAYS[verb], *(MEMORY_ARRAYS[verb] if cell.memory else ()))
+
+
+def _text(cell: Cell, verb: str) -> str:
     """The source of a kernel: a loop that calls the function of one row."""
-    arrays = {name: f"array(task, {WIDTHS + 2 * n}, 0)" for n, name in enumerate(ARRAYS[verb])}
+    names = _names(cell, verb)
+    arrays = {name: f"array(task, {WIDTHS + 2 * n}, 0)" for n, name in enumerate(names)}
     each = {name: place.replace(", 0)", ", b * v)") for name, place in arrays.items() if name == "J"}
     lines = ["def kernel(stage, task, sizes, rows, first, count):", "    e, k, v = task[0], task[1], task[2]"]
     lines += [f"    {name} = {place}" for name, place in arrays.items() if name not in each]
+    if cell.memory:
+        lines.append(f"    places = integers(task, {WIDTHS + 2 * len(names)})")
     lines += ["    for q in range(count):", "        b = rows[q]", "        r = first + b"]
-    given = [each.get(name) or _START.get(name, name) for name in SIGNATURES[verb].split(", ")]
+    given = [
+        each.get(name) or _START.get(name, name) for name in signature(verb, bool(cell.memory)).split(", ")
+    ]
     lines.append(f"        row(0, stage, sizes, {', '.join(given)})")
     return "\n".join(lines) + "\n"
 
@@ -93,6 +108,7 @@ def _defined(text: str, name: str, scope: dict[str, Any]) -> Callable[..., None]
 def _interpreted(cell: Cell, verb: str) -> Callable[..., None]:
     """A kernel that takes all units of a row in one pass of NumPy; its task is a list."""
     from ...equations.nonlinearities import NONLINEARITIES
+    from ...kernels.positions import READS
 
     def get(array: np.ndarray, index: Any, stream: int) -> Any:
         return array[index]
@@ -104,8 +120,10 @@ def _interpreted(cell: Cell, verb: str) -> Callable[..., None]:
         return task[WIDTHS + (at - WIDTHS) // 2][start:]
 
     units = {"range": lambda first, end: (np.arange(first, end),)}
-    row = _defined(_row_source(cell, verb).text, verb, {"get": get, "put": put, **units, **NONLINEARITIES})
-    return _defined(_text(verb), "kernel", {"row": row, "array": array})
+    functions = {"get": get, "put": put, **units, **NONLINEARITIES, **READS}
+    row = _defined(_row_source(cell, verb).text, verb, functions)
+    inside = {"row": row, "array": array, "integers": lambda task, at: array(task, at, 0)}
+    return _defined(_text(cell, verb), "kernel", inside)
 
 
 def _address(cell: Cell, verb: str, dtype: str) -> int:
@@ -121,13 +139,17 @@ def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Cal
 
     def make() -> Callable[..., None]:
         from ...kernels.elementary import COMPILED
+        from ...kernels.positions import READS
 
         found = _row_source(cell, verb)
         get, put = stream_access(found.streams)
-        row = _defined(found.text, verb, {"get": get, "put": put, **COMPILED})
-        inside = {"row": njit(**OPTIONS, forceinline=True)(row), "array": _array_in(REAL[dtype])}
-        kernel = njit(**OPTIONS)(_defined(_text(verb), "kernel", inside))
-        task = WIDTHS + 2 * len(ARRAYS[verb])
+        functions = {"get": get, "put": put, **COMPILED, **(READS if cell.memory else {})}
+        row = _defined(found.text, verb, functions)
+        inside: dict[str, Any] = {
+            "row": njit(**OPTIONS, forceinline=True)(row), "array": _array_in(REAL[dtype]), "integers": _integers,
+        }  # fmt: skip
+        kernel = njit(**OPTIONS)(_defined(_text(cell, verb), "kernel", inside))
+        task = WIDTHS + 2 * (len(_names(cell, verb)) + bool(cell.memory))
 
         def called(stage, task_start, sizes_start, rows_start, first, count):
             kernel(
@@ -138,6 +160,12 @@ def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Cal
         return called
 
     return signature, make
+
+
+@njit(**OPTIONS)
+def _integers(task, at):
+    """`array` of integers, from its first entry on."""
+    return _integer_array(task, at, np.int64(0))
 
 
 def _array_in(real: Any) -> Any:
@@ -170,6 +198,8 @@ def _array_in(real: Any) -> Any:
 
     return array
 
+
+_integer_array = _array_in(types.int64)
 
 if INTERPRETED:
 

@@ -32,6 +32,8 @@ def prepare(cell: Cell, layout: Layout, flat: Flat) -> tuple[Any, ...]:
 
 def one_step(
     packed: tuple[Any, ...],
+    memory: np.ndarray,
+    places: np.ndarray,
     x: np.ndarray,
     values: np.ndarray,
     before: np.ndarray,
@@ -39,4 +41,4 @@ def one_step(
     batch: int,
 ) -> float:
     """One step on one thread; flat arrays x (B, N), values (B, e), before, after (B, k). The sum of x and after."""
-    return time_loops.one_step(*packed, x, values, before, after, batch)
+    return time_loops.one_step(*packed, memory, places, x, values, before, after, batch)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...cells import Cell
-from ...cells.layout import Layout
+from ...cells.layout import Layout, Span
 from ...equations.jacobian_sparsity import jacobian_sparsity
 from ...equations.storage import overwritable_drives, uniform_over_units
 from ...equations.variables import targets
@@ -39,6 +39,7 @@ def stages_with_equations(cell: Cell) -> np.ndarray:
     """For each stage of a step, whether its program computes anything; the last one writes the new state."""
     active = np.zeros(cell.schedule.stages + 1, np.bool_)
     active[[t.stage for t in targets(cell.schedule, cell)]] = True
+    active[[p.stage for p in cell.schedule.reads]] = True
     active[-1] = True
     return active
 
@@ -46,8 +47,9 @@ def stages_with_equations(cell: Cell) -> np.ndarray:
 @lru_cache(maxsize=1024)
 def drives_size(layout: Layout) -> int:
     """How many of the first values of a row are drives, with or without means between them."""
-    means = {p.target.offset for p in layout.products if p.parameter is None}
-    return max((p.offset + p.width for p in layout.preactivations if p.offset not in means), default=0)
+    others = {p.target.offset for p in layout.products if p.parameter is None}
+    others |= {r.target.offset for r in layout.reads}
+    return max((p.offset + p.width for p in layout.preactivations if p.offset not in others), default=0)
 
 
 @lru_cache(maxsize=1024)
@@ -109,6 +111,14 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
     def span(from_state: bool, offset: int, width: int) -> tuple[int, int]:
         return (offset, offset + width) if from_state else (spans[offset, LOW], spans[offset, HIGH])
 
+    def covered(from_state: bool, source: Span) -> tuple[int, int]:
+        """The columns on which any of the values of a stretch depends."""
+        if from_state:
+            return source.offset, source.offset + source.width
+        inner = spans[source.offset : source.offset + source.width]
+        used = inner[inner[:, HIGH] > inner[:, LOW]]
+        return (int(used[:, LOW].min()), int(used[:, HIGH].max())) if len(used) else (0, 0)
+
     def cover(offset: int, width: int, low: int, high: int) -> None:
         if high > low:
             old = spans[offset]
@@ -129,11 +139,10 @@ def diagonals(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray, int]:
             at += width
         for p in layout.products:
             if p.stage == stage:
-                low, high = span(p.from_state, p.source.offset, p.source.width)
-                if not p.from_state:
-                    inner = spans[p.source.offset : p.source.offset + p.source.width]
-                    used = inner[inner[:, HIGH] > inner[:, LOW]]
-                    low, high = (used[:, LOW].min(), used[:, HIGH].max()) if len(used) else (0, 0)
-                cover(p.target.offset, p.target.width, low, high)
+                cover(p.target.offset, p.target.width, *covered(p.from_state, p.source))
+        for r in layout.reads:
+            if r.stage == stage:
+                for in_state, stretch in r.sources:
+                    cover(r.target.offset, r.target.width, *covered(in_state, stretch))
     rows.sort()  # diagonals of one target are neighbours
     return np.array(rows, np.int64).reshape(len(rows), 9), spans, at

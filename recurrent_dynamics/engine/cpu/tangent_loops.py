@@ -23,13 +23,14 @@ from .work_split import assignment, unit_ranges
 
 @by_threads
 def tangent(
-    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP,
-    t_initial, lengths, resets, by_units, counters,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, tE,
+    tS, tN, tP, tM, t_initial, lengths, resets, by_units, counters,
 ):  # fmt: skip
     """The tangents of the forward pass. tE arrives with all that does not depend on the tangent of the state."""
     indices, at, epoch = new_index(batch), np.int64(TILE_ROWS), ZERO()
     b0, b1, worker, workers = assignment(counters, by_units, batch, lengths, threads, i)
-    sizes, task = unit_ranges(widths, worker, workers), row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN))
+    sizes = unit_ranges(widths, worker, workers)
+    task = row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN, M, tM, places))
     for t in range(steps):
         first, count = t * batch, active_instances(lengths, t, b0, b1, indices, at)
         apply_reset(resets, t_initial, tN, tS, t, first, first - batch, batch, b0, b1, k)
@@ -48,8 +49,8 @@ def tangent(
 
 @by_threads
 def second(
-    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, t_packed, P, C, E, S, tE,
-    tS, tP, dE, dN, uE, uS, uN, uP, u_initial, lengths, resets, by_units, counters,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, t_packed, P, C, M,
+    places, E, S, tE, tS, tP, tM, dE, dN, uE, uS, uN, uP, uM, u_initial, lengths, resets, by_units, counters,
 ):  # fmt: skip
     """The tangent of `time_loops.adjoint`: dN and dE as that left them, tE and tS as `tangent` left them.
 
@@ -58,7 +59,7 @@ def second(
     indices, at, epoch = new_index(batch), np.int64(TILE_ROWS), ZERO()
     b0, b1, worker, workers = assignment(counters, by_units, batch, lengths, threads, i)
     sizes = unit_ranges(widths, worker, workers)
-    task = row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, dE, dN, uN, uE, uS, uP))
+    task = row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, dE, dN, uN, uE, uS, uP, M, tM, uM, places))
     if workers > 1 and worker == 0:
         hold_adjoint_of_all_steps(lengths, steps, batch, b0, b1, uN, uS, uE, k, e)
     for t in range(steps - 1, -1, -1):

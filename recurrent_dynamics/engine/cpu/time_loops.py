@@ -8,7 +8,8 @@ step writes to N is the one that the next step reads from S. Where the state may
 
 A thread has the instances b0 to b1, and of each the units of `worker`, one of `workers` (see `work_split`). Row kernels
 compute the units of their worker only. Products read all units and write the columns of their worker, so barriers stand
-around products. Both leave out instances that have ended (`lengths`). With resets a thread has whole instances.
+around products. Both leave out instances that have ended (`lengths`). With resets a thread has whole instances, and
+where the cell reads a memory (M, with `places` of each instance in it): row kernels compute the reads.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ def _write_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out, 
 
 @by_threads
 def forward(
-    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, N, initial,
-    lengths, resets, by_units, counters, checksums, X, W, bias, classes, n, g, drives, window, slot, width, out,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, N,
+    initial, lengths, resets, by_units, counters, checksums, X, W, bias, classes, n, g, drives, window, slot, width,
+    out,
 ):  # fmt: skip
     """The forward pass of one thread. `checksums` gets the sum of its states, which is finite if all of them are.
 
@@ -93,7 +95,7 @@ def forward(
     indices, at, epoch = new_index(2 * batch + INPUT_ROWS), np.int64(TILE_ROWS), ZERO()
     b0, b1, worker, workers = assignment(counters, by_units, batch, lengths, threads, i)
     sizes, input_steps = unit_ranges(widths, worker, workers), _input_steps(b0, b1)
-    task = row_task(e, k, P.size, (E, S, P, C, N))
+    task = row_task(e, k, P.size, (E, S, P, C, N, M, places))
     checksum = E.dtype.type(0)
     for begin in range(0, steps, window):
         end = min(begin + window, steps)
@@ -153,8 +155,8 @@ def _prefetch_rows(a, width, first, count, index, at):
 
 @by_threads
 def adjoint(
-    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP,
-    d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g,
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, dE,
+    dS, dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g,
 ):  # fmt: skip
     """The backward pass of one thread. dN arrives with the cotangents from outside; dS of the step after is added.
 
@@ -163,7 +165,7 @@ def adjoint(
     indices, at, epoch = new_index(2 * batch + INPUT_ROWS), np.int64(TILE_ROWS), ZERO()
     b0, b1, worker, workers = assignment(counters, by_units, batch, lengths, threads, i)
     sizes, input_steps = unit_ranges(widths, worker, workers), _input_steps(b0, b1)
-    task = row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP))
+    task = row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP, M, dM, places))
     if workers > 1 and worker == 0:
         hold_adjoint_of_all_steps(lengths, steps, batch, b0, b1, dN, dS, dE, k, e)
     for t in range(steps - 1, -1, -1):
@@ -192,12 +194,12 @@ def adjoint(
 
 @kernel
 def one_step(
-    rows, active, widths, k, e, n, g, drives, stages, products, W, bias, classes, packed, starts, P, C, X, E, S, N,
-    batch,
+    rows, active, widths, k, e, n, g, drives, stages, products, W, bias, classes, packed, starts, P, C, M, places, X,
+    E, S, N, batch,
 ):  # fmt: skip
     """`forward` for one step on one thread, with packed matrices. Returns the sum of the input and of the new state."""
     index, sizes = new_index(batch), unit_ranges(widths, ZERO(), ONE())
-    task = row_task(e, k, P.size, (E, S, P, C, N))
+    task = row_task(e, k, P.size, (E, S, P, C, N, M, places))
     write_drives(
         X, W, bias, classes, E, ZERO(), ZERO(), batch, n, g, drives, e, index, TILE_ROWS, ZERO(), ONE()
     )

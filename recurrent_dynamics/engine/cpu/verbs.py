@@ -24,7 +24,16 @@ from .arguments import (
     sizes,
     state_arrays,
 )
-from .backward_pass import ADD, WRITE, Cotangents, StepArrays, add_gradients, adjoint, new_input
+from .backward_pass import (
+    ADD,
+    WRITE,
+    Cotangents,
+    StepArrays,
+    add_gradients,
+    adjoint,
+    memory_gradient,
+    new_input,
+)
 from .forward_pass import forward, kept
 from .groups import active_rows, grouped_rows
 from .rows import row_kernel
@@ -47,6 +56,7 @@ class Tangents(NamedTuple):
     values: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    memory: np.ndarray  # flat, as that of the tape
 
 
 def drives(tape: Tape) -> np.ndarray:
@@ -100,9 +110,14 @@ def from_drives(tape: Tape) -> Tape:
 
 
 def tangent(
-    tape: Tape, move: Flat, x: np.ndarray, initial: np.ndarray, signals: np.ndarray | None
+    tape: Tape,
+    move: Flat,
+    x: np.ndarray,
+    initial: np.ndarray,
+    signals: np.ndarray | None,
+    memory: np.ndarray,
 ) -> Tangents:
-    """The tangent pass, with tangents of parameters, input (T, B, N), initial state (B, k) and signals."""
+    """The tangent pass, with tangents of parameters, input (T, B, N), initial state (B, k), signals and memory."""
     steps, batch, k, e = sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
     threads = threads_for(index.size, step_flops(tape.layout))
@@ -131,8 +146,8 @@ def tangent(
                 tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
                 tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e,
             )  # fmt: skip
-        run_tangent(tape, values, before, after, move.vectors, initial)
-    return Tangents(move, x, values, before, after)
+        run_tangent(tape, values, before, after, move.vectors, initial, memory)
+    return Tangents(move, x, values, before, after, memory)
 
 
 def run_tangent(
@@ -142,13 +157,14 @@ def run_tangent(
     after: np.ndarray,
     vectors: np.ndarray,
     initial: np.ndarray,
+    memory: np.ndarray,
 ) -> None:
     by_units, threads = choose_split(tape)
     launch(
         threads, tangent_loops.tangent,
-        *own_arguments(tape, "tangent", False), tape.vectors, tape.constants, tape.values.reshape(-1),
-        tape.before.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors,
-        initial.reshape(-1), tape.lengths, tape.resets, by_units, new_counters(),
+        *own_arguments(tape, "tangent", False), tape.vectors, tape.constants, tape.memory, tape.places,
+        tape.values.reshape(-1), tape.before.reshape(-1), values.reshape(-1), before.reshape(-1), after.reshape(-1),
+        vectors, memory, initial.reshape(-1), tape.lengths, tape.resets, by_units, new_counters(),
     )  # fmt: skip
 
 
@@ -160,15 +176,17 @@ def second(
     initial = np.zeros((batch, k), tape.dtype)
     values = memory.empty((steps, batch, e), tape.dtype)
     vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    d_memory = memory_gradient(tape)
     by_units, threads = choose_split(tape)
     with POOL:
         launch(
             threads, tangent_loops.second,
             *own_arguments(tape, "second", True), packed(tape, moved.flat.matrices, True)[0], tape.vectors,
-            tape.constants, tape.values.reshape(-1), tape.before.reshape(-1), moved.values.reshape(-1),
-            moved.before.reshape(-1), moved.flat.vectors, cotangents.values.reshape(-1), cotangents.after.reshape(-1),
-            values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), initial.reshape(-1),
-            tape.lengths, tape.resets, by_units, new_counters(),
+            tape.constants, tape.memory, tape.places, tape.values.reshape(-1), tape.before.reshape(-1),
+            moved.values.reshape(-1), moved.before.reshape(-1), moved.flat.vectors, moved.memory,
+            cotangents.values.reshape(-1), cotangents.after.reshape(-1),
+            values.reshape(-1), before.reshape(-1), after.reshape(-1), vectors.reshape(-1), d_memory.reshape(-1),
+            initial.reshape(-1), tape.lengths, tape.resets, by_units, new_counters(),
         )  # fmt: skip
         flat = zeros(tape.layout, tape.dtype)._replace(vectors=vectors.sum(axis=0))
         x, grouped = new_input(tape), grouped_rows(steps, batch, tape.lengths, 1)
@@ -180,11 +198,15 @@ def second(
         add_gradients(
             tape, weight_gradients.group_sums(1, (W, U, bias[:0])), arrays, moved.flat.W, grouped, ADD
         )
-    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0])
+    return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0], d_memory)
 
 
 def dense_jacobian(tape: Tape, chosen: np.ndarray) -> np.ndarray:
     """d state after / d state before of the chosen steps: (chosen, B, k, k)."""
+    if tape.layout.reads:
+        from .independent_steps import dense_by_tangents
+
+        return dense_by_tangents(tape, chosen)
     _, batch, k, e = sizes(tape)
     entries, _, local = tables.diagonals(tape.cell, tape.layout)
     values, before = tape.values[chosen], tape.before[chosen]

@@ -19,6 +19,7 @@ from ...kernels.copying import are_finite
 from ...kernels.threads import launch
 from ...kernels.tuning import current
 from ..flatten import Flat
+from ..memories import Memory
 from ..run import Kept
 from . import time_loops
 from .arguments import Factors, drive_input, loop_arguments, pack, state_arrays
@@ -73,11 +74,12 @@ def infer(
     start: np.ndarray,
     ends: np.ndarray,
     resets: np.ndarray,
+    read: Memory,
 ) -> tuple[Kept, bool]:
     """(the output, which is one slot of the state, and the final state; True if all states and the input are finite).
 
     The input x, (T, B, N) or class indices (T, B), need not have been checked before. `factors` are the packed
-    matrices; None packs them. To be called inside of `POOL`.
+    matrices; None packs them; `read` is the memory. To be called inside of `POOL`.
     """
     dtype = flat.bias.dtype
     steps, batch = x.shape[:2]
@@ -96,8 +98,8 @@ def infer(
     window.first_state[...] = start
     launch(
         threads, time_loops.forward,
-        *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, window.values,
-        window.before, window.after, start.reshape(-1), ends, resets, by_units,
+        *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, read.flat,
+        read.places, window.values, window.before, window.after, start.reshape(-1), ends, resets, by_units,
         new_counters() if by_units else _NO_COUNTERS, checksums, input_.x, factors.W, input_.bias, input_.classes,
         input_.n, g, drives, length, offset, width, out.reshape(-1),
     )  # fmt: skip

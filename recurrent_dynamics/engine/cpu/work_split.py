@@ -22,14 +22,16 @@ from ..run import Tape
 @lru_cache(maxsize=1024)
 def step_flops(layout: Layout) -> int:
     """About how many operations a step of one instance takes in one direction."""
-    return 2 * layout.values_size * (layout.input_size + layout.state_size + 16)
+    reads = 32 * layout.memory_size  # a nonlinearity at each position and unit
+    return 2 * layout.values_size * (layout.input_size + layout.state_size + 16) + reads
 
 
 def choose_split(tape: Tape, steps: int | None = None) -> tuple[bool, int]:
     """(whether threads share the units of a step rather than the batch, how many threads), for `steps` or all steps.
 
     They share units where the batch has fewer instances than half a tile for each thread and the matrices do not fit
-    the first cache. Each thread then reads its part of the matrices only. Below that size the barriers cost more.
+    the first cache. Each thread then reads its part of the matrices only. Below that size the barriers cost more. Reads
+    of a memory need whole instances.
     """
     return split(tape.layout, tape.dtype, steps or tape.steps, tape.batch, tape.resets.size > 0)
 
@@ -38,7 +40,8 @@ def split(layout: Layout, dtype: np.dtype, steps: int, batch: int, resets: bool)
     """`choose_split` for a pass of so many steps and instances."""
     available = available_for(steps * batch * step_flops(layout))
     workers = min(available, layout.matrices_size * dtype.itemsize // current().min_worker_bytes)
-    by_units = batch < HALF_TILE * available and workers > 1 and not resets and not INTERPRETED
+    whole = resets or layout.reads or INTERPRETED
+    by_units = batch < HALF_TILE * available and workers > 1 and not whole
     return by_units, workers if by_units else max(1, min(available, batch))
 
 

@@ -142,10 +142,10 @@ def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
         large_products.add_gradients(into, x[first:last], part, values)
         into.vectors[...] += vectors.sum(axis=0)
         signals[first:last] = values[..., kept:]
-    return Cotangents(into, x, signals, after, initial + start)
+    return Cotangents(into, x, signals, after, initial + start, xp.zeros((tape.batch, 0), dtype))
 
 
-def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None) -> Tangents:
+def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None, memory: Any) -> Tangents:
     """Walk with tangents of the parameters, the input (T, B, N), the initial state (B, k), the signals (T, B, ...)."""
     xp, layout = array_module(), tape.layout
     before, after = state_arrays(tape.steps, tape.batch, layout.state_size, tape.dtype, tape.resets.size > 0)
@@ -161,4 +161,4 @@ def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None) -
         large_products.clear_ended(part, values)
         begin(tape, first, initial, before, after)
         _forward_pass(part, "tangent", move.vectors, values, initial, before[first:last], after[first:last])
-    return Tangents(move, x, values, before, after)
+    return Tangents(move, x, values, before, after, memory)

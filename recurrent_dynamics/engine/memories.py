@@ -1,0 +1,206 @@
+"""The memories that a cell reads: arrays of a user as one flat array of the engine, and back.
+
+The engine has one row for each memory, `[keys of all positions | values of all positions | ...]`. `places` says for
+each instance where its memory begins, how long its source is, and where the row of its gradient begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..cells.cell import Cell
+from ..cells.layout import Layout
+from ..checks import ArgumentError
+from . import check
+from .run import Tape
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Memory(NamedTuple):
+    """The memory of all instances: flat numbers, places (B * 3,), and which memory each instance reads, or empty."""
+
+    flat: np.ndarray
+    places: np.ndarray
+    of: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def no_memory(dtype: np.dtype, xp: Any = np) -> Memory:
+    """The memory of a run of a cell that reads none."""
+    return Memory(xp.empty(0, dtype), xp.empty(0, np.int64), xp.empty(0, np.int64))
+
+
+def source_size(cell: Cell, memory: Arrays | None) -> int:
+    """The number of positions S of the memories given for a cell; 0 for a cell that reads none."""
+    if memory is None and not cell.memory:
+        return 0
+    given = check.mapping("memory", memory, tuple(m.name for m in cell.memory))
+    missing = [m.name for m in cell.memory if m.name not in given]
+    if missing:
+        raise ArgumentError(
+            "memory",
+            f"have {', '.join(m.name for m in cell.memory)}, which cell {cell.name!r} reads",
+            ", ".join(given) or "none",
+        )
+    shapes = {name: np.shape(value) for name, value in given.items()}
+    for name, shape in shapes.items():
+        if len(shape) not in (2, 3):
+            raise ArgumentError(f"memory[{name!r}]", "have shape (S, B, width), or (S, width) for one", shape)
+    sizes = {name: int(shape[0]) for name, shape in shapes.items()}
+    if len(set(sizes.values())) > 1:
+        raise ArgumentError(
+            "memory",
+            "have arrays of one number of positions",
+            ", ".join(f"{n}: {s}" for n, s in sizes.items()),
+        )
+    return next(iter(sizes.values()), 0)
+
+
+def memory_of_run(
+    layout: Layout,
+    memory: Arrays | None,
+    lengths: Any,
+    of: Any,
+    batch: int,
+    dtype: np.dtype,
+    single: bool,
+    xp: Any = np,
+) -> Memory:
+    """The memories as the engine has them, checked and copied; what lies beyond the lengths is not read."""
+    if not layout.memory:
+        for name, value in (("memory_lengths", lengths), ("memory_of", of)):
+            if value is not None:
+                raise ArgumentError(name, "be None for a cell that reads no memory", type(value).__name__)
+        return no_memory(dtype, xp)
+    arrays = {name: check.real(f"memory[{name!r}]", a, dtype) for name, a in (memory or {}).items()}
+    first = arrays[layout.memory[0].name]
+    count = 1 if first.ndim == 2 else first.shape[1]
+    which = memory_numbers(of, count, batch)
+    ends = _lengths(lengths, layout.source_size, count)
+    flat = _packed(layout, arrays, ends, count, single, dtype)
+    return Memory(flat.reshape(-1), _places(layout, ends, which, batch), which)
+
+
+def memory_alone(layout: Layout, memory: Arrays | None, lengths: Any, dtype: np.dtype) -> Memory:
+    """Memories without sequences that read them: `places` and `of` have an entry for each memory."""
+    if not layout.memory:
+        return memory_of_run(layout, memory, lengths, None, 0, dtype, False)
+    first = np.shape((memory or {})[layout.memory[0].name])
+    count = 1 if len(first) == 2 else first[1]
+    found = memory_of_run(layout, memory, lengths, None, count, dtype, False)
+    return found._replace(of=np.arange(count))
+
+
+def _packed(
+    layout: Layout,
+    arrays: Arrays,
+    ends: np.ndarray,
+    count: int,
+    single: bool,
+    dtype: np.dtype,
+    prefix: str = "",
+) -> np.ndarray:
+    """(memories, numbers of one)."""
+    size = layout.source_size
+    flat = np.zeros((count, layout.memory_size), dtype)
+    within = np.arange(size)[:, None, None] < ends[:, None]
+    for m in layout.memory:
+        name = f"{prefix}memory[{m.name!r}]"
+        a = arrays[m.name]
+        wanted = (size, m.width) if a.ndim == 2 and (single or count == 1) else (size, count, m.width)
+        check.shape(name, a, wanted)
+        a = check.floating(name, a, dtype, within=within if a.ndim == 3 else within[:, 0])
+        rows = a.reshape(size, count, m.width).swapaxes(0, 1)
+        flat[:, size * m.offset : size * (m.offset + m.width)] = rows.reshape(count, size * m.width)
+    return flat
+
+
+def _lengths(value: Any, size: int, count: int) -> np.ndarray:
+    """(memories,) the length of each source."""
+    if value is None:
+        return np.full(count, size, np.int64)
+    a = np.atleast_1d(check.array("memory_lengths", value))
+    if a.shape != (count,) or a.dtype.kind not in "iu":
+        raise ArgumentError(
+            "memory_lengths", f"be {count} integers, one a memory", f"shape {a.shape}, dtype {a.dtype}"
+        )
+    if a.size and (a.min() < 0 or a.max() > size):
+        raise ArgumentError(
+            "memory_lengths", f"lie between 0 and {size}, the number of positions", f"{a.min()} to {a.max()}"
+        )
+    return a.astype(np.int64)
+
+
+def memory_numbers(of: Any, count: int, batch: int) -> np.ndarray:
+    """(B,) the number of the memory of each instance, or an empty array where each has its own."""
+    if of is None:
+        if count != batch:
+            raise ArgumentError(
+                "memory",
+                f"have {batch} sequences, as the run has; memory_of says which of them each sequence reads",
+                f"{count}",
+            )
+        return np.empty(0, np.int64)
+    a = check.array("memory_of", of)
+    if a.shape != (batch,) or a.dtype.kind not in "iu":
+        raise ArgumentError(
+            "memory_of", f"be {batch} integers, one a sequence", f"shape {a.shape}, dtype {a.dtype}"
+        )
+    if a.size and (a.min() < 0 or a.max() >= count):
+        raise ArgumentError("memory_of", f"lie in 0..{count - 1}, the memories", f"{a.min()} to {a.max()}")
+    return a.astype(np.int64)
+
+
+def _places(layout: Layout, ends: np.ndarray, which: np.ndarray, batch: int) -> np.ndarray:
+    read = which if which.size else np.arange(batch)
+    starts = read * layout.memory_size
+    return np.stack([starts, ends[read], np.arange(batch) * layout.memory_size], axis=1).reshape(-1)
+
+
+def tangent_of_memory(tape: Tape, given: Arrays | None, single: bool) -> np.ndarray:
+    """A direction of the memories, flat as those of the tape; memories without a direction do not move."""
+    layout = tape.layout
+    if not layout.memory:
+        check.mapping("d_memory", given, ())
+        return tape.memory
+    arrays = check.mapping("d_memory", given, tuple(m.name for m in layout.memory))
+    count = tape.memory.size // layout.memory_size if layout.memory_size else tape.batch
+    for name, a in arrays.items():
+        arrays[name] = check.real(f"d_memory[{name!r}]", a, tape.dtype)
+    still = {
+        m.name: np.zeros((layout.source_size, count, m.width), tape.dtype)
+        for m in layout.memory
+        if m.name not in arrays
+    }
+    ends = _ends(tape, count)
+    return _packed(layout, arrays | still, ends, count, single, tape.dtype, "d_").reshape(-1)
+
+
+def _ends(tape: Tape, count: int) -> np.ndarray:
+    """The length of each memory; that of one that no instance reads is 0."""
+    places = tape.places.reshape(-1, 3)
+    ends = np.zeros(count, np.int64)
+    ends[tape.memory_of if tape.memory_of.size else np.arange(tape.batch)] = places[:, 1]
+    return ends
+
+
+def by_memory(tape: Tape, gradient: np.ndarray, single: bool) -> dict[str, np.ndarray]:
+    """The gradients (S, B, width) by the memories from those of each instance (B, numbers)."""
+    layout, size = tape.layout, tape.layout.source_size
+    if tape.memory_of.size:
+        count = tape.memory.size // layout.memory_size if layout.memory_size else 0
+        summed = np.zeros((count, layout.memory_size), tape.dtype)
+        for b, which in enumerate(tape.memory_of):  # one after the other: the sum has one order
+            summed[which] += gradient[b]
+        gradient = summed
+    found = {}
+    for m in layout.memory:
+        part = gradient[:, size * m.offset : size * (m.offset + m.width)]
+        whole = np.ascontiguousarray(part.reshape(len(gradient), size, m.width).swapaxes(0, 1))
+        found[m.name] = whole[:, 0] if single and whole.shape[1] == 1 else whole
+    return found

@@ -1,0 +1,135 @@
+"""The programs of the reads of a memory: contractions over units or positions, and softmax.
+
+A contraction is one loop over positions with one over units inside. Its program computes, at a position and a unit,
+the value that is summed, or its derivatives. What depends on the position only is read and summed outside of the inner
+loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from .axes import SOURCE, axes
+from .derive import Derivation, symbol_of, to_number
+from .graph import Node
+from .program import Program, adjoint, tangent
+from .schedule import HIDDEN, OVER_UNITS, SOFTMAX, Product, operand_name
+from .variables import ROW_OF_LEAF, Variable
+
+# The arrays that a verb reads at the point, moves along, and takes cotangents from, by row; and those that it writes.
+_POINT = {"values": "E", "state": "S", "vectors": "P", "constants": "C", "memory": "M"}
+_TANGENTS = {"values": "tE", "state": "tS", "vectors": "tP", "memory": "tM"}
+_TARGET = {"forward": "E", "tangent": "tE", "adjoint": "dE", "second": "uE"}
+MOVING = ("values", "state", "vectors", "memory")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A number that a read touches: a variable of an array."""
+
+    array: str
+    variable: Variable
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A verb of one contraction: the reads of its program, and where its results go.
+
+    `adds` are results that are added to arrays. A contraction of the verbs forward and tangent has one result, the
+    value that is summed, and none of `adds`.
+    """
+
+    stage: int
+    over_units: bool
+    units: str  # the label of the inner loop's width
+    target: Place
+    reads: dict[sp.Symbol, Place]
+    program: Program
+    adds: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """A verb of a softmax: the values before and after it."""
+
+    stage: int
+    source: Variable
+    target: Variable
+
+
+def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Softmax]:
+    """The reads of a cell for a verb, by stage."""
+    if verb not in _TARGET:
+        return []
+    found: list[Contraction | Softmax] = []
+    for p in derivation.schedule.reads:
+        target = next(v for v in derivation.variables["values"] if v.name == p.target)
+        if p.kind == SOFTMAX:
+            source = _boundary_variable(derivation, p.operand[0])
+            found.append(Softmax(p.stage, source, target))
+        else:
+            found.append(_contraction(derivation, verb, p, target))
+    return found
+
+
+def _boundary_variable(derivation: Derivation, index: int) -> Variable:
+    """The variable that holds an operand of a read."""
+    node = derivation.schedule.graph.nodes[index]
+    width = node.width or HIDDEN
+    if node.kind in ROW_OF_LEAF:
+        return Variable(ROW_OF_LEAF[node.kind], node.arguments[0], width)
+    return Variable("values", operand_name(index), width)
+
+
+def _contraction(derivation: Derivation, verb: str, product: Product, target: Variable) -> Contraction:
+    graph, summed = derivation.schedule.graph, product.value or 0
+    used: dict[Variable, None] = {}
+
+    def leaf(index: int, node: Node) -> sp.Symbol | None:
+        if node.kind == "memory":
+            variable = Variable("memory", node.arguments[0], axes(node.width)[1] or HIDDEN)
+        elif index in product.operand:
+            variable = _boundary_variable(derivation, index)
+        else:
+            return None
+        used[variable] = None
+        return symbol_of(variable)
+
+    value = sp.sympify(graph.replay([summed], leaf, to_number)[0])
+    variables = sorted(used, key=lambda v: v.symbol)
+    moving = [v for v in variables if v.row in MOVING]
+    reads = {symbol_of(v): Place(_POINT[v.row], v) for v in variables}
+    if verb in ("tangent", "second"):
+        reads |= {symbol_of(v, "t_"): Place(_TANGENTS[v.row], v) for v in moving}
+    d, u = symbol_of(target, "d_"), symbol_of(target, "u_")
+    program = Program.of([value])
+    adds: tuple[Place, ...] = ()
+    moves = {symbol_of(v): symbol_of(v, "t_") for v in moving}
+    if verb == "tangent":
+        program = tangent(program, moves)
+    elif verb != "forward":
+        program = adjoint(program, [d], [symbol_of(v) for v in moving])
+        reads[d] = Place("dE", target)
+        if verb == "second":
+            program = tangent(program, moves | {d: u})
+            reads[u] = Place("uE", target)
+        prefix = "d" if verb == "adjoint" else "u"
+        kept = [(v, r) for v, r in zip(moving, program.results, strict=True) if r != 0]
+        adds = tuple(Place(prefix + _POINT[v.row], v) for v, _ in kept)
+        program = Program(program.statements, tuple(r for _, r in kept))
+    return Contraction(
+        product.stage,
+        product.kind == OVER_UNITS,
+        axes(graph.nodes[summed].width)[1] or HIDDEN,
+        Place(_TARGET[verb], target),
+        reads,
+        program.optimized(),
+        adds,
+    )
+
+
+def is_of_positions(variable: Variable) -> bool:
+    """Whether a variable has one number a position."""
+    return variable.width == SOURCE and variable.row != "memory"
