@@ -14,8 +14,9 @@ from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine.cpu import windows
+from recurrent_dynamics.engine.frozen import MOST_SHAPES
 from recurrent_dynamics.kernels.access import INTERPRETED
-from recurrent_dynamics.kernels.tuning import DEFAULT
+from recurrent_dynamics.kernels.tuning import DEFAULT, tuning
 
 CELLS = {
     "lstm": rd.cells.lstm(),
@@ -149,6 +150,39 @@ def test_threads_that_call_at_once_do_not_share_a_window(rng):
     for caller in callers:
         caller.join()
     assert not wrong
+
+
+def test_short_runs_are_prepared_once_for_each_shape(rng):
+    cell = rd.cells.elman("relu")
+    params = cell.init(3, 4, rng)
+    frozen = rd.freeze(cell, params)
+    for steps in (*range(1, 20), 5, 5):
+        for x in (rng.standard_normal((steps, 2, 3)), rng.standard_normal((steps, 3))):
+            x = x.astype("float32")
+            same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
+    assert 0 < len(frozen._prepared) <= MOST_SHAPES
+    prepared = frozen._prepared[x.shape]
+    assert len(prepared.run._free) == 1
+    with tuning(min_parallel_flops=0.0):  # prepared for another number of threads
+        same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
+    for other in (x.astype("float64"), x[:, :2], x[:0], [1.0], None, np.ones((2, 2, 2, 3), "float32")):
+        with pytest.raises((TypeError, ValueError), match=r"x |steps"):
+            rd.forward(cell, frozen, other, tape=False)
+    same(rd.forward(cell, frozen, x[::-1], tape=False), rd.forward(cell, params, x[::-1]))
+
+
+def test_runs_that_are_not_finite_are_located(rng):
+    cell = rd.cells.elman("relu")
+    params = {**cell.init(3, 4, rng), "U": np.float32(1e9) * np.eye(4, dtype="float32")}
+    frozen = rd.freeze(cell, params)
+    x = np.ones((30, 2, 3), "float32")
+    for weights in (params, frozen):
+        with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="at step 5: slot 'h'"):
+            rd.forward(cell, weights, x, tape=False)
+    x[7, 1, 2] = np.nan
+    with refused("x", "finite", "(7, 1, 2)"):
+        rd.forward(cell, frozen, x, tape=False)
+    assert len(frozen._prepared[x.shape].run._free) == 1
 
 
 def test_a_window_keeps_little_memory(rng):

@@ -140,6 +140,14 @@ def forward(
     >>> bool((quick.output == run.output).all())
     True
     """
+    usual = (
+        steps is None and initial is None and lengths is None and reset is None and signals is None
+        and check_finite is True and device is None and stream is None and tf32 is False and tape_dtype is None
+    )  # fmt: skip
+    if usual and type(params) is FrozenParams and params.cell is cell and tape is False:
+        run = params.run(x)
+        if run is not None:
+            return run
     where, gpu = resolve_device(
         device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
     )

@@ -38,13 +38,13 @@ from .forward_pass import forward, kept
 from .groups import active_rows, grouped_rows
 from .rows import row_kernel
 from .tables import drives_size
-from .windows import infer, pack_forward
+from .windows import infer, pack_forward, prepare
 from .work_split import choose_split, step_flops
 
 # `Backend.verbs` needs `new_values` and `state_arrays` too.
 __all__ = [
     "add_columns", "adjoint", "dense_jacobian", "drives", "forward", "from_drives", "infer", "kept", "new_values",
-    "pack_forward", "run_tangent", "second", "state_arrays", "tangent",
+    "pack_forward", "prepare", "run_tangent", "second", "state_arrays", "tangent",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ the next call. Making them took longer than the kernels of one sequence of 32 un
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +23,12 @@ from ..flatten import Flat
 from ..memories import Memory
 from ..run import Kept
 from . import time_loops
-from .arguments import Factors, drive_input, loop_arguments, pack, state_arrays
+from .arguments import NO_CLASSES, Factors, drive_input, loop_arguments, pack, state_arrays
 from .tables import drives_size
-from .work_split import split
+from .work_split import split, step_flops
 
 _NO_COUNTERS = np.empty(0, np.int64)  # only threads that share the units of a step count
+_NO_LENGTHS, _NO_RESETS = np.empty(0, np.int64), np.empty(0, np.bool_)
 
 
 class Window(NamedTuple):
@@ -65,6 +67,11 @@ def pack_forward(cell: Cell, layout: Layout, flat: Flat) -> Factors:
     return pack(cell, layout, flat.matrices, flat.W, False, layout.input_size, layout.input_rows)
 
 
+def window_length(steps: int, instances: int) -> int:
+    """About the steps for which a thread multiplies the input at once."""
+    return min(steps, max(time_loops.SHORTEST_WINDOW, current().window_rows // instances))
+
+
 def infer(
     cell: Cell,
     layout: Layout,
@@ -84,9 +91,7 @@ def infer(
     dtype = flat.bias.dtype
     steps, batch = x.shape[:2]
     by_units, threads = split(layout, dtype, steps, batch, resets.size > 0)
-    # About the steps for which a thread multiplies the input at once.
-    length = current().window_rows // (batch if by_units else -(-batch // threads))
-    length = min(steps, max(time_loops.SHORTEST_WINDOW, length))
+    length = window_length(steps, batch if by_units else -(-batch // threads))
     size = length * batch * (layout.values_size + layout.state_size) * dtype.itemsize
     make = _kept_window if size <= current().max_kept_window else _new_window
     window = make(cell, layout, dtype.char, steps, batch, length, resets.size > 0)
@@ -104,3 +109,62 @@ def infer(
         input_.n, g, drives, length, offset, width, out.reshape(-1),
     )  # fmt: skip
     return Kept(out, window.last_state.copy()), are_finite(checksums)
+
+
+class PreparedRun:
+    """Runs of one thread, of inputs (T, B, N) of one shape from a zero state, with everything else made before.
+
+    A short run takes less time than the Python code of `infer`, most of all after a pause: the caches are then empty.
+    """
+
+    def __init__(
+        self, cell: Cell, layout: Layout, flat: Flat, factors: Factors, steps: int, batch: int
+    ) -> None:
+        self._dtype, self._free = flat.bias.dtype, list[tuple[Any, ...]]()
+        self._given = cell, layout, flat, factors, steps, batch
+        self.start = np.zeros((batch, layout.state_size), self._dtype)
+        self._window()
+
+    def _window(self) -> None:
+        """Make a window with the arguments before and after the input: as many as there are calls at once."""
+        cell, layout, flat, factors, steps, batch = self._given
+        length = window_length(steps, batch)
+        window = _new_window(cell, layout, self._dtype.char, steps, batch, length, False)
+        g, drives, _, offset, width = window.sizes
+        self.size, self.shape, checksum = (
+            steps * batch * width,
+            (steps, batch, width),
+            np.empty(1, self._dtype),
+        )
+        before = (
+            1, *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, window.values,
+            window.before, window.after, self.start.reshape(-1), _NO_LENGTHS, _NO_RESETS, False, _NO_COUNTERS, checksum,
+        )  # fmt: skip
+        after = factors.W, flat.bias, NO_CLASSES, layout.input_size, g, drives, length, offset, width
+        self._free.append((before, after, window.first_state, window.last_state, checksum))
+
+    def __call__(self, x: np.ndarray) -> Kept | None:
+        """The output and the final state; None if they or the input are not finite."""
+        try:
+            window = self._free.pop()  # in one step of the interpreter, so no other thread gets it too
+        except IndexError:
+            self._window()
+            return self(x)
+        before, after, first_state, last_state, checksum = window
+        first_state.fill(0)
+        out = np.empty(self.size, self._dtype)
+        time_loops.forward(*before, x.reshape(-1), *after, out)
+        kept = Kept(out.reshape(self.shape), last_state.copy()) if isfinite(checksum.item()) else None
+        self._free.append(window)
+        return kept
+
+
+def prepare(
+    cell: Cell, layout: Layout, flat: Flat, factors: Factors, steps: int, batch: int
+) -> PreparedRun | None:
+    """A `PreparedRun` if one thread does all the work, whatever their number, and the window is small."""
+    size = window_length(steps, batch) * batch * (layout.values_size + layout.state_size)
+    few = steps * batch * step_flops(layout) <= current().min_parallel_flops
+    if few and size * flat.bias.itemsize <= current().max_kept_window:
+        return PreparedRun(cell, layout, flat, factors, steps, batch)
+    return None
