@@ -14,6 +14,7 @@ from .optimizers import OPTIMIZERS, Optimizer, adam, adamw, apply_updates, rmspr
 from .orthogonality import orthogonality_penalty, projected, rebased, riemannian_adam, riemannian_sgd
 from .schedules import Schedule, as_schedule, constant, cosine, exponential_decay, warmup
 from .source import BatchList, BatchSource
+from .transformations import Transformation, chain, clip_norm, clip_value, l2, penalty, weight_decay
 from .tree import global_norm
 from .update import DivergenceError
 
@@ -29,13 +30,17 @@ __all__ = [
     "History",
     "Optimizer",
     "Schedule",
+    "Transformation",
     "accuracy",
     "adam",
     "adamw",
     "apply_updates",
     "as_schedule",
+    "chain",
     "clip_by_global_norm",
     "clip_by_value",
+    "clip_norm",
+    "clip_value",
     "constant",
     "cosine",
     "diagnose",
@@ -43,12 +48,14 @@ __all__ = [
     "exponential_decay",
     "fit",
     "global_norm",
+    "l2",
     "l2_penalty",
     "load_checkpoint",
     "mean_absolute_error",
     "measure",
     "minimize",
     "orthogonality_penalty",
+    "penalty",
     "projected",
     "rebased",
     "riemannian_adam",
@@ -57,5 +64,6 @@ __all__ = [
     "save_checkpoint",
     "sgd",
     "warmup",
+    "weight_decay",
     "write_atomically",
 ]

@@ -15,6 +15,7 @@ from ..checks import ArgumentError, integer, number
 from ..engine import check
 from ..nn.scored import Scored
 from ..results import Result
+from . import transformations
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .early_stopping import EarlyStopping
 from .evaluate import measure
@@ -24,8 +25,9 @@ from .optimizers import Optimizer, as_optimizer
 from .progress import ProgressBar
 from .schedules import Schedule, as_schedule
 from .source import BatchSource, as_source
+from .transformations import Penalty
 from .tree import Tree, map_leaves, named_leaves
-from .update import Penalty, Updater
+from .update import Updater
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +107,8 @@ def fit(
         names and shapes.
     data : BatchSource or list of Batch
     optimizer : Optimizer or str
-        Such as ``rd.training.adam()``; "adam" is the same with its default options.
+        Such as ``rd.training.adam()``; "adam" is the same with its default options. `chain` composes one with
+        transformations of the gradient and of the step.
     learning_rate : callable or float
         A schedule, or a constant.
     updates, epochs : int, float, optional
@@ -113,7 +116,8 @@ def fit(
     minutes : float, optional
         Stop after so much time in this call. One of the three is needed; the first that is reached ends it.
     clip_norm, clip_value : float, optional
-        Largest global norm, and largest entry, of the gradient; by value first when both are given.
+        Largest global norm, and largest entry, of the gradient. These two, `l2` and `penalty` are short for
+        ``chain(l2(...), penalty(...), clip_value(...), clip_norm(...), optimizer)``.
     l2 : float
         Adds l2 * w to the gradient of every parameter w; the losses that are shown do not contain it.
     penalty : callable, optional
@@ -183,10 +187,9 @@ def fit(
         raise ArgumentError("checkpoint", "be a path, since resume or checkpoint_every is given", "None")
     if checkpoint_every is not None:
         integer("checkpoint_every", checkpoint_every, at_least=1)
-    for name, value in (("minutes", minutes), ("clip_norm", clip_norm), ("clip_value", clip_value)):
-        if value is not None:
-            number(name, value, above=0)
-    number("l2", l2, at_least=0)
+    if minutes is not None:
+        number("minutes", minutes, above=0)
+    optimizer = _with_transformations(optimizer, l2, penalty, clip_value, clip_norm)
     generator = np.random.default_rng(rng)
     bits: Any = generator.bit_generator
     if bits.state["bit_generator"] != "PCG64":
@@ -222,9 +225,7 @@ def fit(
         check.finite(f"params[{name!r}]", a)  # later ones come from finite steps, and are looked at no more
     history = state.history
     seconds_before = history["seconds"][-1] if len(history) else 0.0
-    updater = Updater(
-        model, source, optimizer, as_schedule(learning_rate), clip_norm, clip_value, l2, penalty, generator
-    )
+    updater = Updater(model, source, optimizer, as_schedule(learning_rate), generator)
     if checkpoint is not None:
         save_checkpoint(checkpoint, state)  # what cannot be written is refused before anything is computed
     begun = saved_at = time.perf_counter()
@@ -262,6 +263,27 @@ def fit(
         if checkpoint is not None and saved != state.update:
             _saved(checkpoint, state)
     return FitResult(state.params, state.best_params, history, state.update, stopped_by)
+
+
+def _with_transformations(
+    optimizer: Optimizer,
+    l2: float,
+    penalty: Penalty | None,
+    clip_value: float | None,
+    clip_norm: float | None,
+) -> Optimizer:
+    """The chain that the short arguments of `fit` stand for."""
+    for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if value is not None:
+            number(name, value, above=0)
+    parts = [
+        transformations.l2(number("l2", l2, at_least=0)) if l2 else None,
+        None if penalty is None else transformations.penalty(penalty),
+        None if clip_value is None else transformations.clip_value(clip_value),
+        None if clip_norm is None else transformations.clip_norm(clip_norm),
+    ]
+    given = [part for part in parts if part is not None]
+    return transformations.chain(*given, optimizer) if given else optimizer
 
 
 def _saved(path: str | os.PathLike[str], state: Checkpoint) -> bool:

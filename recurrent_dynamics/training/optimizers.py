@@ -104,20 +104,22 @@ class Elementwise:
             chosen = {path: self.only(path, array) for path, array in named_leaves(params)}
             decays = [d * chosen[path] for d, (path, _) in zip(decays, named_leaves(grads), strict=True)]
         new, norm, length = passes.advance(rule, decays, leaves, len(self.averages), added, max_norm)
+        clipped = norm if max_norm is None else min(norm, max_norm)
         if new is None:
-            return Advanced(dict(params), state, norm, length)
+            return Advanced(dict(params), state, norm, length, clipped)
         moved, *averages = with_leaves(grads, zip(*new, strict=True), len(new))
         after: Tree = {"count": np.array(count)} if self.counted else {}
-        return Advanced(moved, after | dict(zip(self.averages, averages, strict=True)), norm, length)
+        return Advanced(moved, after | dict(zip(self.averages, averages, strict=True)), norm, length, clipped)
 
 
 class Advanced(NamedTuple):
-    """What an update leaves: the parameters, the state, the norm of the gradient and of the step."""
+    """What an update leaves: parameters, state, the norms of the gradient, of the step, and of the clipped gradient."""
 
     params: Tree
     state: Tree
     norm: float
     length: float
+    clipped: float
 
 
 def advance(
@@ -130,15 +132,16 @@ def advance(
 ) -> Advanced:
     """Clip by the global norm, update, and apply; as few passes over the memory as the optimizer allows.
 
-    Nothing is done where the norm of the gradient is not finite.
+    Nothing is done where the norm of the gradient is not finite. An `update` with a method `advance` does it itself.
     """
-    if isinstance(optimizer.update, Elementwise):
-        return optimizer.update.advance(grads, state, params, learning_rate, max_norm=max_norm)
+    own: Callable[..., Advanced] | None = getattr(optimizer.update, "advance", None)
+    if own is not None:
+        return own(grads, state, params, learning_rate, max_norm=max_norm)
     norm = global_norm(grads)
     if not math.isfinite(norm):
-        return Advanced(dict(params), state, norm, norm)
+        return Advanced(dict(params), state, norm, norm, norm)
     steps, state = optimizer.update(scaled_to(grads, norm, max_norm), state, params, learning_rate)
-    return Advanced(apply_updates(params, steps), state, norm, global_norm(steps))
+    return Advanced(apply_updates(params, steps), state, norm, global_norm(steps), min(norm, max_norm))
 
 
 def apply_updates(params: Mapping[str, Any], updates: Mapping[str, Any]) -> Tree:
