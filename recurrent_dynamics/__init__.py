@@ -23,6 +23,7 @@ __all__ = [
     "ArgumentError", "ArgumentTypeError", "__version__", "backward", "cells", "compile", "data", "diagnose",
     "dynamics", "engine", "equations", "forward", "freeze", "gradients", "hvp", "interop", "jacobian",
     "jacobian_operator", "jvp", "nn", "ode", "parametrize", "plot", "ravel", "stepper", "study", "training",
+    "trees",
 ]  # fmt: skip
 
 # The rooms of the library are imported when they are first used: `import recurrent_dynamics` stays quick.
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         plot,
         study,
         training,
+        trees,
     )
     from .checks import ArgumentError, ArgumentTypeError
     from .engine import backward, compile, forward, freeze, hvp, jacobian, jacobian_operator, jvp

@@ -29,6 +29,7 @@ def examples() -> dict[type, Any]:
         *_of_study(),
         *_of_labels(),
         *_of_layers(),
+        *_of_trees(),
     ]
     return {type(result): result for result in made}
 
@@ -138,6 +139,18 @@ def _of_training():
     yield nn.SavedModel(made.model, result.params, {"scale": 2.5})
     predictor = nn.ModelPredictor(made.model, result.params)
     yield nn.beam_search(predictor, [[0, 1]], 4, width=3, n_best=3, stop=2)
+
+
+def _of_trees():
+    cell, tree = rd.trees.recursive(2), rd.trees.from_nested((((), ()), ()))
+    run = rd.trees.forward(cell, cell.init(INPUTS, UNITS), tree, np.ones((5, INPUTS), "float32"))
+    yield tree
+    yield rd.trees.skip_connections(6, (1, 3), 2)
+    yield run
+    grads = rd.trees.backward(run, run.output)
+    yield grads
+    yield rd.trees.jvp(run, d_x=np.ones((5, INPUTS), "float32"))
+    yield rd.trees.gradient_by_depth(grads)
 
 
 def _of_layers():

@@ -25,12 +25,14 @@ from .stability_region import stability_region
 from .style import axes, colour, given_or_panels, panels, svg, without_pyplot
 from .text import coloured_text
 from .training import clipping, learning_curve, smooth, step_lengths
+from .trees import by_depth, graph, tree_states
 from .units import compared_time_scales, saturation, time_scales, tracking
 
 __all__ = [
     "angles",
     "axes",
     "branch",
+    "by_depth",
     "clipping",
     "colour",
     "coloured_text",
@@ -45,6 +47,7 @@ __all__ = [
     "given_or_panels",
     "gradient_flow",
     "gradient_growth",
+    "graph",
     "held_inputs",
     "history",
     "kreiss_constant",
@@ -68,5 +71,6 @@ __all__ = [
     "time_scales",
     "tracking",
     "transient_growth",
+    "tree_states",
     "without_pyplot",
 ]

@@ -91,7 +91,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
                 first_time=start + count == steps, last_time=start == 0,
             )  # fmt: skip
     if tape.has_classes:
-        flat = _by_parameters(tape, flat)
+        flat = from_classes(tape, flat)
     if vectors.size:
         flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0], d_memory)
@@ -102,7 +102,7 @@ def memory_gradient(tape: Tape) -> np.ndarray:
     return memory.zeros((tape.batch, tape.layout.memory_size), tape.dtype)
 
 
-def _by_parameters(tape: Tape, flat: Flat) -> Flat:
+def from_classes(tape: Tape, flat: Flat) -> Flat:
     """The gradients by W and by the bias, from the gradients by the bias of each class."""
     W, d_bias = classes.gradients(flat.bias, tape.layout.input_rows, tape.layout.input_size)
     bias = np.zeros(tape.bias.size, tape.dtype)

@@ -118,36 +118,45 @@ def tangent(
     memory: np.ndarray,
 ) -> Tangents:
     """The tangent pass, with tangents of parameters, input (T, B, N), initial state (B, k), signals and memory."""
+    steps, batch, k, _ = sizes(tape)
+    before, after = state_arrays(steps, batch, k, tape.dtype, tape.resets.size > 0)
+    before[0] = initial
+    with POOL:
+        values = values_of_moved_parameters(tape, move, x, signals)
+        run_tangent(tape, values, before, after, move.vectors, initial, memory)
+    return Tangents(move, x, values, before, after, memory)
+
+
+def values_of_moved_parameters(
+    tape: Tape, move: Flat, x: np.ndarray, signals: np.ndarray | None
+) -> np.ndarray:
+    """The tangents of the values as far as they come from those of parameters, input and signals, for all steps."""
     steps, batch, k, e = sizes(tape)
     n, g, index = tape.layout.input_size, tape.layout.input_rows, active_rows(tape)
     threads = threads_for(index.size, step_flops(tape.layout))
-    before, after = state_arrays(steps, batch, k, tape.dtype, tape.resets.size > 0)
-    before[0] = initial
     values = new_values((steps, batch, e), tape.dtype, held=tape.lengths.size > 0)
     if signals is not None:
         values[..., e - signals.shape[-1] :] = signals
     elif tape.layout.signals:
         values[..., tape.layout.signals[0].offset :] = 0
     flat = values.reshape(-1)
-    with POOL:
+    launch(
+        threads, input_products.multiply_input,
+        tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g,
+        drives_size(tape.layout), e,
+    )  # fmt: skip
+    if n and g:
         launch(
             threads, input_products.multiply_input,
-            tape.x.reshape(-1), move.W.reshape(-1), move.bias, NO_CLASSES, flat, index, n, g,
-            drives_size(tape.layout), e,
+            x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], NO_CLASSES, flat, index, n, g, 0, e
         )  # fmt: skip
-        if n and g:
-            launch(
-                threads, input_products.multiply_input,
-                x.reshape(-1), tape.W.reshape(-1), tape.bias[:0], NO_CLASSES, flat, index, n, g, 0, e
-            )  # fmt: skip
-        if tape.matrices.size:
-            launch(
-                threads, stage_products.add_matrix_products,
-                tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
-                tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e,
-            )  # fmt: skip
-        run_tangent(tape, values, before, after, move.vectors, initial, memory)
-    return Tangents(move, x, values, before, after, memory)
+    if tape.matrices.size:
+        launch(
+            threads, stage_products.add_matrix_products,
+            tables.products(tape.cell, tape.layout), *packed(tape, move.matrices, False)[:2],
+            tape.before.reshape(-1), tape.values.reshape(-1), flat, index, k, e,
+        )  # fmt: skip
+    return values
 
 
 def run_tangent(

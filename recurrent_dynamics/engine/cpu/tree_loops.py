@@ -1,0 +1,261 @@
+"""The loops over the levels of a graph of rows: forward pass, backward pass and tangents, compiled once for all cells.
+
+A row is a node. Rows are ordered by level, and all predecessors of a row stand on lower levels, so a level takes the
+place of a step. `begin`, `source`, `position` list the arcs: those into row r are begin[r] to begin[r + 1], arc a comes
+from row source[a], and the state it brings goes to place position[a] of the state before its row. `leaving`, `arcs`
+list the arcs that leave a row. Both directions gather, so no two rows write to one place.
+
+There may be a second cell, that of the arcs: its state before is the state of the source, its input is that of the
+target, and its state after goes to the target. The arrays of its rows have the names of those of the nodes with a Q in
+front, q for numbers. Without it an arc brings the state itself. See `time_loops` for the other names.
+
+A thread has the rows `bounds[i, l]` to `bounds[i + 1, l]` of level l. If those are whole trees no thread waits for
+another one. Otherwise barriers stand between the levels (`shared`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ...kernels.access import OPTIONS, get, put
+from ...kernels.barrier import barrier, meet
+from ...kernels.microkernel import TILE_ROWS
+from ...kernels.parallel import by_threads, kernel
+from ...kernels.product import ONE, ZERO, total
+from .input_products import write_drives
+from .resets_and_lengths import copy
+from .rows import compute_rows, row_task
+from .stage_products import has_products, multiply, multiply_transposed
+from .work_split import unit_ranges
+
+CHUNK_ROWS = 96  # about so many rows pass through all stages before the next ones: their values stay in cache
+
+
+@njit(**OPTIONS)
+def _add(a, at, c, to, n):
+    for j in range(n):
+        put(c, to + j, get(c, to + j) + get(a, at + j))
+
+
+@njit(**OPTIONS)
+def _gather(M, brings, begin, position, places, spans, initial, tree, S, r0, r1, k):
+    """Write the state before rows r0 to r1: what their arcs bring, and the initial state in places without an arc.
+
+    Arc a brings row brings[a] of M. Arcs to one place are added up in their order. `spans` (offset, width) say which
+    part of a state each place has: place p has `width` entries from `offset + p * width` on.
+    """
+    for r in range(r0, r1):
+        first, end = begin[r], begin[r + 1]
+        if end - first < places:
+            copy(initial, tree[r] * k, S, r * k, k)
+        before = np.int64(-1)
+        for a in range(first, end):
+            p = position[a]
+            for s in range(spans.shape[0]):
+                at = spans[s, 0] + p * spans[s, 1]
+                if p == before:
+                    _add(M, brings[a] * k + at, S, r * k + at, spans[s, 1])
+                else:
+                    copy(M, brings[a] * k + at, S, r * k + at, spans[s, 1])
+            before = p
+
+
+@njit(**OPTIONS)
+def _collect(dM, row_of, leaving, arcs, position, spans, dN, r0, r1, k):
+    """The adjoint of `_gather` by M: add to dN what came back along the arcs that leave rows r0 to r1."""
+    for r in range(r0, r1):
+        for q in range(leaving[r], leaving[r + 1]):
+            a = arcs[q]
+            for s in range(spans.shape[0]):
+                at = spans[s, 0] + position[a] * spans[s, 1]
+                _add(dM, row_of[a] * k + at, dN, r * k + at, spans[s, 1])
+
+
+@njit(**OPTIONS)
+def _copy_rows(M, rows, S, a0, a1, k):
+    """S[a] = M[rows[a]] for a from a0 to a1."""
+    for a in range(a0, a1):
+        copy(M, rows[a] * k, S, a * k, k)
+
+
+@njit(**OPTIONS)
+def _step(rows, active, sizes, task, stages, products, packed, starts, S, E, index, r, count, k, e):
+    """All stages of `count` rows from r on; of the tangents with those of S and E."""
+    at = TILE_ROWS + r
+    for stage in range(stages + 1):
+        if active[stage]:
+            compute_rows(rows, stage, task, sizes, index, at, ZERO(), count)
+        multiply(
+            products, stage, packed, starts, True, S, E, E, ZERO(), count, k, e, index, at, ZERO(), ONE()
+        )
+
+
+@njit(**OPTIONS)
+def _step_back(rows, active, sizes, task, stages, products, packed, starts, dS, dE, index, r, count, k, e):
+    """The adjoint of `_step`."""
+    at = TILE_ROWS + r
+    for stage in range(stages, -1, -1):
+        if has_products(products, stage):
+            multiply_transposed(
+                products, stage, packed, starts, True, dE, dS, dE, ZERO(), count, k, e, index, at, ZERO(), ONE()
+            )  # fmt: skip
+        if active[stage]:
+            compute_rows(rows, stage, task, sizes, index, at, ZERO(), count)
+
+
+@njit(**OPTIONS)
+def _part(counters, shared, threads, i):
+    """(part, parts, workers) of thread i: which of the parts of each level it has; -1 if it has none.
+
+    Where threads wait for each other and not all run at once, one of them does everything.
+    """
+    i = np.int64(i)
+    if not shared:
+        return i, np.int64(threads), ONE()
+    worker, workers = meet(counters, threads)
+    return worker, workers, workers
+
+
+@njit(**OPTIONS)
+def _range(bounds, threads, part, parts, level):
+    """The rows of a part of a level; all rows where one thread does everything."""
+    if parts < threads:
+        return bounds[0, level], bounds[threads, level]
+    return bounds[part, level], bounds[part + 1, level]
+
+
+@by_threads
+def forward(
+    i, threads, shared, bounds, begin, source, position, brings, places, spans, tree, index, counters, checksums,
+    initial, with_arcs,
+    rows, active, widths, k, e, stages, products, packed, starts, P, C, E, S, N, X, W, bias, classes, n, g, drives,
+    qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, QN, QX, QW, qbias, qclasses, qn,
+    qg, qdrives,
+):  # fmt: skip
+    """The forward pass of one thread. `checksums` gets the sum of its states, which is finite if all of them are."""
+    part, parts, workers = _part(counters, shared, threads, i)
+    epoch, checksum = ZERO(), E.dtype.type(0)
+    sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, N))
+    qsizes, qtask = unit_ranges(qwidths, ZERO(), ONE()), row_task(qe, k, QP.size, (QE, QS, QP, QC, QN))
+    for level in range(bounds.shape[1] if part >= 0 else 0):
+        r0, end = _range(bounds, threads, part, parts, level)
+        while r0 < end:
+            r1 = min(r0 + CHUNK_ROWS, end)
+            if with_arcs:
+                a0, last = begin[r0], begin[r1]
+                while a0 < last:
+                    a1 = min(a0 + CHUNK_ROWS, last)
+                    _copy_rows(N, source, QS, a0, a1, k)
+                    write_drives(
+                        QX, QW, qbias, qclasses, QE, ZERO(), ZERO(), a1 - a0, qn, qg, qdrives, qe, index,
+                        TILE_ROWS + a0, ZERO(), ONE(),
+                    )  # fmt: skip
+                    _step(
+                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, QS, QE, index, a0, a1 - a0,
+                        k, qe,
+                    )  # fmt: skip
+                    a0 = a1
+                _gather(QN, brings, begin, position, places, spans, initial, tree, S, r0, r1, k)
+            else:
+                _gather(N, brings, begin, position, places, spans, initial, tree, S, r0, r1, k)
+            write_drives(
+                X, W, bias, classes, E, ZERO(), ZERO(), r1 - r0, n, g, drives, e, index, TILE_ROWS + r0, ZERO(), ONE()
+            )  # fmt: skip
+            _step(rows, active, sizes, task, stages, products, packed, starts, S, E, index, r0, r1 - r0, k, e)
+            checksum += total(N, r0 * k, (r1 - r0) * k)
+            r0 = r1
+        if workers > 1:
+            epoch = barrier(counters, workers, epoch)
+    checksums[i] = checksum
+
+
+@by_threads
+def adjoint(
+    i, threads, shared, bounds, begin, target, position, row_of, leaving, arcs, spans, index, counters, with_arcs,
+    rows, active, widths, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP,
+    qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, dQE, dQS, dQN, dQP,
+):  # fmt: skip
+    """The backward pass of one thread. dN arrives with the cotangents from outside, dS and dQS with zeros."""
+    part, parts, workers = _part(counters, shared, threads, i)
+    epoch = ZERO()
+    sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP))
+    qsizes = unit_ranges(qwidths, ZERO(), ONE())
+    qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, dQN, dQE, dQS, dQP))
+    for level in range(bounds.shape[1] - 1 if part >= 0 else -1, -1, -1):
+        r0, end = _range(bounds, threads, part, parts, level)
+        while r0 < end:
+            r1 = min(r0 + CHUNK_ROWS, end)
+            if with_arcs:
+                _collect(dQS, row_of, leaving, arcs, position, spans, dN, r0, r1, k)
+            else:
+                _collect(dS, row_of, leaving, arcs, position, spans, dN, r0, r1, k)
+            _step_back(
+                rows, active, sizes, task, stages, products, packed, starts, dS, dE, index, r0, r1 - r0, k, e
+            )
+            if with_arcs:
+                a0, last = begin[r0], begin[r1]
+                while a0 < last:
+                    a1 = min(a0 + CHUNK_ROWS, last)
+                    _copy_rows(dS, target, dQN, a0, a1, k)
+                    _step_back(
+                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, dQS, dQE, index, a0,
+                        a1 - a0, k, qe,
+                    )  # fmt: skip
+                    a0 = a1
+            r0 = r1
+        if workers > 1:
+            epoch = barrier(counters, workers, epoch)
+
+
+@by_threads
+def tangent(
+    i, threads, shared, bounds, begin, source, position, brings, places, spans, tree, index, counters, t_initial,
+    with_arcs,
+    rows, active, widths, k, e, stages, products, packed, starts, P, C, E, S, tE, tS, tN, tP,
+    qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, tQE, tQS, tQN, tQP,
+):  # fmt: skip
+    """The tangents of the forward pass. tE and tQE arrive with all that does not depend on the tangent of the state."""
+    part, parts, workers = _part(counters, shared, threads, i)
+    epoch = ZERO()
+    sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN))
+    qsizes = unit_ranges(qwidths, ZERO(), ONE())
+    qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, tQE, tQS, tQP, tQN))
+    for level in range(bounds.shape[1] if part >= 0 else 0):
+        r0, end = _range(bounds, threads, part, parts, level)
+        while r0 < end:
+            r1 = min(r0 + CHUNK_ROWS, end)
+            if with_arcs:
+                a0, last = begin[r0], begin[r1]
+                while a0 < last:
+                    a1 = min(a0 + CHUNK_ROWS, last)
+                    _copy_rows(tN, source, tQS, a0, a1, k)
+                    _step(
+                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, tQS, tQE, index, a0,
+                        a1 - a0, k, qe,
+                    )  # fmt: skip
+                    a0 = a1
+                _gather(tQN, brings, begin, position, places, spans, t_initial, tree, tS, r0, r1, k)
+            else:
+                _gather(tN, brings, begin, position, places, spans, t_initial, tree, tS, r0, r1, k)
+            _step(
+                rows, active, sizes, task, stages, products, packed, starts, tS, tE, index, r0, r1 - r0, k, e
+            )
+            r0 = r1
+        if workers > 1:
+            epoch = barrier(counters, workers, epoch)
+
+
+@kernel
+def initial_adjoint(begin, position, places, spans, tree, dS, d_initial, k):
+    """The adjoint of `_gather` by the initial states: the sum over places without an arc, in the order of the rows."""
+    for r in range(begin.size - 1):
+        a, end = begin[r], begin[r + 1]
+        if end - a < places:
+            for p in range(places):
+                if a < end and position[a] == p:
+                    a += 1
+                else:
+                    for s in range(spans.shape[0]):
+                        at = spans[s, 0] + p * spans[s, 1]
+                        _add(dS, r * k + at, d_initial, tree[r] * k + at, spans[s, 1])
