@@ -255,8 +255,8 @@ def test_chains_are_sequences_to_the_bit(rng, make, batch, dtype):
 
 @every_cell
 @pytest.mark.parametrize("sizes", [(700,), (90, 80, 100, 70, 95, 85, 75, 88), (3, 600, 2)])
-def test_any_number_of_threads_gives_the_same_bits(rng, set_threads, monkeypatch, name, sizes):
-    monkeypatch.setattr("recurrent_dynamics.kernels.threads.MIN_PARALLEL_FLOPS", 0)
+def test_any_number_of_threads_gives_the_same_bits(rng, set_threads, tune, name, sizes):
+    tune(min_parallel_flops=0)
     cell, forest = CELLS[name](), a_forest(rng, sizes)
     point, found = a_point(rng, cell, forest, "float32"), []
     d = None

@@ -104,7 +104,7 @@ def forward(tape: TreeTape) -> bool:
     checksums = np.zeros(split.threads, tape.nodes.dtype)
 
     def of(one: Tape) -> tuple[Any, ...]:
-        x, g = drive_input(one), one.layout.input_rows
+        x, g = drive_input(one.layout, one.input, one.W, one.bias), one.layout.input_rows
         factors = packed(one, one.matrices, False, x.n, g)
         return (
             *_cell_arguments(one, "forward", factors), *_flat(one.values, one.before, one.after), x.x, factors.W,
