@@ -604,6 +604,8 @@ def test_cells_over_children_are_checked_and_pickled():
         rd.trees.child_sum(rd.cells.lstm(), rd.cells.elman())
     with refused(wrong_type("node", "Cell", "int")):
         rd.trees.child_sum(3)
+    with refused(Refusal("node", "read no memory", "")):
+        rd.trees.child_sum(rd.cells.attention(rd.cells.gru()))
     with refused(Refusal("children", "at least 1", "0")):
         rd.trees.recursive(0)
     with refused(Refusal("recurrent", "h", "'c'")):

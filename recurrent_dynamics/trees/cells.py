@@ -167,6 +167,8 @@ def _cell(name: str, value: Any) -> None:
     instance(name, value, Cell)
     if "x" in value.signals:
         raise ArgumentError(name, "read its input by drives, not as the signal 'x'", repr(value.name))
+    if value.memory:
+        raise ArgumentError(name, "read no memory over trees", ", ".join(m.name for m in value.memory))
 
 
 def _slots(slots: tuple[Slot, ...]) -> str:

@@ -15,7 +15,7 @@ from ..engine.backends import backend, resolve_device
 from ..engine.cpu import tree_pass
 from ..engine.cpu.tree_pass import TreeTape
 from ..engine.run import Tape
-from .cells import ARC, TreeCell
+from .cells import ARC, TreeCell, child_sum
 from .forest import Graph
 from .run import TreeRun, places_of, slots_of
 
@@ -152,7 +152,7 @@ def forward(
 def over_children(cell: Any) -> TreeCell:
     """A cell of trees; of a `Cell` that over the sum of children."""
     if isinstance(cell, Cell):
-        return TreeCell(cell.name, cell.state, cell)
+        return child_sum(cell)
     instance("cell", cell, TreeCell)
     return cell
 
