@@ -104,6 +104,24 @@ def test_they_are_parameters_everywhere(rng):
     assert "W (4, 3)" in repr(again)
 
 
+def test_cells_that_read_a_memory(rng):
+    cell = rd.cells.attention(rd.cells.gru(), keys="3", values="2")
+    params = cell.init(3, 4, rng)
+    frozen, x = rd.freeze(cell, params), rng.standard_normal((9, 2, 3)).astype("float32")
+    for positions in (6, 7):
+        memory = {
+            name: rng.standard_normal((positions, 2, width)).astype("float32")
+            for name, width in (("keys", 3), ("values", 2))
+        }
+        taped = rd.forward(cell, params, x, memory=memory)
+        same(rd.forward(cell, frozen, x, memory=memory, tape=False), taped)
+    with pytest.raises(ValueError, match="memory"):
+        rd.forward(cell, frozen, x, tape=False)
+    plain = rd.freeze(rd.cells.gru(), rd.cells.gru().init(3, 4, rng))
+    with pytest.raises(ValueError, match="memory"):
+        rd.forward(plain.cell, plain, x, memory=memory, tape=False)
+
+
 def test_what_cannot_be_frozen(rng):
     cell = rd.cells.lstm()
     params = cell.init(3, 4, rng)

@@ -46,7 +46,6 @@ class FrozenParams(Mapping[str, np.ndarray]):
         engine = backend("cpu")
         with engine.active():
             self.factors = engine.verbs.pack_forward(cell, self.layout, self.flat)
-
         self._engine = engine.verbs
         self._prepared: dict[tuple[int, ...], Prepared | None] = {}
 
@@ -69,7 +68,7 @@ class FrozenParams(Mapping[str, np.ndarray]):
         layout, batch = self.layout, shape[1] if len(shape) == 3 else 1
         fits = len(shape) in (2, 3) and shape[-1] == layout.input_size and layout.input_rows > 0
         made = None
-        if fits and min(shape) > 0 and not layout.signals:
+        if fits and min(shape) > 0 and not (layout.signals or self.cell.memory):
             made = self._engine.prepare(self.cell, layout, self.flat, self.factors, shape[0], batch)
         if made is None:
             self._prepared[shape] = None

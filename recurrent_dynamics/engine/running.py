@@ -143,6 +143,7 @@ def forward(
     usual = (
         steps is None and initial is None and lengths is None and reset is None and signals is None
         and check_finite is True and device is None and stream is None and tf32 is False and tape_dtype is None
+        and memory is None and memory_lengths is None and memory_of is None
     )  # fmt: skip
     if usual and type(params) is FrozenParams and params.cell is cell and tape is False:
         run = params.run(x)
@@ -174,7 +175,7 @@ def forward(
         if isinstance(params, FrozenParams) and params.cell is cell and not tape:
             arrays, dtype, layout = params, params.dtype, params.layout
             flat, own, factors = params.flat, params, params.factors
-            if cell.memory:
+            if cell.memory or memory is not None:
                 layout = cell.layout(layout.input_size, layout.hidden_size, source_size(cell, memory))
         else:
             arrays, dtype, input_size, hidden = check.given_parameters(cell, params)

@@ -20,7 +20,7 @@ from ...kernels.copying import are_finite
 from ...kernels.threads import launch
 from ...kernels.tuning import current
 from ..flatten import Flat
-from ..memories import Memory
+from ..memories import Memory, no_memory
 from ..run import Kept
 from . import time_loops
 from .arguments import NO_CLASSES, Factors, drive_input, loop_arguments, pack, state_arrays
@@ -131,14 +131,12 @@ class PreparedRun:
         length = window_length(steps, batch)
         window = _new_window(cell, layout, self._dtype.char, steps, batch, length, False)
         g, drives, _, offset, width = window.sizes
-        self.size, self.shape, checksum = (
-            steps * batch * width,
-            (steps, batch, width),
-            np.empty(1, self._dtype),
-        )
+        self.size, self.shape = steps * batch * width, (steps, batch, width)
+        checksum, read = np.empty(1, self._dtype), no_memory(self._dtype)
         before = (
-            1, *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, window.values,
-            window.before, window.after, self.start.reshape(-1), _NO_LENGTHS, _NO_RESETS, False, _NO_COUNTERS, checksum,
+            1, *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, read.flat,
+            read.places, window.values, window.before, window.after, self.start.reshape(-1), _NO_LENGTHS, _NO_RESETS,
+            False, _NO_COUNTERS, checksum,
         )  # fmt: skip
         after = factors.W, flat.bias, NO_CLASSES, layout.input_size, g, drives, length, offset, width
         self._free.append((before, after, window.first_state, window.last_state, checksum))
