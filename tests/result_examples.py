@@ -30,6 +30,7 @@ def examples() -> dict[type, Any]:
         *_of_labels(),
         *_of_layers(),
         *_of_trees(),
+        *_of_pairs(),
     ]
     return {type(result): result for result in made}
 
@@ -164,6 +165,14 @@ def _of_layers():
     yield pull.gradients(y)
     objective = nn.Objective(layer, "mean_squared_error")
     yield objective.run(objective.init(rng=0, dtype="float64"), (_network().x, y))
+
+
+def _of_pairs():
+    layer = nn.recurrent(rd.cells.elman(), UNITS)
+    model = nn.encoder_decoder(nn.chain(nn.embedding(5, 3), layer), layer, classes=4, begin=0, end=1)
+    batch = nn.Pairs(np.ones((STEPS, BATCH), int), np.full((5, BATCH), 2))
+    yield batch
+    yield from model.differentiate(model.init(rng=0), batch)[1:]
 
 
 def _of_fields():

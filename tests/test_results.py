@@ -23,7 +23,7 @@ RESULTS = sorted((c for c in CLASSES if issubclass(c, Result)), key=lambda c: c.
 # What has no figure of its own: parts of another result, which draws them or whose parts do, and runs without states.
 PARTS = {
     "Bifurcation", "Certificate", "CharacterModel", "Context", "Corpus", "Held", "Layer", "LyapunovChecks", "Measure",
-    "Measurements", "Portrait", "ReversibleRun", "SavedModel", "SlowPoints", "Trial", "Unfinished",
+    "Measurements", "Pairs", "Portrait", "ReversibleRun", "SavedModel", "SlowPoints", "Trial", "Unfinished",
 }  # fmt: skip
 # Systems that are functions, whose annotations speak of arrays.
 FUNCTIONS = {dynamics.Map, dynamics.Flow}

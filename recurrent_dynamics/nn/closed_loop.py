@@ -14,6 +14,7 @@ from ..checks import ArgumentError, instance
 from ..engine.stepper import State
 from ..kernels.threads import num_threads
 from ..kernels.tuning import current
+from .layers.base import Layer
 from .scored import Scored
 
 
@@ -32,7 +33,7 @@ class ClosedLoop:
     True
     """
 
-    def __init__(self, model: Scored, params: Mapping[str, Any]) -> None:
+    def __init__(self, model: Scored | Layer, params: Mapping[str, Any]) -> None:
         self.steps, self._step, self._products = model.streamed(params)
 
     def begin(self, final: Sequence[Mapping[str, NDArray[Any]]]) -> list[State]:

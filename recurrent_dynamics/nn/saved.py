@@ -16,6 +16,8 @@ from ..cells.constraint import Choice
 from ..checks import ArgumentTypeError, instance, is_finite
 from ..results import Result
 from .described import describe, rebuild
+from .encoder_decoder import EncoderDecoder
+from .encoder_decoder import described as pairs_described
 from .files import FileError, Header, read_described, write_described
 from .layers import Objective
 from .layers import described as layers_described
@@ -24,6 +26,7 @@ from .model import Model
 
 FORMAT = 1
 KIND = "network"
+Kept = Model | Objective | EncoderDecoder
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,20 +35,20 @@ class SavedModel(Result):
 
     Attributes
     ----------
-    model : Model or Objective
+    model : Model, Objective or EncoderDecoder
     params : nested dict of arrays
     extra : dict
         What was given to `save`.
     """
 
-    model: Model | Objective
+    model: Kept
     params: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 def save(
     path: str | os.PathLike[str],
-    model: Model | Objective,
+    model: Kept,
     params: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -57,7 +60,7 @@ def save(
     Parameters
     ----------
     path : path-like
-    model : Model or Objective
+    model : Model, Objective or EncoderDecoder
     params : nested dict of arrays
         As `model.init` nests them.
     extra : mapping, optional
@@ -84,7 +87,7 @@ def save(
     >>> bool((saved.params["readout"]["W"] == params["readout"]["W"]).all())
     True
     """
-    if not isinstance(model, Objective):
+    if not isinstance(model, Objective | EncoderDecoder):
         instance("model", model, Model)
     check_tree(params)
     arrays = dict(named_leaves(params))
@@ -143,19 +146,23 @@ def load(
     return read_described(path, KIND, FORMAT, check, assemble)
 
 
-def _described(model: Model | Objective) -> dict[str, Any]:
+def _described(model: Kept) -> dict[str, Any]:
     if isinstance(model, Objective):
         return {"objective": layers_described.describe(model)}
+    if isinstance(model, EncoderDecoder):
+        return {"encoder_decoder": pairs_described.describe(model)}
     return {"model": describe(model)}
 
 
-def _again(described: Mapping[str, Any], cells: Any, choices: Any) -> Model | Objective:
+def _again(described: Mapping[str, Any], cells: Any, choices: Any) -> Kept:
     if "objective" in described:
         return layers_described.rebuild(described["objective"], cells, choices)
+    if "encoder_decoder" in described:
+        return pairs_described.rebuild(described["encoder_decoder"], cells, choices)
     return rebuild(described["model"], cells, choices)
 
 
-def check_parameters(model: Model | Objective, headers: Mapping[str, Header]) -> None:
+def check_parameters(model: Kept, headers: Mapping[str, Header]) -> None:
     """Whether arrays are the parameters of a model by their names, shapes and dtypes; a `FileError` names one.
 
     Of a matrix that is made from free parameters, only that there are some: the shapes are its parametrization's.
@@ -192,10 +199,12 @@ def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
             raise FileError(f"params {name!r} must be finite; came {a[where]} at index {where}")
 
 
-def _shapes(model: Model | Objective) -> dict[str, tuple[int, ...] | None]:
+def _shapes(model: Kept) -> dict[str, tuple[int, ...] | None]:
     """By the path of each parameter, without drawing any; None where free parameters stand."""
     if isinstance(model, Objective):
         return model.layer.shapes
+    if isinstance(model, EncoderDecoder):
+        return model.shapes
     shapes: dict[str, tuple[int, ...] | None] = {}
     if model.vocabulary_size is not None:
         shapes["embedding/table"] = (model.vocabulary_size, model.input_size)

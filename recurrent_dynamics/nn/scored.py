@@ -1,9 +1,8 @@
-"""What is trained: a run of a batch, the loss of its output, and the gradient by the parameters."""
+"""Losses of one sequence: what a model reads and what it predicts go side by side."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +17,11 @@ from .pooling import POOLS
 from .prediction import KINDS, predicted
 from .results import State
 from .streaming import Streamed
+from .trainable import Losses, Trainable
 
 
-class Scored(ABC):
-    """All that training asks for, made of a run of a batch and the way back along it: `Model`, `Objective`.
+class Scored(Trainable):
+    """A loss of what is computed of one sequence beside its steps: `Model`, `Objective`.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Scored(ABC):
 
     def __init__(self, cells: Sequence[Cell], loss: str, pool: str | None) -> None:
         self.cells = list(cells)
-        self.loss_name: str = one_of("loss", loss, LOSSES)
+        self.loss_name = one_of("loss", loss, LOSSES)
         self.pool: str | None = None if pool is None else one_of("pool", pool, POOLS)
         named = (s for cell in self.cells for s in cell.needed)
         self.signals: tuple[str, ...] = tuple(dict.fromkeys(named))
@@ -67,18 +67,6 @@ class Scored(ABC):
         return self.vocabulary_size
 
     @abstractmethod
-    def run(
-        self,
-        params: Mapping[str, Any],
-        batch: Batch | Sequence[Any],
-        initial: Sequence[State] | None = None,
-        dropout_rng: np.random.Generator | None = None,
-        copy_params: bool = True,
-        tape: bool = True,
-    ) -> Any:
-        """What is computed of a batch: `output`, `runs` and `final` states of the recurrent layers."""
-
-    @abstractmethod
     def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
         """The parameters of each recurrent layer as the verbs take them, with U made from its free parameters."""
 
@@ -86,15 +74,11 @@ class Scored(ABC):
     def streamed(self, params: Mapping[str, Any]) -> Streamed:
         """The model one step at a time, without pooling; its steppers are those of the recurrent layers."""
 
-    @abstractmethod
-    def backward(self, run: Any, d_output: NDArray[Any] | None) -> Any:
-        """Gradients, those by the parameters as `params`."""
-
-    def score(self, output: NDArray[Any], batch: Batch | Sequence[Any]) -> tuple[float, NDArray[Any]]:
-        """Mean loss of the readout over a batch, and its gradient, shaped as the readout."""
-        batch = as_batch(batch)
-        self._check_targets(np.shape(batch.targets))
-        return LOSSES[self.loss_name](output, batch.targets, batch.weights(self.pool is not None))
+    def compared(self, batch: Any) -> Losses:
+        """What the outputs of a batch are compared with."""
+        b, pooled = as_batch(batch), self.pool is not None
+        self._check_targets(np.shape(b.targets))
+        return Losses(np.asarray(b.targets), b.weights(pooled), b.weight(pooled))
 
     def _check_targets(self, shape: tuple[int, ...]) -> None:
         """Say how a target a sequence differs from one a step; the loss looks at the rest."""
@@ -109,62 +93,6 @@ class Scored(ABC):
         elif len(shape) == wanted + 1 and self.pool is not None:
             hint = "; a model of one target for each step is made with pool=None"
         raise ArgumentError("targets", f"have shape {words}, as {self!r} predicts them", f"{shape}{hint}")
-
-    def differentiate(
-        self,
-        params: Mapping[str, Any],
-        batch: Batch | Sequence[Any],
-        initial: Sequence[State] | None = None,
-        dropout_rng: np.random.Generator | None = None,
-        copy_params: bool = True,
-    ) -> tuple[float, Any, Any]:
-        """Mean loss of a batch with the run and the gradients behind it.
-
-        Without `copy_params` the run is good for as long as the parameters are not changed.
-
-        Raises
-        ------
-        FloatingPointError
-            When the loss, a state or a gradient becomes infinite or NaN.
-        """
-        batch = as_batch(batch)
-        run = self.run(params, batch, initial, dropout_rng, copy_params)
-        loss, d_output = self.score(run.output, batch)
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss}")
-        return loss, run, self.backward(run, d_output)
-
-    def loss_and_grad(
-        self,
-        params: Mapping[str, Any],
-        batch: Batch | Sequence[Any],
-        initial: Sequence[State] | None = None,
-        dropout_rng: np.random.Generator | None = None,
-    ) -> tuple[float, dict[str, Any]]:
-        """Mean loss of a batch (in nats for the cross-entropy) and its gradient by the parameters.
-
-        Parameters
-        ----------
-        params : dict
-        batch : Batch or tuple
-            (inputs, targets[, mask[, lengths[, reset[, signals]]]]).
-        initial : sequence of dict, optional
-        dropout_rng : Generator, optional
-
-        Returns
-        -------
-        loss : float
-        grads : dict
-            Nested as the parameters.
-        """
-        loss, _, gradients = self.differentiate(params, batch, initial, dropout_rng)
-        return loss, gradients.params
-
-    def loss(
-        self, params: Mapping[str, Any], batch: Batch | Sequence[Any], initial: Sequence[State] | None = None
-    ) -> float:
-        """Mean loss of a batch, without dropout."""
-        return self.score(self.run(params, batch, initial, tape=False).output, batch)[0]
 
     def predict(
         self,

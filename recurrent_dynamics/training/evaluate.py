@@ -9,19 +9,19 @@ import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError
 from ..nn import ModelRun, ObjectiveRun
-from ..nn.scored import Scored
+from ..nn.trainable import Trainable
 from .metrics import Metric, named_metrics
 from .source import BatchSource, as_source
 
 State = dict[str, Any]
 
 
-def evaluate(model: Scored, params: Mapping[str, Any], data: BatchSource | Sequence[Any]) -> float:
+def evaluate(model: Trainable, params: Mapping[str, Any], data: BatchSource | Sequence[Any]) -> float:
     """Mean loss over one epoch of data, without dropout, the state carried as in training.
 
     Parameters
     ----------
-    model : Model or Objective
+    model : Model, Objective or EncoderDecoder
     params : dict
     data : BatchSource or list of Batch
         With a finite epoch.
@@ -35,7 +35,7 @@ def evaluate(model: Scored, params: Mapping[str, Any], data: BatchSource | Seque
 
 
 def measure(
-    model: Scored,
+    model: Trainable,
     params: Mapping[str, Any],
     data: BatchSource | Sequence[Any],
     metrics: Sequence[str | Metric] | Mapping[str, Metric] = (),
@@ -44,7 +44,7 @@ def measure(
 
     Parameters
     ----------
-    model : Model or Objective
+    model : Model, Objective or EncoderDecoder
     params : dict
     data : BatchSource or list of Batch
         With a finite epoch.
@@ -76,7 +76,6 @@ def measure(
         raise ArgumentError(
             "data", "have a finite epoch", "a task without end: draw a list of batches from it"
         )
-    pooled = model.pool is not None
     totals = dict.fromkeys(("loss", *functions), 0.0)
     weight = 0.0
     carry: list[State] | None = None
@@ -85,10 +84,11 @@ def measure(
         # A state to carry from within the batch is on the tape only.
         within = source.carry_steps is not None and source.carry_steps < len(batch.inputs)
         run = model.run(params, batch, carry, tape=within)
-        share, weights = batch.weight(pooled), batch.weights(pooled)
+        losses = model.compared(batch)
+        share = losses.weight
         totals["loss"] += share * model.score(run.output, batch)[0]
         for name, function in functions.items():
-            totals[name] += share * _value(name, function(run.output, np.asarray(batch.targets), weights))
+            totals[name] += share * _value(name, function(run.output, losses.targets, losses.weights))
         weight += share
         carry = carried_state(run, source.carry_steps)
     return {name: total / weight for name, total in totals.items()}

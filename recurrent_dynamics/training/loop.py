@@ -13,7 +13,7 @@ import numpy as np
 
 from ..checks import ArgumentError, integer, number
 from ..engine import check
-from ..nn.scored import Scored
+from ..nn.trainable import Trainable
 from ..results import Result
 from . import transformations
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -68,7 +68,7 @@ class FitResult(Result):
 
 
 def fit(
-    model: Scored,
+    model: Trainable,
     params: Mapping[str, Any],
     data: BatchSource | Sequence[Any],
     *,
@@ -101,7 +101,7 @@ def fit(
 
     Parameters
     ----------
-    model : Model or Objective
+    model : Model, Objective or EncoderDecoder
     params : nested dict
         Where to start; not changed. With `resume` the checkpoint's parameters replace them, and must be of the same
         names and shapes.
@@ -299,7 +299,7 @@ def _saved(path: str | os.PathLike[str], state: Checkpoint) -> bool:
 
 def _validated(
     state: Checkpoint,
-    model: Scored,
+    model: Trainable,
     data: BatchSource | None,
     metrics: Mapping[str, Metric],
     epoch: float,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError, integer
 from ..nn.batch import Batch, as_batch
+from ..nn.encoder_decoder import Pairs
 
 
 @runtime_checkable
@@ -57,7 +58,7 @@ class BatchList:
     carry_steps = None
 
     def __init__(self, batches: Sequence[Any], shuffle: int | None = None) -> None:
-        self.batches = [as_batch(b) for b in batches]
+        self.batches: list[Any] = [b if isinstance(b, Pairs | Mapping) else as_batch(b) for b in batches]
         if not self.batches:
             raise ArgumentError("data", "hold at least one batch", "an empty list")
         self.batches_per_epoch = len(self.batches)
@@ -72,7 +73,8 @@ class BatchList:
         epoch, place = divmod(number, len(self.batches))
         if self.shuffle is not None:
             place = int(np.random.default_rng((self.shuffle, epoch)).permutation(len(self.batches))[place])
-        return self.batches[place]
+        found: Batch = self.batches[place]  # or what else the objective takes
+        return found
 
 
 def as_source(data: BatchSource | Sequence[Any], shuffle: int | None = None) -> BatchSource:

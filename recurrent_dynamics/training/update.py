@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..nn.scored import Scored
+from ..nn.trainable import Trainable
 from .checkpoint import Checkpoint
 from .evaluate import carried_state
 from .history import History
@@ -37,7 +37,7 @@ class DivergenceError(FloatingPointError):
 class Updater:
     """One update: from a state to the next one, the row of the history, and how many losses it saw."""
 
-    model: Scored
+    model: Trainable
     source: BatchSource
     optimizer: Optimizer
     schedule: Schedule
@@ -49,7 +49,7 @@ class Updater:
         carry = None if per_epoch and number % per_epoch == 0 else state.carry
         rate = self.schedule(number)
         try:
-            loss, run, gradients = self.model.differentiate(
+            loss, run, gradients = self.model.at(number).differentiate(
                 state.params, batch, carry, self.rng, copy_params=False
             )
         except FloatingPointError as error:
@@ -83,7 +83,7 @@ class Updater:
             "update_norm": after.length,
             "learning_rate": rate,
         }
-        return new, row, batch.weight(self.model.pool is not None)
+        return new, row, self.model.compared(batch).weight
 
     def _divergence(self, what: str, number: int, rate: float, history: History) -> DivergenceError:
         clips = isinstance(self.optimizer.update, Chained) and self.optimizer.update.clips

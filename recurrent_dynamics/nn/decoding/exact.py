@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ...checks import integer
 from .beam import Beam
-from .hypotheses import Floats, Ints
+from .hypotheses import Floats
 from .length_rule import LengthRule
 from .predictor import Checked, Predictor, checked_prime
 from .result import Decoded
@@ -77,8 +77,11 @@ def exact_search(
     limit = integer("limit", limit, at_least=1)
     found = Beam(checked, rule, start, integer("width", width, at_least=1), 1).result()
     open_sources = np.flatnonzero(~found.exact)
-    walks = {int(b): _Walk(checked, rule, start[:, b : b + 1], found, int(b), limit) for b in open_sources}
-    return _with_walks(found, rule, walks) if walks else found
+    if not len(open_sources):
+        return found
+    begun = checked.start(start)
+    walks = {int(b): _Walk(checked, rule, begun, found, int(b), limit) for b in open_sources}
+    return _with_walks(found, rule, walks)
 
 
 class _Branch(NamedTuple):
@@ -96,7 +99,13 @@ class _Walk:
     """The walk through the tree of one source: the best sequence, and the bound of the branches not walked."""
 
     def __init__(
-        self, predictor: Checked, rule: LengthRule, start: Ints, beam: Decoded, source: int, limit: int
+        self,
+        predictor: Checked,
+        rule: LengthRule,
+        begun: tuple[Floats, Any],
+        beam: Decoded,
+        source: int,
+        limit: int,
     ) -> None:
         self.predictor, self.rule = predictor, rule
         self.symbols = tuple(beam.sequence(source).tolist())
@@ -104,9 +113,9 @@ class _Walk:
         self.ended = bool(beam.ended[source, 0])
         complete = self.ended or rule.stop is None
         self.score = float(beam.scores[source, 0]) if complete else -np.inf
-        following, state = predictor.start(start)
+        following, state = begun
         self.predictions = 1
-        stack = [_Branch((), 0.0, float(rule.bound(np.zeros(()), 0)), following[0], state, 0)]
+        stack = [_Branch((), 0.0, float(rule.bound(np.zeros(()), 0)), following[source], state, source)]
         while stack and self.predictions <= limit:
             branch = stack.pop()
             if branch.bound > self.score:

@@ -78,19 +78,19 @@ class ModelPredictor:
     def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
         """Read the first symbols (n, B); see `Predictor`."""
         run = self._model.run(self._params, Batch(prime, np.empty(0)), self._initial, tape=False)
-        return _log_softmax(run.output[-1]), self._loop.begin(run.final)
+        return log_softmax(run.output[-1]), self._loop.begin(run.final)
 
     def step(self, state: States, symbols: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
         """Read one symbol more of each row; see `Predictor`."""
         logits, state = self._loop(symbols, state)
-        return _log_softmax(logits), state
+        return log_softmax(logits), state
 
     def take(self, state: States, index: NDArray[np.intp]) -> States:
         """A state of rows of another one; see `Predictor`."""
         return [layer.take(index) for layer in state]
 
 
-def _log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """Log-probabilities (n, V) in float64, so that sums over long sequences lose nothing."""
     if not np.isfinite(logits).all():
         raise ArgumentError("params", "give a model with finite outputs", "infinity or NaN")

@@ -86,6 +86,11 @@ class Layer(ABC):
         """The parameters of every recurrent layer as `recurrent_dynamics.forward` takes them, by its path."""
         return {}
 
+    @property
+    def state_widths(self) -> dict[str, dict[str, int]]:
+        """The width of each state of the recurrent layers, by their path and the slot."""
+        return {}
+
     @abstractmethod
     def with_input(self, size: int) -> Layer:
         """The same layer for an input of a width; an error if it has another."""

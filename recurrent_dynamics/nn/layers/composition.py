@@ -161,6 +161,13 @@ class Composed(Layer):
             found |= above(layer.shapes, key)
         return found
 
+    @property
+    def state_widths(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for key, layer in self.layers.items():
+            found |= above(layer.state_widths, key)
+        return found
+
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         drawn = {key: layer.draw(rng, dtype) for key, layer in self.layers.items()}
         return {key: value for key, value in drawn.items() if self.layers[key].has_params}
@@ -339,6 +346,10 @@ class Residual(Layer):
     @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return self.layer.shapes
+
+    @property
+    def state_widths(self) -> dict[str, dict[str, int]]:
+        return self.layer.state_widths
 
     def with_input(self, size: int) -> Layer:
         sized(self, size)

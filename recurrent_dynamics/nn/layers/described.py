@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...cells import Cell
@@ -29,13 +29,19 @@ POINTWISE: dict[str, Maker] = {"embedding": embedding, "dense": dense, "dropout"
 
 def describe(objective: Objective) -> dict[str, Any]:
     """An objective as what JSON can hold."""
-    layer = _described(objective.layer)
+    layer = layer_described(objective.layer)
     return {"layer": layer, "loss": objective.loss_name, "pool": objective.pool}
 
 
 def rebuild(described: Mapping[str, Any], cells: Any, choices: Any) -> Objective:
     """The objective of a description, with cells and parametrizations of the caller's own where it names none."""
-    count = _recurrent_layers(described["layer"])
+    (layer,) = layers_again([described["layer"]], cells, choices)
+    return Objective(layer, described["loss"], described["pool"])
+
+
+def layers_again(described: Sequence[Mapping[str, Any]], cells: Any, choices: Any) -> list[Layer]:
+    """Layers of their descriptions; cells and parametrizations are given for all recurrent ones in their order."""
+    count = sum(map(_recurrent_layers, described))
     own = iter(enumerate(for_layers("cells", cells, Cell, count)))
     given = iter(for_layers("parametrize", choices, (Parametrization, Mapping), count))
 
@@ -51,14 +57,15 @@ def rebuild(described: Mapping[str, Any], cells: Any, choices: Any) -> Objective
             raise FileError(f"a layer must be one of the library; came {kind!r}")
         return POINTWISE[kind](**arguments)
 
-    return Objective(again(described["layer"]), described["loss"], described["pool"])
+    return list(map(again, described))
 
 
 def _recurrent_layers(layer: Mapping[str, Any]) -> int:
     return (layer["kind"] == "recurrent") + sum(map(_recurrent_layers, layer.get("layers", ())))
 
 
-def _described(layer: Layer) -> dict[str, Any]:
+def layer_described(layer: Layer) -> dict[str, Any]:
+    """A layer as what JSON can hold."""
     if isinstance(layer, Embedding):
         return _of("embedding", classes=layer.classes, size=layer.output_size)
     if isinstance(layer, Dense):
@@ -80,11 +87,11 @@ def _described(layer: Layer) -> dict[str, Any]:
             | made
         )
     if isinstance(layer, Residual):
-        return _of("residual") | {"layers": [_described(layer.layer)]}
+        return _of("residual") | {"layers": [layer_described(layer.layer)]}
     names = {Chain: "chain", Concatenate: "concatenate", Bidirectional: "bidirectional"}
     if isinstance(layer, Chain | Concatenate) and type(layer) in names:
         inner = [part.layer if isinstance(part, Reversed) else part for part in layer.layers.values()]
-        return _of(names[type(layer)]) | {"layers": list(map(_described, inner))}
+        return _of(names[type(layer)]) | {"layers": list(map(layer_described, inner))}
     raise ArgumentTypeError("model", "be made of layers of the library", type(layer).__name__)
 
 

@@ -118,6 +118,10 @@ class Reversed(Layer):
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return self.layer.shapes
 
+    @property
+    def state_widths(self) -> dict[str, dict[str, int]]:
+        return self.layer.state_widths
+
     def with_input(self, size: int) -> Layer:
         return Reversed(self.layer.with_input(size))
 

@@ -121,6 +121,13 @@ class Recurrent(Layer):
         of_cell = c.cell.layout(c.input_size, c.hidden_size).shapes
         return {name: None if name in free else shape for name, shape in of_cell.items()}
 
+    @property
+    def state_widths(self) -> dict[str, dict[str, int]]:
+        layout = self.cell.layout(
+            self.hidden_size if self.input_size is None else self.input_size, self.hidden_size
+        )
+        return {"": {slot.name: slot.width for slot in layout.slots}}
+
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Recurrent(self.cell, self.hidden_size, size, self.parametrize, self.weight_drop)

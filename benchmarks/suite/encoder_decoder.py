@@ -1,0 +1,38 @@
+"""An encoder and a decoder of 256 units, 64 pairs of 50 symbols of 70: a gradient, and a search over all sources."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import recurrent_dynamics as rd
+from recurrent_dynamics import nn
+
+VOCABULARY, PAIRS, STEPS, UNITS = 70, 64, 50, 256
+
+
+class EncoderDecoder:
+    """Float32, LSTM; what the decoder reads in training, and beams of several widths."""
+
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self) -> None:
+        lstm = nn.recurrent(rd.cells.lstm(), UNITS)
+        encoder = nn.chain(nn.embedding(VOCABULARY, 64), lstm)
+        words = {"classes": VOCABULARY, "begin": 0, "end": 1, "start": "copy"}
+        self.forced = nn.encoder_decoder(encoder, lstm, **words)
+        self.sampled = nn.encoder_decoder(encoder, lstm, **words, feeding=nn.scheduled_sampling(0.5))
+        self.weights, rng = self.forced.init(rng=0), np.random.default_rng(0)
+        self.pairs = nn.Pairs(*rng.integers(2, VOCABULARY, (2, STEPS, PAIRS)))
+
+    def time_teacher_forcing(self) -> None:
+        self.forced.loss_and_grad(self.weights, self.pairs)
+
+    def time_scheduled_sampling(self) -> None:
+        self.sampled.loss_and_grad(self.weights, self.pairs, dropout_rng=np.random.default_rng(0))
+
+    def time_greedy(self) -> None:
+        self.forced.decode(self.weights, self.pairs.source, length=STEPS, width=1)
+
+    def time_beam_search(self) -> None:
+        self.forced.decode(self.weights, self.pairs.source, length=STEPS, width=10)
