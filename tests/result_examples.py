@@ -27,6 +27,7 @@ def examples() -> dict[type, Any]:
         *_of_training(),
         *_of_fields(),
         *_of_study(),
+        *_of_attention(),
         *_of_labels(),
         *_of_layers(),
         *_of_trees(),
@@ -53,6 +54,16 @@ def _runs():
     yield rd.jvp(n.run, d_x=np.ones_like(n.x))
     yield gradients.truncated_bptt(n.cell, n.params, n.x, n.last, window=6, stride=6)
     yield next(iter(gradients.truncated_windows(n.cell, n.params, n.x, n.last, window=6, stride=6)))
+
+
+def _of_attention():
+    cell = rd.cells.attention(rd.cells.gru(), values="6")
+    params = cell.init(INPUTS, UNITS, rng=0, dtype="float64")
+    rng = np.random.default_rng(0)
+    memory = {"keys": rng.standard_normal((7, BATCH, UNITS)), "values": rng.standard_normal((7, BATCH, 6))}
+    run = rd.forward(cell, params, rng.standard_normal((STEPS, BATCH, INPUTS)), memory=memory)
+    yield dynamics.alignment(run)
+    yield dynamics.attention_paths(run, np.ones_like(run.output))
 
 
 def _of_labels():

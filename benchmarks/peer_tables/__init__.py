@@ -13,4 +13,5 @@ TABLES = {
     "character": "character",
     "memory": "memory",
     "ctc": "labelling",
+    "attention": "attention",
 }

@@ -10,6 +10,7 @@ from .fixed_points.kantorovich import Certificate
 from .fixed_points.modes import frequencies, time_constants
 from .fixed_points.points import FixedPoints, SlowPoints, Unfinished
 from .fixed_points.search import fixed_points
+from .gradient_flow.alignment import Alignment, AttentionPaths, alignment, attention_paths
 from .gradient_flow.lags import LagGradients, lag_gradients
 from .gradient_flow.norms import GradientFlow, GradientGrowth, gradient_flow, gradient_growth
 from .gradient_flow.omega import Omega, omega
@@ -52,6 +53,8 @@ from .units.time_scales import DirectProducts, TimeScales, direct_products, meas
 from .units.tracking import Tracking, tracking
 
 __all__ = [
+    "Alignment",
+    "AttentionPaths",
     "Bifurcation",
     "Branch",
     "Certificate",
@@ -86,6 +89,8 @@ __all__ = [
     "TransientGrowth",
     "Trial",
     "Unfinished",
+    "alignment",
+    "attention_paths",
     "continuation",
     "covariant_vectors",
     "departure_from_normality",

@@ -7,6 +7,7 @@ each instance where its memory begins, how long its source is, and where the row
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -187,6 +188,41 @@ def _ends(tape: Tape, count: int) -> np.ndarray:
     ends = np.zeros(count, np.int64)
     ends[tape.memory_of if tape.memory_of.size else np.arange(tape.batch)] = places[:, 1]
     return ends
+
+
+def rows_by_memory(tape: Tape) -> dict[str, np.ndarray]:
+    """The memory (S, B, width) that each sequence of a run reads."""
+    layout, size = tape.layout, tape.layout.source_size
+    count = tape.memory.size // layout.memory_size if layout.memory_size else tape.batch
+    flat = tape.memory.reshape(count, layout.memory_size)
+    flat = flat[tape.memory_of] if tape.memory_of.size else flat
+    parts = {m.name: flat[:, size * m.offset : size * (m.offset + m.width)] for m in layout.memory}
+    return {m.name: parts[m.name].reshape(len(flat), size, m.width).swapaxes(0, 1) for m in layout.memory}
+
+
+def memory_again(tape: Tape, repeat: int = 1) -> dict[str, Any]:
+    """The arguments of `forward` that give the memory of a run again, to `repeat` batches one after the other."""
+    layout, size = tape.layout, tape.layout.source_size
+    if not layout.memory:
+        return {}
+    count = tape.memory.size // layout.memory_size if layout.memory_size else tape.batch
+    every = rows_by_memory(replace(tape, memory_of=np.empty(0, np.int64)))
+    of = tape.memory_of if tape.memory_of.size else np.arange(tape.batch)
+    return {
+        "memory": {name: np.ascontiguousarray(a).reshape(size, count, -1) for name, a in every.items()},
+        "memory_lengths": _ends(tape, count),
+        "memory_of": np.tile(of, repeat),
+    }
+
+
+def repeated(tape: Tape, repeat: int) -> dict[str, np.ndarray]:
+    """The fields of a tape that say which memory is read, for every sequence `repeat` times."""
+    if not tape.layout.memory:
+        return {}
+    places = np.repeat(tape.places.reshape(-1, 3), repeat, axis=0)
+    places[:, 2] = np.arange(len(places)) * tape.layout.memory_size
+    of = tape.memory_of if tape.memory_of.size else np.arange(tape.batch)
+    return {"places": places.reshape(-1), "memory_of": np.repeat(of, repeat)}
 
 
 def by_memory(tape: Tape, gradient: np.ndarray, single: bool) -> dict[str, np.ndarray]:

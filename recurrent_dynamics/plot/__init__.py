@@ -8,6 +8,7 @@ it, and a notebook draws it below the cell. Else a new figure has no global stat
 `savefig`, and is freed with the last name for it.
 """
 
+from .attention import alignment, attention_paths
 from .branch import branch
 from .ctc import ctc_alignment
 from .decoding import decoded
@@ -29,7 +30,9 @@ from .trees import by_depth, graph, tree_states
 from .units import compared_time_scales, saturation, time_scales, tracking
 
 __all__ = [
+    "alignment",
     "angles",
+    "attention_paths",
     "axes",
     "branch",
     "by_depth",

@@ -16,6 +16,7 @@ from ...cells.cell import Cell
 from ...cells.mistaken import what_came
 from ...checks import ArgumentError, ArgumentTypeError, numbers
 from ...engine import check
+from ...engine.memories import memory_again, repeated
 from ...engine.run import Run
 from ...engine.sparsity import structure
 from ...kernels.qr import Carried, Frames, carry, carry_each
@@ -216,6 +217,7 @@ class NetworkSegment:
             if s.name != "x"
         }
         options: dict[str, Any] = {"initial": self._slots(tape.before[a] + displacement), "signals": signals}
+        options |= memory_again(tape)
         if self._run.x is None:
             near = engine.forward(self._run.cell, self._run.params, steps=b - a, **options)
         else:
@@ -235,6 +237,7 @@ def cut(run: Run, a: int, b: int, repeat: int = 1) -> Run:
     }
     if repeat > 1:
         parts = {name: np.repeat(part, repeat, axis=1) for name, part in parts.items()}
+        parts |= repeated(tape, repeat)
     tape = replace(tape, steps=b - a, batch=tape.batch * repeat, initial=parts["before"][0].copy(), **parts)
     return Run(tape, dict(run.params), False, run.x is None, run.shared_signals, run.classes)
 
@@ -284,6 +287,10 @@ class NetworkSource:
         if params is None or initial is None:
             missing = "params" if params is None else "initial"
             raise ArgumentError(missing, "be given for a cell that runs by itself", "None")
+        if cell.memory:
+            raise ArgumentError(
+                "system", "be a run for a cell that reads a memory", f"cell {cell.name!r}, which reads one"
+            )
         if cell.needed or ("x" in cell.signals and x is None):
             raise ArgumentError(
                 "system",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine import Run, forward, hvp
+from ...engine.memories import memory_again
 from ...engine.run import Gradients, Views
 
 
@@ -25,6 +26,7 @@ def side_by_side(run: Run) -> Run:
         steps=1 if run.x is None else None,
         initial=before,
         signals=signals or None,
+        **memory_again(tape, tape.steps),
     )
 
 
