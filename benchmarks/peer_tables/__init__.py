@@ -14,4 +14,5 @@ TABLES = {
     "memory": "memory",
     "ctc": "labelling",
     "attention": "attention",
+    "trees": "trees",
 }

@@ -22,6 +22,7 @@ from .sequences import SequenceBatches
 from .series import Windows, WithNoise
 from .signals import text_signals
 from .source import standard_library
+from .syntax_trees import SyntaxTrees, syntax_trees
 from .tasks import AddingProblem, ContextDecision, CopyingMemory, FlipFlop
 from .text import Streams, Vocabulary, read_text, split
 from .tokens import TokenVocabulary, words
@@ -40,6 +41,7 @@ __all__ = [
     "Pronunciations",
     "SequenceBatches",
     "Streams",
+    "SyntaxTrees",
     "TokenVocabulary",
     "Vocabulary",
     "Windows",
@@ -56,6 +58,7 @@ __all__ = [
     "read_text",
     "split",
     "standard_library",
+    "syntax_trees",
     "tasks",
     "text",
     "text_signals",

@@ -128,6 +128,45 @@ class Forest(Graph):
             raise ArgumentError("tree", f"lie in 0..{self.trees - 1}", tree)
         return np.flatnonzero(self.tree == tree)
 
+    def part(self, trees: Sequence[int] | NDArray[Any]) -> tuple[Forest, NDArray[np.int64]]:
+        """A forest of some of the trees, and the nodes of this one that it has, such as those of a batch.
+
+        Parameters
+        ----------
+        trees : sequence of int
+            Which trees, in their order.
+
+        Returns
+        -------
+        forest : Forest
+        nodes : ndarray of int
+            Node i of the part is node ``nodes[i]`` of this forest: its input is ``x[nodes]``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a tree that is not there, or none.
+
+        Examples
+        --------
+        >>> pair = forest([[-1, 0], [-1, 0, 0]])
+        >>> part, nodes = pair.part([1])
+        >>> part.parents, nodes
+        (array([-1,  0,  0]), array([2, 3, 4]))
+        """
+        chosen = _integers("trees", trees)
+        if not chosen.size or chosen.min() < 0 or chosen.max() >= self.trees:
+            raise ArgumentError("trees", f"be some of 0..{self.trees - 1}", trees)
+        if len(np.unique(chosen)) < len(chosen):
+            raise ArgumentError("trees", "differ", trees)
+        place = np.full(self.trees, -1)
+        place[chosen] = np.arange(len(chosen))
+        nodes = np.flatnonzero(place[self.tree] >= 0)
+        nodes = nodes[np.argsort(place[self.tree[nodes]], kind="stable")]
+        number = np.full(self.nodes + 1, ROOT)
+        number[nodes] = np.arange(len(nodes))
+        return Forest(number[self.parents[nodes]], self.positions[nodes].copy(), "parents"), nodes
+
 
 def _from_roots(
     parents: NDArray[np.int64], children: NDArray[np.int64], roots: NDArray[np.int64], argument: str
