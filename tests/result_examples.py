@@ -163,6 +163,7 @@ def _of_trees():
     yield grads
     yield rd.trees.jvp(run, d_x=np.ones((5, INPUTS), "float32"))
     yield rd.trees.gradient_by_depth(grads)
+    yield rd.data.syntax_trees("x = 1 + f(2)")
 
 
 def _of_layers():

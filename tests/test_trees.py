@@ -307,6 +307,8 @@ def test_any_forest_has_the_states_of_the_reference_and_an_adjoint(drawn):
     rng, forest = np.random.default_rng(seed), rd.trees.forest(parents)
     for cell in (rd.trees.child_sum_lstm(), rd.trees.n_ary_lstm(max(forest.places, 1))):
         point = a_point(rng, cell, forest)
+        if seed % 2:  # products with states of 0 are left out
+            point["initial"] = {s: np.zeros_like(a) for s, a in point["initial"].items()}
         run, u = a_run(cell, forest, point), a_direction(rng, point)
         expected = by_reference(cell, forest, point)
         for slot in cell.state:

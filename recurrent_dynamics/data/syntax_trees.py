@@ -80,7 +80,7 @@ def kinds_of_nodes() -> tuple[str, ...]:
     todo: list[type] = [ast.AST]
     while todo:
         kind = todo.pop()
-        below = kind.__subclasses__()
+        below: list[type] = kind.__subclasses__()
         todo += below
         made = kind.__module__ in ("ast", "_ast") and not issubclass(kind, ast.expr_context)
         if made and not [k for k in below if k.__name__ not in _OLD]:

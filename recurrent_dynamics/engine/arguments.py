@@ -36,10 +36,14 @@ def new_tape(
     rounded: bool = False,
     memory: Memory | None = None,
 ) -> Tape:
-    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs."""
+    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs.
+
+    A `start` (B, 0) is not filled in.
+    """
     T, batch, dtype = len(x), x.shape[1], flat.bias.dtype
     before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
-    before[0] = start
+    if start.size:
+        before[0] = start
     if rounded:
         values = engine.rounded_values(layout, T, batch)
     else:

@@ -72,12 +72,17 @@ class Levels:
             np.int64,
         )
 
-    def groups(self, count: int) -> tuple[Indices, Indices]:
-        """(rows group after group, where each group begins and the end): whole trees, about as many rows each."""
+    @lru_cache(maxsize=8)  # noqa: B019
+    def groups(self, count: int, lowest: bool = True) -> tuple[Indices, Indices]:
+        """(rows group after group, where each group begins and the end): whole trees, about as many rows each.
+
+        Without the `lowest` level those of the levels above it alone.
+        """
         before = np.cumsum(np.bincount(self.tree, minlength=self.trees))
         cuts = np.searchsorted(before, before[-1] * np.arange(1, count) / count) + 1
-        of_row = np.searchsorted(cuts, self.tree, side="right")
-        rows = np.argsort(of_row, kind="stable")
+        skipped = 0 if lowest else self.starts[1]
+        of_row = np.searchsorted(cuts, self.tree[skipped:], side="right")
+        rows = skipped + np.argsort(of_row, kind="stable")
         return rows, np.concatenate([[0], np.cumsum(np.bincount(of_row, minlength=count))])
 
 

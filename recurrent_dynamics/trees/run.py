@@ -77,12 +77,12 @@ class TreeRun(Result):
         graph: Graph,
         cell: TreeCell,
         params: Mapping[str, np.ndarray],
-        x: np.ndarray | None,
+        has_input: bool,
         shared_signals: tuple[str, ...],
     ) -> None:
         self.tape, self.graph, self.cell = tape, graph, cell
         self.params = {name: read_only(a) for name, a in params.items()}
-        self.x = None if x is None else read_only(x)
+        self.has_input = has_input
         self.shared_signals = shared_signals
         self.dtype = tape.nodes.dtype
         self.slots = slots_of(cell, tape.nodes.layout.hidden_size)
@@ -90,9 +90,15 @@ class TreeRun(Result):
     def __repr__(self) -> str:
         return f"TreeRun of {self.cell!r}: {self.graph.nodes} nodes, {self.graph.trees} trees, {self.dtype}"
 
+    @cached_property
+    def x(self) -> np.ndarray | None:
+        if not self.has_input:
+            return None
+        return read_only(np.take(self.tape.nodes.input[0], self.graph.levels.rows, axis=0))
+
     def by_node(self, a: np.ndarray) -> np.ndarray:
         """Rows (rows, k) of the engine in the order of the nodes, with one copy of each slot."""
-        return self.one_place(a)[self.graph.levels.rows]
+        return np.take(self.one_place(a), self.graph.levels.rows, axis=0)
 
     def one_place(self, a: np.ndarray) -> np.ndarray:
         """The columns of the first place."""
@@ -138,9 +144,9 @@ class TreeRun(Result):
 
     @cached_property
     def arc_drives(self) -> Views:
-        tape = self.tape.arcs
-        if tape is None:
+        if self.tape.arcs is None:
             return Views(np.empty((len(self.graph.source), 0), self.dtype), ())
+        tape = self.tape.arcs_with_input
         named = tuple(p for p in tape.layout.preactivations if p.name in (p.drive, f"{p.drive}_h"))
         return Views(self.by_arc(backend("cpu").verbs.drives(tape)[0]), named)
 

@@ -86,32 +86,24 @@ def forward(
     arrays, dtype, n, hidden = check.given_parameters(cell.node, of_node)
     levels, order = graph.levels, graph.levels.order
     layout = cell.node.layout(n, hidden)
-    given = _input(x, graph.nodes, n, dtype, "W" in layout.shapes)
+    given = np.take(_input(x, graph.nodes, n, dtype, "W" in layout.shapes), order, axis=0)  # a copy
     slots = slots_of(cell, hidden)
     spans, places = places_of(cell, hidden, layout.state_size)
     start = initial_states("initial", initial, slots, graph.trees, dtype)
     start = spread(start, spans, slots, places)
     engine = backend("cpu").verbs
 
-    def tape(one: Cell, weights: Arrays, rows: np.ndarray) -> tuple[Tape, dict[str, np.ndarray]]:
-        """A tape of one step whose instances are rows, with the input of these nodes."""
-        one_layout = one.layout(n, hidden)
+    def tape(one: Cell, weights: Arrays, x: np.ndarray) -> tuple[Tape, dict[str, np.ndarray]]:
+        """A tape of one step whose instances are rows."""
+        one_layout, rows = one.layout(n, hidden), x.shape[1]
         flat, own = own_parameters(engine, one_layout, weights, dtype)
-        nothing = np.zeros((len(rows), one_layout.state_size), dtype)
-        made = new_tape(
-            engine,
-            one,
-            one_layout,
-            flat,
-            given[None, rows],
-            nothing,
-            NO_LENGTHS,
-            np.zeros(len(rows), np.bool_),
-        )
+        # With resets there are separate arrays for the states before and after.
+        start, resets = np.empty((rows, 0), dtype), np.empty(rows, np.bool_)
+        made = new_tape(engine, one, one_layout, flat, x, start, NO_LENGTHS, resets)
         made.resets = NO_RESETS
         return made, own
 
-    nodes, own = tape(cell.node, arrays, order)
+    nodes, own = tape(cell.node, arrays, given[None])
     arcs = None
     if cell.arc is not None:
         arrays, kind, *sizes = check.given_parameters(cell.arc, of_arc)
@@ -121,7 +113,7 @@ def forward(
             raise ArgumentError(
                 f"params that begin with {ARC!r}", f"be for {n} inputs and {hidden} units", tuple(sizes)
             )
-        arcs, own_arcs = tape(cell.arc, arrays, order[levels.target])
+        arcs, own_arcs = tape(cell.arc, arrays, np.empty((1, len(levels.source), 0), dtype))
         own |= {ARC + name: a for name, a in own_arcs.items()}
     ordered = {
         name: check.array(f"signals[{name!r}]", a)[None]
@@ -143,7 +135,7 @@ def forward(
     )
     made = TreeTape(levels, nodes, arcs, spans, places, start)
     finite = tree_pass.forward(made)
-    run = TreeRun(made, graph, cell, own, None if x is None else given, shared)
+    run = TreeRun(made, graph, cell, own, x is not None, shared)
     if not finite and check_finite:
         _refuse_not_finite(run)
     return run
@@ -168,7 +160,7 @@ def _check_places(cell: TreeCell, graph: Graph) -> None:
 
 
 def _input(x: Any, nodes: int, n: int, dtype: np.dtype, has_w: bool) -> np.ndarray:
-    """x (nodes, N) or class indices (nodes,): a finite copy."""
+    """x (nodes, N) or class indices (nodes,), finite."""
     if x is None:
         return np.zeros((nodes, n), dtype)
     x = check.array("x", x)
@@ -183,8 +175,8 @@ def _input(x: Any, nodes: int, n: int, dtype: np.dtype, has_w: bool) -> np.ndarr
                 f"be class indices in 0..{n - 1}, as params['W'] has {n} columns",
                 f"{x[wrong]} for node {wrong}",
             )
-        return np.array(x, np.int64)
-    return check.floating("x", x, dtype, (nodes, n)).copy()
+        return x.astype(np.int64, copy=False)
+    return check.floating("x", x, dtype, (nodes, n))
 
 
 def initial_states(

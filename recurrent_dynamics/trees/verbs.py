@@ -58,21 +58,17 @@ def backward(
     back = tree_pass.adjoint(run_of(run).tape, cotangent(run, d_output, d_states))
     tape, levels = run.tape, run.graph.levels
     params = unflatten(tape.nodes.layout, back.nodes)
-    x = back.x
-    if tape.arcs is not None and back.arcs is not None and back.x_of_arcs is not None:
+    if tape.arcs is not None and back.arcs is not None:
         params |= {ARC + name: a for name, a in unflatten(tape.arcs.layout, back.arcs).items()}
-        if back.x_of_arcs.size:
-            inner = np.flatnonzero(np.diff(levels.begin))
-            x[inner] += np.add.reduceat(back.x_of_arcs, levels.begin[inner])
     signals = {}
     for s in tape.nodes.layout.signals:
         d = back.values[levels.rows, s.offset : s.offset + s.width]
         signals[s.name] = d.sum(axis=-1) if s.name in run.shared_signals else d
     return TreeGradients(
         {name: params[name] for name in run.params},
-        None if run.x is None or tape.nodes.has_classes else x[levels.rows],
+        np.take(back.x, levels.rows, axis=0) if run.has_input and not tape.nodes.has_classes else None,
         Views(run.all_places(back.initial), run.slots),
-        Views(run.all_places(back.after)[levels.rows], run.slots),
+        Views(np.take(run.all_places(back.after), levels.rows, axis=0), run.slots),
         signals,
         run.graph,
     )
@@ -99,7 +95,7 @@ def cotangent(run: TreeRun, d_output: np.ndarray | None, d_states: Arrays | None
     def add(name: str, value: Any, slot: str) -> None:
         width = slots[slot].width
         a = check.floating(name, value, dtype, (rows, width))
-        out[:, at[slot] : at[slot] + width] += a[run.graph.levels.order]
+        out[:, at[slot] : at[slot] + width] += np.take(a, run.graph.levels.order, axis=0)
 
     if d_output is not None:
         add("d_output", d_output, run.cell.output)
@@ -148,8 +144,8 @@ def jvp(
         move[name] = check.floating(f"d_params[{name!r}]", value, dtype, run.params[name].shape)
     x = np.zeros(tape.nodes.x.shape[1:], dtype)
     if d_x is not None:
-        if run.x is None or tape.nodes.has_classes:
-            why = "no input" if run.x is None else "class indices as its input"
+        if not run.has_input or tape.nodes.has_classes:
+            why = "no input" if not run.has_input else "class indices as its input"
             raise ArgumentError("d_x", f"be None, as the run has {why}", "an array")
         x = check.floating("d_x", d_x, dtype, x.shape)[levels.order]
     start = initial_states("d_initial", d_initial, run.slots, run.graph.trees, dtype)

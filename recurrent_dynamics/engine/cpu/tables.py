@@ -18,6 +18,7 @@ STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, UNIFORM_TARGET, UN
 VALUES, STATE, INPUT = range(
     3
 )  # in column OPERAND: the array of the operand; in column MATRIX a mean has MEAN
+NO_STAGE = -2  # in column STAGE of a product that is left out
 # UNIFORM_TARGET, UNIFORM_SOURCE: 1 if a mean's value, or its operand's cotangent, is stored at unit 0 only, because it
 # is the same for all units (see `equations.storage.uniform_over_units`).
 
@@ -93,6 +94,16 @@ def parameter_products(cell: Cell, layout: Layout) -> np.ndarray:
     if layout.input_size and layout.input_rows:
         found = np.concatenate([input_product(layout.input_size, layout.input_rows), found])
     return found
+
+
+@lru_cache(maxsize=1024)
+def products_by_operand(cell: Cell, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """(all products but those with the state, those with the state alone): others stand at no stage."""
+    found = products(cell, layout)
+    of_state = (found[:, OPERAND] == STATE) & (found[:, MATRIX] != MEAN)
+    without, alone = found.copy(), found.copy()
+    without[of_state, STAGE] = alone[~of_state, STAGE] = NO_STAGE
+    return without, alone
 
 
 @lru_cache(maxsize=1024)

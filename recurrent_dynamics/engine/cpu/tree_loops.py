@@ -7,7 +7,11 @@ list the arcs that leave a row. Both directions gather, so no two rows write to 
 
 There may be a second cell, that of the arcs: its state before is the state of the source, its input is that of the
 target, and its state after goes to the target. The arrays of its rows have the names of those of the nodes with a Q in
-front, q for numbers. Without it an arc brings the state itself. See `time_loops` for the other names.
+front, q for numbers. The part of its drives that needs no state is computed once for each target, in F. Without such a
+cell an arc brings the state itself. See `time_loops` for the other names.
+
+On the lowest level no row has a predecessor. There `first_products` stand in place of `products`: without those of the
+state where the initial states are 0, and on the way back, where `initial_adjoint` has them once for each tree.
 
 A thread has the rows `bounds[i, l]` to `bounds[i + 1, l]` of level l. If those are whole trees no thread waits for
 another one. Otherwise barriers stand between the levels (`shared`).
@@ -80,6 +84,24 @@ def _copy_rows(M, rows, S, a0, a1, k):
 
 
 @njit(**OPTIONS)
+def _share_drives(F, target, r0, E, a0, a1, drives, e):
+    """Copy the drives in F, those of target r0 first, to each arc that leads to it."""
+    for a in range(a0, a1):
+        copy(F, (target[a] - r0) * drives, E, a * e, drives)
+
+
+@njit(**OPTIONS)
+def _sum_drives(dE, begin, dF, r0, r1, drives, e):
+    """The adjoint of `_share_drives`: dF[r] = the sum over the arcs into row r, in their order."""
+    for r in range(r0, r1):
+        for a in range(begin[r], begin[r + 1]):
+            if a == begin[r]:
+                copy(dE, a * e, dF, r * drives, drives)
+            else:
+                _add(dE, a * e, dF, r * drives, drives)
+
+
+@njit(**OPTIONS)
 def _step(rows, active, sizes, task, stages, products, packed, starts, S, E, index, r, count, k, e):
     """All stages of `count` rows from r on; of the tangents with those of S and E."""
     at = TILE_ROWS + r
@@ -127,30 +149,32 @@ def _range(bounds, threads, part, parts, level):
 
 @by_threads
 def forward(
-    i, threads, shared, bounds, begin, source, position, brings, places, spans, tree, index, counters, checksums,
-    initial, with_arcs,
+    i, threads, shared, bounds, begin, source, target, position, brings, places, spans, tree, index, counters,
+    checksums, initial, first_products, with_arcs,
     rows, active, widths, k, e, stages, products, packed, starts, P, C, E, S, N, X, W, bias, classes, n, g, drives,
-    qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, QN, QX, QW, qbias, qclasses, qn,
-    qg, qdrives,
+    qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, QN, QW, qbias, qg, qdrives,
 ):  # fmt: skip
     """The forward pass of one thread. `checksums` gets the sum of its states, which is finite if all of them are."""
     part, parts, workers = _part(counters, shared, threads, i)
     epoch, checksum = ZERO(), E.dtype.type(0)
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, N))
     qsizes, qtask = unit_ranges(qwidths, ZERO(), ONE()), row_task(qe, k, QP.size, (QE, QS, QP, QC, QN))
+    F = np.empty(CHUNK_ROWS * qdrives if with_arcs else 0, E.dtype)
     for level in range(bounds.shape[1] if part >= 0 else 0):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
             r1 = min(r0 + CHUNK_ROWS, end)
             if with_arcs:
                 a0, last = begin[r0], begin[r1]
+                if a0 < last:
+                    write_drives(
+                        X, QW, qbias, classes, F, r0, ZERO(), r1 - r0, n, qg, qdrives, qdrives, index, TILE_ROWS,
+                        ZERO(), ONE(),
+                    )  # fmt: skip
                 while a0 < last:
                     a1 = min(a0 + CHUNK_ROWS, last)
                     _copy_rows(N, source, QS, a0, a1, k)
-                    write_drives(
-                        QX, QW, qbias, qclasses, QE, ZERO(), ZERO(), a1 - a0, qn, qg, qdrives, qe, index,
-                        TILE_ROWS + a0, ZERO(), ONE(),
-                    )  # fmt: skip
+                    _share_drives(F, target, r0, QE, a0, a1, qdrives, qe)
                     _step(
                         qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, QS, QE, index, a0, a1 - a0,
                         k, qe,
@@ -162,7 +186,8 @@ def forward(
             write_drives(
                 X, W, bias, classes, E, ZERO(), ZERO(), r1 - r0, n, g, drives, e, index, TILE_ROWS + r0, ZERO(), ONE()
             )  # fmt: skip
-            _step(rows, active, sizes, task, stages, products, packed, starts, S, E, index, r0, r1 - r0, k, e)
+            now = first_products if level == 0 else products
+            _step(rows, active, sizes, task, stages, now, packed, starts, S, E, index, r0, r1 - r0, k, e)
             checksum += total(N, r0 * k, (r1 - r0) * k)
             r0 = r1
         if workers > 1:
@@ -172,7 +197,8 @@ def forward(
 
 @by_threads
 def adjoint(
-    i, threads, shared, bounds, begin, target, position, row_of, leaving, arcs, spans, index, counters, with_arcs,
+    i, threads, shared, bounds, begin, target, position, row_of, leaving, arcs, spans, index, counters, first_products,
+    with_arcs, dF, qdrives,
     rows, active, widths, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP,
     qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, dQE, dQS, dQN, dQP,
 ):  # fmt: skip
@@ -190,8 +216,9 @@ def adjoint(
                 _collect(dQS, row_of, leaving, arcs, position, spans, dN, r0, r1, k)
             else:
                 _collect(dS, row_of, leaving, arcs, position, spans, dN, r0, r1, k)
+            now = first_products if level == 0 else products
             _step_back(
-                rows, active, sizes, task, stages, products, packed, starts, dS, dE, index, r0, r1 - r0, k, e
+                rows, active, sizes, task, stages, now, packed, starts, dS, dE, index, r0, r1 - r0, k, e
             )
             if with_arcs:
                 a0, last = begin[r0], begin[r1]
@@ -203,6 +230,7 @@ def adjoint(
                         a1 - a0, k, qe,
                     )  # fmt: skip
                     a0 = a1
+                _sum_drives(dQE, begin, dF, r0, r1, qdrives, qe)
             r0 = r1
         if workers > 1:
             epoch = barrier(counters, workers, epoch)
@@ -247,8 +275,15 @@ def tangent(
 
 
 @kernel
-def initial_adjoint(begin, position, places, spans, tree, dS, d_initial, k):
-    """The adjoint of `_gather` by the initial states: the sum over places without an arc, in the order of the rows."""
+def initial_adjoint(
+    begin, position, places, spans, tree, index, leaves, dS, d_initial, k, stages, products, packed, starts, dE, sums,
+    e,
+):  # fmt: skip
+    """The adjoint of `_gather` by the initial states: the sum over places without an arc, in the order of the rows.
+
+    The products of the state before the `leaves`, the rows of the lowest level, were left out. They have them here, of
+    the sum of the cotangents of each tree; `products` are those alone, `sums` arrives with zeros.
+    """
     for r in range(begin.size - 1):
         a, end = begin[r], begin[r + 1]
         if end - a < places:
@@ -259,3 +294,11 @@ def initial_adjoint(begin, position, places, spans, tree, dS, d_initial, k):
                     for s in range(spans.shape[0]):
                         at = spans[s, 0] + p * spans[s, 1]
                         _add(dS, r * k + at, d_initial, tree[r] * k + at, spans[s, 1])
+    for r in range(leaves):
+        _add(dE, r * e, sums, tree[r] * e, e)
+    trees = sums.size // max(1, e)
+    for stage in range(stages, -1, -1):
+        multiply_transposed(
+            products, stage, packed, starts, False, sums, d_initial, sums, ZERO(), trees, k, e, index, TILE_ROWS,
+            ZERO(), ONE(),
+        )  # fmt: skip

@@ -6,6 +6,7 @@ by parameters) takes it as it takes the tape of a run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,14 +17,13 @@ from ...kernels.barrier import new_counters
 from ...kernels.copying import are_finite
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.threads import POOL, launch, threads_for
-from ..flatten import Flat, empty
+from ..flatten import Flat
 from ..levels import Levels
 from ..run import Tape
-from . import tree_loops, weight_gradients
+from . import tables, tree_loops
 from .arguments import Factors, drive_input, first_arguments, packed, sizes
-from .backward_pass import DONE, WRITE, StepArrays, add_gradients, from_classes, new_input
-from .groups import enough_groups
 from .tables import drives_size
+from .tree_gradients import arc_gradients, node_gradients
 from .verbs import dense_jacobian, values_of_moved_parameters
 from .work_split import step_flops
 
@@ -39,18 +39,21 @@ class TreeTape:
     places: int
     initial: np.ndarray  # (trees, k)
 
+    @property
+    def arcs_with_input(self) -> Tape:
+        """The tape of the arcs with the input of their targets, which the passes above read from that of the nodes."""
+        assert self.arcs is not None
+        return replace(self.arcs, input=self.nodes.input[:, self.levels.target])
+
 
 class TreeCotangents(NamedTuple):
-    """Derivatives by everything on the tapes. Those by values are of nodes; `x` of arcs is that of their targets."""
+    """Derivatives by the parameters of nodes and arcs, and by the input, values and states of the nodes."""
 
     nodes: Flat
     arcs: Flat | None
     x: np.ndarray  # (rows, N); (rows, 0) for class indices
-    x_of_arcs: np.ndarray | None
     values: np.ndarray  # (rows, e)
-    before: np.ndarray  # (rows, k)
     after: np.ndarray  # (rows, k)
-    messages: np.ndarray | None  # (arcs, k): by what arcs bring
     initial: np.ndarray  # (trees, k)
 
 
@@ -93,110 +96,93 @@ def _cell_arguments(tape: Tape, verb: str, factors: Factors) -> tuple[Any, ...]:
     return (rows, active, widths, k, e, *rest, tape.vectors, tape.constants)
 
 
-def _of_arcs(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _of_arcs(arguments: Sequence[Any]) -> tuple[Any, ...]:
     """The arguments of the cell of the arcs; the width of the state is that of the nodes."""
     return (*arguments[:3], *arguments[4:])
 
 
 def forward(tape: TreeTape) -> bool:
     """Fill values, states before and after of both tapes. Returns True if all states are finite."""
-    split = _split(tape)
-    checksums = np.zeros(split.threads, tape.nodes.dtype)
-
-    def of(one: Tape) -> tuple[Any, ...]:
-        x, g = drive_input(one.layout, one.input, one.W, one.bias), one.layout.input_rows
-        factors = packed(one, one.matrices, False, x.n, g)
-        return (
-            *_cell_arguments(one, "forward", factors), *_flat(one.values, one.before, one.after), x.x, factors.W,
-            x.bias, x.classes, x.n, g, drives_size(one.layout),
-        )  # fmt: skip
-
+    split, nodes = _split(tape), tape.nodes
+    checksums = np.zeros(split.threads, nodes.dtype)
+    arguments: list[Any] = []
     with POOL:
-        nodes = of(tape.nodes)
-        arcs = nodes if tape.arcs is None else of(tape.arcs)
+        for one in (nodes, tape.arcs or nodes):
+            x, g = drive_input(one.layout, nodes.input, one.W, one.bias), one.layout.input_rows
+            factors = packed(one, one.matrices, False, x.n, g)
+            arrays = _flat(one.values, one.before, one.after)
+            of_input = (x.x, factors.W, x.bias, x.classes, x.n, g, drives_size(one.layout))
+            arguments.append((*_cell_arguments(one, "forward", factors), *arrays, *of_input))
+        begin, source, position, brings, *graph = _graph(tape)
+        *of_arcs, _, W, bias, _, _, g, drives = arguments[1]
         launch(
             split.threads, tree_loops.forward,
-            split.shared, split.bounds, *_graph(tape), checksums, tape.initial.reshape(-1), tape.arcs is not None,
-            *nodes, *_of_arcs(arcs),
+            split.shared, split.bounds, begin, source, tape.levels.target, position, brings, *graph, checksums,
+            tape.initial.reshape(-1), _first_products(tape), tape.arcs is not None, *arguments[0],
+            *_of_arcs(of_arcs), W, bias, g, drives,
         )  # fmt: skip
     return are_finite(checksums)
 
 
+def _first_products(tape: TreeTape) -> np.ndarray:
+    """The products of the lowest level: those with the initial states only where they are not 0."""
+    nodes = tape.nodes
+    if tape.initial.any():
+        return tables.products(nodes.cell, nodes.layout)
+    return tables.products_by_operand(nodes.cell, nodes.layout)[0]
+
+
+class _Way(NamedTuple):
+    """The cotangents that a backward pass fills."""
+
+    values: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    vectors: np.ndarray
+    factors: Factors
+
+    @classmethod
+    def of(cls, tape: Tape, after: np.ndarray) -> _Way:
+        _, rows, k, e = sizes(tape)
+        vectors = np.zeros((rows, tape.layout.vectors_size), tape.dtype)
+        values, before = memory.empty((rows, e), tape.dtype), memory.zeros((rows, k), tape.dtype)
+        return cls(values, before, after, vectors, packed(tape, tape.matrices, True))
+
+    def arguments(self, tape: Tape) -> tuple[Any, ...]:
+        arrays = _flat(tape.values, tape.before, self.values, self.before, self.after, self.vectors)
+        return (*_cell_arguments(tape, "adjoint", self.factors), *arrays)
+
+
 def adjoint(tape: TreeTape, after: np.ndarray) -> TreeCotangents:
     """The backward pass; `after` (rows, k) arrives with the cotangents from outside and gets the sums."""
-    split = _split(tape)
-    levels, nodes = tape.levels, tape.nodes
-    row_of = levels.target if tape.arcs is None else np.arange(len(levels.source))
-    leaving, arcs = levels.leaving
-
-    def of(one: Tape, d_after: np.ndarray) -> tuple[tuple[np.ndarray, ...], tuple[Any, ...]]:
-        _, rows, k, e = sizes(one)
-        made = memory.empty((rows, e), one.dtype), memory.zeros((rows, k), one.dtype)
-        vectors = np.zeros((rows, one.layout.vectors_size), one.dtype)
-        factors = packed(one, one.matrices, True)
-        arguments = _cell_arguments(one, "adjoint", factors)
-        arrays = _flat(one.values, one.before, *made, d_after, vectors)
-        return (*made, vectors), (*arguments, *arrays)
-
+    split, levels, nodes, arcs = _split(tape), tape.levels, tape.nodes, tape.arcs
+    row_of = levels.target if arcs is None else np.arange(len(levels.source))
     with POOL:
-        (values, before, vectors), of_nodes = of(nodes, after)
-        of_arcs, messages = of_nodes, None
-        if tape.arcs is not None:
-            messages = memory.empty((tape.arcs.batch, tape.arcs.layout.state_size), nodes.dtype)
-            (arc_values, arc_before, arc_vectors), of_arcs = of(tape.arcs, messages)
-        begin, _, position, _, _, spans, tree, index, counters = _graph(tape)
+        way = of_arcs = _Way.of(nodes, after)
+        shared = np.empty((0, 0), nodes.dtype)
+        if arcs is not None:
+            of_arcs = _Way.of(arcs, memory.empty((arcs.batch, arcs.layout.state_size), nodes.dtype))
+            shared = memory.empty((nodes.batch, drives_size(arcs.layout)), nodes.dtype)
+        begin, _, position, _, places, spans, tree, index, counters = _graph(tape)
         launch(
             split.threads, tree_loops.adjoint,
-            split.shared, split.bounds, begin, levels.target, position, row_of, leaving, arcs, spans, index, counters,
-            tape.arcs is not None, *of_nodes, *_of_arcs(of_arcs),
+            split.shared, split.bounds, begin, levels.target, position, row_of, *levels.leaving, spans, index, counters,
+            tables.products_by_operand(nodes.cell, nodes.layout)[0], arcs is not None, shared.reshape(-1),
+            shared.shape[1], *way.arguments(nodes), *_of_arcs(of_arcs.arguments(arcs or nodes)),
         )  # fmt: skip
         d_initial = np.zeros_like(tape.initial)
+        layout = nodes.layout
         tree_loops.initial_adjoint(
-            begin, position, tape.places, spans, tree, before.reshape(-1), d_initial.reshape(-1),
-            nodes.layout.state_size,
+            begin, position, places, spans, tree, index, int(levels.starts[1]), way.before.reshape(-1),
+            d_initial.reshape(-1), layout.state_size, nodes.cell.schedule.stages,
+            tables.products_by_operand(nodes.cell, layout)[1], way.factors.U, way.factors.starts,
+            way.values.reshape(-1), np.zeros(levels.trees * layout.values_size, nodes.dtype), layout.values_size,
         )  # fmt: skip
-        groups = _groups(nodes, levels)
-        flat, x = _by_parameters(nodes, values, before, after, vectors, groups)
-        arc_flat = x_of_arcs = None
-        if tape.arcs is not None and messages is not None:
-            every = np.arange(tape.arcs.batch), np.array([0, tape.arcs.batch])
-            arc_flat, x_of_arcs = _by_parameters(
-                tape.arcs, arc_values, arc_before, messages, arc_vectors, every
-            )
-    return TreeCotangents(flat, arc_flat, x, x_of_arcs, values, before, after, messages, d_initial)
-
-
-def _groups(tape: Tape, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in groups of whole trees; their number does not depend on the number of threads."""
-    biases = tape.layout.input_size * drives_size(tape.layout) * tape.dtype.itemsize  # of classes
-    count = enough_groups(
-        tape.matrices.nbytes + (biases if tape.has_classes else tape.W.nbytes), levels.trees
-    )
-    return levels.groups(count)
-
-
-def _by_parameters(
-    tape: Tape,
-    values: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    vectors: np.ndarray,
-    groups: tuple[np.ndarray, np.ndarray],
-) -> tuple[Flat, np.ndarray]:
-    """The gradients by the parameters and by the input, from the cotangents of values and states of all rows."""
-    flat = empty(tape.layout, tape.dtype)
-    rows, ends = groups
-    x = np.empty((1, tape.batch, 0), tape.dtype) if tape.has_classes else new_input(tape)
-    if tape.has_classes:
-        of_classes = np.empty(tape.layout.input_size * drives_size(tape.layout), tape.dtype)
-        flat = flat._replace(W=flat.W[:0], bias=of_classes)
-    given = DONE if tape.has_classes else WRITE
-    sums = weight_gradients.group_sums(len(ends) - 1, (flat.W, flat.matrices, flat.bias))
-    arrays = StepArrays.of(tape.input, tape.values, tape.before, x, before, after, values)
-    add_gradients(tape, sums, arrays, tape.W, (_index(rows), ends), given, first_time=True, last_time=True)
-    if tape.has_classes:
-        flat = from_classes(tape, flat)
-    return flat._replace(vectors=vectors.sum(axis=0)), x[0]
+        flat, x = node_gradients(nodes, levels, way.values, way.vectors, bool(tape.initial.any()))
+        arc_flat = None
+        if arcs is not None:
+            arc_flat = arc_gradients(nodes, arcs, levels, shared, of_arcs.values, of_arcs.vectors, x)
+    return TreeCotangents(flat, arc_flat, x, way.values, after, d_initial)
 
 
 def tangent(
@@ -226,7 +212,7 @@ def tangent(
         after, nodes = of(tape.nodes, moves[0], x, signals)
         arcs = nodes
         if tape.arcs is not None and moves[1] is not None:
-            _, arcs = of(tape.arcs, moves[1], np.ascontiguousarray(x[tape.levels.target]), None)
+            _, arcs = of(tape.arcs_with_input, moves[1], np.ascontiguousarray(x[tape.levels.target]), None)
         launch(
             split.threads, tree_loops.tangent,
             split.shared, split.bounds, *_graph(tape), initial.reshape(-1), tape.arcs is not None, *nodes,
