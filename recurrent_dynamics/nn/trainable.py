@@ -45,6 +45,11 @@ class Trainable(ABC):
     cells: list[Cell]
     loss_name: str
 
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The paths of parameters that are running statistics of the data: a run of training brings new ones."""
+        return ()
+
     @abstractmethod
     def run(
         self,

@@ -26,7 +26,7 @@ from .progress import ProgressBar
 from .schedules import Schedule, as_schedule
 from .source import BatchSource, as_source
 from .transformations import Penalty
-from .tree import Tree, map_leaves, named_leaves
+from .tree import Tree, map_leaves, named_leaves, without
 from .update import Updater
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ def fit(
         start = map_leaves(np.array, params)
         rng_state = dict(bits.state)
         state = Checkpoint(
-            0, start, optimizer.init(start), rng_state, history=History.with_metrics(functions),
-            settings=settings, extra=dict(extra or {}),
+            0, start, optimizer.init(without(start, model.statistics)), rng_state,
+            history=History.with_metrics(functions), settings=settings, extra=dict(extra or {}),
         )  # fmt: skip
     for name, a in named_leaves(state.params):
         check.finite(f"params[{name!r}]", a)  # later ones come from finite steps, and are looked at no more

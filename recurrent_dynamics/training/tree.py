@@ -15,7 +15,8 @@ from ..nn.leaves import named_leaves, nest
 from .passes import squares
 
 __all__ = [
-    "Select", "Tree", "aligned", "global_norm", "map_leaves", "map_named", "named_leaves", "nest", "with_leaves",
+    "Select", "Tree", "aligned", "completed", "global_norm", "map_leaves", "map_named", "named_leaves", "nest",
+    "with_leaves", "without",
 ]  # fmt: skip
 
 Tree = dict[str, Any]
@@ -75,6 +76,19 @@ def map_named(function: Callable[..., Any], tree: Mapping[str, Any], *others: Ma
     """As `map_leaves`; the function gets the path first."""
     paths = nest({path: np.asarray(path) for path, _ in named_leaves(tree)})
     return map_leaves(lambda path, *arrays: function(str(path), *arrays), paths, tree, *others)
+
+
+def without(tree: Mapping[str, Any], paths: Sequence[str]) -> Tree:
+    """A nested dict without the leaves at some paths."""
+    if not paths:
+        return dict(tree)
+    return nest({path: leaf for path, leaf in named_leaves(tree) if path not in paths})
+
+
+def completed(tree: Mapping[str, Any], *parts: Mapping[str, Any]) -> Tree:
+    """The leaves of several nested dicts together, in the order of one that has all of them."""
+    found = {path: leaf for part in parts for path, leaf in named_leaves(part)}
+    return nest({path: found[path] for path, _ in named_leaves(tree)})
 
 
 def global_norm(tree: Mapping[str, Any]) -> float:

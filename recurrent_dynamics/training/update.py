@@ -15,6 +15,7 @@ from .optimizers import Optimizer, advance
 from .schedules import Schedule
 from .source import BatchSource
 from .transformations import Chained
+from .tree import completed, without
 
 
 class DivergenceError(FloatingPointError):
@@ -54,8 +55,10 @@ class Updater:
             )
         except FloatingPointError as error:
             raise self._divergence(str(error), number, rate, state.history) from error
+        fixed = self.model.statistics
+        trained, grads = (without(tree, fixed) for tree in (state.params, gradients.params))
         try:
-            after = advance(self.optimizer, gradients.params, state.optimizer_state, state.params, rate)
+            after = advance(self.optimizer, grads, state.optimizer_state, trained, rate)
         except FloatingPointError as error:
             raise self._divergence(str(error), number, rate, state.history) from error
         if not math.isfinite(after.norm):
@@ -69,7 +72,7 @@ class Updater:
         new = replace(
             state,
             update=number + 1,
-            params=after.params,
+            params=completed(state.params, after.params, run.statistics) if fixed else after.params,
             optimizer_state=after.state,
             carry=carried_state(run, self.source.carry_steps),
             rng_state=dict(self.rng.bit_generator.state),

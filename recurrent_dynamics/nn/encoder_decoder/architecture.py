@@ -105,6 +105,11 @@ class Architecture(Trainable):
         return found
 
     @property
+    def statistics(self) -> tuple[str, ...]:
+        parts = (("encoder", self.encoder), ("decoder", self.decoder))
+        return tuple(f"{name}/{path}" for name, layer in parts for path in layer.statistics)
+
+    @property
     def _layers(self) -> dict[str, Layer]:
         """The layers that have parameters, by the names of these."""
         layers = {"encoder": self.encoder} if self.encoder.has_params else {}

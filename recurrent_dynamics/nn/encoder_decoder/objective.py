@@ -108,7 +108,7 @@ class EncoderDecoder(Architecture):
             output, pull = self.rest(self._rest_params(params), self._read(params, fed, encoded), context)
 
         def back(d_output: NDArray[Any]) -> EncoderDecoderGradients:
-            return self._back(pull.gradients(d_output), fed, encoded)
+            return self._back(pull.gradients(d_output, d_penalty=1.0), fed, encoded)
 
         return EncoderDecoderRun(output, fed, own, encoded.summary.value, encoded.pull, pull, back)
 
@@ -190,7 +190,7 @@ class EncoderDecoder(Architecture):
         if d_summary is not None:
             d_y, of_summary = encoded.summary.back(d_summary)
             d_final = summed(d_final, of_summary)
-        encoder = encoded.pull.gradients(d_y, nested(d_final) if d_final else None)
+        encoder = encoded.pull.gradients(d_y, nested(d_final) if d_final else None, d_penalty=1.0)
         if self.encoder.has_params:
             params["encoder"] = encoder.params
         ordered = {name: params[name] for name in self._layers}

@@ -52,6 +52,14 @@ class EncoderDecoderRun(Result):
         return [*self.encoder.runs.values(), *self.decoder.runs.values()]
 
     @property
+    def statistics(self) -> dict[str, Any]:
+        """The running statistics after a run of training, nested as the parameters; see `batch_norm`."""
+        # Beside the decoder stand an embedding and a readout, which have none.
+        decoder: dict[str, Any] = next(iter(self.decoder.statistics.values()), {})
+        found = {"encoder": self.encoder.statistics, "decoder": decoder}
+        return {name: statistics for name, statistics in found.items() if statistics}
+
+    @property
     def final(self) -> list[State]:
         """The state of each recurrent layer after its last step."""
         return [dict(run.final) for run in self.runs]

@@ -4,7 +4,9 @@ from .base import Layer
 from .composition import chain, concatenate, residual
 from .context import Context
 from .directions import bidirectional
+from .normalization import batch_norm, layer_norm
 from .objective import Objective, ObjectiveRun
+from .penalty import activation_penalty
 from .pointwise import dense, dropout, embedding
 from .pull import LayerGradients, Pull
 from .recurrence import recurrent
@@ -16,12 +18,15 @@ __all__ = [
     "Objective",
     "ObjectiveRun",
     "Pull",
+    "activation_penalty",
+    "batch_norm",
     "bidirectional",
     "chain",
     "concatenate",
     "dense",
     "dropout",
     "embedding",
+    "layer_norm",
     "recurrent",
     "residual",
 ]

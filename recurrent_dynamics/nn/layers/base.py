@@ -31,11 +31,17 @@ class Back(NamedTuple):
 
 
 class Value(NamedTuple):
-    """What a layer computes: its output, runs by path, and the way back from (d_y, d_final by path)."""
+    """What a layer computes: its output, runs by path, and the way back from (d_y, d_final by path).
+
+    New running statistics come by the paths of their parameters, penalties by the paths of their layers; the derivative
+    by a penalty is "penalty" in the d_final of its path.
+    """
 
     y: NDArray[Any]
     runs: dict[str, Run]
     back: Callable[[NDArray[Any], States], Back]
+    statistics: dict[str, NDArray[Any]] = {}  # noqa: RUF012  never changed
+    penalties: dict[str, float] = {}  # noqa: RUF012
 
 
 class Layer(ABC):
@@ -56,12 +62,15 @@ class Layer(ABC):
         The cell of every recurrent layer, by the path of its parameters, such as "1/forward".
     shapes : dict of (tuple or None)
         The shape of each parameter by its path, such as "1/forward/W"; None where free parameters stand.
+    statistics : tuple of str
+        The paths of the parameters that are running statistics of the data, which are not trained.
 
     See Also
     --------
     chain, bidirectional, recurrent, dense, embedding, dropout, concatenate, residual : Make one.
     """
 
+    statistics: tuple[str, ...] = ()
     input_size: int | None = None
     output_size: int | None = None
     classes: int | None = None
@@ -203,7 +212,9 @@ class Layer(ABC):
             dtype = next((a.dtype for a in _leaves(params)), None)
             x = check.floating("x", x, dtype, within=None if within is None else within[..., None])
         value = self.apply(params, x, inputs)
-        return _masked(value.y, within), Pull(value.y, value.runs, value.back, within)
+        return _masked(value.y, within), Pull(
+            value.y, value.runs, value.back, within, value.statistics, value.penalties
+        )
 
 
 def _masked(a: NDArray[Any], within: NDArray[Any] | None) -> NDArray[Any]:

@@ -155,6 +155,10 @@ class Composed(Layer):
         return found
 
     @property
+    def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"{key}/{path}" for key, layer in self.layers.items() for path in layer.statistics)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         found: dict[str, tuple[int, ...] | None] = {}
         for key, layer in self.layers.items():
@@ -255,7 +259,7 @@ class Chain(Composed):
             d_params = {k: d_params[k] for k, layer in self.layers.items() if layer.has_params}
             return Back(d_params, d, signals, gradients)
 
-        return Value(y, runs, back)
+        return Value(y, runs, back, *_aside(values))
 
 
 class Concatenate(Composed):
@@ -314,7 +318,7 @@ class Concatenate(Composed):
             d_params = {k: d for k, d in d_params.items() if self.layers[k].has_params}
             return Back(d_params, d_x, signals, gradients)
 
-        return Value(np.concatenate(outputs, axis=-1), runs, back)
+        return Value(np.concatenate(outputs, axis=-1), runs, back, *_aside(values))
 
 
 class Residual(Layer):
@@ -344,6 +348,10 @@ class Residual(Layer):
         return self.layer.cell_params(params)
 
     @property
+    def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.layer.statistics
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return self.layer.shapes
 
@@ -370,7 +378,17 @@ class Residual(Layer):
             found = value.back(d_y, d_final)
             return found._replace(x=d_y + found.x)
 
-        return Value(x + value.y, value.runs, back)
+        return value._replace(y=x + value.y, back=back)
+
+
+def _aside(values: Mapping[str, Value]) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+    """The statistics and penalties of all layers."""
+    statistics: dict[str, NDArray[Any]] = {}
+    penalties: dict[str, float] = {}
+    for key, value in values.items():
+        statistics |= above(value.statistics, key)
+        penalties |= above(value.penalties, key)
+    return statistics, penalties
 
 
 def add(total: dict[str, NDArray[Any]], more: Mapping[str, NDArray[Any]]) -> None:

@@ -13,7 +13,9 @@ from ..files import FileError
 from .base import Layer
 from .composition import Chain, Concatenate, Residual, chain, concatenate, residual
 from .directions import Bidirectional, Reversed, bidirectional
+from .normalization import BatchNorm, LayerNorm, batch_norm, layer_norm
 from .objective import Objective
+from .penalty import Penalty, activation_penalty
 from .pointwise import Dense, Dropout, Embedding, dense, dropout, embedding
 from .recurrence import Recurrent, recurrent
 
@@ -24,7 +26,9 @@ COMPOSED: dict[str, Maker] = {
     "bidirectional": bidirectional,
     "residual": residual,
 }
-POINTWISE: dict[str, Maker] = {"embedding": embedding, "dense": dense, "dropout": dropout}
+POINTWISE: dict[str, Maker] = {
+    make.__name__: make for make in (activation_penalty, batch_norm, dense, dropout, embedding, layer_norm)
+}
 
 
 def describe(objective: Objective) -> dict[str, Any]:
@@ -72,6 +76,12 @@ def layer_described(layer: Layer) -> dict[str, Any]:
         return _of("dense", inputs=layer.input_size, outputs=layer.output_size, bias=layer.bias)
     if isinstance(layer, Dropout):
         return _of("dropout", rate=layer.rate, per_sequence=layer.per_sequence)
+    if isinstance(layer, BatchNorm):
+        return _of("batch_norm", size=layer.input_size, momentum=layer.momentum, eps=layer.eps)
+    if isinstance(layer, LayerNorm):
+        return _of("layer_norm", size=layer.input_size, eps=layer.eps)
+    if isinstance(layer, Penalty):
+        return _of("activation_penalty", size=layer.of_size, change=layer.of_change)
     if isinstance(layer, Recurrent):
         made = {
             "cell": cell_described(layer.cell),

@@ -115,6 +115,10 @@ class Reversed(Layer):
         return self.layer.cell_params(params)
 
     @property
+    def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.layer.statistics
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
         return self.layer.shapes
 
@@ -152,7 +156,7 @@ class Reversed(Layer):
             d_x = found.x if found.x is None or table is not None else reverse(found.x, ends)
             return Back(found.params, d_x, signals, found.runs)
 
-        return Value(reverse(value.y, ends), value.runs, back)
+        return value._replace(y=reverse(value.y, ends), back=back)
 
     def _turned(
         self, inputs: Inputs, steps: tuple[int, ...], gaps: NDArray[Any] | None

@@ -53,6 +53,11 @@ class ObjectiveRun(Result):
         """The state of each recurrent layer after its last step."""
         return [dict(run.final) for run in self.runs]
 
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """The running statistics after a run of training, nested as the parameters; see `batch_norm`."""
+        return self.pull.statistics
+
     def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> NDArray[Any]:
         """Draw the states of every recurrent layer, an array of axes; see `recurrent_dynamics.plot.states`."""
         return self.pull.plot(axes, **options)
@@ -106,6 +111,10 @@ class Objective(Scored):
     @property
     def paths(self) -> list[str]:
         return list(self.layer.cells)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        return self.layer.statistics
 
     @property
     def from_end(self) -> list[bool]:
@@ -176,9 +185,12 @@ class Objective(Scored):
         return self.layer.streamed(params)
 
     def backward(self, run: ObjectiveRun, d_output: NDArray[Any] | None) -> LayerGradients:
-        """Go back from the derivative of a loss by `ObjectiveRun.output`; 0 where it is None."""
+        """Go back from the derivative of a loss by `ObjectiveRun.output`; 0 where it is None.
+
+        Penalties of activations are a part of what is differentiated.
+        """
         d = np.zeros_like(run.output) if d_output is None else d_output
         if self.pool is not None:
             check.shape("d_output", d, run.output.shape)
             d = pooled_adjoint(d, run.pull.steps, self.pool, run.lengths)
-        return run.pull.gradients(d)
+        return run.pull.gradients(d, d_penalty=1.0)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checks import ArgumentError, ArgumentTypeError
+from ...checks import ArgumentError, ArgumentTypeError, number
 from ...engine import check
 from ...engine.run import Gradients, Run
 from ...results import Result
+from ..leaves import nest
 from .context import by_path, nested
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Pull(Result):
         T.
     final : dict
         The state of each recurrent layer after its last step, nested as the parameters. `Context.initial` takes it.
+    statistics : dict
+        The running statistics after a call of training, nested as the parameters, of which they are a part; see
+        `batch_norm`.
+    penalty : float
+        The sum of the penalties of activations in a call of training; see `activation_penalty`.
 
     Examples
     --------
@@ -101,9 +107,20 @@ class Pull(Result):
         runs: Mapping[str, Run],
         back: Callable[..., Any],
         within: NDArray[Any] | None,
+        statistics: Mapping[str, NDArray[Any]] | None = None,
+        penalties: Mapping[str, float] | None = None,
     ) -> None:
+        self._statistics, self._penalties = dict(statistics or {}), dict(penalties or {})
         self._shape, self._dtype, self._back, self._within = y.shape, y.dtype, back, within
         self.runs = dict(runs)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        return nest(self._statistics)
+
+    @property
+    def penalty(self) -> float:
+        return sum(self._penalties.values())
 
     @property
     def steps(self) -> int:
@@ -123,7 +140,10 @@ class Pull(Result):
         return nested({path: run.final for path, run in self.runs.items()})
 
     def __call__(
-        self, d_y: NDArray[Any] | None = None, d_final: Mapping[str, Any] | None = None
+        self,
+        d_y: NDArray[Any] | None = None,
+        d_final: Mapping[str, Any] | None = None,
+        d_penalty: float = 0.0,
     ) -> tuple[dict[str, Any], NDArray[Any] | None]:
         """Derivatives by the parameters and by the input.
 
@@ -133,6 +153,8 @@ class Pull(Result):
             The loss's derivative by the output; what stands beyond the lengths does not count. 0 when absent.
         d_final : dict, optional
             Its derivatives by the final states, nested as `final`.
+        d_penalty : float
+            Its derivative by `penalty`.
 
         Returns
         -------
@@ -148,11 +170,14 @@ class Pull(Result):
         FloatingPointError
             When a gradient becomes infinite or NaN.
         """
-        found = self.gradients(d_y, d_final)
+        found = self.gradients(d_y, d_final, d_penalty)
         return found.params, found.x
 
     def gradients(
-        self, d_y: NDArray[Any] | None = None, d_final: Mapping[str, Any] | None = None
+        self,
+        d_y: NDArray[Any] | None = None,
+        d_final: Mapping[str, Any] | None = None,
+        d_penalty: float = 0.0,
     ) -> LayerGradients:
         """All derivatives, those by initial states and signals too; arguments as for a call."""
         if d_y is None and d_final is None:
@@ -161,7 +186,9 @@ class Pull(Result):
             d_y = np.zeros(self._shape, self._dtype)
         within = None if self._within is None else self._within[..., None]
         d_y = check.floating("d_y", d_y, self._dtype, self._shape, within)
-        back = self._back(d_y, by_path("d_final", d_final, tuple(self.runs)))
+        ends: dict[str, Any] = by_path("d_final", d_final, tuple(self.runs))
+        ends |= {path: {"penalty": number("d_penalty", d_penalty)} for path in self._penalties}
+        back = self._back(d_y, ends)
         x = back.x
         if x is not None:
             x = x if within is None else np.where(within, x, x.dtype.type(0))
