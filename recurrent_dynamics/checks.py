@@ -93,7 +93,8 @@ class ArgumentTypeError(_Refusal, TypeError):
     __module__ = "recurrent_dynamics"
 
 
-SMALL = 1 << 18  # entries, looked at sooner than summed with the warnings of overflow off
+# Entries from which `is_finite` tests the sum first. For fewer, turning the warnings of overflow off takes longer.
+SUMMED_FROM = 1 << 18
 
 
 def is_finite(a: np.ndarray) -> bool:
@@ -106,7 +107,7 @@ def is_finite(a: np.ndarray) -> bool:
     >>> is_finite(np.array([1.0, np.nan]))
     False
     """
-    if a.size < SMALL:
+    if a.size < SUMMED_FROM:
         return bool(np.count_nonzero(np.isfinite(a)) == a.size)  # `all` takes twice as long for few
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(a.sum()) or np.isfinite(a).all())

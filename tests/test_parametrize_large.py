@@ -14,11 +14,11 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.kernels import matrix_algebra
 from recurrent_dynamics.kernels.submatrices import ADD, SET, SUBTRACT, block
 from recurrent_dynamics.parametrize import Parametrization, matrix_products, skew
-from recurrent_dynamics.parametrize.matrix_products import LARGE
+from recurrent_dynamics.parametrize.matrix_products import NUMPY_ROWS
 from recurrent_dynamics.parametrize.resolvent import inverse
 
 p = rd.parametrize
-N = LARGE + 22  # beyond what NumPy does, and no multiple of a tile or block
+N = NUMPY_ROWS + 22  # beyond what NumPy does, and no multiple of a tile or block
 EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float32", "float64")}
 FOURTH_ORDER = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
 MADE: dict[str, Parametrization] = {

@@ -12,7 +12,7 @@ from refusals import Refusal, refused
 
 from recurrent_dynamics import study
 from recurrent_dynamics.data import Vocabulary
-from recurrent_dynamics.study.held import repeated
+from recurrent_dynamics.study.constant_input import repeated
 from recurrent_dynamics.study.settings import cell_names
 
 SMALL = {"hidden": 6, "embedding": 5, "batch": 4, "truncation": 5}

@@ -18,7 +18,7 @@ from .leaves import check_tree
 from .pooling import pooled, pooled_adjoint
 from .results import ModelGradients, ModelRun, State
 from .streaming import Streamed, in_a_chain, of_cell, of_linear, of_table
-from .table import Merged, class_indices, embedding_gradient
+from .table import FoldedEmbedding, class_indices, embedding_gradient
 
 
 class Model(Architecture):
@@ -130,7 +130,7 @@ class Model(Architecture):
             indices = class_indices(inputs, self.vocabulary_size).copy()
             table = params["embedding"]["table"]
             if self._reads_classes and self.vocabulary_size <= indices.size:
-                merged = Merged(*map(own, (table, params["layers"]["0"]["W"])))
+                merged = FoldedEmbedding(*map(own, (table, params["layers"]["0"]["W"])))
                 x = indices
             else:
                 x = table[indices]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..results import Result
-from .table import Merged
+from .table import FoldedEmbedding
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ class ModelRun(Result):
         Class indices that the model reads.
     dropout : list of (ndarray or None)
         The factors that each layer's input was multiplied with.
-    merged : Merged or None
+    merged : FoldedEmbedding or None
         The embedding and the W of the first layer, where that layer's run reads class indices by their product.
     features : ndarray (T, B, H)
         What the readout reads: the output of the last layer; (1, B, H) where the model pools it.
@@ -50,7 +50,7 @@ class ModelRun(Result):
     final: list[State]
     indices: NDArray[Any] | None
     dropout: list[NDArray[Any] | None]
-    merged: Merged | None
+    merged: FoldedEmbedding | None
     features: NDArray[Any]
     readout: NDArray[Any]
     pulls: list[Callable[[Any], dict[str, Any]]]

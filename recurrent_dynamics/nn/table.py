@@ -54,7 +54,7 @@ def class_indices(indices: NDArray[Any], size: int, name: str = "inputs") -> NDA
 
 
 @dataclass(frozen=True)
-class Merged:
+class FoldedEmbedding:
     """An embedding, its table (V, E), folded into the W (g, E) of the first layer: one matrix (g, V).
 
     ``W_folded = W @ table.T``. The layer then takes class indices, and no product has the size of the text. It is

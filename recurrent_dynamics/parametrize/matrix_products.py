@@ -11,7 +11,7 @@ import numpy as np
 from ..kernels.submatrices import ADD, SET, Block, block
 from .contract import Array
 
-LARGE = 128  # rows beyond which the engine is called, and compiled or loaded; up to them a BLAS is as fast
+NUMPY_ROWS = 128  # rows up to which a BLAS is as fast; beyond them the compiled kernels are called
 
 
 @lru_cache(maxsize=1)
@@ -23,7 +23,7 @@ def _engine() -> Any:
 
 def compiled(n: int) -> Any:
     """The engine's functions for matrices of n rows; None where NumPy does as well, or nothing is compiled."""
-    return _engine() if n > LARGE else None
+    return _engine() if n > NUMPY_ROWS else None
 
 
 def multiply(c: Block, a: Block, b: Block, how: int = SET) -> None:
@@ -45,7 +45,7 @@ def multiply_parts(parts: Sequence[tuple[Block, Block, Block]], how: int = SET) 
     """The same for several (C, A, B) at once: parts of the same three matrices, C's without entries in common."""
     work = [(a.shape[0] * a.shape[1] * b.shape[1]) for _, a, b in parts]
     some = [part for part, size in zip(parts, work, strict=True) if size]
-    fast = _engine() if sum(work) > LARGE**3 else None
+    fast = _engine() if sum(work) > NUMPY_ROWS**3 else None
     if fast is not None:
         fast.multiply(some, how)
         return
@@ -65,7 +65,7 @@ def product(a: Array, b: Array) -> Array:
     array([[1., 3.],
            [2., 4.]])
     """
-    if len(a) <= LARGE or a.dtype.kind != "f":
+    if len(a) <= NUMPY_ROWS or a.dtype.kind != "f":
         return np.asarray(a @ b)
     c = np.empty((a.shape[0], b.shape[1]), a.dtype)
     multiply(block(c), block(a), block(b))

@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import ArgumentError, integer
 from ..kernels.submatrices import ADD, SUBTRACT, block
 from .contract import Array, Parametrization, Pull, orthogonality, real, square
-from .matrix_products import LARGE, multiply, multiply_parts
+from .matrix_products import NUMPY_ROWS, multiply, multiply_parts
 
 FINE = 64  # columns of parts that do not wait for each other: more of what is zero is left out
 
@@ -115,7 +115,7 @@ class Householder(Parametrization):
         return orthogonality(U)
 
 
-def _blocks(n: int, size: int = LARGE) -> list[slice]:
+def _blocks(n: int, size: int = NUMPY_ROWS) -> list[slice]:
     """Columns in groups."""
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 

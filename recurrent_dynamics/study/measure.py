@@ -12,7 +12,7 @@ from ..checks import ArgumentError
 from ..engine import forward, jacobian
 from ..engine.run import Run
 from ..results import Result
-from .portrait import Portrait, portraits
+from .phase_portraits import Portrait, portraits
 
 LONGEST_PRODUCT = 64
 WORK = 4.5e9  # steps * S^3 over the sequences whose Jacobian products are taken: some seconds

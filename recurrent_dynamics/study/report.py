@@ -19,7 +19,7 @@ from ..nn.files import write_atomically
 from ..training import History
 from ..training.diagnose import history_columns
 from ..training.tree import named_leaves
-from . import captions, figures, findings, tables
+from . import captions, figures, findings, report_tables
 from .baselines import baselines
 from .corpus import STANDARD_LIBRARY, Corpus
 from .measure import Measurements
@@ -82,7 +82,7 @@ def write_report(
         cause=f" ({html.escape(diagnosis.cause)})" if diagnosis.cause else "",
         sentences="</p><p>".join(map(html.escape, diagnosis.sentences)),
         remedies=_remedies(diagnosis),
-        numbers=tables.numbers(diagnosis),
+        numbers=report_tables.numbers(diagnosis),
         facts=_definitions(_facts(trained, corpus, found, levels)),
         contents="".join(
             f"<li><a href='#{anchor}'>{html.escape(title)}</a></li>" for title, anchor in contents
@@ -191,7 +191,7 @@ def _sections(
     scales = findings.time_scales(found)
     units = [
         _figure(figures.saturation(found), captions.SATURATION, kind="small", otherwise=""),
-        tables.units(found),
+        report_tables.units(found),
         _figure(
             figures.time_scales(found),
             captions.TIME_SCALES.format(medians=scales),
@@ -222,7 +222,7 @@ def _portraits(found: Measurements, characters: Sequence[str]) -> Iterable[str]:
         yield f"<p>{captions.NO_SPECTRA}</p>"
     text = captions.FIXED_POINTS.format(conclusion=findings.rest(found))
     yield _figure(figures.fixed_points(found, characters), text)
-    table = tables.held_characters(found, characters)
+    table = report_tables.held_characters(found, characters)
     yield f"<details><summary>The fixed points in numbers</summary>{table}</details>"
     remarks = [
         f"<li>Layer {index + 1}: {html.escape(remark)}</li>"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WINDOWS = 200  # of finite-time exponents, from which transient and errors are found
 FEWEST_STEPS = 16
-SMALL = 1e-3  # a drift between halves that is let pass where no tolerance says otherwise
+ACCEPTED_DRIFT = 1e-3  # between the halves of a run, where no tolerance is given
 UNLIKELY = 5.0  # standard errors
 DISPLACEMENT = 1e-7  # of the trajectory nearby, relative to the size of a state
 FARTHEST = (
@@ -397,7 +397,7 @@ def _warn(spectrum: LyapunovSpectrum, means: MeanErrors, tolerance: float | None
             stacklevel=3,
         )
     change, chance = drift(spectrum.finite_time, spectrum.window_steps)
-    excess = change - np.maximum(UNLIKELY * chance, tolerance or SMALL)
+    excess = change - np.maximum(UNLIKELY * chance, tolerance or ACCEPTED_DRIFT)
     if (excess > 0).any():
         first = int(np.argmax(excess))
         warnings.warn(

@@ -11,7 +11,7 @@ from ...checks import ArgumentError, ArgumentTypeError, unmasked
 from ...kernels.blas import one_thread
 
 EPS = float(np.finfo(np.float64).eps)
-SMALL = 40  # up to this size all singular values at once are as quick as inverse iteration
+ALL_AT_ONCE = 40  # rows up to which computing all singular values is as quick as inverse iteration
 BLOCK = 2**16  # numbers of a block of right-hand sides: it should stay in the cache
 ITERATIONS = 100  # of Lanczos' method; ten or so are usual
 RESIDUAL = 1e-6  # at which it stops, relative: there is an eigenvalue as close as that, and mostly far closer
@@ -103,7 +103,7 @@ def smallest_singular_values(triangle: np.ndarray, points: np.ndarray) -> np.nda
     """
     points = np.asarray(points, dtype=np.complex128)
     size, flat = len(triangle), points.ravel()
-    if size <= SMALL:
+    if size <= ALL_AT_ONCE:
         block, method = max(BLOCK // size**2, 1), _by_all_singular_values
     else:
         block, method = max(BLOCK // size, 1), _by_inverse_lanczos

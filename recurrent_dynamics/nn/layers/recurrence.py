@@ -13,7 +13,7 @@ from ...cells.constraint import Choice
 from ...checks import ArgumentError, ArgumentTypeError, integer, number
 from ...engine import backward, forward
 from ..streaming import Streamed, of_cell
-from ..table import Merged
+from ..table import FoldedEmbedding
 from ..weight_drop import checked_rates, weight_drop
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States
@@ -157,7 +157,7 @@ class Recurrent(Layer):
         merged = None
         if table is not None:
             pair = (table, weights["W"])
-            merged = Merged(*(np.array(a) if inputs.copy_params else np.asarray(a) for a in pair))
+            merged = FoldedEmbedding(*(np.array(a) if inputs.copy_params else np.asarray(a) for a in pair))
             weights = {**weights, "W": merged.product()}
         run = forward(
             self.cell, weights, x, initial=inputs.initial.get(""), lengths=inputs.lengths, reset=inputs.reset,

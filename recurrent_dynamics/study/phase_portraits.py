@@ -12,7 +12,7 @@ import numpy as np
 from .. import dynamics, nn
 from ..engine import Run
 from ..results import Result
-from .held import Held, held_characters
+from .constant_input import Held, held_characters
 
 EXPONENTS = 24  # the leading ones, where a state has more
 LONGEST, MOST = 300, 4  # steps and sequences of the text that is read

@@ -11,7 +11,7 @@ from ..dynamics import Diagnosis, Saturation
 from ..dynamics.diagnosis.words import percent
 from ..dynamics.units.saturation import DEAD_BELOW, STUCK_TIME
 from . import captions
-from .held import BEGINNINGS, REPEATED, Held
+from .constant_input import BEGINNINGS, REPEATED, Held
 from .measure import Measurements
 from .names import character
 
