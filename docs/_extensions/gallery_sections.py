@@ -18,6 +18,7 @@ SECTIONS = {
         "character_model",
         "beam_search",
         "sequence_classification",
+        "lengths_and_padding",
         "forecasting",
         "ctc",
         "truncated_bptt",

@@ -2,6 +2,7 @@
 
 from .batch import Batch
 from .ctc import ctc_hvp, ctc_loss
+from .ctc_objective import CtcObjective
 from .ctc_search import CtcAlignment, CtcLabels, ctc_align, ctc_decode
 from .decoding import (
     Decoded,
@@ -58,6 +59,7 @@ __all__ = [
     "Batch",
     "CtcAlignment",
     "CtcLabels",
+    "CtcObjective",
     "Context",
     "Layer",
     "LayerGradients",

@@ -5,6 +5,7 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm, clip_by_value, l2_penalty
 from .diagnose import diagnose
 from .early_stopping import EarlyStopping
+from .edits import ErrorRates, edit_distance, error_rates
 from .evaluate import evaluate, measure
 from .history import History
 from .loop import FitResult, fit
@@ -26,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "DivergenceError",
     "EarlyStopping",
+    "ErrorRates",
     "FitResult",
     "History",
     "Optimizer",
@@ -44,6 +46,8 @@ __all__ = [
     "constant",
     "cosine",
     "diagnose",
+    "edit_distance",
+    "error_rates",
     "evaluate",
     "exponential_decay",
     "fit",

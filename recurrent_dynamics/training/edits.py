@@ -21,17 +21,17 @@ class ErrorRates(NamedTuple):
     sequences : float
         Share of the sequences with an error: the word or sentence error rate.
     edits : int
-    count : int
+    length : int
         Symbols of the targets.
     """
 
     symbols: float
     sequences: float
     edits: int
-    count: int
+    length: int
 
     def __repr__(self) -> str:
-        return f"ErrorRates({self.symbols:.2%} of {self.count} symbols, {self.sequences:.2%} of sequences)"
+        return f"ErrorRates({self.symbols:.2%} of {self.length} symbols, {self.sequences:.2%} of sequences)"
 
 
 def edit_distance(found: Sequence[Any], target: Sequence[Any]) -> int:
@@ -96,7 +96,9 @@ def error_rates(
     0
     """
     if len(found) != len(targets) or not len(found):
-        raise ArgumentError("found", f"be as many as the targets, {len(targets)}, and at least one", len(found))
+        raise ArgumentError(
+            "found", f"be as many as the targets, {len(targets)}, and at least one", len(found)
+        )
     edits = count = wrong = 0
     for i, (own, target) in enumerate(zip(found, targets, strict=True)):
         choices = list(target) if several else [target]
@@ -117,4 +119,6 @@ def _numbered(name: str, sequence: Sequence[Any], number_of: dict[Any, int]) -> 
     try:
         return np.array([number_of.setdefault(s, len(number_of)) for s in symbols], np.int64)
     except TypeError:
-        raise ArgumentTypeError(name, "be of symbols that can be compared, in one row", repr(symbols)[:40]) from None
+        raise ArgumentTypeError(
+            name, "be of symbols that can be compared, in one row", repr(symbols)[:40]
+        ) from None
