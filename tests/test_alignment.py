@@ -124,7 +124,7 @@ def test_cells_without_attention_are_refused(rng):
     for analysis in (alignment, lambda run: attention_paths(run, np.ones(run.output.shape))):
         with pytest.raises(ValueError, match="softmax"):
             analysis(run)
-    with pytest.raises(ValueError, match="softmax"):
+    with pytest.raises(ValueError, match="one set of weights"):
         _ = run.attention
 
 

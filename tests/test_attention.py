@@ -39,9 +39,12 @@ CELLS = {
     "additive": attention(lstm(), keys="3", values="5"),
     "general after": attention(gru(), "general", "after", values="2"),
     "own": gated_reader(),
+    "monotonic": attention(rd.cells.elman(), weights="monotonic", location=1, keys="3", values="2"),
 }
 MORE = {
     "dot": attention(lstm(), "dot"),
+    "covering": attention(gru(), location=2, coverage=True, query="after", values="3"),
+    "pointer": attention(lstm(), "general", "after", alignment=True),
     "dot after": attention(lstm(), "dot", "after", values="3"),
     "unfed": attention(gru(), "additive", "after", input_feeding=False, values="2"),
     "called": attention(rd.cells.gru_reset_before(), "general", values="4"),
@@ -171,6 +174,34 @@ def test_an_empty_source_reads_zeros_and_has_gradient_0(rng):
     grads = rd.backward(run, np.ones(run.output.shape))
     assert all((a == 0).all() for a in grads.memory.values())
     assert (grads.params["v"] == 0).all()
+
+
+def test_monotonic_weights_go_on_from_where_they_stopped(rng):
+    """With scores that stop surely at chosen positions the weights are there, and never go back."""
+    cell = attention(rd.cells.elman(), lambda keys, h: over_units(keys), weights="monotonic", keys="1")
+    params = cell.init(1, 2, dtype="float64")
+    stops = np.full((6, 1, 1), -1e3)
+    stops[[1, 3, 4]] = 1e3
+    run = rd.forward(cell, params, np.zeros((4, 1, 1)), memory={"keys": stops, "values": np.zeros((6, 1, 2))})
+    np.testing.assert_array_equal(run.attention[:, 0], np.eye(6)[[1, 1, 1, 1]])
+    open_ends = np.full((6, 1, 1), -1e3)  # it stops nowhere: all weight falls off the end
+    run = rd.forward(
+        cell, params, np.zeros((2, 1, 1)), memory={"keys": open_ends, "values": np.zeros((6, 1, 2))}
+    )
+    assert (run.attention == 0).all()
+    even = np.zeros((3, 1, 1))  # p = 1/2 everywhere
+    run = rd.forward(cell, params, np.zeros((2, 1, 1)), memory={"keys": even, "values": np.zeros((3, 1, 2))})
+    np.testing.assert_allclose(run.attention[:, 0], [[1 / 2, 1 / 4, 1 / 8], [1 / 4, 1 / 4, 3 / 16]])
+
+
+def test_a_loss_may_be_of_the_weights(rng):
+    """A pointer network: the gradient of the weights themselves reaches keys and parameters."""
+    c = case(MORE["pointer"], rng, 3, 2, source=4, memory_lengths=False)
+    run = c.run()
+    assert (run.states["alignment"] == run.attention).all()
+    grads = rd.backward(run, d_states={"alignment": rng.standard_normal(run.attention.shape)})
+    assert np.abs(grads.memory["keys"]).max() > 1e-3
+    assert np.abs(grads.params["U_query"]).max() > 1e-3
 
 
 def test_scores_of_any_size_are_masked(rng):
@@ -330,6 +361,9 @@ def test_declarations_that_break_the_contract_are_refused():
         ({"cell": rd.cells.lstm().with_structure(rd.cells.DIAGONAL)}, "structure"),
         ({"cell": attention()}, "memory already"),
         ({"input_feeding": "no"}, "input_feeding"),
+        ({"weights": "hard"}, "weights"),
+        ({"location": -1}, "location"),
+        ({"score": "dot", "coverage": True}, "score"),
     ],
 )
 def test_cells_that_cannot_have_attention_are_refused(given, words):

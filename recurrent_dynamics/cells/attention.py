@@ -7,9 +7,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..checks import ArgumentError, ArgumentTypeError, boolean
-from ..equations.memory import over_positions, over_units, softmax
-from ..equations.nonlinearities import tanh
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer
+from ..equations.axes import SOURCE
+from ..equations.memory import over_positions, over_units, scan, shift, softmax
+from ..equations.nonlinearities import sigmoid, tanh
 from ..equations.schedule import HIDDEN
 from .cell import Cell
 from .declarations import DENSE, Drive, Memory, Slot, Unit
@@ -19,6 +20,7 @@ from .recipe import remembered
 
 SCORES = ("additive", "dot", "general")
 QUERIES = ("before", "after")
+WEIGHTS = ("softmax", "monotonic")
 
 
 @remembered()
@@ -29,6 +31,10 @@ def attention(
     input_feeding: bool = True,
     keys: str = HIDDEN,
     values: str = HIDDEN,
+    location: int = 0,
+    coverage: bool = False,
+    weights: str = "softmax",
+    alignment: bool = False,
 ) -> Cell:
     """A cell that reads a memory with attention at every step.
 
@@ -55,6 +61,19 @@ def attention(
         With ``query="after"``: whether the slot "attended" enters the next step beside the input.
     keys, values
         Their widths: "hidden" for as many as there are units, or a fixed number as text, such as "32".
+    location
+        With the additive score: so many positions to each side from which the weights of the step before enter the
+        score of a position, by the parameters "location_0", "location_1", ... (Chorowski et al. 2015).
+    coverage
+        With the additive score: whether the sum of all weights before, the slot "coverage", enters the score of a
+        position, by the parameter "covered" (See et al. 2017).
+    weights
+        "softmax", or "monotonic": each step goes on from where the one before it stopped, and stops at a position with
+        probability sigmoid(score); the weights are the probabilities (Raffel et al. 2017, in expectation).
+    alignment
+        Whether the weights are a slot of the state, "alignment". A loss may then be of them, by `d_states`: of a
+        pointer network (Vinyals et al. 2015), or of alignments that are known. It is one with `location` and with
+        monotonic weights in any case.
 
     Returns
     -------
@@ -79,24 +98,38 @@ def attention(
     array([0.5, 0.5, 0. , 0. , 0. ], dtype=float32)
     """
     base = lstm() if cell is None else cell
-    _check(base, score, query)
-    before = query == "before"
+    _check(base, score, query, location, weights)
+    before, additive = query == "before", score == "additive"
     fed = boolean("input_feeding", input_feeding) or before
+    coverage, monotonic = boolean("coverage", coverage), weights == "monotonic"
+    kept = boolean("alignment", alignment) or location > 0 or monotonic
+    if not additive and (location or coverage):
+        raise ArgumentError("score", "be 'additive' with location or coverage", repr(score))
     output = next(s for s in base.slots if s.name == base.output)
     if score == "dot":
         keys = output.width if keys == HIDDEN else keys
 
-    def read(drive: Any, param: Any, memory: Any, asking: Any) -> Any:
+    def energy(drive: Any, state: Any, param: Any, memory: Any, asking: Any) -> Any:
         if callable(score):
-            e = score(memory.keys, asking)
-        elif score == "additive":
-            e = over_units(param.v * tanh(memory.keys + drive.query(asking)))
-        elif score == "dot":
-            e = over_units(memory.keys * asking)
-        else:
-            e = over_units(memory.keys * drive.query(asking))
-        a = softmax(e)
-        return over_positions(a * memory.values)
+            return score(memory.keys, asking)
+        if score == "dot":
+            return over_units(memory.keys * asking)
+        if score == "general":
+            return over_units(memory.keys * drive.query(asking))
+        inner = memory.keys + drive.query(asking)
+        for d in range(-location, location + 1) if location else ():
+            inner = inner + getattr(param, f"location_{d + location}") * shift(state.alignment, d)
+        if coverage:
+            inner = inner + param.covered * state.coverage
+        return over_units(param.v * tanh(inner))
+
+    def read(drive: Any, state: Any, param: Any, memory: Any, asking: Any) -> tuple[Any, dict[str, Any]]:
+        e = energy(drive, state, param, memory, asking)
+        a = _monotonic(e, state) if monotonic else softmax(e)
+        new = {"alignment": a} if kept else {}
+        new |= {"coverage": state.coverage + a} if coverage else {}
+        new |= {"started": 0 * state.started + 1} if monotonic else {}
+        return over_positions(a * memory.values), new
 
     def step(given: dict[str, Any], beside: Any) -> dict[str, Any]:
         given = dict(given)
@@ -107,23 +140,31 @@ def attention(
     def update(drive: Any, state: Any, param: Any, signal: Any, constant: Any, memory: Any) -> dict[str, Any]:
         given = {"drive": drive, "state": state, "param": param, "signal": signal, "constant": constant}
         if before:
-            context = read(drive, param, memory, getattr(state, output.name))
-            return step(given, context) | {"context": context}
+            context, of_positions = read(drive, state, param, memory, getattr(state, output.name))
+            return step(given, context) | {"context": context} | of_positions
         new = step(given, state.attended if fed else None)
-        context = read(drive, param, memory, new[output.name])
-        return new | {"attended": tanh(drive.attended(context, new[output.name]))}
+        context, of_positions = read(drive, state, param, memory, new[output.name])
+        return new | {"attended": tanh(drive.attended(context, new[output.name]))} | of_positions
 
     name = score if isinstance(score, str) else "a given"
-    asks = (
-        (Drive("query", input=False, bias=score == "additive", width=keys),) if score in SCORES[::2] else ()
-    )
-    attended = () if before else (Drive("attended", input=False, bias=False),)
+    asks = (Drive("query", input=False, bias=additive, width=keys),) if score in SCORES[::2] else ()
+    of_score = ["v", *(f"location_{i}" for i in range(2 * location + 1 if location else 0))]
+    of_score += ["covered"] if coverage else []
+    of_positions = {"alignment": kept, "coverage": coverage, "started": monotonic}
     return Cell(
         f"{base.name} with {name} attention",
-        state=(*base.slots, Slot("context", values) if before else Slot("attended")),
-        drives=(*(_drives(base) if fed else base.drives), *asks, *attended),
+        state=(
+            *base.slots,
+            Slot("context", values) if before else Slot("attended"),
+            *(Slot(slot, SOURCE) for slot, used in of_positions.items() if used),
+        ),
+        drives=(
+            *(_drives(base) if fed else base.drives),
+            *asks,
+            *(() if before else (Drive("attended", input=False, bias=False),)),
+        ),
         update=update,
-        units=(*base.units, *((Unit("v", (-0.1, 0.1), width=keys),) if score == "additive" else ())),
+        units=(*base.units, *(Unit(n, (-0.1, 0.1), width=keys) for n in of_score if additive)),
         signals=base.signals,
         constants=base.constants,
         recurrent=base.recurrent,
@@ -134,13 +175,27 @@ def attention(
     )
 
 
-def _check(base: Any, score: Any, query: Any) -> None:
+def _monotonic(e: Any, state: Any) -> Any:
+    """The expected weights of monotonic attention, which stops at each position with probability p or goes on.
+
+    It goes on from where it stopped before, at first from the first position.
+    """
+    p = sigmoid(e)
+    first = 1 - shift(0 * e + 1, 1)
+    begin = state.alignment + (1 - state.started) * first
+    return p * scan(shift(1 - p, 1), begin)
+
+
+def _check(base: Any, score: Any, query: Any, location: Any, weights: Any) -> None:
     if not isinstance(base, Cell):
         raise ArgumentTypeError("cell", "be a Cell", what_came(base))
     if not callable(score) and score not in SCORES:
         raise ArgumentError("score", f"be one of {', '.join(SCORES)}, or a function", repr(score))
     if query not in QUERIES:
         raise ArgumentError("query", f"be one of {', '.join(QUERIES)}", repr(query))
+    if weights not in WEIGHTS:
+        raise ArgumentError("weights", f"be one of {', '.join(WEIGHTS)}", repr(weights))
+    integer("location", location, at_least=0)
     structured = [d.name for d in base.drives if d.structure != DENSE or d.tied is not None]
     masked = [d.name for d in base.drives if d.masked is not None]
     why = None

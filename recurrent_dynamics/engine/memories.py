@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..cells.cell import Cell
-from ..cells.layout import Layout
+from ..cells.layout import Layout, Span
 from ..checks import ArgumentError
+from ..equations.axes import SOURCE
+from ..equations.schedule import OVER_POSITIONS, SOFTMAX, operand_name
 from . import check
 from .run import Tape
 
@@ -240,3 +242,27 @@ def by_memory(tape: Tape, gradient: np.ndarray, single: bool) -> dict[str, np.nd
         whole = np.ascontiguousarray(part.reshape(len(gradient), size, m.width).swapaxes(0, 1))
         found[m.name] = whole[:, 0] if single and whole.shape[1] == 1 else whole
     return found
+
+
+def weight_spans(cell: Cell, layout: Layout) -> dict[str, Span]:
+    """The places of the weights of every sum over positions and of every softmax, by their names in the equations."""
+    schedule = cell.schedule
+    nodes = schedule.graph.nodes
+    read = [
+        i for p in schedule.reads if p.kind == OVER_POSITIONS for i in p.operand if nodes[i].width == SOURCE
+    ]
+    targets = {p.target for p in schedule.reads if p.kind == SOFTMAX}
+    read += [i for i, n in enumerate(nodes) if n.kind == "preactivation" and n.arguments[0] in targets]
+    spans = {s.name: s for s in layout.values}
+    found = {}
+    for i in dict.fromkeys(read):
+        stored = nodes[i].arguments[0] if nodes[i].kind == "preactivation" else operand_name(i)
+        if stored in spans:
+            found[schedule.graph.names.get(i, stored)] = spans[stored]
+    return found
+
+
+def weights(tape: Tape) -> dict[str, np.ndarray]:
+    """The weights (T, B, S), see `weight_spans`."""
+    spans = weight_spans(tape.cell, tape.layout)
+    return {name: tape.values[..., s.offset : s.offset + s.width] for name, s in spans.items()}

@@ -14,7 +14,6 @@ import numpy as np
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from ..checks import ArgumentError, ArgumentTypeError
-from ..equations.schedule import SOFTMAX
 from ..results import Result
 
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ class Run(Result):
         The weights of a cell that reads a memory, at every step: how much of each position it reads. They sum to 1
         over the source of each sequence; 0 beyond it, and beyond the length of a sequence.
     alignments : dict of ndarray (T, B, S)
-        The weights of every softmax over a memory, by its name in the equations.
+        The weights of every sum over positions, and of every softmax, by their names in the equations.
     mask : ndarray (T, B) of bool, or None
         True within the lengths of the sequences; None where all sequences have T steps.
     x : ndarray (T, B, N), (T, B) of int, or None
@@ -314,24 +313,14 @@ class Run(Result):
         alignments = self.alignments
         if len(alignments) != 1:
             came = f"{', '.join(alignments) or 'none'}"
-            raise ArgumentError("run", "have one softmax over a memory; run.alignments has all by name", came)
+            raise ArgumentError("run", "read a memory with one set of weights; run.alignments has all", came)
         return next(iter(alignments.values()))
 
     @cached_property
     def alignments(self) -> dict[str, np.ndarray]:
-        layout, graph = self.engine_tape.layout, self.cell.schedule.graph
-        names = {
-            graph.nodes[i].arguments[0]: name
-            for i, name in graph.names.items()
-            if graph.nodes[i].kind == "preactivation"
-        }
-        found = {}
-        for read in layout.reads:
-            if read.kind == SOFTMAX:
-                s = read.target
-                weights = self.engine_tape.values[..., s.offset : s.offset + s.width]
-                found[names.get(s.name, s.name)] = read_only(self.shaped(weights))
-        return found
+        from .memories import weights
+
+        return {name: read_only(self.shaped(a)) for name, a in weights(self.engine_tape).items()}
 
     @cached_property
     def mask(self) -> np.ndarray | None:

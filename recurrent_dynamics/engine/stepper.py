@@ -10,10 +10,9 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..checks import ArgumentError, is_finite
-from ..equations.schedule import SOFTMAX
 from . import check
 from .flatten import flatten
-from .memories import memory_alone, memory_numbers, source_size
+from .memories import memory_alone, memory_numbers, source_size, weight_spans
 from .run import one_hot
 
 
@@ -21,7 +20,8 @@ class State(dict[str, np.ndarray]):
     """The state of a stepper: slot -> (B, width), views of the rows (B, k) that its compiled step reads and writes.
 
     Of a cell that reads a memory, `memory_of` (B,) is the number of the memory that each row reads, and `attention`
-    (B, S) the weights of the step that made the state; None before the first step, and for a cell without a softmax.
+    (B, S) the weights of the step that made the state; None before the first step, and for a cell that has none, or
+    several.
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class Stepper:
         own, self.dtype, n, h = check.parameters(cell, params)
         self.cell, self._layout = cell, cell.layout(n, h, source_size(cell, memory))
         self._memory = memory_alone(self._layout, memory, memory_lengths, self.dtype)
-        self._softmax = next((r.target for r in self._layout.reads if r.kind == SOFTMAX), None)
+        spans = list(weight_spans(cell, self._layout).values())
+        self._weights = spans[0] if len(spans) == 1 else None
         self._signals = tuple(s for s in self._layout.signals if s.name != "x")
         self._raw_input = next((s for s in self._layout.signals if s.name == "x"), None)
         raw = self._raw_input
@@ -184,7 +185,7 @@ class Stepper:
         if not isfinite(total):
             self._refuse(x, before, out)
         if before.memory_of is not None:
-            out.memory_of, out._places, s = before.memory_of, places, self._softmax
+            out.memory_of, out._places, s = before.memory_of, places, self._weights
             out.attention = (
                 None if s is None else values.reshape(batch, -1)[:, s.offset : s.offset + s.width].copy()
             )

@@ -4,9 +4,18 @@ The functions below work on NumPy arrays (real or complex), on SymPy expressions
 """
 
 from .graph import DefinitionError
-from .memory import over_positions, over_units, softmax
+from .memory import over_positions, over_units, scan, shift, softmax
 from .nonlinearities import *  # noqa: F403
 from .nonlinearities import __all__ as _nonlinearities
 from .record import mean
 
-__all__ = ["DefinitionError", "mean", "over_positions", "over_units", "softmax", *_nonlinearities]
+__all__ = [
+    "DefinitionError",
+    "mean",
+    "over_positions",
+    "over_units",
+    "scan",
+    "shift",
+    "softmax",
+    *_nonlinearities,
+]

@@ -63,7 +63,7 @@ class Graph:
     frame: FrameType | None = field(default=None, repr=False, compare=False)
     # Set by `record`, which owns products.
     mean: Callable[[Recorded], Recorded] = field(default=lambda value: value)
-    read: Callable[[str, Recorded], Recorded] = field(default=lambda kind, value: value)
+    read: Callable[..., Recorded] = field(default=lambda kind, *values, by=0: values[0])
 
     def leaf(self, kind: str, name: str, width: str | None) -> Recorded:
         return self._append(Node(kind, (name,), width))

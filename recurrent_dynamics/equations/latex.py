@@ -12,7 +12,7 @@ from typing import Any
 
 from .graph import Graph, Node
 from .nonlinearities import NONLINEARITIES
-from .schedule import OVER_POSITIONS, OVER_UNITS, SOFTMAX, Product, Schedule
+from .schedule import OVER_POSITIONS, OVER_UNITS, SHIFT, Product, Schedule
 
 GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
@@ -286,8 +286,9 @@ class _Writer:
         read = self.formula(product.operand[0] if product.value is None else product.value)
         if product.kind in SUMS:
             return f"\\sum_{{{SUMS[product.kind]}}} {_grouped(read, PRODUCT)}", PRODUCT
-        name = "softmax" if product.kind == SOFTMAX else "mean"
-        return f"\\operatorname{{{name}}}\\left({read[0]}\\right)", ATOM
+        given = [self.formula(i)[0] for i in product.operand] if product.value is None else [read[0]]
+        given += [str(product.by)] if product.kind == SHIFT else []
+        return f"\\operatorname{{{product.kind}}}\\left({', '.join(given)}\\right)", ATOM
 
     def _matrix(self, product: Product, index: str) -> str:
         if self._is_factor(product.operand[0]):

@@ -1,4 +1,4 @@
-"""The operations of the equations on a memory: contractions over its units and positions, and softmax.
+"""The operations of the equations on a memory: contractions over units and positions, softmax, shift and scan.
 
 On arrays, positions are the first axis: a memory is (S, B, units), values of the units are (B, units), and values of
 the positions are (S, B, 1), so that NumPy broadcasts one with another.
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import integer
 from .graph import Recorded
 
-__all__ = ["over_positions", "over_units", "softmax"]
+__all__ = ["over_positions", "over_units", "scan", "shift", "softmax"]
 
 # (S, B, 1): whether a position lies within the source of an instance. None: all do.
 _WITHIN: ContextVar[np.ndarray | None] = ContextVar("_WITHIN", default=None)
@@ -68,6 +69,50 @@ def over_positions(value: Any) -> Any:
     if isinstance(value, Recorded):
         return value.graph.read("over_positions", value)
     return _inside(np.asarray(value)).sum(axis=0)
+
+
+def shift(value: Any, by: int) -> Any:
+    """Move one number a position by some positions: entry s is that of position s - by, 0 where there is none.
+
+    Location-sensitive scores are sums of shifts of the weights before. On arrays (S, B, 1) gives the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shift(np.array([1.0, 2.0, 3.0])[:, None, None], 1)[:, 0, 0]
+    array([0., 1., 2.])
+    """
+    by = integer("by", by)
+    if isinstance(value, Recorded):
+        return value.graph.read("shift", value, by=by)
+    value = _inside(np.asarray(value))
+    moved = np.zeros_like(value)
+    if by >= 0:
+        moved[by:] = value[: max(0, len(value) - by)]
+    else:
+        moved[:by] = value[-by:]
+    return _inside(moved)
+
+
+def scan(decay: Any, value: Any) -> Any:
+    """Sum along the positions, each sum decaying on its way: y_s = decay_s y_{s-1} + value_s.
+
+    Monotonic attention is one. On arrays (S, B, 1) gives the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scan(np.full((3, 1, 1), 0.5), np.ones((3, 1, 1)))[:, 0, 0]
+    array([1.  , 1.5 , 1.75])
+    """
+    for of_positions in (decay, value):
+        if isinstance(of_positions, Recorded):
+            return of_positions.graph.read("scan", decay, value)
+    decay, value = np.asarray(decay), _inside(np.asarray(value))
+    sums = np.zeros_like(value * decay)
+    for s in range(len(value)):
+        sums[s] = value[s] + (decay[s] * sums[s - 1] if s else 0)
+    return _inside(sums)
 
 
 def softmax(value: Any) -> Any:

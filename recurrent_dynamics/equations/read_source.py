@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from .axes import SOURCE
 from .derive import Derivation
-from .reads import Contraction, Place, Softmax, is_of_positions, reads_of
+from .reads import Along, Contraction, Place, is_of_positions, reads_of
+from .schedule import SHIFT
 from .source import Places, Printer, computed, symbols_of
 
 
@@ -28,19 +29,20 @@ def read_lines(derivation: Derivation, verb: str, places: Places, printer: Print
     """The lines of all reads of a verb: by stage, or from the last stage to the first for cotangents."""
     lines = []
     for read in reads_of(derivation, verb):
-        if isinstance(read, Softmax):
-            lines += _softmax(read, verb, places)
+        if isinstance(read, Along):
+            lines += _along(read, verb, places)
         else:
             lines += _contraction(read, places, printer)
     return lines
 
 
-def _softmax(read: Softmax, verb: str, places: Places) -> list[str]:
-    source, target = (" + ".join(places.start("E", v)) for v in (read.source, read.target))
+def _along(read: Along, verb: str, places: Places) -> list[str]:
     arrays = {"forward": "E", "tangent": "E, tE", "adjoint": "E, dE", "second": "E, tE, dE, uE"}[verb]
+    given = [" + ".join(places.start("E", v)) for v in (*read.sources, read.target)]
+    given += ["length", places.width(SOURCE), *([str(read.by)] if read.kind == SHIFT else [])]
     return [
         f"    if stage == {read.stage}:",
-        f"        softmax_{verb}({arrays}, {source}, {target}, length, {places.width(SOURCE)})",
+        f"        {read.kind}_{verb}({arrays}, {', '.join(given)})",
     ]
 
 

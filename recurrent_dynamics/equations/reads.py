@@ -1,4 +1,4 @@
-"""The programs of the reads of a memory: contractions over units or positions, and softmax.
+"""The programs of the reads of a memory: contractions over units or positions, and operations along positions.
 
 A contraction is one loop over positions with one over units inside. Its program computes, at a position and a unit,
 the value that is summed, or its derivatives. What depends on the position only is read and summed outside of the inner
@@ -15,7 +15,7 @@ from .axes import SOURCE, axes
 from .derive import Derivation, symbol_of, to_number
 from .graph import Node
 from .program import Program, adjoint, tangent
-from .schedule import HIDDEN, OVER_UNITS, SOFTMAX, Product, operand_name
+from .schedule import ALONG_POSITIONS, HIDDEN, OVER_UNITS, Product, operand_name
 from .variables import ROW_OF_LEAF, Variable
 
 # The arrays that a verb reads at the point, moves along, and takes cotangents from, by row; and those that it writes.
@@ -51,24 +51,26 @@ class Contraction:
 
 
 @dataclass(frozen=True)
-class Softmax:
-    """A verb of a softmax: the values before and after it."""
+class Along:
+    """A softmax, shift or scan along the positions: the values before and after it."""
 
     stage: int
-    source: Variable
+    kind: str
+    sources: tuple[Variable, ...]
     target: Variable
+    by: int
 
 
-def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Softmax]:
+def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Along]:
     """The reads of a cell for a verb, by stage."""
     if verb not in _TARGET:
         return []
-    found: list[Contraction | Softmax] = []
+    found: list[Contraction | Along] = []
     for p in derivation.schedule.reads:
         target = next(v for v in derivation.variables["values"] if v.name == p.target)
-        if p.kind == SOFTMAX:
-            source = _boundary_variable(derivation, p.operand[0])
-            found.append(Softmax(p.stage, source, target))
+        if p.kind in ALONG_POSITIONS:
+            sources = tuple(_boundary_variable(derivation, i) for i in p.operand)
+            found.append(Along(p.stage, p.kind, sources, target, p.by))
         else:
             found.append(_contraction(derivation, verb, p, target))
     return found

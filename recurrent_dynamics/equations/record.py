@@ -1,13 +1,13 @@
 """Recording a cell: its equations run once on values that record every operation.
 
-Every use of a drive declares its kind. The products that the drives need are then ordered into a schedule.
+Every use of a drive declares its kind. The products that the drives need are then ordered into a schedule; see
+`ordering`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,35 +15,20 @@ import numpy as np
 from .axes import SOURCE, axes, has_both, over_both
 from .graph import DefinitionError, Graph, Recorded, call_and_name
 from .nonlinearities import sqrt
+from .ordering import Pending, ordered
 from .schedule import (
+    ALONG_POSITIONS,
     HIDDEN,
     LEAVES,
     LINEAR,
     MEAN,
     NORMALIZATION_EPSILON,
     OVER_UNITS,
-    SOFTMAX,
     Preactivation,
-    Product,
     Schedule,
     Vector,
     boundary,
-    computed_operands,
-    is_direct,
 )
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A product before its stage and its parameter's name are known."""
-
-    operand: tuple[int, ...]
-    target: str
-    family: str | None  # "U", "U_left", "U_right"; None for the mean and for reads
-    heads: int
-    drive: str
-    kind: str = LINEAR
-    value: int | None = None
 
 
 class Drives:
@@ -56,7 +41,7 @@ class Drives:
         self._declared = {d.name: d for d in cell.drives}
         self.usage: dict[str, str] = {}
         self.preactivations: dict[str, Preactivation] = {}
-        self.products: list[_Pending] = []
+        self.products: list[Pending] = []
         self.vectors = [Vector(u.name, u.width, u.name) for u in cell.units]
         self.diagonal: list[tuple[str, Vector]] = []
         self._values: dict[str, Any] = {}
@@ -172,7 +157,7 @@ class Drives:
                     f"line 10 of the contract: the operand of drive {drive} has positions; matrices multiply units"
                 )
         kind = MEAN if family is None else LINEAR
-        self.products.append(_Pending(tuple(v.index for v in operand), target, family, heads, drive, kind))
+        self.products.append(Pending(tuple(v.index for v in operand), target, family, heads, drive, kind))
 
     def mean(self, value: Recorded) -> Recorded:
         """The mean over the units, as wide as its argument: a product with the constant matrix of entries 1 / width."""
@@ -190,24 +175,19 @@ class Drives:
         self.preactivations[name] = Preactivation(name, width)
         return name
 
-    def read(self, kind: str, value: Recorded) -> Recorded:
-        """What a contraction or softmax over the positions of a memory gives."""
+    def read(self, kind: str, *values: Recorded, by: int = 0) -> Recorded:
+        """What a contraction, or an operation along the positions of a memory, gives."""
         if not self._cell.memory:
             raise DefinitionError(
                 f"line 10 of the contract: {kind} is for the memory of a cell; cell {self._cell.name!r} has none"
             )
-        node = self.graph.nodes[value.index]
-        if kind == SOFTMAX:
-            if node.width != SOURCE:
-                raise DefinitionError(
-                    f"line 10 of the contract: softmax takes one number a position, such as over_units(...); came a "
-                    f"value over {node.width}"
-                )
-            if node.kind in LEAVES and node.kind != "preactivation":
-                value = value * 1.0  # it reads a value of the step: copy the slot of the state into one
+        if kind in ALONG_POSITIONS:
+            operands = tuple(self._of_positions(kind, value).index for value in values)
             name = self._new(kind, SOURCE)
-            self.products.append(_Pending((value.index,), name, None, 1, name, kind))
+            self.products.append(Pending(operands, name, None, 1, name, kind, by=by))
             return self.graph.leaf("preactivation", name, SOURCE)
+        (value,) = values
+        node = self.graph.nodes[value.index]
         if not has_both(node.width):
             raise DefinitionError(
                 f"line 10 of the contract: {kind} sums a value over positions and units, such as one of "
@@ -216,8 +196,18 @@ class Drives:
         width = SOURCE if kind == OVER_UNITS else axes(node.width)[1] or HIDDEN
         name = self._new(kind, width)
         operand = boundary(self.graph, value.index)
-        self.products.append(_Pending(operand, name, None, 1, name, kind, value.index))
+        self.products.append(Pending(operand, name, None, 1, name, kind, value.index))
         return self.graph.leaf("preactivation", name, width)
+
+    def _of_positions(self, kind: str, value: Recorded) -> Recorded:
+        """A value of the step with one number a position; a slot of the state is copied into one."""
+        node = self.graph.nodes[value.index]
+        if node.width != SOURCE:
+            raise DefinitionError(
+                f"line 10 of the contract: {kind} takes one number a position, such as over_units(...); came a "
+                f"value over {node.width}"
+            )
+        return value * 1.0 if node.kind in LEAVES and node.kind != "preactivation" else value
 
 
 def _plain(value: Recorded) -> Recorded:
@@ -329,120 +319,7 @@ def record(cell: Any) -> Schedule:
     unused = [d.name for d in cell.drives if d.name not in drives.usage]
     if unused:
         raise DefinitionError(f"line 2 of the contract: declared but not used: drive {', '.join(unused)}")
-    return _ordered(cell, graph, drives, outputs)
-
-
-def _ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) -> Schedule:
-    order = {d.name: i for i, d in enumerate(cell.drives)}
-    pending = sorted(
-        _side_by_side(cell, graph, drives.products), key=lambda p: order.get(p.drive, len(order))
-    )
-    stage_of: dict[str, int] = {}
-    missing = {p.target for p in pending}
-    while missing:  # ends: operands only depend on values computed before them
-        for p in pending:
-            if p.target in missing and not _waits(graph, p.operand, missing):
-                stage_of[p.target] = max((_level(graph, stage_of, i, {}) for i in p.operand), default=0)
-                missing.remove(p.target)
-    diagonal = sorted(drives.diagonal, key=lambda d: order[d[0]])
-    names = _parameter_names(graph, pending, diagonal, order)
-    products = sorted(
-        (
-            Product(
-                stage_of[p.target],
-                p.operand,
-                p.target,
-                names.get((p.family, p.drive)),
-                p.heads,
-                p.kind,
-                p.value,
-            )
-            for p in pending
-        ),
-        key=lambda p: p.stage,
-    )
-    vectors = drives.vectors + [Vector(v.name, v.width, names["U", d]) for d, v in diagonal]
-    return Schedule(
-        graph=graph,
-        preactivations=tuple(
-            sorted(
-                drives.preactivations.values(), key=lambda p: (not p.input, order.get(p.drive, len(order)))
-            )
-        ),
-        products=tuple(products),
-        outputs=outputs,
-        stored=tuple(dict.fromkeys(i for p in products for i in computed_operands(graph, cell, p))),
-        stages=max((p.stage for p in products), default=-1) + 1,
-        usage=dict(drives.usage),
-        vectors=tuple(vectors),
-    )
-
-
-def _side_by_side(cell: Any, graph: Graph, pending: list[_Pending]) -> list[_Pending]:
-    """The products with copies of operands that could not lie beside others in one place: those used elsewhere too."""
-    stored = {
-        p.operand for p in pending if p.kind in (LINEAR, MEAN) and not is_direct(graph, cell, p.operand)
-    }
-    stored |= {(i,) for p in pending if p.value is not None or p.kind == SOFTMAX for i in p.operand}
-    copies: dict[tuple[int, ...], tuple[int, ...]] = {}
-    for operand in sorted(o for o in stored if len(o) > 1):
-        others = {i for other in stored if other != operand for i in other}
-        copies[operand] = tuple(
-            graph.apply("mul", Recorded(graph, i), 1.0).index if i in others else i for i in operand
-        )
-    return [
-        replace(p, operand=copies[p.operand]) if p.operand in copies and p.value is None else p
-        for p in pending
-    ]
-
-
-def _parameter_names(
-    graph: Graph, pending: list[_Pending], diagonal: list[tuple[str, Vector]], order: Mapping[str, int]
-) -> dict[tuple[str | None, str], str]:
-    """(family, drive) -> parameter: U stacks all blocks of the shape of the first drive; others have their own."""
-    shapes: list[tuple[str, str, Any]] = [("U", drive, "diagonal") for drive, _ in diagonal]
-    for p in pending:
-        if p.family is not None:
-            shapes.append((p.family, p.drive, (tuple(graph.nodes[i].width for i in p.operand), p.heads)))
-    first: dict[str, Any] = {}
-    names: dict[tuple[str | None, str], str] = {}
-    for family, drive, shape in sorted(shapes, key=lambda s: order[s[1]]):
-        stacked = first.setdefault(family, shape) == shape
-        names[family, drive] = family if stacked else f"{family}_{drive}"
-    for (own, drive), name in names.items():
-        if any(other != own and name == taken for (other, _), taken in names.items()):
-            raise DefinitionError(
-                f"line 8 of the contract: a block of drive {drive} has the name of others of another shape, {name}"
-            )
-    return names
-
-
-def _waits(graph: Graph, operand: tuple[int, ...], missing: set[str]) -> bool:
-    """Whether the operand reads a pre-activation whose product has no stage yet."""
-    seen: set[int] = set()
-    todo = list(operand)
-    while todo:
-        index = todo.pop()
-        if index not in seen:
-            seen.add(index)
-            node = graph.nodes[index]
-            if node.kind == "preactivation" and node.arguments[0] in missing:
-                return True
-            todo += [a for a in node.arguments if isinstance(a, int)]
-    return False
-
-
-def _level(graph: Graph, stage_of: Mapping[str, int], index: int, known: dict[int, int]) -> int:
-    if index not in known:
-        node = graph.nodes[index]
-        if node.kind == "preactivation":
-            known[index] = stage_of.get(node.arguments[0], -1) + 1
-        elif node.arguments and isinstance(node.arguments[0], str):
-            known[index] = 0
-        else:
-            inner = [_level(graph, stage_of, a, known) for a in node.arguments if isinstance(a, int)]
-            known[index] = max(inner, default=0)
-    return known[index]
+    return ordered(cell, graph, drives, outputs)
 
 
 def mean(value: Any) -> Any:

@@ -27,7 +27,13 @@ LINEAR, MEAN, OVER_UNITS, OVER_POSITIONS, SOFTMAX = (
     "over_positions",
     "softmax",
 )
-READS = (OVER_UNITS, OVER_POSITIONS, SOFTMAX)
+SHIFT, SCAN = "shift", "scan"
+ALONG_POSITIONS = {
+    SOFTMAX: 1,
+    SHIFT: 1,
+    SCAN: 2,
+}  # from one number a position to one: how many operands each has
+READS = (OVER_UNITS, OVER_POSITIONS, *ALONG_POSITIONS)
 LEAVES = ("preactivation", "state", "param", "signal", "constant", "memory")
 NORMALIZATION_EPSILON = 1e-5
 
@@ -58,6 +64,7 @@ class Product:
     heads: int = 1  # the blocks of a block-diagonal M
     kind: str = LINEAR
     value: int | None = None  # the node that a contraction sums
+    by: int = 0  # how many positions a shift moves by
 
     @property
     def is_read(self) -> bool:

@@ -1,7 +1,7 @@
-"""Sums over positions of a memory, and softmax with its derivatives, in rows of flat arrays.
+"""Softmax, shift and scan along the positions of a memory, with their derivatives, in rows of flat arrays.
 
-A softmax is over the first `length` of `size` entries that begin at `source`; its weights begin at `target`. Weights,
-tangents and cotangents beyond the length are 0.
+Each is over the first `length` of `size` entries that begin at `source`; its result begins at `target` and is 0 beyond
+the length. The cotangent of a source is added to, that of a target is not read any more.
 """
 
 from __future__ import annotations
@@ -94,7 +94,89 @@ def softmax_second(E, tE, dE, uE, source, target, length, size):
         put(uE, source + s, get(uE, source + s) + moved)
 
 
-READS: dict[str, Any] = {
-    "plus": plus, "positions": range, "softmax_forward": softmax_forward, "softmax_tangent": softmax_tangent,
-    "softmax_adjoint": softmax_adjoint, "softmax_second": softmax_second,
-}  # fmt: skip
+@njit(**OPTIONS)
+def _shift(E, source, target, length, size, by):
+    """E[target:] = E[source:] moved by some positions."""
+    for s in range(size):
+        at = s - by
+        inside = s < length and at >= 0 and at < length
+        put(E, target + s, get(E, source + at) if inside else E.dtype.type(0))
+
+
+@njit(**OPTIONS)
+def shift_forward(E, source, target, length, size, by):
+    _shift(E, source, target, length, size, by)
+
+
+@njit(**OPTIONS)
+def shift_tangent(E, tE, source, target, length, size, by):
+    _shift(tE, source, target, length, size, by)
+
+
+@njit(**OPTIONS)
+def _shift_back(dE, source, target, length, by):
+    """dE[source:] += dE[target:] moved back."""
+    for s in range(max(0, by), min(length, length + by)):
+        put(dE, source + s - by, get(dE, source + s - by) + get(dE, target + s))
+
+
+@njit(**OPTIONS)
+def shift_adjoint(E, dE, source, target, length, size, by):
+    _shift_back(dE, source, target, length, by)
+
+
+@njit(**OPTIONS)
+def shift_second(E, tE, dE, uE, source, target, length, size, by):
+    _shift_back(uE, source, target, length, by)
+
+
+@njit(**OPTIONS)
+def scan_forward(E, decay, source, target, length, size):
+    """y_s = decay_s y_{s-1} + E[source + s], in E[target:]."""
+    y = E.dtype.type(0)
+    for s in range(length):
+        y = get(E, decay + s) * y + get(E, source + s)
+        put(E, target + s, y)
+    clear(E, target + length, size - length)
+
+
+@njit(**OPTIONS)
+def scan_tangent(E, tE, decay, source, target, length, size):
+    """The tangent of `scan_forward`."""
+    y, t = E.dtype.type(0), E.dtype.type(0)
+    for s in range(length):
+        t = get(tE, decay + s) * y + get(E, decay + s) * t + get(tE, source + s)
+        y = get(E, target + s)
+        put(tE, target + s, t)
+    clear(tE, target + length, size - length)
+
+
+@njit(**OPTIONS)
+def scan_adjoint(E, dE, decay, source, target, length, size):
+    """The adjoint of `scan_forward`; dE[target:] becomes the cotangent along all paths, which `scan_second` reads."""
+    for s in range(length - 1, -1, -1):
+        d = get(dE, target + s)
+        put(dE, source + s, get(dE, source + s) + d)
+        if s > 0:
+            put(dE, decay + s, get(dE, decay + s) + d * get(E, target + s - 1))
+            put(dE, target + s - 1, get(dE, target + s - 1) + d * get(E, decay + s))
+
+
+@njit(**OPTIONS)
+def scan_second(E, tE, dE, uE, decay, source, target, length, size):
+    """The tangent of `scan_adjoint`."""
+    for s in range(length - 1, -1, -1):
+        d, u = get(dE, target + s), get(uE, target + s)
+        put(uE, source + s, get(uE, source + s) + u)
+        if s > 0:
+            moved = u * get(E, target + s - 1) + d * get(tE, target + s - 1)
+            put(uE, decay + s, get(uE, decay + s) + moved)
+            back = u * get(E, decay + s) + d * get(tE, decay + s)
+            put(uE, target + s - 1, get(uE, target + s - 1) + back)
+
+
+_FUNCTIONS = (
+    softmax_forward, softmax_tangent, softmax_adjoint, softmax_second, shift_forward, shift_tangent, shift_adjoint,
+    shift_second, scan_forward, scan_tangent, scan_adjoint, scan_second,
+)  # fmt: skip
+READS: dict[str, Any] = {"plus": plus, "positions": range} | {f.__name__: f for f in _FUNCTIONS}
