@@ -14,6 +14,9 @@ CLASSES, BEGIN, END = 7, 0, 1
 STEPS, BATCH, TARGET = 5, 4, 3
 RAGGED = {"source_lengths": np.array([5, 2, 0, 4]), "target_lengths": np.array([3, 0, 1, 2])}
 LSTM, GRU = rd.cells.lstm(), rd.cells.gru()
+ADDITIVE = rd.cells.attention(LSTM, keys="4", values="6")
+DOT = rd.cells.attention(GRU, "dot", query="after")
+GENERAL = rd.cells.attention(GRU, "general", query="after", input_feeding=False, keys="3", values="5")
 
 
 def both(cell: Any, units: int) -> nn.Layer:
@@ -46,6 +49,10 @@ def models() -> dict[str, nn.EncoderDecoder]:
         "vector": make(nn.dense(3, 4), gru, **words),
         "vector every step": make(nn.dense(3, 4), nn.residual(nn.recurrent(GRU, 9)), **words, start="zero",
                                   every_step=True, embedding_size=5),
+        "attention": make(reader(both(GRU, 3)), nn.recurrent(ADDITIVE, 5), **words, start="zero"),
+        "attention after": make(reader(gru), nn.chain(nn.recurrent(DOT, 5), nn.recurrent(GRU, 5)), **words),
+        "attention to numbers": make(nn.recurrent(GRU, 5, input_size=3), nn.recurrent(GENERAL, 4), output_size=2,
+                                     every_step=True),
         "class": make(nn.embedding(6, 4), gru, **words),
     }  # fmt: skip
 

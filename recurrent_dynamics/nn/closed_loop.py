@@ -16,6 +16,7 @@ from ..kernels.threads import num_threads
 from ..kernels.tuning import current
 from .layers.base import Layer
 from .scored import Scored
+from .streaming import Memory
 
 
 class ClosedLoop:
@@ -33,8 +34,11 @@ class ClosedLoop:
     True
     """
 
-    def __init__(self, model: Scored | Layer, params: Mapping[str, Any]) -> None:
-        self.steps, self._step, self._products = model.streamed(params)
+    def __init__(
+        self, model: Scored | Layer, params: Mapping[str, Any], memory: Memory | None = None
+    ) -> None:
+        streamed = model.streamed(params, memory) if isinstance(model, Layer) else model.streamed(params)
+        self.steps, self._step, self._products = streamed
 
     def begin(self, final: Sequence[Mapping[str, NDArray[Any]]]) -> list[State]:
         """The states in which a run left the recurrent layers, `ModelRun.final`."""
@@ -50,12 +54,18 @@ class ClosedLoop:
         bounds = [rows * i // threads for i in range(threads + 1)]
         parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
 
-        def compute(part: slice) -> NDArray[Any]:
-            return self._step(x[part], [s.part(part) for s in states], [s.part(part) for s in after])
+        written = [[s.part(part) for s in after] for part in parts]
+
+        def compute(part: slice, out: list[State]) -> NDArray[Any]:
+            return self._step(x[part], [s.part(part) for s in states], out)
 
         with ThreadPoolExecutor(threads - 1) as others:  # the steps hold no lock of Python's
-            waiting = [others.submit(compute, part) for part in parts[1:]]
-            outputs = [compute(parts[0]), *(part.result() for part in waiting)]
+            waiting = [others.submit(compute, *one) for one in zip(parts[1:], written[1:], strict=True)]
+            outputs = [compute(parts[0], written[0]), *(part.result() for part in waiting)]
+        for i, whole in enumerate(after):
+            weights = [a for part in written if (a := part[i].attention) is not None]
+            if weights:
+                whole.attention = np.concatenate(weights)
         return np.concatenate(outputs), after
 
 

@@ -15,6 +15,13 @@ from .table import embed
 Step = Callable[[NDArray[Any], Sequence[State], Sequence[State]], NDArray[Any]]
 
 
+class Memory(NamedTuple):
+    """What cells with attention read at every step: arrays (S, M, width) by name, and lengths (M,) or None."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    lengths: NDArray[Any] | None
+
+
 class Streamed(NamedTuple):
     """What makes a step.
 
@@ -34,10 +41,15 @@ class Streamed(NamedTuple):
     products: int
 
 
-def of_cell(cell: Cell, params: Mapping[str, NDArray[Any]]) -> Streamed:
+def of_cell(cell: Cell, params: Mapping[str, NDArray[Any]], memory: Memory | None = None) -> Streamed:
     """A cell; class indices stand for one-hot vectors."""
-    step, name = Stepper(cell, params), cell.output or cell.state[0]
     products = sum(np.size(a) for a in params.values())
+    read: dict[str, NDArray[Any]] | None = None
+    if cell.memory:
+        read = {m.name: memory.arrays[m.name] for m in cell.memory} if memory is not None else {}
+        products += sum(a[:, 0].size for a in read.values())
+    lengths = memory.lengths if memory is not None and cell.memory else None
+    step, name = Stepper(cell, params, read, lengths), cell.output or cell.state[0]
     return Streamed([step], lambda x, before, after: step(x, before[0], out=after[0])[name], products)
 
 

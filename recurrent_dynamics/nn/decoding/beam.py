@@ -25,6 +25,7 @@ def beam_search(
     stop: int | None = None,
     length_penalty: float = 0.0,
     minimum_length: int = 0,
+    coverage_penalty: float = 0.0,
 ) -> Decoded:
     """The most probable continuations of sequences, among those that a beam of hypotheses reaches.
 
@@ -54,6 +55,10 @@ def beam_search(
         sequences [1]_, a negative one shorter ones.
     minimum_length : int
         Symbols before the end symbol may come. The probability that it would have had is not shared out.
+    coverage_penalty : float
+        b, at least 0: adds b times the coverage of its source to the score of a sequence [1]_, the sum over the
+        positions of ``log(min(what attention read of it, 1))``. For a predictor with attention, such as that of an
+        `EncoderDecoder`. The coverage counts among the sequences found; it does not choose between open hypotheses.
 
     Returns
     -------
@@ -71,10 +76,6 @@ def beam_search(
     --------
     exact_search : Goes on until the best sequence is certain.
     sample : Draws sequences, or takes the most probable symbol at every step.
-
-    Notes
-    -----
-    There is no penalty for parts of a source that no attention has read, as predictors have no attention weights.
 
     References
     ----------
@@ -101,6 +102,7 @@ def beam_search(
     checked = Checked(predictor)
     start, _ = checked_prime(prime, checked.vocabulary_size)
     rule = LengthRule(checked.vocabulary_size, length, stop, length_penalty, minimum_length)
+    checked.weigh_coverage(coverage_penalty)
     width = integer("width", width, at_least=1)
     n_best = integer("n_best", n_best, at_least=1, at_most=width)
     return Beam(checked, rule, start, width, n_best).result()
@@ -113,31 +115,32 @@ class Beam:
         sources = start.shape[1]
         self.rule, self.width, self.n_best = rule, width, n_best
         self.ended, self.history = Pool(sources, width), History()
+        self.coverage = np.zeros(sources)  # of the open hypotheses, as of their last prediction
         self.bounds = np.full(sources, -np.inf)  # of the scores of what was left out
         self.predictions = sources
         # One hypothesis for each source: several equal ones would fill the beam with copies.
         self.open = Open(np.arange(sources), np.zeros(sources), np.zeros(sources, np.intp))
         found, state = predictor.start(start)
         for t in range(1, rule.longest + 1):
-            row, symbol = self._step(t, found)
+            row, symbol = self._step(t, found, predictor.coverage(state, len(found)))
             if t == rule.longest or not len(row):
                 break
             found, state = predictor.step(predictor.take(state, row), symbol)
             self.predictions += len(row)
 
-    def _step(self, t: int, found: Floats) -> tuple[Ints, Ints]:
+    def _step(self, t: int, found: Floats, coverage: Floats) -> tuple[Ints, Ints]:
         """Extend the hypotheses by the symbol number t: the rows that stay open, and the symbol of each."""
         source, log_probability, row, symbol = self._extended(t, found)
         self.history.add(self.open.node[row], symbol)
         is_end = symbol == self.rule.stop
         end, node = np.flatnonzero(is_end), np.flatnonzero(~is_end)
         if len(end):
-            scores = self.rule.score(log_probability[end], t)
+            scores = self.rule.score(log_probability[end], t) + coverage[row[end]]
             lost = self.ended.add(source[end], log_probability[end], scores, t, end)
             self.bounds = np.maximum(self.bounds, lost)
         if t < self.rule.longest:
             node = node[self._can_win(t, source[node], log_probability[node])[source[node]]]
-        self.open = Open(source[node], log_probability[node], node)
+        self.open, self.coverage = Open(source[node], log_probability[node], node), coverage[row[node]]
         return row[node], symbol[node]
 
     def _extended(self, t: int, found: Floats) -> tuple[Ints, Floats, Ints, Ints]:
@@ -185,7 +188,9 @@ class Beam:
         rule, sources, width = self.rule, len(self.bounds), self.width
         unfinished, last = Pool(sources, width), len(self.history.steps)
         source, log_probability, node = self.open
-        unfinished.add(source, log_probability, rule.score(log_probability, last), last, node)
+        score = rule.score(log_probability, last) + self.coverage
+        order = np.lexsort((-score, source))  # a pool takes them by source
+        unfinished.add(source[order], log_probability[order], score[order], last, node[order])
         both = (self.ended, unfinished)
         score = np.concatenate([s.score for s in both], axis=1)
         ended = np.repeat([True, False], width) & (score > -np.inf)

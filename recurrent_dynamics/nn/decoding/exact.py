@@ -24,6 +24,7 @@ def exact_search(
     stop: int | None = None,
     length_penalty: float = 0.0,
     minimum_length: int = 0,
+    coverage_penalty: float = 0.0,
     width: int = 10,
     limit: int = 100_000,
 ) -> Decoded:
@@ -41,6 +42,7 @@ def exact_search(
     stop : int, optional
     length_penalty : float
     minimum_length : int
+    coverage_penalty : float
         As in `beam_search`.
     width : int
         Hypotheses of the beam search that comes first.
@@ -74,6 +76,7 @@ def exact_search(
     checked = Checked(predictor)
     start, _ = checked_prime(prime, checked.vocabulary_size)
     rule = LengthRule(checked.vocabulary_size, length, stop, length_penalty, minimum_length)
+    checked.weigh_coverage(coverage_penalty)
     limit = integer("limit", limit, at_least=1)
     found = Beam(checked, rule, start, integer("width", width, at_least=1), 1).result()
     open_sources = np.flatnonzero(~found.exact)
@@ -91,6 +94,7 @@ class _Branch(NamedTuple):
     log_probability: float
     bound: float
     following: Floats  # (V,)
+    coverage: float  # what is added to the score where it ends
     state: Any
     row: int
 
@@ -115,7 +119,8 @@ class _Walk:
         self.score = float(beam.scores[source, 0]) if complete else -np.inf
         following, state = begun
         self.predictions = 1
-        stack = [_Branch((), 0.0, float(rule.bound(np.zeros(()), 0)), following[source], state, source)]
+        bound, coverage = float(rule.bound(np.zeros(()), 0)), predictor.coverage(state, len(following))
+        stack = [_Branch((), 0.0, bound, following[source], float(coverage[source]), state, source)]
         while stack and self.predictions <= limit:
             branch = stack.pop()
             if branch.bound > self.score:
@@ -128,12 +133,12 @@ class _Walk:
         candidates = branch.log_probability + branch.following
         if rule.stop is not None:
             if not rule.blocks_end(t):
-                self._compare(branch.symbols, candidates[rule.stop], t, ended=True)
+                self._compare(branch.symbols, candidates[rule.stop], t, branch.coverage, ended=True)
             candidates[rule.stop] = -np.inf
         if t == rule.longest:
             if rule.stop is None:
                 last = int(candidates.argmax())
-                self._compare((*branch.symbols, last), candidates[last], t, ended=False)
+                self._compare((*branch.symbols, last), candidates[last], t, branch.coverage, ended=False)
             return []
         bounds = rule.bound(candidates, t)
         symbols = np.flatnonzero(bounds > self.score)
@@ -143,15 +148,24 @@ class _Walk:
         rows = np.full(len(symbols), branch.row)
         following, state = self.predictor.step(self.predictor.take(branch.state, rows), symbols)
         self.predictions += len(symbols)
+        coverage = self.predictor.coverage(state, len(symbols))
         return [
             _Branch(
-                (*branch.symbols, symbol), float(candidates[symbol]), float(bounds[symbol]), f, state, row
+                (*branch.symbols, symbol),
+                float(candidates[symbol]),
+                float(bounds[symbol]),
+                f,
+                float(coverage[row]),
+                state,
+                row,
             )
             for row, (symbol, f) in enumerate(zip(symbols.tolist(), following, strict=True))
         ]
 
-    def _compare(self, symbols: tuple[int, ...], log_probability: float, t: int, ended: bool) -> None:
-        score = float(self.rule.score(log_probability, t))
+    def _compare(
+        self, symbols: tuple[int, ...], log_probability: float, t: int, coverage: float, ended: bool
+    ) -> None:
+        score = float(self.rule.score(log_probability, t)) + coverage
         if score > self.score:
             self.symbols, self.log_probability, self.score = symbols, float(log_probability), score
             self.ended = ended

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, ArgumentTypeError
+from ...checks import ArgumentError, ArgumentTypeError, number
 
 S = TypeVar("S")
 ROUNDING = 1e-5  # by which a logarithm of a probability may exceed 0
@@ -71,6 +71,26 @@ class Checked:
                 raise ArgumentTypeError("predictor", "have vocabulary_size, start, step and take", came)
         self.predictor, self.vocabulary_size = predictor, predictor.vocabulary_size
         self.take = predictor.take
+        self._coverage_penalty = 0.0
+
+    def weigh_coverage(self, penalty: Any) -> None:
+        """From now on `coverage` is weighted by it."""
+        self._coverage_penalty = number("coverage_penalty", penalty, at_least=0)
+        if self._coverage_penalty and not hasattr(self.predictor, "coverage"):
+            raise ArgumentTypeError(
+                "predictor", "have coverage, for a coverage penalty", type(self.predictor).__name__
+            )
+
+    def coverage(self, state: Any, rows: int) -> NDArray[np.float64]:
+        """(n,) what is added to the score of a sequence that ends after each row, at most 0."""
+        if not self._coverage_penalty:
+            return np.zeros(rows)
+        found = np.asarray(self.predictor.coverage(state), np.float64)  # type: ignore[attr-defined]
+        if found.shape != (rows,) or not found.max(initial=-np.inf) <= ROUNDING:
+            raise ArgumentError(
+                "predictor.coverage", f"return {rows} numbers of at most 0", f"shape {found.shape}"
+            )
+        return self._coverage_penalty * np.minimum(found, 0.0)
 
     def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], Any]:
         found, state = self.predictor.start(prime)

@@ -13,6 +13,7 @@ from ..layers.context import above
 from ..trainable import Trainable
 from .bridge import STARTS, SUMMARIES, Start, summary_size
 from .feeding import Feeding, as_feeding, teacher_forcing
+from .memory import VALUES, MemoryMaps
 from .pairs import Alphabet
 
 
@@ -73,7 +74,8 @@ class Architecture(Trainable):
         if self.alphabet is not None and not self.every_step:
             self.whole = chain(embedding(width, self.embedding_size), self.decoder, self.readout)
         self._bridge = Start(self.start, encoder, self.decoder, self.summary_size)
-        if self.start == "zero" and not self.every_step:
+        self.memory = _memory(self.decoder, encoder)
+        if self.start == "zero" and not self.every_step and not self.memory:
             raise ArgumentError(
                 "start", "not be 'zero', or the decoder knows nothing of the source", "'zero'"
             )
@@ -115,6 +117,8 @@ class Architecture(Trainable):
         layers = {"encoder": self.encoder} if self.encoder.has_params else {}
         if self._bridge.layer is not None:
             layers["start"] = self._bridge.layer
+        if self.memory and self.memory.layers:
+            layers["memory"] = self.memory
         if self.alphabet is not None:
             layers["embedding"] = embedding(self.alphabet.classes, self.embedding_size)
         return layers | {"decoder": self.decoder, "readout": self.readout}
@@ -141,6 +145,23 @@ class Architecture(Trainable):
         there = copy.copy(self)
         there.update = integer("update", update, at_least=0)
         return there
+
+
+def _memory(decoder: Layer, encoder: Layer) -> MemoryMaps | None:
+    """How the memory comes from the encoder's outputs; None for a decoder without attention."""
+    widths = decoder.memory_widths
+    if not widths:
+        return None
+    if encoder.output_size is None:
+        raise ArgumentError("encoder", "have a width at its output", repr(encoder))
+    given = widths.get(VALUES, encoder.output_size)
+    if given != encoder.output_size:
+        raise ArgumentError(
+            "decoder",
+            f"read values of {encoder.output_size} numbers, as the encoder gives them",
+            f"{given}: the cell takes values={str(encoder.output_size)!r}",
+        )
+    return MemoryMaps(widths, encoder.output_size)
 
 
 def _forward_layer(decoder: Layer) -> Layer:

@@ -15,11 +15,13 @@ from ..decoding import Decoded, beam_search
 from ..layers import Context, LayerGradients, Pull
 from ..layers.context import State, above, nested
 from ..leaves import check_tree, named_leaves
+from ..streaming import Memory
 from ..table import embed, embedding_gradient
 from ..trainable import Losses
 from .architecture import Architecture
 from .bridge import Started, Summary, added, in_order, summarized, summed
 from .feeding import drawn
+from .memory import Made
 from .pairs import Forced, Pairs, Source, as_pairs, first_symbols, forced_classes, forced_numbers, read_source
 from .predictor import SourcePredictor
 from .results import EncoderDecoderGradients, EncoderDecoderRun
@@ -33,6 +35,13 @@ class Encoded:
     summary: Summary
     started: Started
     pull: Pull
+    memory: Made | None
+    lengths: NDArray[Any] | None
+
+    @property
+    def read(self) -> Memory | None:
+        """What the decoder reads with attention."""
+        return None if self.memory is None else Memory(self.memory.arrays, self.lengths)
 
 
 class EncoderDecoder(Architecture):
@@ -100,6 +109,8 @@ class EncoderDecoder(Architecture):
         forced = self._forced(pairs, source.size, _dtype(params))
         fed, own = self._fed(params, forced, encoded, dropout_rng)
         start = nested(above(encoded.started.states, "0" if self.whole is None else "1"))
+        if encoded.memory is not None:
+            options |= {"memory": encoded.memory.arrays, "memory_lengths": encoded.lengths}
         context = Context(forced.lengths, initial=start, **options)
         if self.whole is not None:
             given = {"0": params["embedding"], "1": params["decoder"], "2": params["readout"]}
@@ -134,7 +145,9 @@ class EncoderDecoder(Architecture):
             check.real("source", source.x, _dtype(params))
         y, pull = self.encoder(params.get("encoder", {}), source.x, Context(source.lengths, **options))
         summary = summarized(self.summary, y, pull, source.lengths)
-        return Encoded(summary, self._bridge(params.get("start", {}), summary.value, pull), pull)
+        memory = None if self.memory is None else self.memory.made(params.get("memory", {}), y)
+        started = self._bridge(params.get("start", {}), summary.value, pull)
+        return Encoded(summary, started, pull, memory, source.lengths)
 
     def _rest_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"0": params["decoder"], "1": params["readout"]}
@@ -160,7 +173,7 @@ class EncoderDecoder(Architecture):
         own[0] = False
         if forced.lengths is not None:
             own &= np.arange(steps)[:, None] < forced.lengths
-        fed, step = forced.fed.copy(), self._steps(params)
+        fed, step = forced.fed.copy(), self._steps(params, encoded)
         rows = self._rows(step, encoded, size)
         for t in range(1, int(np.flatnonzero(own.any(axis=1)).max(initial=0)) + 1):
             output, rows = step(rows, fed[t - 1])
@@ -190,6 +203,10 @@ class EncoderDecoder(Architecture):
         if d_summary is not None:
             d_y, of_summary = encoded.summary.back(d_summary)
             d_final = summed(d_final, of_summary)
+        if encoded.memory is not None:
+            d_maps, d_read = encoded.memory.back(decoder.memory)
+            d_y = added(d_y, d_read)
+            params["memory"] = d_maps
         encoder = encoded.pull.gradients(d_y, nested(d_final) if d_final else None, d_penalty=1.0)
         if self.encoder.has_params:
             params["encoder"] = encoder.params
@@ -235,6 +252,7 @@ class EncoderDecoder(Architecture):
         n_best: int = 1,
         length_penalty: float = 0.0,
         minimum_length: int = 0,
+        coverage_penalty: float = 0.0,
         first: NDArray[Any] | None = None,
     ) -> Decoded:
         """The most probable targets of each source, by beam search.
@@ -244,7 +262,7 @@ class EncoderDecoder(Architecture):
         params : dict
         source, source_lengths, first
             As in `Pairs`.
-        length, width, n_best, length_penalty, minimum_length
+        length, width, n_best, length_penalty, minimum_length, coverage_penalty
             As in `beam_search`. A width of 1 is the greedy choice.
 
         Returns
@@ -255,7 +273,7 @@ class EncoderDecoder(Architecture):
         assert self.alphabet is not None
         return beam_search(
             predictor, predictor.prime, length, width, n_best=n_best, stop=self.alphabet.end,
-            length_penalty=length_penalty, minimum_length=minimum_length,
+            length_penalty=length_penalty, minimum_length=minimum_length, coverage_penalty=coverage_penalty,
         )  # fmt: skip
 
     def free_run(
@@ -298,13 +316,13 @@ class EncoderDecoder(Architecture):
         """The steps of the decoder, and what it knows of each source before the first, without a tape."""
         read = self._source(source, lengths)
         encoded = self._encoded(params, read, tape=False)
-        steps = self._steps(params)
+        steps = self._steps(params, encoded)
         return steps, self._rows(steps, encoded, read.size)
 
-    def _steps(self, params: Mapping[str, Any]) -> DecoderSteps:
+    def _steps(self, params: Mapping[str, Any], encoded: Encoded) -> DecoderSteps:
         """The decoder one step at a time."""
         table = None if self.alphabet is None else params["embedding"]["table"]
-        return DecoderSteps(self.rest, self._rest_params(params), table)
+        return DecoderSteps(self.rest, self._rest_params(params), table, encoded.read)
 
     def _rows(self, steps: DecoderSteps, encoded: Encoded, size: int) -> Rows:
         """What the decoder knows before its first step, a row for each source."""

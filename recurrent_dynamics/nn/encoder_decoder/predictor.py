@@ -45,6 +45,13 @@ class SourcePredictor:
         logits, rows = self._steps(state, symbols)
         return log_softmax(logits), rows
 
+    def coverage(self, state: Rows) -> NDArray[np.float64]:
+        """(n,) how little of each source was read: the sum of the logarithms of its positions' weights, at most 0.
+
+        The weights of a position are added over the steps, and cut at 1. 0 for all without attention.
+        """
+        return self._steps.coverage(state)
+
     def take(self, state: Rows, index: NDArray[np.intp]) -> Rows:
         """A state of rows of another one; see `Predictor`."""
         return state.take(index)

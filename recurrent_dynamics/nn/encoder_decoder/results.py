@@ -60,6 +60,14 @@ class EncoderDecoderRun(Result):
         return {name: statistics for name, statistics in found.items() if statistics}
 
     @property
+    def attention(self) -> NDArray[Any]:
+        """The weights (T, B, S) of the decoder's attention: which positions of the source each step has read."""
+        reading = [run for run in self.decoder.runs.values() if run.cell.memory]
+        if len(reading) != 1:
+            raise ArgumentError("decoder", "have one layer with attention", f"{len(reading)}")
+        return reading[0].attention
+
+    @property
     def final(self) -> list[State]:
         """The state of each recurrent layer after its last step."""
         return [dict(run.final) for run in self.runs]

@@ -13,22 +13,30 @@ from ...engine.stepper import State
 from ..closed_loop import ClosedLoop
 from ..layers.base import Layer
 from ..layers.context import States
+from ..streaming import Memory
 from ..table import embed
+
+LEAST = 1e-6  # of what was read of a position, so that one that was not read has a logarithm
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a decoder keeps of n hypotheses side by side: states by layer, and the vector that it reads every step."""
+    """What a decoder keeps of n hypotheses side by side.
+
+    The states by layer, the vector that it reads every step, and how much it has read of each position (n, S).
+    """
 
     states: list[State]
     vector: NDArray[Any] | None
+    covered: NDArray[Any] | None
 
     def __len__(self) -> int:
         return len(self.states[0].rows)
 
     def take(self, index: NDArray[np.intp]) -> Rows:
         """Rows (m,) of this one, in the order of their indices."""
-        return Rows([s.take(index) for s in self.states], None if self.vector is None else self.vector[index])
+        states = [s.take(index) for s in self.states]
+        return Rows(states, *(None if a is None else a[index] for a in (self.vector, self.covered)))
 
 
 class DecoderSteps:
@@ -37,19 +45,40 @@ class DecoderSteps:
     The parameters are packed once. A row has the same bits, whatever the other rows are.
     """
 
-    def __init__(self, layer: Layer, params: Mapping[str, Any], table: NDArray[Any] | None) -> None:
-        self.loop = ClosedLoop(layer, params)
+    def __init__(
+        self,
+        layer: Layer,
+        params: Mapping[str, Any],
+        table: NDArray[Any] | None,
+        memory: Memory | None = None,
+    ) -> None:
+        self.loop, self.memory = ClosedLoop(layer, params, memory), memory
         self.table = None if table is None else np.array(table)
 
     def begin(self, states: States, vector: NDArray[Any] | None, size: int) -> Rows:
         """The rows of `size` sources whose decoder begins in states by path; 0 where there are none."""
         if not states:
-            return Rows([step.zeros(size) for step in self.loop.steps], vector)
-        return Rows(self.loop.begin(list(states.values())), vector)
+            return Rows([step.zeros(size) for step in self.loop.steps], vector, None)
+        return Rows(self.loop.begin(list(states.values())), vector, None)
 
     def __call__(self, rows: Rows, x: NDArray[Any]) -> tuple[NDArray[Any], Rows]:
         read = x if self.table is None else embed(self.table, x)
         if rows.vector is not None:
             read = np.concatenate([read, rows.vector], axis=1)
         output, states = self.loop(read, rows.states)
-        return output, Rows(states, rows.vector)
+        covered = rows.covered
+        for state in states:
+            if state.attention is not None:
+                covered = state.attention if covered is None else covered + state.attention
+        return output, Rows(states, rows.vector, covered)
+
+    def coverage(self, rows: Rows) -> NDArray[np.float64]:
+        """(n,) the sum over the positions of a source of log(min(what was read of it, 1))."""
+        memory, of = self.memory, next((s.memory_of for s in rows.states if s.memory_of is not None), None)
+        if memory is None or of is None or rows.covered is None:
+            return np.zeros(len(rows))
+        logarithms = np.log(np.clip(rows.covered.astype(np.float64), LEAST, 1.0))
+        if memory.lengths is not None:
+            positions = np.arange(logarithms.shape[1])
+            logarithms = np.where(positions < memory.lengths[of][:, None], logarithms, 0.0)
+        return np.asarray(logarithms.sum(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ...cells import Cell
 from ...checks import ArgumentError, generator, instance
 from ...engine import check
 from ...engine.run import Gradients, Run, within_lengths
-from ..streaming import Streamed
+from ..streaming import Memory, Streamed
 from ..table import class_indices
 from .context import Context, Inputs, States, looked_at
 from .pull import Pull
@@ -22,12 +23,13 @@ Tree = dict[str, Any]
 
 
 class Back(NamedTuple):
-    """Derivatives by the parameters, by the input (None for class indices), by signals, and of runs by path."""
+    """Derivatives by the parameters, the input (None for class indices), signals, of runs by path, by the memory."""
 
     params: Tree
     x: NDArray[Any] | None
     signals: dict[str, NDArray[Any]]
     runs: dict[str, Gradients]
+    memory: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
 class Value(NamedTuple):
@@ -100,6 +102,11 @@ class Layer(ABC):
         """The width of each state of the recurrent layers, by their path and the slot."""
         return {}
 
+    @property
+    def memory_widths(self) -> dict[str, int]:
+        """The width of each array of the memory that cells with attention read."""
+        return {}
+
     @abstractmethod
     def with_input(self, size: int) -> Layer:
         """The same layer for an input of a width; an error if it has another."""
@@ -118,7 +125,7 @@ class Layer(ABC):
         in place of that by x.
         """
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         """The layer one step at a time; the default is for layers that need the whole sequence."""
         raise ArgumentError("model", "be made of layers that go step by step", repr(self))
 
@@ -203,7 +210,8 @@ class Layer(ABC):
             raise ArgumentError("x", "have at least one step and one sequence", x.shape)
         cells = self.cells
         signals = dict.fromkeys(s for cell in cells.values() for s in cell.signals if s != "x")
-        inputs = looked_at(context, len(x), x.shape[1], tuple(cells), tuple(signals))
+        memory = tuple(self.memory_widths)
+        inputs = looked_at(context, len(x), x.shape[1], tuple(cells), tuple(signals), memory)
         within = None if inputs.lengths is None else within_lengths(len(x), inputs.lengths)
         if indices:
             x = np.array(x) if within is None else np.where(within, x, x.dtype.type(0))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...cells import Cell
 from ...checks import ArgumentError, ArgumentTypeError
-from ..streaming import Streamed, around, in_a_chain, side_by_side
+from ..streaming import Memory, Streamed, around, in_a_chain, side_by_side
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States, above, below
 from .pointwise import Embedding, sized
@@ -172,6 +172,15 @@ class Composed(Layer):
             found |= above(layer.state_widths, key)
         return found
 
+    @property
+    def memory_widths(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for layer in self.layers.values():
+            for name, width in layer.memory_widths.items():
+                if found.setdefault(name, width) != width:
+                    raise ArgumentError(f"memory[{name!r}]", "have one width for all layers", repr(self))
+        return found
+
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         drawn = {key: layer.draw(rng, dtype) for key, layer in self.layers.items()}
         return {key: value for key, value in drawn.items() if self.layers[key].has_params}
@@ -188,10 +197,10 @@ class Composed(Layer):
             )
         return {key: params.get(key, {}) for key in self.layers}
 
-    def parts_streamed(self, params: Mapping[str, Any]) -> list[Streamed]:
+    def parts_streamed(self, params: Mapping[str, Any], memory: Memory | None) -> list[Streamed]:
         """Each layer one step at a time."""
         own = self.parts(params)
-        return [layer.streamed(own[key]) for key, layer in self.layers.items()]
+        return [layer.streamed(own[key], memory) for key, layer in self.layers.items()]
 
 
 class Chain(Composed):
@@ -223,8 +232,8 @@ class Chain(Composed):
             raise ArgumentError("layers", "have an embedding in the first place alone", repr(self))
         return Chain([next(iter(self.layers.values())).with_input(size), *list(self.layers.values())[1:]])
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
-        return in_a_chain(self.parts_streamed(params))
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
+        return in_a_chain(self.parts_streamed(params, memory))
 
     def apply(
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
@@ -248,16 +257,18 @@ class Chain(Composed):
             d: Any = d_y
             d_params: Tree = {}
             signals: dict[str, NDArray[Any]] = {}
+            memory: dict[str, NDArray[Any]] = {}
             gradients: dict[str, Any] = {}
             for key in reversed(keys):
                 found = values[key].back(d, below(d_final, key))
                 d, d_params[key] = found.x, found.params
                 add(signals, found.signals)
+                add(memory, found.memory)
                 gradients = above(found.runs, key) | gradients
             if folded:
                 d, d_params["0"] = None, {"table": d}
             d_params = {k: d_params[k] for k, layer in self.layers.items() if layer.has_params}
-            return Back(d_params, d, signals, gradients)
+            return Back(d_params, d, signals, gradients, memory)
 
         return Value(y, runs, back, *_aside(values))
 
@@ -289,8 +300,8 @@ class Concatenate(Composed):
     def with_input(self, size: int) -> Layer:
         return type(self)({key: layer.with_input(size) for key, layer in self.layers.items()})
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
-        return side_by_side(self.parts_streamed(params))
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
+        return side_by_side(self.parts_streamed(params, memory))
 
     def apply(
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
@@ -308,15 +319,17 @@ class Concatenate(Composed):
             d_x: Any = None
             d_params: Tree = {}
             signals: dict[str, NDArray[Any]] = {}
+            memory: dict[str, NDArray[Any]] = {}
             gradients: dict[str, Any] = {}
             for (key, value), d in zip(values.items(), np.split(d_y, ends, axis=-1), strict=True):
                 found = value.back(d, below(d_final, key))
                 d_params[key] = found.params
                 d_x = found.x if d_x is None else d_x + found.x
                 add(signals, found.signals)
+                add(memory, found.memory)
                 gradients |= above(found.runs, key)
             d_params = {k: d for k, d in d_params.items() if self.layers[k].has_params}
-            return Back(d_params, d_x, signals, gradients)
+            return Back(d_params, d_x, signals, gradients, memory)
 
         return Value(np.concatenate(outputs, axis=-1), runs, back, *_aside(values))
 
@@ -359,12 +372,16 @@ class Residual(Layer):
     def state_widths(self) -> dict[str, dict[str, int]]:
         return self.layer.state_widths
 
+    @property
+    def memory_widths(self) -> dict[str, int]:
+        return self.layer.memory_widths
+
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Residual(self.layer.with_input(size))
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
-        return around(self.layer.streamed(params))
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
+        return around(self.layer.streamed(params, memory))
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         return self.layer.draw(rng, dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class Context(Result):
     initial : dict, optional
         The state before the first step of each recurrent layer, nested as the parameters, such as
         ``{"forward": {"h": ...}, "backward": {"h": ...}}``; 0 where it is absent.
+    memory : dict of ndarray (S, B, width), optional
+        What cells with attention read, by name, positions first; see `recurrent_dynamics.forward`.
+    memory_lengths : array_like of int (B,), optional
+        Valid positions of each memory.
     copy_params : bool
         Whether later changes of the parameters do not reach what was computed, see `recurrent_dynamics.forward`.
     tape : bool
@@ -57,6 +61,8 @@ class Context(Result):
     initial: Mapping[str, Any] | None = None
     copy_params: bool = True
     tape: bool = True
+    memory: Mapping[str, NDArray[Any]] | None = None
+    memory_lengths: ArrayLike | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class Inputs:
     initial: States
     copy_params: bool
     tape: bool
+    memory: dict[str, NDArray[Any]] = field(default_factory=dict)
+    memory_lengths: ArrayLike | None = None
 
     def below(self, key: str) -> Inputs:
         """That of a part, by the key of its parameters."""
@@ -77,9 +85,19 @@ class Inputs:
 
 
 def looked_at(
-    context: Context, steps: int, batch: int, paths: tuple[str, ...], signals: tuple[str, ...]
+    context: Context,
+    steps: int,
+    batch: int,
+    paths: tuple[str, ...],
+    signals: tuple[str, ...],
+    memory: tuple[str, ...],
 ) -> Inputs:
-    """The context of T steps and B sequences, for recurrent layers at the paths, which read the signals."""
+    """The context of T steps and B sequences, for recurrent layers at the paths, which read signals and a memory."""
+    read = check.mapping("memory", context.memory, memory)
+    if missing := [name for name in memory if name not in read]:
+        raise ArgumentError("memory", f"have {', '.join(memory)}", ", ".join(read) or f"no {missing[0]}")
+    if context.memory_lengths is not None and not memory:
+        raise ArgumentError("memory_lengths", "be None for layers that read no memory", "lengths")
     ends = None if context.lengths is None else check.lengths(context.lengths, steps, batch)
     reset = None
     if context.reset is not None:
@@ -95,6 +113,8 @@ def looked_at(
         by_path("initial", context.initial, paths),
         boolean("copy_params", context.copy_params),
         boolean("tape", context.tape),
+        read,
+        context.memory_lengths,
     )
 
 

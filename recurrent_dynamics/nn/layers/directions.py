@@ -126,6 +126,10 @@ class Reversed(Layer):
     def state_widths(self) -> dict[str, dict[str, int]]:
         return self.layer.state_widths
 
+    @property
+    def memory_widths(self) -> dict[str, int]:
+        return self.layer.memory_widths
+
     def with_input(self, size: int) -> Layer:
         return Reversed(self.layer.with_input(size))
 
@@ -154,7 +158,7 @@ class Reversed(Layer):
                 moved[gaps, np.arange(steps[1])] = signals["dt"]  # a permutation of the steps
                 signals["dt"] = moved
             d_x = found.x if found.x is None or table is not None else reverse(found.x, ends)
-            return Back(found.params, d_x, signals, found.runs)
+            return Back(found.params, d_x, signals, found.runs, found.memory)
 
         return value._replace(y=reverse(value.y, ends), back=back)
 

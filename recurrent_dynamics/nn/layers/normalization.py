@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...checks import ArgumentError, integer, number
 from ...engine.run import within_lengths
-from ..streaming import Streamed
+from ..streaming import Memory, Streamed
 from .base import Back, Layer, Tree, Value
 from .context import Inputs
 from .pointwise import named, sized
@@ -189,7 +189,7 @@ class BatchNorm(_Scaled):
             raise ArgumentError("params['variance']", "be at least 0", arrays[3].min())
         return arrays
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         gain, offset, mean, variance = self._arrays(params)
         inverse, gain, offset, mean = (
             1 / np.sqrt(variance + variance.dtype.type(self.eps)),
@@ -233,7 +233,7 @@ class LayerNorm(_Scaled):
         inverse = 1 / np.sqrt(variance + x.dtype.type(self.eps))
         return centred * inverse, inverse
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         gain, offset = (np.array(a) for a in named(params, **self.shapes))
         return Streamed([], lambda x, before, after: self._normalized(x)[0] * gain + offset, gain.size)
 

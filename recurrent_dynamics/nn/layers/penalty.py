@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...checks import number
 from ...engine.run import within_lengths
-from ..streaming import Streamed, of_identity
+from ..streaming import Memory, Streamed, of_identity
 from .base import Back, Layer, Tree, Value
 from .context import Inputs
 from .pointwise import named, sized
@@ -100,7 +100,7 @@ class Penalty(Layer):
 
         return Value(x, {}, back, penalties={"": value})
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         return of_identity()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...checks import ArgumentError, boolean, integer, number
 from ...engine import check
 from ...engine.linear import contiguous, linear, linear_adjoint
-from ..streaming import Streamed, of_identity, of_linear, of_table
+from ..streaming import Memory, Streamed, of_identity, of_linear, of_table
 from ..table import embedding_gradient
 from .base import Back, Layer, Tree, Value
 from .context import Inputs
@@ -136,7 +136,7 @@ class Embedding(Layer):
     def with_input(self, size: int) -> Layer:
         raise ArgumentError("layers", "have an embedding in the first place alone", f"an input of {size}")
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         return of_table(self.table(params))
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
@@ -175,7 +175,7 @@ class Dense(Layer):
         shapes: dict[str, tuple[int, ...] | None] = {"W": (self.output_size, self.input_size)}
         return shapes | ({"b": (self.output_size,)} if self.bias else {})
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         W, *rest = named(params, **self.shapes)
         return of_linear(W, rest[0] if rest else None)
 
@@ -214,7 +214,7 @@ class Dropout(Layer):
         sized(self, size)
         return Dropout(self.rate, self.per_sequence, size)
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         return of_identity()
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:

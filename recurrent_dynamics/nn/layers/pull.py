@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class LayerGradients(Result):
         By each signal, shaped as it came: the sum over the cells that read it.
     runs : dict of Gradients
         Those of each recurrent layer, as `recurrent_dynamics.backward` gives them, by its path.
+    memory : dict of ndarray
+        By each array of the memory: the sum over the cells that read it.
     """
 
     params: dict[str, Any]
@@ -43,6 +45,7 @@ class LayerGradients(Result):
     initial: dict[str, Any]
     signals: dict[str, NDArray[Any]]
     runs: dict[str, Gradients]
+    memory: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[Gradients]:
@@ -193,7 +196,7 @@ class Pull(Result):
         if x is not None:
             x = x if within is None else np.where(within, x, x.dtype.type(0))
         initial = nested({path: gradients.initial for path, gradients in back.runs.items()})
-        return LayerGradients(back.params, x, initial, back.signals, back.runs)
+        return LayerGradients(back.params, x, initial, back.signals, back.runs, dict(back.memory))
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise ArgumentTypeError(

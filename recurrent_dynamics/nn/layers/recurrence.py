@@ -12,7 +12,7 @@ from ...cells import Cell, Constraint, draw_masks
 from ...cells.constraint import Choice
 from ...checks import ArgumentError, ArgumentTypeError, integer, number
 from ...engine import backward, forward
-from ..streaming import Streamed, of_cell
+from ..streaming import Memory, Streamed, of_cell
 from ..table import FoldedEmbedding
 from ..weight_drop import checked_rates, weight_drop
 from .base import Back, Layer, Tree, Value
@@ -128,6 +128,11 @@ class Recurrent(Layer):
         )
         return {"": {slot.name: slot.width for slot in layout.slots}}
 
+    @property
+    def memory_widths(self) -> dict[str, int]:
+        width = self.hidden_size if self.input_size is None else self.input_size
+        return {m.name: m.width for m in self.cell.layout(width, self.hidden_size).memory}
+
     def with_input(self, size: int) -> Layer:
         sized(self, size)
         return Recurrent(self.cell, self.hidden_size, size, self.parametrize, self.weight_drop)
@@ -135,8 +140,8 @@ class Recurrent(Layer):
     def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"": self.constraint(params)[0]}
 
-    def streamed(self, params: Mapping[str, Any]) -> Streamed:
-        return of_cell(self.cell, self.constraint(params)[0])
+    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
+        return of_cell(self.cell, self.constraint(params)[0], memory)
 
     def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
         c = self.constraint
@@ -159,9 +164,13 @@ class Recurrent(Layer):
             pair = (table, weights["W"])
             merged = FoldedEmbedding(*(np.array(a) if inputs.copy_params else np.asarray(a) for a in pair))
             weights = {**weights, "W": merged.product()}
+        memory: dict[str, Any] = {}
+        if self.cell.memory:
+            read = {m.name: inputs.memory[m.name] for m in self.cell.memory}
+            memory = {"memory": read, "memory_lengths": inputs.memory_lengths}
         run = forward(
             self.cell, weights, x, initial=inputs.initial.get(""), lengths=inputs.lengths, reset=inputs.reset,
-            signals=signals,
+            signals=signals, **memory,
             copy_params=inputs.copy_params, tape=inputs.tape,
         )  # fmt: skip
 
@@ -179,6 +188,6 @@ class Recurrent(Layer):
                 d_x, d_W = merged.gradients(params["W"])
                 params = {**params, "W": d_W}
             params = params if undrop is None else undrop(params)
-            return Back(pull(params), d_x, {k: found.signals[k] for k in given}, {"": found})
+            return Back(pull(params), d_x, {k: found.signals[k] for k in given}, {"": found}, found.memory)
 
         return Value(run.output, {"": run}, back)
