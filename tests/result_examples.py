@@ -163,6 +163,10 @@ def _of_trees():
     yield grads
     yield rd.trees.jvp(run, d_x=np.ones((5, INPUTS), "float32"))
     yield rd.trees.gradient_by_depth(grads)
+    model = nn.TreeModel(cell, UNITS, 2, input_size=INPUTS)
+    read = model.run(model.init(rng=0), ((tree, np.ones((5, INPUTS), "float32")), [1]))
+    yield read
+    yield model.backward(read, np.ones_like(read.output))
     yield rd.data.syntax_trees("x = 1 + f(2)")
 
 

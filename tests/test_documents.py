@@ -51,6 +51,7 @@ PAGES = [
     "layers",
     "regularization",
     "decoding",
+    "trees",
     "encoder_decoder",
     *(pytest.param(page, marks=pytest.mark.full) for page in ("adding_a_cell", "analyse", "ode")),
 ]

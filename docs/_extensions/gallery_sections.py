@@ -21,6 +21,7 @@ SECTIONS = {
         "lengths_and_padding",
         "forecasting",
         "ctc",
+        "trees",
         "truncated_bptt",
         "clipping",
         "either_backend",

@@ -53,6 +53,7 @@ from .sampling import generate
 from .saved import SavedModel, load, save
 from .second_order import loss_hvp
 from .table import embed, embedding_gradient
+from .trees import TreeModel, TreeModelGradients, TreeModelRun
 from .weight_drop import weight_drop
 
 __all__ = [
@@ -80,6 +81,9 @@ __all__ = [
     "SavedModel",
     "SourcePredictor",
     "TeacherRatio",
+    "TreeModel",
+    "TreeModelGradients",
+    "TreeModelRun",
     "activation_penalty",
     "batch_norm",
     "bidirectional",

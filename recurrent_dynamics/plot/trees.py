@@ -115,8 +115,9 @@ def graph(
         ax.figure.colorbar(drawn, ax=ax)
     for node, text in enumerate(labels or ()):
         ax.annotate(
-            text, (x[node], y[node]), (0, 5), textcoords="offset points", ha="center", fontsize="x-small"
-        )
+            text, (x[node], y[node]), (0, 5), textcoords="offset points", ha="center", fontsize="x-small",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+        )  # fmt: skip
     ax.grid(False)
     whole(ax.xaxis, ax.yaxis)
     if is_forest:

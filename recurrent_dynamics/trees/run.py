@@ -55,7 +55,9 @@ class TreeRun(Result):
     states : mapping of ndarray (nodes, width)
         Every slot of every node.
     final : mapping of ndarray (trees, width)
-        The state of the root of every tree.
+        The state of the root of every tree; of another graph that of the nodes in `last`.
+    last : ndarray of int
+        The nodes that no arc leaves, ordered by tree: of a forest its roots.
     drives : mapping of ndarray (nodes, width)
         Every drive of every node, before its nonlinearity.
     arc_drives : mapping of ndarray (arcs, width)
@@ -130,10 +132,14 @@ class TreeRun(Result):
         return Views(self.one_place(self.tape.initial), self.slots)
 
     @cached_property
-    def final(self) -> Views:
-        """The states of the last nodes of each tree: of a forest, its roots."""
+    def last(self) -> np.ndarray:
+        """The nodes that no arc leaves, ordered by tree: of a forest its roots."""
         last = np.flatnonzero(np.bincount(self.graph.source, minlength=self.graph.nodes) == 0)
-        last = last[np.argsort(self.graph.tree[last], kind="stable")]
+        return last[np.argsort(self.graph.tree[last], kind="stable")]
+
+    @cached_property
+    def final(self) -> Views:
+        last = self.last
         return Views(np.concatenate([self.states[s.name][last] for s in self.slots], axis=1), self.slots)
 
     @cached_property
