@@ -1,6 +1,7 @@
 """Text, series, sequences of different lengths and sequence tasks, cut into batches."""
 
 from . import tasks, text
+from .augmentation import Augmented, crop, drop_tokens, time_warp
 from .buckets import Buckets
 from .loaders import (
     Digits,
@@ -29,6 +30,7 @@ from .tokens import TokenVocabulary, words
 
 __all__ = [
     "AddingProblem",
+    "Augmented",
     "Buckets",
     "ContextDecision",
     "CopyingMemory",
@@ -48,7 +50,9 @@ __all__ = [
     "WithNoise",
     "aeon_series",
     "collate",
+    "crop",
     "digits",
+    "drop_tokens",
     "japanese_vowels",
     "monthly_series",
     "pad",
@@ -62,5 +66,6 @@ __all__ = [
     "tasks",
     "text",
     "text_signals",
+    "time_warp",
     "words",
 ]
