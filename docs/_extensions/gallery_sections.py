@@ -24,6 +24,8 @@ SECTIONS = {
         "trees",
         "truncated_bptt",
         "clipping",
+        "dropout_in_time",
+        "batch_normalization",
         "either_backend",
     ),
     "gradients": ("vanishing_and_exploding", "not_learning"),
