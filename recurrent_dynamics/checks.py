@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -322,6 +324,31 @@ def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ArgumentTypeError(name, "be True or False", _shown(value))
     return bool(value)
+
+
+def pathlike(name: str, value: Any) -> Path:
+    """A path; a number is not the descriptor of an open file.
+
+    Raises
+    ------
+    ArgumentTypeError
+        Naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> pathlike("path", 1)
+    Traceback (most recent call last):
+    recurrent_dynamics.ArgumentTypeError: path must be a path; came int
+    """
+    if (
+        not isinstance(value, str | os.PathLike)
+        or isinstance(os.fspath(value), bytes)
+        or not os.fspath(value)
+    ):
+        raise ArgumentTypeError(
+            name, "be a path", type(value).__name__ if not isinstance(value, str) else "''"
+        )
+    return Path(value)
 
 
 def generator(name: str, rng: Any) -> np.random.Generator:

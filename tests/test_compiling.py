@@ -137,11 +137,37 @@ def test_elsewhere_the_logger_gets_one_record(told_at_once, caplog):
     assert "later processes find it on disk" in caplog.text
 
 
-def test_what_is_quick_is_not_told(caplog):
+def test_what_is_quick_is_not_told(tune, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "recurrent_dynamics")
-    with progress.compiling("a trifle"):
-        pass
+    timers = []
+
+    class Timer:
+        """One that rings when the test says so."""
+
+        def __init__(self, seconds, ring):
+            self.seconds, self.ring, self.is_cancelled = seconds, ring, False
+            timers.append(self)
+
+        def start(self):
+            pass
+
+        def cancel(self):
+            self.is_cancelled = True
+
+    tune(silent_compilation=5.0)
+    monkeypatch.setattr(progress.threading, "Timer", Timer)
+    own = progress._Progress()
+    own.begin("a trifle")
+    own.end()
+    assert timers[0].seconds == 5
+    assert timers[0].is_cancelled
+    timers[0].ring()  # too late to be cancelled
     assert not caplog.records
+    own.begin("a walk")
+    assert 0 <= timers[1].seconds <= 5  # what went before counts, where there was no pause
+    timers[1].ring()
+    own.end()
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.full

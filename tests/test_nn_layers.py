@@ -261,7 +261,7 @@ REFUSED = [
     (lambda: nn.bidirectional(gru(2), None), wrong_type("layers", came="NoneType")),
     (lambda: gru(2).init(), "input_size"),
     (lambda: nn.chain(nn.dropout(0.1), gru(2)).init(), "input_size"),
-    (lambda: gru(2, 2).init(dtype="int64"), "dtype"),
+    (lambda: gru(2, 2).init(dtype="int64"), wrong_type("dtype")),
     (lambda: call(gru(2, 3), x3(4)), ("x", "(T, B, 3)", "4")),
     (lambda: call(gru(2, 3), x3(dtype="float32")), wrong_type("x", "float64", "float32")),
     (lambda: call(gru(2, 3), np.full((2, 1, 3), np.nan)), ("x", "finite", "(0, 0, 0)")),

@@ -15,4 +15,6 @@ TABLES = {
     "ctc": "labelling",
     "attention": "attention",
     "trees": "trees",
+    "bidirectional": "directions",
+    "bidirectional_ragged": "directions",
 }

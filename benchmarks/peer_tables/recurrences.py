@@ -16,28 +16,28 @@ FLOAT32, FLOAT64 = 1e-4, 1e-12  # allowed differences: sums over up to 16 000 te
 def recurrences(comparison: Comparison) -> None:
     """LSTM, GRU and Elman in single precision."""
     title = "Recurrences in float32, milliseconds"
-    _race(comparison, "recurrences", title, comparison.cells, contestants.plain, FLOAT32)
+    race(comparison, "recurrences", title, comparison.cells, contestants.plain, FLOAT32)
 
 
 def float64(comparison: Comparison) -> None:
     """LSTM in double precision."""
     make = partial(contestants.plain, dtype="float64")
-    _race(comparison, "float64", "LSTM in float64, milliseconds", ["lstm"], make, FLOAT64)
+    race(comparison, "float64", "LSTM in float64, milliseconds", ["lstm"], make, FLOAT64)
 
 
 def normalized(comparison: Comparison) -> None:
     """Layer-normalized LSTM; PyTorch has none and loops over the steps, JAX scans them."""
     title = "Layer-normalized LSTM against a loop over time steps, float32, milliseconds"
-    _race(comparison, "normalized", title, ["lstm"], contestants.normalized, FLOAT32)
+    race(comparison, "normalized", title, ["lstm"], contestants.normalized, FLOAT32)
 
 
 def ragged(comparison: Comparison) -> None:
     """LSTM over sequences of many lengths; PyTorch packs and pads them."""
     title = "LSTM, lengths uniform in 1..T, against PackedSequence, float32, milliseconds"
-    _race(comparison, "ragged", title, ["lstm"], contestants.ragged, FLOAT32)
+    race(comparison, "ragged", title, ["lstm"], contestants.ragged, FLOAT32)
 
 
-def _race(
+def race(
     comparison: Comparison,
     name: str,
     title: str,

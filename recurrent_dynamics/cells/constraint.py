@@ -168,6 +168,12 @@ class Constraint:
 
     def __call__(self, params: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], PullParams]:
         """Parameters as the verbs take them, and the map from their gradients to those by the free ones."""
+        if not isinstance(params, Mapping):
+            raise ArgumentTypeError(
+                "params", f"hold a dict of the parameters of cell {self.cell.name!r}", type(params).__name__
+            )
+        if lacking := [name for name in self.blocks if self._of(name) and name not in params]:
+            raise ArgumentError("params", f"have {lacking[0]!r}", ", ".join(map(str, params)) or "nothing")
         made, pulls = self._made(params)
         return {**params, **made}, _Pull(self, params, pulls)
 

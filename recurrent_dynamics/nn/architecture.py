@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, integer, number
-from .leaves import check_tree
+from ..checks import ArgumentError, ArgumentTypeError, generator, integer, number
+from ..engine import check
+from .leaves import arrays, check_tree
 from .scored import Scored
 
 
@@ -32,13 +33,16 @@ class Architecture(Scored):
         parametrize: Choice | Sequence[Choice | None] | None = None,
         pool: str | None = None,
     ) -> None:
-        own = list(cells) if isinstance(cells, Iterable) and not isinstance(cells, str) else [cells]
+        several = isinstance(cells, Iterable) and not isinstance(cells, str | np.ndarray)
+        own: list[Any] = list(cells) if several else [cells]  # type: ignore[arg-type]
         wrong = [c for c in own if not isinstance(c, Cell)]
         if wrong or not own:
             came = what_came(wrong[0]) if wrong else "none"
             raise ArgumentTypeError("cells", "be a Cell or a sequence of at least one Cell", came)
         super().__init__(own, loss, pool)
-        widths = [hidden_size] * len(self.cells) if np.ndim(hidden_size) == 0 else list(hidden_size)  # type: ignore[arg-type]
+        widths: list[Any] = [hidden_size] * len(self.cells)
+        if isinstance(hidden_size, list | tuple) or np.ndim(hidden_size):
+            widths = list(hidden_size)  # type: ignore[arg-type]
         if len(widths) != len(self.cells):
             raise ArgumentError(
                 "hidden_size", f"hold a number for each of {len(self.cells)} layers", len(widths)
@@ -115,10 +119,7 @@ class Architecture(Scored):
             ``{"embedding": {"table": (V, E)}, "layers": {"0": ..., "1": ...}, "readout": {"W": (V, H), "b": (V,)}}``,
             without "embedding" for real inputs.
         """
-        kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float64):
-            raise ArgumentError("dtype", "be float32 or float64", kind)
-        rng = np.random.default_rng(rng)
+        kind, rng = check.dtype("dtype", dtype), generator("rng", rng)
         params: dict[str, Any] = {}
         if self.vocabulary_size is not None:
             table = rng.standard_normal((self.vocabulary_size, self.input_size))
@@ -140,5 +141,30 @@ class Architecture(Scored):
 
     def cell_params(self, params: Mapping[str, Any]) -> list[dict[str, NDArray[Any]]]:
         """The parameters of each layer as the verbs take them, with U made from its free parameters."""
+        made = [layer(own)[0] for layer, own in zip(self.constraints, self.by_layer(params), strict=True)]
+        return [
+            {name: check.array(f"params['layers']['{i}'][{name!r}]", a) for name, a in of_layer.items()}
+            for i, of_layer in enumerate(made)
+        ]
+
+    def by_layer(self, params: Any) -> list[Any]:
+        """The parameters of each layer, the free ones in place of U."""
         check_tree(params, ["layers"])
-        return [layer(params["layers"][str(i)])[0] for i, layer in enumerate(self.constraints)]
+        layers, keys = params["layers"], [str(i) for i in range(len(self.cells))]
+        if not isinstance(layers, Mapping) or set(layers) != set(keys):
+            came = ", ".join(map(str, layers)) if isinstance(layers, Mapping) else type(layers).__name__
+            raise ArgumentError("params['layers']", f"be a dict of {', '.join(keys)}", came or "nothing")
+        return [layers[key] for key in keys]
+
+    def readout(self, params: Any) -> list[NDArray[Any]]:
+        """W (V, H) and b (V,) of the readout."""
+        check_tree(params, ["readout"])
+        shapes = {"W": (self.output_size, self.readout_inputs), "b": (self.output_size,)}
+        return arrays("params['readout']", params["readout"], shapes)
+
+    def table(self, params: Any) -> NDArray[Any]:
+        """The table (V, E) of the embedding."""
+        check_tree(params, ["embedding"])
+        shape = (self.vocabulary_size or 0, self.input_size)
+        table = arrays("params['embedding']", params["embedding"], {"table": shape})[0]
+        return check.floating("params['embedding']['table']", table, self.readout(params)[1].dtype)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
+from ..engine import check
 from ..results import describe
 
 
@@ -60,8 +61,8 @@ class Batch(NamedTuple):
         A mask of each number of a target has an axis more, and so have the weights.
         """
         if self.lengths is None:
-            return None if self.mask is None else np.asarray(self.mask)
-        ends = np.asarray(self.lengths)
+            return None if self.mask is None else _weights(self.mask)
+        ends = check.array("lengths", self.lengths)
         valid = ends > 0 if pooled else np.arange(len(self.inputs))[:, None] < ends
         if not valid.any():
             raise ArgumentError(
@@ -69,7 +70,7 @@ class Batch(NamedTuple):
             )
         if self.mask is None:
             return valid
-        mask = np.asarray(self.mask)
+        mask = _weights(self.mask)
         if mask.shape[: valid.ndim] != valid.shape:
             return mask  # the loss refuses another shape
         weights = np.where(valid.reshape(*valid.shape, *(1,) * (mask.ndim - valid.ndim)), mask, 0)
@@ -86,6 +87,13 @@ class Batch(NamedTuple):
             numbers = weights.shape[-1] if weights.ndim > (1 if pooled else 2) else 1
             return float(weights.sum(dtype=np.float64)) / numbers
         return float(math.prod(np.shape(self.targets)[: 1 if pooled else 2]))
+
+
+def _weights(mask: Any) -> NDArray[Any]:
+    found = check.array("mask", mask)
+    if found.dtype.kind not in "biuf":
+        raise ArgumentTypeError("mask", "be booleans or real weights", found.dtype)
+    return found
 
 
 def as_batch(batch: Batch | Sequence[Any]) -> Batch:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer
+from ..engine import check
 
 
 class CtcProblem(NamedTuple):
@@ -92,8 +93,8 @@ def ctc_loss(
     from .ctc_kernels import loss_and_gradient
 
     losses, gradient = np.empty(len(problem.targets)), np.empty(problem.logits.shape, problem.logits.dtype)
-    _launch(loss_and_gradient, problem, (), given, bool(log_probs), losses, gradient)
-    if zero_infinity:
+    _launch(loss_and_gradient, problem, (), given, boolean("log_probs", log_probs), losses, gradient)
+    if boolean("zero_infinity", zero_infinity):
         losses[np.isinf(losses)] = 0
     return losses.astype(problem.logits.dtype), gradient
 
@@ -141,7 +142,7 @@ def ctc_hvp(
     """
     problem = checked(logits, targets, lengths, target_lengths, blank)
     given = _weights(weights, len(problem.targets))
-    direction = np.asarray(direction)
+    direction = check.array("direction", direction)
     if direction.shape != problem.logits.shape or direction.dtype != problem.logits.dtype:
         raise ArgumentError(
             "direction",
@@ -152,7 +153,7 @@ def ctc_hvp(
 
     moves = np.ascontiguousarray(direction).reshape(-1)
     losses, gradient = np.empty(len(problem.targets)), np.empty(problem.logits.shape, problem.logits.dtype)
-    _launch(second_order, problem, (moves,), given, bool(log_probs), losses, gradient)
+    _launch(second_order, problem, (moves,), given, boolean("log_probs", log_probs), losses, gradient)
     return losses.astype(problem.logits.dtype), gradient
 
 
@@ -166,7 +167,7 @@ def checked(
     """Arguments of a loss or an alignment, looked at once."""
     logits, blank = checked_logits(logits, blank)
     steps, batch, classes = logits.shape
-    given = np.asarray(targets)
+    given = check.array("targets", targets)
     if given.size == 0 and given.dtype.kind == "f":
         given = given.astype(np.int64)  # an empty list
     if given.dtype.kind not in "iu":
@@ -189,7 +190,7 @@ def checked(
 
 def checked_logits(logits: NDArray[Any], blank: int) -> tuple[NDArray[Any], int]:
     """(contiguous logits, the index of the blank)."""
-    logits = np.asarray(logits)
+    logits = check.array("logits", logits)
     if logits.dtype not in (np.float32, np.float64):
         raise ArgumentTypeError("logits", "be float32 or float64", logits.dtype)
     if logits.ndim != 3 or 0 in logits.shape[1:]:
@@ -203,7 +204,7 @@ def checked_lengths(name: str, lengths: ArrayLike | None, batch: int, most: int)
     """(B,) integers in 0..most; all of them `most` by default."""
     if lengths is None:
         return np.full(batch, most, np.int64)
-    given = np.asarray(lengths)
+    given = check.array(name, lengths)
     if given.dtype.kind not in "iu":
         raise ArgumentTypeError(name, "be integers", given.dtype)
     if given.shape != (batch,):
@@ -217,7 +218,7 @@ def checked_lengths(name: str, lengths: ArrayLike | None, batch: int, most: int)
 def _weights(weights: ArrayLike | None, batch: int) -> NDArray[np.float64]:
     if weights is None:
         return np.ones(batch)
-    given = np.asarray(weights)
+    given = check.array("weights", weights)
     if given.dtype.kind not in "biuf":
         raise ArgumentTypeError("weights", "be real numbers", given.dtype)
     if given.shape != (batch,):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, integer
+from ..checks import ArgumentError, boolean, integer
 from ..results import Result
 from .ctc import checked, checked_lengths, checked_logits
 
@@ -122,9 +122,10 @@ def ctc_decode(
     n_best = integer("n_best", n_best, at_least=1)
     if n_best > width:
         raise ArgumentError("n_best", f"be at most width = {width}, the prefixes that are kept", n_best)
-    _check_rows(logits, ends, bool(log_probs))
+    log_probs = boolean("log_probs", log_probs)
+    _check_rows(logits, ends, log_probs)
     if width == 1:
-        return _best_path(logits, ends, blank, bool(log_probs))
+        return _best_path(logits, ends, blank, log_probs)
     from ..kernels.threads import POOL, launch, threads_for
     from .ctc_search_kernels import best_prefixes
 
@@ -133,7 +134,7 @@ def ctc_decode(
     with POOL, np.errstate(all="ignore"):  # for interpreted code
         launch(
             threads_for(batch, steps * classes * width * STEP_OPERATIONS), best_prefixes, logits.reshape(-1), ends,
-            steps, batch, classes, blank, bool(log_probs), width, n_best, labels.reshape(-1), counts.reshape(-1),
+            steps, batch, classes, blank, log_probs, width, n_best, labels.reshape(-1), counts.reshape(-1),
             scores.reshape(-1),
         )  # fmt: skip
     return [
@@ -183,7 +184,8 @@ def ctc_align(
     """
     problem = checked(logits, targets, lengths, target_lengths, blank)
     steps, batch, classes = problem.logits.shape
-    _check_rows(problem.logits, problem.lengths, bool(log_probs))
+    log_probs = boolean("log_probs", log_probs)
+    _check_rows(problem.logits, problem.lengths, log_probs)
     repeats = problem.targets[:, 1:] == problem.targets[:, :-1]
     within = np.arange(1, problem.targets.shape[1]) < problem.target_lengths[:, None]
     needed = problem.target_lengths + (repeats & within).sum(axis=1)
@@ -205,7 +207,7 @@ def ctc_align(
         launch(
             threads_for(batch, steps * (classes + 2 * width + 1) * STEP_OPERATIONS), best_paths,
             problem.logits.reshape(-1), problem.targets.reshape(-1), problem.lengths, problem.target_lengths, steps,
-            batch, classes, width, problem.blank, bool(log_probs), path.reshape(-1), positions.reshape(-1), scores,
+            batch, classes, width, problem.blank, log_probs, path.reshape(-1), positions.reshape(-1), scores,
         )  # fmt: skip
     impossible = np.flatnonzero(scores <= ZERO_PROBABILITY)
     if len(impossible):

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, pathlike
 
 Result = TypeVar("Result")
 
@@ -36,7 +36,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     OSError
         With the path in its message, when the folder is missing or not writable, or the disk is full.
     """
-    path = Path(path)
+    path = pathlike("path", path)
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
@@ -143,7 +143,7 @@ def read_described(
         When the file is not of this kind and version, or damaged, or refused by `check` or `assemble`. Whatever else
         these two raise says that the file is damaged.
     """
-    path = Path(path)
+    path = pathlike("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no {kind} there")
     with path.open("rb") as stream:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..engine import check
 from .batch import Batch
 from .closed_loop import ClosedLoop, check_autonomous
 from .scored import Scored
@@ -76,7 +77,7 @@ def forecast(
             "feedback", "be a function of the output and the input before", repr(feedback)
         )
     steps = integer("steps", steps, at_least=0)
-    known = np.asarray(warm_up)
+    known = check.real("warm_up", warm_up)
     single = known.ndim == 2
     if single:
         known = known[:, None]
@@ -86,7 +87,7 @@ def forecast(
             f"have shape (T, B, {model.input_size}) or (T, {model.input_size}) with at least one step",
             np.shape(warm_up),
         )
-    ends = np.full(known.shape[1], len(known)) if lengths is None else np.asarray(lengths)
+    ends = np.full(known.shape[1], len(known)) if lengths is None else check.array("lengths", lengths)
     run = model.run(params, Batch(known, np.empty(0), lengths=ends), tape=False)
     if ends.min(initial=1) < 1:
         raise ArgumentError("lengths", "be at least 1, since there must be a step to go on from", ends.min())

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
+from ..engine import check
 
 
-def named_leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
-    """Pairs (path, array) of a nested dict, the path's keys joined by slashes."""
+def named_leaves(
+    tree: Mapping[str, Any], prefix: str = "", name: str = "params"
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Pairs (path, array) of a nested dict, the path's keys joined by slashes; errors call it by the name."""
+    if not isinstance(tree, Mapping):
+        raise ArgumentTypeError(name, "be a nested dict of arrays", type(tree).__name__)
     for key, value in tree.items():
-        if "/" in key:
-            raise ArgumentError("the keys of a nested dict", "have no slash", repr(key))
+        if not isinstance(key, str) or "/" in key:
+            raise ArgumentError(name, "have texts without a slash for keys", repr(key))
         if isinstance(value, Mapping):
-            yield from named_leaves(value, f"{prefix}{key}/")
+            yield from named_leaves(value, f"{prefix}{key}/", name)
         else:
-            yield f"{prefix}{key}", np.asarray(value)
+            yield f"{prefix}{key}", check.array(f"{name} {prefix + key!r}", value)
 
 
 def nest(named: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -32,6 +36,26 @@ def nest(named: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
             inner = inner.setdefault(parent, {})
         inner[key] = value
     return tree
+
+
+def arrays(name: str, tree: Any, shapes: Mapping[str, tuple[int, ...] | None]) -> list[NDArray[Any]]:
+    """The arrays of a dict that has these keys and shapes, and no other keys."""
+    if not isinstance(tree, Mapping) or set(tree) != set(shapes):
+        came = ", ".join(map(str, tree)) if isinstance(tree, Mapping) else type(tree).__name__
+        raise ArgumentError(name, f"be a dict of {' and '.join(shapes) or 'nothing'}", came or "none")
+    found = [check.real(f"{name}[{key!r}]", tree[key]) for key in shapes]
+    for (key, shape), a in zip(shapes.items(), found, strict=True):
+        if shape is not None:
+            check.shape(f"{name}[{key!r}]", a, shape)
+    return found
+
+
+def check_states(name: str, given: Any, count: int) -> None:
+    """Refuse what is no sequence of a state for each recurrent layer."""
+    if not isinstance(given, list | tuple):
+        raise ArgumentTypeError(name, "be a list of states, one a recurrent layer", type(given).__name__)
+    if len(given) != count:
+        raise ArgumentError(name, f"hold the states of {count} layers", f"those of {len(given)}")
 
 
 def check_tree(params: Any, names: Sequence[str] = ()) -> None:

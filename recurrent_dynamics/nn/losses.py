@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, unmasked
+from ..checks import ArgumentError, ArgumentTypeError
+from ..engine import check
 
 
 def cross_entropy(
@@ -48,11 +49,10 @@ def cross_entropy(
     >>> gradient
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
-    logits = np.asarray(logits)
+    logits = check.array("logits", logits)
     if logits.ndim < 1 or logits.shape[-1] < 1 or logits.dtype not in (np.float32, np.float64):
         raise ArgumentTypeError("logits", "be float32 or float64 (..., V)", f"{logits.dtype} {logits.shape}")
-    unmasked("targets", targets)
-    targets = np.asarray(targets)
+    targets = check.array("targets", targets)
     if targets.dtype.kind not in "iu":
         raise ArgumentTypeError("targets", "be class indices (integers)", targets.dtype)
     if targets.shape != logits.shape[:-1]:
@@ -101,11 +101,13 @@ def mean_squared_error(
     >>> mean_squared_error(np.array([[1.0, 3.0]]), np.array([[0.0, np.nan]]), np.array([[1, 0]]))
     (1.0, array([[2., 0.]]))
     """
-    output = np.asarray(output)
+    output = check.array("output", output)
     if output.ndim < 1 or output.size == 0 or output.dtype not in (np.float32, np.float64):
         raise ArgumentTypeError("output", "be float32 or float64 (..., K)", f"{output.dtype} {output.shape}")
-    unmasked("targets", targets)
-    targets = np.asarray(targets, output.dtype)
+    targets = check.array("targets", targets)
+    if targets.dtype.kind not in "biuf":
+        raise ArgumentTypeError("targets", "be real numbers", targets.dtype)
+    targets = targets.astype(output.dtype, copy=False)
     if targets.shape != output.shape:
         raise ArgumentError("targets", f"have shape {output.shape}, as the output", targets.shape)
     weights = _entry_weights(mask, output.shape)
@@ -122,7 +124,9 @@ def mean_squared_error(
 
 def _entry_weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Weights (..., K), or (..., 1) for all K entries of a vector, of which those of all entries sum to 1."""
-    if mask is None or np.shape(mask) == shape[:-1]:
+    if mask is not None:
+        mask = check.array("mask", mask)
+    if mask is None or mask.shape == shape[:-1]:
         return normalized_weights(mask, shape[:-1]).reshape(*shape[:-1], 1) / shape[-1]
     return normalized_weights(mask, shape, also=shape[:-1]).reshape(shape)
 
@@ -165,8 +169,7 @@ def normalized_weights(
         if count == 0:
             raise ArgumentError("targets", "hold at least one", f"shape {shape}")
         return _equal_weights(count)
-    unmasked("mask", mask)
-    weights = np.asarray(mask)
+    weights = check.array("mask", mask)
     if weights.dtype.kind not in "biuf":
         raise ArgumentTypeError("mask", "be booleans or real weights", weights.dtype)
     if weights.shape != shape:

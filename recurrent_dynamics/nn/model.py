@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import draw_masks
-from ..checks import ArgumentError
+from ..checks import ArgumentError, boolean, instance
 from ..engine import backward, check, forward
 from ..engine.linear import contiguous, linear, linear_adjoint
 from .architecture import Architecture
 from .batch import Batch, as_batch
-from .leaves import check_tree
+from .leaves import check_states
 from .pooling import pooled, pooled_adjoint
 from .results import ModelGradients, ModelRun, State
+from .scored import check_generator
 from .streaming import Streamed, in_a_chain, of_cell, of_linear, of_table
-from .table import FoldedEmbedding, class_indices, embedding_gradient
+from .table import FoldedEmbedding, class_indices, scattered
 
 
 class Model(Architecture):
@@ -118,19 +119,22 @@ class Model(Architecture):
             Naming the argument, what was expected and what came: a signal that is missing or that no layer reads, its
             shape, its dtype, and the first entry of it that is not finite within the lengths.
         """
-        check_tree(params, ("layers", "readout"))
+        by_layer, (W, readout_bias) = self.by_layer(params), self.readout(params)
+        copy_params, tape = boolean("copy_params", copy_params), boolean("tape", tape)
+        check_generator(dropout_rng)
         own = np.array if copy_params else np.asarray
-        readout_bias = np.asarray(params["readout"]["b"])
         inputs = check.array("inputs", inputs)
+        if inputs.ndim > 1 and 0 in inputs.shape[:2]:
+            raise ArgumentError("inputs", "have at least one step and one sequence", inputs.shape)
         indices = merged = None
         x = inputs
         if self.vocabulary_size is not None:
             if inputs.ndim != 2:
                 raise ArgumentError("inputs", "be class indices of shape (T, B)", inputs.shape)
             indices = class_indices(inputs, self.vocabulary_size).copy()
-            table = params["embedding"]["table"]
+            table = self.table(params)
             if self._reads_classes and self.vocabulary_size <= indices.size:
-                merged = FoldedEmbedding(*map(own, (table, params["layers"]["0"]["W"])))
+                merged = FoldedEmbedding(*map(own, (table, by_layer[0]["W"])))
                 x = indices
             else:
                 x = table[indices]
@@ -138,10 +142,8 @@ class Model(Architecture):
             raise ArgumentError("inputs", f"be real numbers of shape (T, B, {self.input_size})", inputs.shape)
         else:
             check.real("inputs", inputs, readout_bias.dtype)
-        if initial is not None and len(initial) != len(self.cells):
-            raise ArgumentError(
-                "initial", f"hold the states of {len(self.cells)} layers", f"those of {len(initial)}"
-            )
+        if initial is not None:
+            check_states("initial", initial, len(self.cells))
         given = check.mapping("signals", signals, self.signals)
         runs: list[Any] = []
         pulls: list[Any] = []
@@ -153,7 +155,7 @@ class Model(Architecture):
                 x = x * mask
             masks.append(mask)
             state = None if initial is None else initial[i]
-            weights, pull = self.constraints[i](params["layers"][str(i)])
+            weights, pull = self.constraints[i](by_layer[i])
             if i == 0 and merged is not None:
                 weights = {**weights, "W": merged.product()}
             read = {name: value for name, value in given.items() if name in cell.signals}
@@ -171,8 +173,8 @@ class Model(Architecture):
             x = runs[-1].output
         ends = None if lengths is None else np.array(lengths)
         x = contiguous(x if self.pool is None else pooled(x, self.pool, ends)[None])
-        readout = own(params["readout"]["W"])
-        output = linear(x, readout, params["readout"]["b"])
+        readout = own(W)
+        output = linear(x, readout, readout_bias)
         if self.pool is not None:
             output = output[0]
         return ModelRun(
@@ -214,18 +216,16 @@ class Model(Architecture):
         -------
         ModelGradients
         """
-        if d_output is None:
-            d_output = np.zeros_like(run.output)
+        instance("run", run, ModelRun)
+        d_output = np.zeros_like(run.output) if d_output is None else check.array("d_output", d_output)
         if d_output.shape != run.output.shape or d_output.dtype != run.output.dtype:
             raise ArgumentError(
                 "d_output",
                 f"have dtype {run.output.dtype} and shape {run.output.shape}",
                 f"{d_output.dtype} {d_output.shape}",
             )
-        if d_final is not None and len(d_final) != len(self.cells):
-            raise ArgumentError(
-                "d_final", f"hold an entry for each of {len(self.cells)} layers", len(d_final)
-            )
+        if d_final is not None:
+            check_states("d_final", d_final, len(self.cells))
         if self.pool is not None:
             d_output = d_output[None]
         d, d_weights, d_bias = linear_adjoint(d_output, run.features, run.readout)
@@ -250,7 +250,7 @@ class Model(Architecture):
             d_table, d_W = run.merged.gradients(by_layer[0]["W"])
             params["embedding"], by_layer[0] = {"table": d_table}, {**by_layer[0], "W": d_W}
         elif run.indices is not None and self.vocabulary_size is not None:
-            params["embedding"] = {"table": embedding_gradient(run.indices, d, self.vocabulary_size)}
+            params["embedding"] = {"table": scattered(run.indices, d, self.vocabulary_size)}
         pulled = (pull(g) for pull, g in zip(run.pulls, by_layer, strict=True))
         params["layers"] = {str(i): grads for i, grads in enumerate(pulled)}
         params["readout"] = {"W": d_weights, "b": d_bias}
@@ -264,11 +264,10 @@ class Model(Architecture):
         )
 
     def streamed(self, params: Mapping[str, Any]) -> Streamed:
-        check_tree(params, ("layers", "readout"))
         parts = [of_cell(cell, own) for cell, own in zip(self.cells, self.cell_params(params), strict=True)]
         if self.vocabulary_size is not None:
-            parts.insert(0, of_table(params["embedding"]["table"]))
-        return in_a_chain([*parts, of_linear(params["readout"]["W"], params["readout"]["b"])])
+            parts.insert(0, of_table(self.table(params)))
+        return in_a_chain([*parts, of_linear(*self.readout(params))])
 
     def _draw_dropout(
         self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]

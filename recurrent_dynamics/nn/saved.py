@@ -96,10 +96,12 @@ def save(
         check_finite(arrays)
     except FileError as error:
         raise ValueError(str(error)) from None
+    if extra is not None:
+        instance("extra", extra, Mapping)
     kept = dict(extra or {})
     try:
         json.dumps(kept)
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentTypeError("extra", "be what JSON can hold", error) from None
     write_described(path, KIND, FORMAT, {**_described(model), "extra": kept}, arrays)
 

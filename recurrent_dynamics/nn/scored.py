@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..cells import Cell
-from ..checks import ArgumentError, one_of
+from ..checks import ArgumentError, ArgumentTypeError, one_of
+from ..engine import check
 from .batch import Batch, as_batch
 from .losses import LOSSES
 from .pooling import POOLS
@@ -18,6 +19,12 @@ from .prediction import KINDS, predicted
 from .results import State
 from .streaming import Streamed
 from .trainable import Losses, Trainable
+
+
+def check_generator(dropout_rng: Any) -> None:
+    """Refuse what cannot draw the dropout: a seed would draw the same one in every update."""
+    if dropout_rng is not None and not isinstance(dropout_rng, np.random.Generator):
+        raise ArgumentTypeError("dropout_rng", "be None or a NumPy generator", f"{dropout_rng!r:.60}")
 
 
 class Scored(Trainable):
@@ -77,8 +84,9 @@ class Scored(Trainable):
     def compared(self, batch: Any) -> Losses:
         """What the outputs of a batch are compared with."""
         b, pooled = as_batch(batch), self.pool is not None
-        self._check_targets(np.shape(b.targets))
-        return Losses(np.asarray(b.targets), b.weights(pooled), b.weight(pooled))
+        targets = check.array("targets", b.targets)
+        self._check_targets(targets.shape)
+        return Losses(targets, b.weights(pooled), b.weight(pooled))
 
     def _check_targets(self, shape: tuple[int, ...]) -> None:
         """Say how a target a sequence differs from one a step; the loss looks at the rest."""
@@ -143,7 +151,7 @@ class Scored(Trainable):
             raise ArgumentError(
                 "kind", f"be 'output' for a model that predicts numbers ({self.loss_name})", repr(kind)
             )
-        ends = None if lengths is None else np.asarray(lengths)
+        ends = None if lengths is None else check.array("lengths", lengths)
         batch = Batch(inputs, np.empty(0), lengths=ends, reset=reset, signals=signals)
         run = self.run(params, batch, initial, copy_params=False, tape=False)
         return predicted(run.output, kind, ends)

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, instance
-from ..engine import backward, forward, hvp, jvp
+from ..engine import backward, check, forward, hvp, jvp
 from .batch import Batch, as_batch
 from .layers import Objective
 from .leaves import named_leaves
 from .losses import mean_squared_error, normalized_weights
 from .model import Model
-from .table import class_indices, embedding_gradient
+from .table import class_indices, scattered
 
 Array = NDArray[Any]
 
@@ -83,6 +83,7 @@ def loss_hvp(
         )
     _check_direction(params, direction)
     batch = as_batch(batch)
+    model.loss(params, batch)  # names what is wrong with a batch
     x: Any
     x_moved: Any
     indices, x, x_moved = _source(model, params, direction, batch.inputs)
@@ -114,19 +115,21 @@ def loss_hvp(
         d, d_moved = backward(runs[i], d).x, second.x
     hessian: dict[str, Any] = {}
     if indices is not None:
-        hessian["embedding"] = {
-            "table": embedding_gradient(indices, d_moved, len(params["embedding"]["table"]))
-        }
+        hessian["embedding"] = {"table": scattered(indices, d_moved, len(params["embedding"]["table"]))}
     return hessian | {"layers": dict(reversed(layers.items())), "readout": d_readout}
 
 
 def _check_direction(params: Mapping[str, Any], direction: Mapping[str, Any]) -> None:
-    instance("direction", direction, Mapping)
-    wanted, came = ({k: (a.shape, a.dtype) for k, a in named_leaves(t)} for t in (params, direction))
+    trees = {"params": params, "direction": direction}
+    wanted, came = (
+        {k: (a.shape, a.dtype) for k, a in named_leaves(tree, name=name)} for name, tree in trees.items()
+    )
     for name in {**wanted, **came}:
         if wanted.get(name) != came.get(name):
             shown = ["none" if s is None else f"{s[1]} {s[0]}" for s in (wanted.get(name), came.get(name))]
             raise ArgumentError("direction", f"be nested as params: {name!r} must be {shown[0]}", shown[1])
+    for path, a in named_leaves(direction, name="direction"):
+        check.floating(f"direction {path!r}", a)
 
 
 def _source(

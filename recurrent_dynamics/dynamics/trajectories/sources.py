@@ -287,7 +287,7 @@ class NetworkSource:
         if params is None or initial is None:
             missing = "params" if params is None else "initial"
             raise ArgumentError(missing, "be given for a cell that runs by itself", "None")
-        if cell.memory:
+        if check.a_cell(cell).memory:
             raise ArgumentError(
                 "system", "be a run for a cell that reads a memory", f"cell {cell.name!r}, which reads one"
             )

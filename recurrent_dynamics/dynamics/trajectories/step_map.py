@@ -33,7 +33,7 @@ class StepMap:
         period: int = 1,
     ) -> None:
         cell, params = check.layer(cell, params)
-        if cell.memory:
+        if check.a_cell(cell).memory:
             raise ArgumentError("cell", "read no memory", f"{cell.name!r}, which reads one at every step")
         own, _, input_size, hidden = check.parameters(cell, params)
         self.cell, self.period = cell, period

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, integer
+from ...checks import ArgumentError, ArgumentTypeError, instance, integer
+from ...engine import check
 
 Arrays = Mapping[str, NDArray[Any]]
 Function = Callable[[Arrays, NDArray[np.intp]], tuple[NDArray[Any], Arrays]]
@@ -51,9 +52,15 @@ class FunctionPredictor:
     def __init__(
         self, function: Function, vocabulary_size: int, state: Mapping[str, ArrayLike] | None = None
     ) -> None:
+        if not callable(function):
+            raise ArgumentTypeError("function", "be a function of the state and the symbols", repr(function))
         self.function = function
         self.vocabulary_size = integer("vocabulary_size", vocabulary_size, at_least=1)
-        self.initial = {name: np.array(a) for name, a in ({} if state is None else state).items()}
+        if state is not None:
+            instance("state", state, Mapping)
+        self.initial = {
+            name: np.array(check.array(f"state[{name!r}]", a)) for name, a in (state or {}).items()
+        }
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__name__", type(self.function).__name__)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checks import ArgumentError
+from ...checks import ArgumentError, instance
 from ...engine.stepper import State
 from ..batch import Batch
 from ..closed_loop import ClosedLoop, check_autonomous
+from ..leaves import check_states
 from ..scored import Scored
 
 States = list[State]
@@ -69,6 +70,10 @@ class ModelPredictor:
             raise ArgumentError("model", "read and predict the classes of one vocabulary", repr(model))
         self.vocabulary_size: int = classes
         self._model, self._params = model, params
+        if initial is not None:
+            check_states("initial", initial, len(model.cells))
+            for state in initial:
+                instance("initial", state, Mapping)
         self._initial = None if initial is None else [dict(state) for state in initial]
         self._loop = ClosedLoop(model, params)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...checks import ArgumentError, ArgumentTypeError, number
+from ...engine import check
 
 S = TypeVar("S")
 ROUNDING = 1e-5  # by which a logarithm of a probability may exceed 0
@@ -121,7 +122,7 @@ def checked_prime(prime: ArrayLike, vocabulary_size: int) -> tuple[NDArray[np.in
             "be class indices",
             f"the text {prime[:20]!r}: encode it by the vocabulary of the model, vocabulary.encode(prime)",
         )
-    start = np.asarray(prime)
+    start = check.array("prime", prime)
     if start.ndim not in (1, 2) or start.size == 0:
         raise ArgumentError(
             "prime", "hold at least one class index, shape (n,) or (n, B)", f"shape {start.shape}"

@@ -16,7 +16,7 @@ from ..layers import Context, LayerGradients, Pull
 from ..layers.context import State, above, nested
 from ..leaves import check_tree, named_leaves
 from ..streaming import Memory
-from ..table import embed, embedding_gradient
+from ..table import embed, scattered
 from ..trainable import Losses
 from .architecture import Architecture
 from .bridge import Started, Summary, added, in_order, summarized, summed
@@ -194,7 +194,7 @@ class EncoderDecoder(Architecture):
         if self.alphabet is not None and not whole:
             assert decoder.x is not None
             d_rows = decoder.x[:, :, : self.embedding_size]
-            params["embedding"] = {"table": embedding_gradient(fed, d_rows, self.alphabet.classes)}
+            params["embedding"] = {"table": scattered(fed, d_rows, self.alphabet.classes)}
         d_states = in_order(decoder.initial["1" if whole else "0"], self.state_widths)
         d_start, d_more, d_final = encoded.started.back(d_states)
         if self._bridge.layer is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cells import Cell
-from ...checks import ArgumentError, generator, instance
+from ...checks import ArgumentError, ArgumentTypeError, generator, instance
 from ...engine import check
 from ...engine.run import Gradients, Run, within_lengths
 from ..streaming import Memory, Streamed
@@ -150,9 +150,7 @@ class Layer(ABC):
         ValueError
             When the width of an input is open, or the dtype is another.
         """
-        kind = np.dtype(dtype)
-        if kind not in check.DTYPES:
-            raise ArgumentError("dtype", "be float32 or float64", kind)
+        kind = check.dtype("dtype", dtype)
         self._closed()
         return self.draw(generator("rng", rng), kind)
 
@@ -190,24 +188,29 @@ class Layer(ABC):
         FloatingPointError
             When a state becomes infinite or NaN.
         """
-        context = Context() if context is None else context
+        return self.called(params, x, Context() if context is None else context)
+
+    def called(
+        self, params: Mapping[str, Any], x: NDArray[Any], context: Context, name: str = "x"
+    ) -> tuple[NDArray[Any], Pull]:
+        """Compute the layer; errors call the input by its name."""
         instance("context", context, Context)
         self._closed()
-        x = check.array("x", x)
+        x = check.array(name, x)
         indices = x.dtype.kind in "iu"
         if self.classes is not None:
             if x.ndim != 2 or not indices:
                 raise ArgumentError(
-                    "x", "be class indices (integers) of shape (T, B)", f"{x.dtype} {x.shape}"
+                    name, "be class indices (integers) of shape (T, B)", f"{x.dtype} {x.shape}"
                 )
         elif indices and self.folds:
             if x.ndim != 2:
-                raise ArgumentError("x", "be class indices of shape (T, B)", x.shape)
+                raise ArgumentError(name, "be class indices of shape (T, B)", x.shape)
         elif x.ndim != 3 or self.input_size not in (None, x.shape[2]):
             width = "N" if self.input_size is None else self.input_size
-            raise ArgumentError("x", f"be real numbers of shape (T, B, {width})", f"{x.dtype} {x.shape}")
+            raise ArgumentError(name, f"be real numbers of shape (T, B, {width})", f"{x.dtype} {x.shape}")
         if 0 in x.shape[:2]:
-            raise ArgumentError("x", "have at least one step and one sequence", x.shape)
+            raise ArgumentError(name, "have at least one step and one sequence", x.shape)
         cells = self.cells
         signals = dict.fromkeys(s for cell in cells.values() for s in cell.signals if s != "x")
         memory = tuple(self.memory_widths)
@@ -215,10 +218,14 @@ class Layer(ABC):
         within = None if inputs.lengths is None else within_lengths(len(x), inputs.lengths)
         if indices:
             x = np.array(x) if within is None else np.where(within, x, x.dtype.type(0))
-            class_indices(x, (self.classes if self.classes is not None else self.input_size) or 0, "x")
+            class_indices(x, (self.classes if self.classes is not None else self.input_size) or 0, name)
         else:
-            dtype = next((a.dtype for a in _leaves(params)), None)
-            x = check.floating("x", x, dtype, within=None if within is None else within[..., None])
+            dtypes = list(dict.fromkeys(a.dtype for a in _leaves(params)))
+            if len(dtypes) > 1:
+                raise ArgumentTypeError("params", "have one dtype", " and ".join(map(str, dtypes)))
+            x = check.floating(
+                name, x, dtypes[0] if dtypes else None, within=None if within is None else within[..., None]
+            )
         value = self.apply(params, x, inputs)
         return _masked(value.y, within), Pull(
             value.y, value.runs, value.back, within, value.statistics, value.penalties

@@ -14,8 +14,9 @@ from ...engine import check
 from ...engine.run import Run
 from ...results import Result
 from ..batch import Batch, as_batch
+from ..leaves import check_states
 from ..pooling import pooled, pooled_adjoint
-from ..scored import Scored
+from ..scored import Scored, check_generator
 from ..streaming import Streamed
 from .base import Layer
 from .context import Context, State, nested
@@ -173,10 +174,11 @@ class Objective(Scored):
                     "be None for a layer with a direction from the end: no state goes from window to window",
                     f"{len(initial)} states",
                 )
+            check_states("initial", initial, len(self.cells))
             start = nested(dict(zip(self.layer.cells, initial, strict=True)))
-        x = check.array("inputs", b.inputs)
+        check_generator(dropout_rng)
         context = Context(b.lengths, b.reset, b.signals, dropout_rng, start, copy_params, tape)
-        y, pull = self.layer(params, x, context)
+        y, pull = self.layer.called(params, b.inputs, context, "inputs")
         ends = None if b.lengths is None else np.array(b.lengths)
         return ObjectiveRun(y if self.pool is None else pooled(y, self.pool, ends), pull, ends)
 
@@ -189,7 +191,8 @@ class Objective(Scored):
 
         Penalties of activations are a part of what is differentiated.
         """
-        d = np.zeros_like(run.output) if d_output is None else d_output
+        instance("run", run, ObjectiveRun)
+        d = np.zeros_like(run.output) if d_output is None else check.array("d_output", d_output)
         if self.pool is not None:
             check.shape("d_output", d, run.output.shape)
             d = pooled_adjoint(d, run.pull.steps, self.pool, run.lengths)

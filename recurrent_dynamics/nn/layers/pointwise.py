@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...checks import ArgumentError, boolean, integer, number
-from ...engine import check
 from ...engine.linear import contiguous, linear, linear_adjoint
+from ..leaves import arrays
 from ..streaming import Memory, Streamed, of_identity, of_linear, of_table
-from ..table import embedding_gradient
+from ..table import scattered
 from .base import Back, Layer, Tree, Value
 from .context import Inputs
 
@@ -109,14 +109,7 @@ def sized(layer: Layer, size: int) -> None:
 
 def named(params: Mapping[str, Any], **shapes: tuple[int, ...] | None) -> list[NDArray[Any]]:
     """The arrays of these names and shapes, and no others."""
-    if not isinstance(params, Mapping) or set(params) != set(shapes):
-        came = ", ".join(map(str, params)) if isinstance(params, Mapping) else type(params).__name__
-        raise ArgumentError("params", f"be a dict of {' and '.join(shapes) or 'nothing'}", came or "none")
-    arrays = [check.real(f"params[{name!r}]", params[name]) for name in shapes]
-    for (name, shape), a in zip(shapes.items(), arrays, strict=True):
-        if shape is not None:
-            check.shape(f"params[{name!r}]", a, shape)
-    return arrays
+    return arrays("params", params, shapes)
 
 
 class Embedding(Layer):
@@ -150,7 +143,7 @@ class Embedding(Layer):
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
     ) -> Value:
         def back(d_y: NDArray[Any], d_final: Any) -> Back:
-            return Back({"table": embedding_gradient(x, d_y, self.classes)}, None, {}, {})
+            return Back({"table": scattered(x, d_y, self.classes)}, None, {}, {})
 
         return Value(self.table(params)[x], {}, back)
 
