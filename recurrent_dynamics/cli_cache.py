@@ -65,7 +65,7 @@ def _warmup(options: argparse.Namespace) -> int:
     before, start = _disk().info(), time.monotonic()
     for dtype in options.dtype or ("float32", "float64"):
         print(f"compiling {', '.join(cell.name for cell in chosen)} for {dtype}", file=sys.stderr, flush=True)
-        engine.compile(chosen, options.verb or VERBS, dtype, processes=options.processes)
+        engine.compile(chosen, options.verb or VERBS, dtype, class_indices=True, processes=options.processes)
     after = _disk().info()
     print(
         f"{_entries(after.files - before.files)} more, {_megabytes(after.size)} in {after.folder}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import subprocess
@@ -29,7 +30,7 @@ def signatures():
 @pytest.mark.parametrize("options", [{}, {"ragged": True}, {"reset": True}, {"classes": True}])
 def test_after_compile_no_verb_compiles(rng, options):
     cell = rd.cells.elman()
-    rd.compile(cell, VERBS, "float64", processes=1)
+    rd.compile(cell, VERBS, "float64", class_indices="classes" in options, processes=1)
     before = signatures()
     params = cell.init(3, 5, dtype="float64")
     x = rng.integers(0, 3, (4, 2)) if "classes" in options else rng.standard_normal((4, 2, 3))
@@ -53,6 +54,7 @@ def test_after_compile_no_verb_compiles(rng, options):
         ({"verbs": "fit"}, ValueError, "verbs must be of forward, .*; came 'fit'"),
         ({"dtype": "int32"}, TypeError, "dtype must be float32 or float64; came 'int32'"),
         ({"dtype": "single precision"}, TypeError, "dtype must be float32 or float64"),
+        ({"class_indices": 1}, TypeError, "class_indices must be True or False; came 1"),
         ({"processes": 0}, ValueError, "processes must be an integer of at least 1; came 0"),
     ],
 )
@@ -61,7 +63,7 @@ def test_wrong_arguments_are_named(arguments, error, words):
         rd.compile(**{"cell": rd.cells.elman(), "dtype": "float64"} | arguments)
 
 
-def test_the_heaviest_are_shared_out_first():
+def test_the_heaviest_are_shared_out_first_and_modules_stay_together():
     names = [
         "stage_products.pack_factors",
         "weight_gradients.gradients",
@@ -69,8 +71,8 @@ def test_the_heaviest_are_shared_out_first():
         "time_loops.forward",
     ]
     assert ahead.shares(names, 2) == [
-        ["weight_gradients.gradients", "time_loops.adjoint"],
-        ["time_loops.forward", "stage_products.pack_factors"],
+        ["time_loops.adjoint", "time_loops.forward"],
+        ["weight_gradients.gradients", "stage_products.pack_factors"],
     ]
     assert ahead.shares(names, 2, taken=10.0)[0] == []
     assert ahead.shares([], 3) == [[], [], []]
@@ -89,6 +91,17 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
     assert len(started) == 1
     assert "compile_kernel" in started[0]
     assert ahead._kernel("time_loops.forward", "float64")[0].signatures
+
+
+def test_python_looks_for_cycles_again_after_a_compilation():
+    for wanted in (False, True):
+        (gc.enable if wanted else gc.disable)()
+        try:
+            with progress.compiling("a product"), progress.compiling("a tile"):
+                assert not gc.isenabled()
+            assert gc.isenabled() == wanted
+        finally:
+            gc.enable()
 
 
 def test_nothing_is_started_where_everything_is_on_disk(monkeypatch):

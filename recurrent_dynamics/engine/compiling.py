@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cells import Cell
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer
 from . import check
 
 VERBS = ("forward", "backward", "jvp", "hvp", "jacobian", "step")
@@ -21,6 +21,7 @@ def compile(
     verbs: str | Iterable[str] = ("forward", "backward"),
     dtype: Any = "float32",
     *,
+    class_indices: bool = False,
     processes: int | None = None,
 ) -> None:
     """Compile verbs of cells now, on several processes, and keep the machine code on disk.
@@ -35,13 +36,15 @@ def compile(
         Of "forward", "backward", "jvp", "hvp", "jacobian", "step" (one step of a `stepper`); one or several.
     dtype
         float32 or float64.
+    class_indices
+        Whether the input will be class indices: two small kernels more.
     processes
         How many processes compile; as many as there are cores by default.
 
     Raises
     ------
     TypeError
-        When `cell` is no cell, or `dtype` neither float32 nor float64.
+        When `cell` is no cell, `class_indices` neither True nor False, or `dtype` neither float32 nor float64.
     ValueError
         When a verb is unknown or `processes` is below 1.
 
@@ -61,6 +64,8 @@ def compile(
         kind = np.dtype(object)
     if kind not in check.DTYPES:
         raise ArgumentTypeError("dtype", "be float32 or float64", repr(dtype))
+    if boolean("class_indices", class_indices):
+        chosen.append("classes")
     count = _cores() if processes is None else integer("processes", processes, at_least=1)
     from .cpu.ahead import compile_ahead
 

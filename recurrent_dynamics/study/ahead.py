@@ -11,14 +11,18 @@ from ..kernels.access import INTERPRETED
 from ..kernels.disk import default_disk
 
 TRAINING = ("forward", "backward")
-ANALYSES = (("float64", ("forward", "jacobian", "drives", "qr")), ("float32", ("jacobian", "drives", "step")))
+CLASSES = "classes"  # the text is class indices
+ANALYSES = (
+    ("float64", ("forward", CLASSES, "jacobian", "drives", "qr")),
+    ("float32", ("jacobian", "drives", "step")),
+)
 
 
 def compile_training(cell: str, say: Callable[[str], None]) -> None:
     """Compile what the training of a cell needs, on all cores; a line is said if that takes its time."""
-    if not INTERPRETED and _missing(("float32", TRAINING)):
+    if not INTERPRETED and _missing(("float32", (*TRAINING, CLASSES))):
         say("compiling the engine, once: later runs find it on disk")
-    engine.compile(cells.by_name(cell), TRAINING)
+    engine.compile(cells.by_name(cell), TRAINING, class_indices=True)
 
 
 def compile_analyses(cell: str) -> None:

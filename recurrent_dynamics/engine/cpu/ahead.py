@@ -43,9 +43,8 @@ _FORWARD = (
     "time_loops.forward",
     "stage_products.pack_factors",
     "copying.add_rows_to_columns",
-    "classes._biases",
 )
-_BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint", "classes._gradients")
+_BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint")
 _TANGENT = ("tangent_loops.tangent", "input_products.multiply_input", "stage_products.add_matrix_products")
 KERNELS: dict[str, tuple[str, ...]] = {
     "forward": _FORWARD,
@@ -56,6 +55,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "step": ("time_loops.one_step", "stage_products.pack_factors"),
     "drives": ("input_products.multiply_input", "stage_products.add_matrix_products"),
     "qr": ("qr._carry",),
+    "classes": ("classes._biases", "classes._gradients"),
 }
 _MODULES = {
     "time_loops": time_loops, "tangent_loops": tangent_loops, "stage_products": stage_products,
@@ -63,9 +63,10 @@ _MODULES = {
     "copying": copying, "qr": qr,
 }  # fmt: skip
 _SECONDS = {
-    "time_loops.forward": 3.0, "time_loops.adjoint": 2.0, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
-    "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 5.0,
+    "time_loops.forward": 3.4, "time_loops.adjoint": 1.5, "weight_gradients.gradients": 3.7, "jacobian.jacobian": 2.0,
+    "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 5.0, "stage_products.pack_factors": 1.0,
 }  # fmt: skip
+_SECONDS_TO_START = 0.6  # of a further process
 
 # The types of the arguments of kernels by their names. All others are integers.
 _REALS = frozenset(
@@ -115,12 +116,19 @@ def is_kept(name: str, dtype: str) -> bool:
 
 
 def shares(names: Iterable[str], processes: int, taken: float = 0.0) -> list[list[str]]:
-    """Distribute names so that all processes take about as long; the first one has `taken` seconds of work already."""
-    load, shared = [taken] + [0.0] * (processes - 1), [list[str]() for _ in range(processes)]
-    for name in sorted(names, key=lambda name: -_SECONDS.get(name, 0.5)):
+    """Distribute names so that all processes take about as long; the first one has `taken` seconds of work already.
+
+    The kernels of a module stay together: they call the same functions, which each process compiles again.
+    """
+    modules: dict[str, list[str]] = {}
+    for name in names:
+        modules.setdefault(name.partition(".")[0], []).append(name)
+    load, shared = [taken] + [_SECONDS_TO_START] * (processes - 1), [list[str]() for _ in range(processes)]
+    seconds = {module: sum(_SECONDS.get(name, 0.5) for name in own) for module, own in modules.items()}
+    for module in sorted(modules, key=lambda module: -seconds[module]):
         least = load.index(min(load))
-        shared[least].append(name)
-        load[least] += _SECONDS.get(name, 0.5)
+        shared[least] += modules[module]
+        load[least] += seconds[module]
     return shared
 
 
@@ -146,7 +154,7 @@ def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, proce
     if not default_disk().can_store():
         processes = 1  # kernels come back from other processes through the disk
     missing = [name for name in names if not is_kept(name, dtype)]
-    mine, *others = shares(missing, max(1, processes), taken=0.5 + 0.5 * len(rows))
+    mine, *others = shares(missing, max(1, processes), taken=0.4 + 0.4 * len(rows))
     running = [
         start(
             f"from {__name__} import compile_kernel\nfor name in {names!r}: compile_kernel(name, {dtype!r})"
