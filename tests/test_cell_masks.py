@@ -276,3 +276,31 @@ def test_the_contract_names_masks_that_are_no_signals():
         Cell("a", ("h",), (Drive("n", masked="m"),), update)
     with pytest.raises(DefinitionError, match=r"line 8.*mask m"):
         Cell("a", ("h",), ("n",), update, masks={"m": Mask(0.1)})
+
+
+def test_a_cell_that_reads_a_memory(rng):
+    base = rd.cells.attention(LSTM)
+    cell = zoneout(recurrent_dropout(base, 0.3), {"h": 0.2, "c": 0.5})
+    assert cell.signals == ("candidate_g", "zoneout_h", "zoneout_c")
+    params = cell.init(N, H, rng, "float64")
+    memory = {"keys": rng.standard_normal((5, B, H)), "values": rng.standard_normal((5, B, H))}
+    x = rng.standard_normal((T, B, N))
+    masks = draw_masks(cell, T, B, H, rng, "float64")
+    nothing = {name: np.full((T, B), 1.0 if "candidate" in name else 0.0) for name in masks}
+    run, plain = (
+        rd.forward(c, params, x, memory=memory, **more)
+        for c, more in ((cell, {"signals": nothing}), (base, {}))
+    )
+    np.testing.assert_allclose(run.output, plain.output, atol=1e-14)
+    run = rd.forward(cell, params, x, memory=memory, signals=masks)
+    kept = masks["zoneout_c"] == 1
+    before = np.concatenate([np.zeros((1, B, H)), run.states["c"][:-1]])
+    np.testing.assert_array_equal(run.states["c"][kept], before[kept])
+    d = rng.standard_normal(run.output.shape)
+    by_x = rd.backward(run, d).x
+    direction = rng.standard_normal(x.shape)
+    ends = [
+        rd.forward(cell, params, x + h * direction, memory=memory, signals=masks).output
+        for h in (1e-6, -1e-6)
+    ]
+    assert np.vdot(by_x, direction) == pytest.approx(np.vdot(d, ends[0] - ends[1]) / 2e-6, rel=1e-7)

@@ -31,8 +31,10 @@ def nonlinearities_of(cell: Cell) -> dict[str, set[str]]:
 
 
 def candidates(cell: Cell) -> list[str]:
-    """The drives that enter by another nonlinearity than that of a gate."""
-    return [drive for drive, kinds in nonlinearities_of(cell).items() if kinds and not kinds & GATES]
+    """The drives that enter by another nonlinearity than that of a gate, without those that ask a memory."""
+    known = nonlinearities_of(cell)
+    asking = {d.name for d in cell.drives if not d.input} if cell.memory else set()
+    return [name for name, kinds in known.items() if kinds and not kinds & GATES and name not in asking]
 
 
 class Candidate:

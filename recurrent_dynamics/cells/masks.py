@@ -117,9 +117,9 @@ def recurrent_dropout(
     names = {drive: f"candidate_{drive}" for drive in chosen}
     base = cell.update
 
-    def update(drive, state, param, signal, constant):
-        masks = {d: getattr(signal, name) for d, name in names.items()}
-        new = _call(base, Masked(drive, masks), state, param, signal, constant)
+    def update(**given: Any) -> Mapping[str, Any]:
+        masks = {d: getattr(given["signal"], name) for d, name in names.items()}
+        new = _call(base, given | {"drive": Masked(given["drive"], masks)})
         if any(isinstance(value, Candidate) for value in new.values()):
             raise ArgumentError(
                 "drives",
@@ -188,11 +188,11 @@ def zoneout(cell: Cell, rate: float | Mapping[str, float]) -> Cell:
     _chosen("rate", list(rates), wide, cell)
     base = cell.update
 
-    def update(drive, state, param, signal, constant):
-        new = dict(_call(base, drive, state, param, signal, constant))
+    def update(**given: Any) -> Mapping[str, Any]:
+        new = dict(_call(base, given))
         for slot in rates:
-            kept = getattr(signal, f"zoneout_{slot}")
-            new[slot] = kept * getattr(state, slot) + (1 - kept) * new[slot]
+            kept = getattr(given["signal"], f"zoneout_{slot}")
+            new[slot] = kept * getattr(given["state"], slot) + (1 - kept) * new[slot]
         return new
 
     masks = {f"zoneout_{slot}": Mask(share, "zoneout") for slot, share in rates.items()}
@@ -265,15 +265,16 @@ def _with_masks(cell: Cell, what: str, masks: Mapping[str, Mask], **changes: Any
         raise ArgumentError("cell", f"have {width}", f"{cell.name!r}: {error}") from None
 
 
-def _call(update: Callable[..., Any], *namespaces: Any) -> Mapping[str, Any]:
-    """The equations of another cell, which take those of the five namespaces that they name."""
-    given = dict(zip(("drive", "state", "param", "signal", "constant"), namespaces, strict=True))
+def _call(update: Callable[..., Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The equations of another cell, which take those of the namespaces that they name."""
     result: Mapping[str, Any] = update(**{name: given[name] for name in inspect.signature(update).parameters})
     return result
 
 
 def _wrapping(update: Callable[..., Any], base: Callable[..., Any]) -> Callable[..., Any]:
-    """Equations that call others: those name the local variables, and have arguments of their own."""
-    update.__signature__ = inspect.signature(update)  # type: ignore[attr-defined]
+    """Equations that call others: they take the namespaces of those and their own; those name the local variables."""
+    names = dict.fromkeys((*inspect.signature(base).parameters, "drive", "state", "signal"))
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+    update.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     update.__wrapped__ = base  # type: ignore[attr-defined]
     return update

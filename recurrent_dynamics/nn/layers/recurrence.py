@@ -151,14 +151,13 @@ class Recurrent(Layer):
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
     ) -> Value:
         weights, pull = self.constraint(params)
-        undrop, signals = None, {k: a for k, a in inputs.signals.items() if k in self.cell.signals}
+        given = {name: a for name, a in inputs.signals.items() if name in self.cell.signals}
+        signals, undrop = given, None
         if inputs.rng is not None and self.weight_drop:
             weights, undrop = weight_drop(weights, self.weight_drop, inputs.rng)
-        given = tuple(signals)
         if inputs.rng is not None and self.cell.masks:
             dtype = next(iter(weights.values())).dtype
-            noise = draw_masks(self.cell, len(x), x.shape[1], self.hidden_size, inputs.rng, dtype)
-            signals = noise | signals
+            signals = draw_masks(self.cell, len(x), x.shape[1], self.hidden_size, inputs.rng, dtype) | given
         merged = None
         if table is not None:
             pair = (table, weights["W"])
