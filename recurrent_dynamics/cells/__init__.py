@@ -3,6 +3,7 @@
 from .attention import attention
 from .bias import chrono, with_bias
 from .cell import Cell
+from .clockwork import clockwork, ticks
 from .constraint import Constraint
 from .continuous import antisymmetric_rnn, ctrnn, gru_ode, lem, lipschitz_rnn
 from .declarations import DENSE, DIAGONAL, Drive, Mask, Memory, Slot, Structure, Unit, heads, low_rank
@@ -22,9 +23,9 @@ from .recipe import remembered
 
 __all__ = [
     "Cell", "Constraint", "DENSE", "DIAGONAL", "Drive", "Mask", "Memory", "NAMED", "Slot", "Structure", "Unit",
-    "antisymmetric_rnn", "attention", "by_name", "cfc", "chrono", "cornn", "ctrnn", "draw_masks", "elman", "es2n",
-    "gru", "gru_ode", "gru_reset_before", "heads", "indrnn", "leaky", "lem", "linear", "lipschitz_rnn", "low_rank",
-    "lstm", "lstm_coupled", "lstm_peephole", "lstm_projected", "ltc", "min_gru", "min_lstm", "minimal_gated_unit",
-    "modrelu_rnn", "mut1", "mut2", "mut3", "recurrent_dropout", "remembered", "shplrnn", "unicornn", "unitary_rnn",
-    "variational_dropout", "with_bias", "zoneout",
+    "antisymmetric_rnn", "attention", "by_name", "cfc", "chrono", "clockwork", "cornn", "ctrnn", "draw_masks",
+    "elman", "es2n", "gru", "gru_ode", "gru_reset_before", "heads", "indrnn", "leaky", "lem", "linear",
+    "lipschitz_rnn", "low_rank", "lstm", "lstm_coupled", "lstm_peephole", "lstm_projected", "ltc", "min_gru",
+    "min_lstm", "minimal_gated_unit", "modrelu_rnn", "mut1", "mut2", "mut3", "recurrent_dropout", "remembered",
+    "shplrnn", "ticks", "unicornn", "unitary_rnn", "variational_dropout", "with_bias", "zoneout",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ training, ``rd.nn.Model(..., parametrize=rd.parametrize.cayley)`` computes U onc
 """
 
 from . import initialize
+from .block_triangular import BlockTriangular, block_triangular
 from .cayley_transform import Cayley, cayley
 from .contract import Parametrization
 from .exponential_map import Exponential, Trivialization, exponential, trivialization
@@ -37,12 +38,13 @@ NAMED: dict[str, Parametrization] = {
     "schur": schur,
     "antisymmetric": antisymmetric,
     "symmetric_antisymmetric": symmetric_antisymmetric,
+    "block_triangular": block_triangular,
 }
 
 __all__ = [
-    "NAMED", "AlmostOrthogonal", "Antisymmetric", "Cayley", "EUNN", "Exponential", "Givens", "Householder",
-    "Parametrization", "Polar", "Schur", "SpectralNorm", "SymmetricAntisymmetric", "Trivialization", "UnitaryCayley",
-    "UnitaryProduct", "almost_orthogonal", "antisymmetric", "cayley", "eunn", "exponential", "givens", "householder",
-    "initialize", "orthogonality_penalty", "polar", "schur", "spectral_norm", "symmetric_antisymmetric",
-    "trivialization", "unitary_cayley", "unitary_product",
+    "NAMED", "AlmostOrthogonal", "Antisymmetric", "BlockTriangular", "Cayley", "EUNN", "Exponential", "Givens",
+    "Householder", "Parametrization", "Polar", "Schur", "SpectralNorm", "SymmetricAntisymmetric", "Trivialization",
+    "UnitaryCayley", "UnitaryProduct", "almost_orthogonal", "antisymmetric", "block_triangular", "cayley", "eunn",
+    "exponential", "givens", "householder", "initialize", "orthogonality_penalty", "polar", "schur", "spectral_norm",
+    "symmetric_antisymmetric", "trivialization", "unitary_cayley", "unitary_product",
 ]  # fmt: skip
