@@ -169,7 +169,7 @@ ax.set(xlabel="update", ylabel="loss on the test text (nats a character)")
 ax.legend(frameon=False, fontsize="small")
 
 # %%
-# Without dropout the loss on the test text is lowest in the middle and then rises, while that of training goes on
+# Without dropout the loss on the test text is lowest after 250 updates and then rises, while that of training goes on
 # falling. With variational or recurrent dropout or weight drop it ends lower. Masks on c are the worst of all, since
 # such a network cannot remember. Zoneout at this rate learns more slowly, and has not finished. In evaluation there is
 # no noise: a mask is its mean, which is 1 for dropout, and for zoneout the rate.

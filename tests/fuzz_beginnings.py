@@ -107,6 +107,9 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "data.pad": lambda g: {"sequences": [g["x"][:, 0], g["x"][:4, 1]], "value": 0.0, "steps": 1},
     "data.collate": lambda g: {
         "sequences": {"a": [g["x"][:, 0], g["x"][:4, 1]]}, "values": {"b": [0, 1]}, "dtype": "float64"},
+    "data.crop": lambda g: {"shortest": 0.5},
+    "data.drop_tokens": lambda g: {"rate": 0.1, "replacement": 2},
+    "data.time_warp": lambda g: {"strength": 0.2, "stretch": 0.1, "knots": 4},
     "data.partition": lambda g: {
         "count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None, "groups": None},
     "data.patches": lambda g: {"images": g["x"][:, :, :2].repeat(2, 1), "size": 2},

@@ -47,7 +47,8 @@ def batch_norm(size: int | None = None, momentum: float = 0.1, eps: float = 1e-5
 
     Notes
     -----
-    The running variance is that of a sample, n / (n - 1) times that of the batch, as in PyTorch.
+    The running variance is that of a sample, n / (n - 1) times that of the batch, as in PyTorch. In evaluation the way
+    back has derivatives by the running statistics too, which `recurrent_dynamics.training.minimize` would follow.
 
     References
     ----------
