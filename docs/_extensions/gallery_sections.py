@@ -22,6 +22,7 @@ SECTIONS = {
         "forecasting",
         "ctc",
         "trees",
+        "attention",
         "truncated_bptt",
         "clipping",
         "dropout_in_time",

@@ -50,6 +50,7 @@ def alignment(
     ax = axes(ax)
     image = ax.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="weight")
+    ax.grid(False)
     ax.set_xlabel("position of the source")
     ax.set_ylabel("step")
     if source is not None:
