@@ -20,7 +20,7 @@ from .run import Run, Tape, namespace, run_shape, within_lengths
 Arrays = Mapping[str, np.ndarray]
 
 
-MOST_STEPS = 1 << 40  # of a run without input: more would not fit any memory
+MOST_STEPS = 1 << 40  # steps of a run without input; more would fit no memory
 
 
 def new_tape(
@@ -36,9 +36,9 @@ def new_tape(
     rounded: bool = False,
     memory: Memory | None = None,
 ) -> Tape:
-    """A tape with its arrays, of which the initial state is filled in; `engine` is the module of its verbs.
+    """A tape with new arrays, of which only the initial state is filled in. `engine` is the module of the verbs.
 
-    A `start` (B, 0) is not filled in.
+    A `start` of shape (B, 0) is not filled in.
     """
     T, batch, dtype = len(x), x.shape[1], flat.bias.dtype
     before, after = engine.state_arrays(T, batch, layout.state_size, dtype, resets.size > 0)
@@ -58,7 +58,7 @@ def new_tape(
 def without_steps(
     cell: Cell, layout: Layout, flat: Flat, steps: int, start: np.ndarray, ends: np.ndarray
 ) -> Tape:
-    """A tape without the arrays of all steps: it has about the size of the parameters."""
+    """A tape without arrays of all steps. It takes about as much memory as the parameters."""
     nothing = np.empty((0, len(start), 0), start.dtype)
     return Tape(
         cell, layout, steps, len(start), flat.W, flat.bias, flat.matrices, flat.vectors, flat.bias[:0], nothing,
@@ -96,7 +96,7 @@ def own_parameters(
 
 
 def _usable(a: Any) -> bool:
-    """Whether compiled code takes an array as it is."""
+    """Whether compiled code can read an array in place."""
     return isinstance(a, np.ndarray) and a.flags.carray
 
 
@@ -134,7 +134,7 @@ def input_of(
         raise ArgumentError("x", "have at least one step and one sequence", given)
     wanted = input_size
     if not layout.input_rows and any(s.name == "x" for s in layout.signals):
-        wanted = x.shape[2]  # `write_signals` looks at it
+        wanted = x.shape[2]  # `write_signals` checks it
     if x.shape[2] != wanted:
         why = "as params['W'] has columns" if "W" in layout.shapes else "as there is no params['W']"
         raise ArgumentError("x", f"have {wanted} entries a step, {why}", f"shape {given}")
@@ -187,7 +187,7 @@ def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.
 
 
 def input_where_it_lies(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
-    """The input x (T, B, N) of a run that does not keep it: no copy where none is needed, and not looked at then."""
+    """The input x (T, B, N) of a run that does not keep it: a checked copy where a copy is needed, else x unchecked."""
     if ends.size or not (x.flags.c_contiguous and x.flags.aligned):
         return own_input(engine, x, ends, single)
     return plain(x)
@@ -224,7 +224,7 @@ def write_signals(
     single: bool,
     prefix: str = "",
 ) -> tuple[str, ...]:
-    """Write the signals into their places among the values; the names of those with one number for all units."""
+    """Write the signals into their places in the values. Returns the names of those with one number for all units."""
     named = tuple(s for s in cell.signals if s != "x")
     arrays = check.mapping(f"{prefix}signals", given, named)
     T, B = values.shape[:2]
@@ -256,7 +256,7 @@ def write_signals(
                 raise ArgumentError(name, f"have shape {shapes[0]} or {shapes[1]}", a.shape)
             if a.shape == shapes[0]:
                 shared.append(s.name)
-            # Looked at in the shape in which it came, so that an error gives an index into it.
+            # Checked in the user's shape, so that an error names an index into the user's array.
             there = None if within is None else within.reshape(shapes[0] + (1,) * (a.ndim - len(shapes[0])))
             a = check.floating(name, a, within=there).reshape(T, B, -1)
         values[..., s.offset : s.offset + s.width] = a
@@ -264,7 +264,7 @@ def write_signals(
 
 
 def refuse_not_finite(tape: Tape) -> None:
-    """Raise for a run that is not finite, naming the first step where that is so."""
+    """Raise an error that names the first step at which a run is not finite."""
     t, b, j = (int(i) for i in np.argwhere(~np.isfinite(tape.after))[0])
     slot = next(s.name for s in tape.layout.slots if s.offset <= j < s.offset + s.width)
     raise FloatingPointError(
@@ -295,7 +295,7 @@ def cotangent(
     before, d = engine.state_arrays(
         tape.steps, tape.batch, tape.layout.state_size, tape.dtype, tape.resets.size > 0
     )
-    first = True  # nothing has been written to d
+    first = True  # whether d is still uninitialized
 
     def add(name: str, value: Any, s: Span, within: np.ndarray | None = None) -> None:
         nonlocal first

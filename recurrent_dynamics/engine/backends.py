@@ -1,4 +1,4 @@
-"""Where a run is computed: the CPU engine on NumPy arrays, or the CUDA engine on those of CuPy."""
+"""Where a run is computed: by the CPU engine on NumPy arrays, or by the CUDA engine on CuPy arrays."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..kernels.memory import reuse_freed_memory
 from . import check
 from .run import Run, Tape
 
-_HOST = {np.ndarray}  # the types of arrays that lie in the memory of the host, without a further look
+_HOST = {np.ndarray}  # types whose arrays always lie in host memory
 
 
 @dataclass(frozen=True)
 class Backend:
-    """An engine: its verbs, the module of its arrays, the GPU and the stream, and how arrays get to and from it."""
+    """An engine: its verbs, its array module, the GPU and the stream, and the copies to and from it."""
 
     device: str
     verbs: Any
@@ -30,7 +30,7 @@ class Backend:
     stream: Any = None
 
     def active(self, after: Any = None) -> AbstractContextManager[Any]:
-        """While entered, this call has the threads, or its GPU and stream are the current ones, after an event."""
+        """The context of a call. On the CPU it has the threads. Else its GPU and stream are current, after an event."""
         return self.verbs.POOL if self.device == "cpu" else self._on_device(after)
 
     @contextmanager
@@ -58,7 +58,7 @@ class Backend:
         return self.verbs.to_host(self.to_device(name, given)) if check.is_on_device(given) else given
 
     def require(self, verb: str, layout: Layout, steps: int, batch: int, dtype: Any, **options: Any) -> None:
-        """Refuse a verb that needs more memory than the GPU has left."""
+        """Refuse a verb that needs more memory than is free on the GPU."""
         if self.device != "cpu":
             self.verbs.require(verb, layout, steps, batch, np.dtype(dtype), **options)
 
@@ -66,7 +66,7 @@ class Backend:
         """`require` for a verb of a run, or of some of its steps."""
         if self.device == "cpu":
             return
-        rounded = not hasattr(tape.values, "reshape")  # no array, see `cuda.rounded`
+        rounded = not hasattr(tape.values, "reshape")  # the values of `cuda.rounded` are no array
         self.require(
             verb,
             tape.layout,
@@ -94,7 +94,7 @@ class Backend:
         return True
 
     def check_tf32(self, tf32: bool, dtype: Any) -> None:
-        """Refuse products in TF32 where there are none."""
+        """Refuse TF32 where the device or the dtype has no such products."""
         if not isinstance(tf32, bool | np.bool_):
             raise ArgumentTypeError("tf32", "be True or False", repr(tf32))
         if not tf32:
@@ -109,7 +109,7 @@ class Backend:
 
 
 def backend(device: str, index: int | None = None, stream: Any = None) -> Backend:
-    """The backend of a device; it is here that a GPU is looked for."""
+    """The backend of a device. For "cuda" it looks for a GPU."""
     if device == "cpu":
         if stream is not None:
             raise ArgumentError("stream", "be None on device='cpu'", type(stream).__name__)

@@ -14,7 +14,7 @@ from ..cells.mistaken import what_came
 from ..checks import ArgumentError, ArgumentTypeError, is_finite, unmasked
 from .run import Run, within_lengths
 
-# True while a verb computes on a GPU: only then may arguments be arrays on a GPU.
+# True while a verb computes on a GPU. Only then may an argument be an array on a GPU.
 ON_DEVICE: ContextVar[bool] = ContextVar("ON_DEVICE", default=False)
 TIME_FIRST = ": arrays have time first, (T, B, N); is x batch first? x.swapaxes(0, 1) turns it"
 NO_LENGTHS, NO_RESETS = np.empty(0, np.int64), np.empty(0, np.bool_)
@@ -48,13 +48,13 @@ def is_on_device(a: Any) -> bool:
     """Whether an array lies in the memory of a GPU, by DLPack or by the CUDA array interface."""
     if isinstance(a, np.ndarray):
         return False
-    if hasattr(a, "__dlpack_device__"):  # first, because PyTorch answers this for tensors with gradients too
+    if hasattr(a, "__dlpack_device__"):  # asked first: PyTorch answers it for tensors with gradients too
         return int(a.__dlpack_device__()[0]) in (2, 13)  # kDLCUDA, kDLCUDAManaged
     return hasattr(a, "__cuda_array_interface__")
 
 
 def array(name: str, a: Any) -> np.ndarray:
-    """Convert an argument to an array of any dtype; an array on a GPU stays there in a verb that computes there."""
+    """Convert an argument to an array of any dtype. In a verb that computes on a GPU, an array on a GPU stays there."""
     if type(a) is np.ndarray:
         return a
     unmasked(name, a)
@@ -165,21 +165,21 @@ def parameters(
 
 
 def a_cell(value: Any) -> Cell:
-    """Refuse what is not a cell, and say what to pass instead."""
+    """The argument, if it is a cell; otherwise an error that says what to pass instead."""
     if not isinstance(value, Cell):
         raise ArgumentTypeError("cell", "be a Cell", what_came(value))
     return value
 
 
 def layer(cell: Any, params: Any) -> tuple[Any, Any]:
-    """A cell with its parameters; for a model of one recurrent layer those of the layer."""
+    """A cell with its parameters. A model of one recurrent layer gives the cell and the parameters of that layer."""
     if not isinstance(cell, Cell) and hasattr(cell, "cell_params") and len(cell.cells) == 1:
         return cell.cells[0], cell.cell_params(params)[0]
     return cell, params
 
 
 def run(value: Any) -> Run:
-    """What `forward` returns; the gradients of a model's run are those of the model's `backward`."""
+    """The argument, if it is a `Run`; for a model's run the error names `model.backward`."""
     if not isinstance(value, Run):
         came = type(value).__name__
         if _layers(value):
@@ -189,7 +189,7 @@ def run(value: Any) -> Run:
 
 
 def of_layer(value: Any) -> Any:
-    """A run for an analysis: of a model of one layer the run of the layer. Whatever else came is given back."""
+    """The run for an analysis: of a model with one recurrent layer, that layer's run. Others are returned unchanged."""
     runs = _layers(value)
     if len(runs) == 1:
         return runs[0]
@@ -212,26 +212,26 @@ def of_layer(value: Any) -> Any:
 
 
 def not_a_run(name: str, value: Any, wanted: str) -> None:
-    """Refuse a run where one array made from it is wanted, and say which."""
+    """Refuse a run where a function needs an array, and say which array of the run to pass."""
     value = of_layer(value)
     if isinstance(value, Run):
         raise ArgumentTypeError(name, "be an array", f"a Run: pass {wanted.format(slot=value.cell.state[0])}")
 
 
 def layer_run(value: Any) -> Run:
-    """`of_layer` where nothing but a run is taken."""
+    """`of_layer`, with an error for everything that is not a run then."""
     return run(of_layer(value))
 
 
 def _layers(value: Any) -> list[Run]:
-    """The runs of the recurrent layers of what a model or a layer returned."""
+    """The runs of the recurrent layers in the result of a model or of a layer."""
     runs = getattr(value, "runs", None)
     found = list(runs.values()) if isinstance(runs, dict) else runs
     return found if isinstance(found, list) and all(isinstance(r, Run) for r in found) else []
 
 
 def _one_of(value: Any) -> str:
-    """How a run is taken out of several."""
+    """The expression, as text, that selects one of several runs."""
     if isinstance(value.runs, dict):
         return f"run.runs[path], path among {', '.join(map(repr, value.runs))}"
     return f"run.runs[i], i from 0 to {len(value.runs) - 1}"

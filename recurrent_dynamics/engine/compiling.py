@@ -26,7 +26,7 @@ def compile(
 ) -> None:
     """Compile verbs of cells now, on several processes, and keep the machine code on disk.
 
-    Without it each verb is compiled at its first call. What is on disk already is only read.
+    Without it each verb is compiled at its first call. Machine code that is already on disk is only read.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def empty(
 
 
 def views(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
-    """The parameters in flat arrays, in the order of `layout.shapes`: views, or copies where in several stretches."""
+    """The parameters in flat arrays, in the order of `layout.shapes`: views, or copies of split parameters."""
     params = {}
     for name, (field, stretches, shape) in places(layout).items():
         if len(stretches) == 1:
@@ -120,7 +120,7 @@ def views(layout: Layout, flat: Flat) -> dict[str, np.ndarray]:
 
 
 def copy_tied_blocks(layout: Layout, flat: Flat, params: Mapping[str, np.ndarray]) -> None:
-    """After writing into `views` of flat arrays: write parameters in several stretches, and copies for tied drives."""
+    """Complete flat arrays whose `views` were written: parameters in several stretches, copies for tied drives."""
     for name, (field, stretches, _) in places(layout).items():
         if len(stretches) > 1:
             first, whole = 0, flat[field]

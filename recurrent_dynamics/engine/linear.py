@@ -1,7 +1,7 @@
 """A linear map of all steps at once, on the engine's own threads.
 
-NumPy's product would run on the threads of its BLAS, which fight with the engine's for the cores: measured in training
-with two layers of 128 units, a readout through the BLAS cost as much as the recurrence itself.
+NumPy's product runs on the threads of its BLAS, which compete with the engine's threads for the cores. In training
+with two layers of 128 units, a readout through the BLAS took as long as the recurrence itself.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def linear_adjoint(d_out: Array, x: Array, weights: Array) -> tuple[Array, Array
 
 @lru_cache(maxsize=1)
 def _cpu() -> Any:
-    """Imported when first asked for, as Numba takes long."""
+    """Imported at the first call, because importing Numba takes long."""
     from .cpu import linear as cpu
 
     return cpu
 
 
 def _checked(**arrays: tuple[Array, tuple[int, ...]]) -> list[Array]:
-    """Arrays of one dtype and of the shapes beside them: compiled code reads memory unchecked."""
+    """The arrays, checked for one dtype and for the shapes given with them: compiled code checks no index."""
     dtype = check.real(*next((name, a) for name, (a, _) in arrays.items())).dtype
     for name, (a, shape) in arrays.items():
         if a.dtype != dtype:

@@ -1,4 +1,4 @@
-"""Jacobians of all steps as an operator: applied to vectors, and formed no more than is asked for."""
+"""Jacobians of all steps as an operator: applied to vectors without being formed, or formed block by block."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class JacobianOperator:
         return J[0] if np.ndim(chosen) == 0 else J
 
     def _rows(self, v: np.ndarray) -> np.ndarray:
-        # A copy: compiled functions take arrays that are writeable and aligned, and would be compiled anew for others.
+        # A copy is writeable and aligned. For any other array, compiled functions would be compiled again.
         return np.array(check.floating("v", v, self.dtype, self.shape), order="C").reshape(-1, self.shape[-1])
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written; an array on a device as it is, as CuPy has no such views."""
+    """A read-only view. An array on a GPU is returned unchanged, because CuPy has no read-only views."""
     if not isinstance(array, np.ndarray):
         return array
     view = array.view()
@@ -30,7 +30,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 def namespace(array: np.ndarray) -> Any:
-    """NumPy, or CuPy for an array of its own."""
+    """The module of an array: NumPy or CuPy."""
     return np if isinstance(array, np.ndarray) else importlib.import_module("cupy")
 
 
@@ -74,14 +74,14 @@ class Views(Mapping[str, np.ndarray], Result):
         return f"{{{', '.join(f'{k!r}: array of shape {v.shape}' for k, v in self.items())}}}"
 
 
-@dataclass(eq=False)  # not frozen: that would make a new one take eight times as long
+@dataclass(eq=False)  # not frozen: construction would take eight times as long
 class Tape:
     """The arrays of a run as engines use them; shapes in terms of T steps, B instances, N inputs.
 
-    values (T, B, e): drives, computed operands, signals; an engine may have overwritten a drive with the one value that
-    is computed of it, sigmoid(drive) (`Run.values` has the drives). before, after (T, B, k): the state around each
-    step, usually two views of one array. `W` (g, N), `bias` (drives,), `matrices` and `vectors`: the parameters,
-    flat, mostly copies.
+    values (T, B, e): drives, computed operands, signals. An engine may overwrite a drive with the only value that it
+    computes from the drive, such as sigmoid(drive); `Run.values` has the drives. before, after (T, B, k): the state
+    before and after each step, usually two views of one array. `W` (g, N), `bias` (drives,), `matrices` and `vectors`:
+    the parameters, flat, mostly copies.
     """
 
     cell: Cell
@@ -103,7 +103,7 @@ class Tape:
     memory: np.ndarray  # the memories that the cell reads, one after the other; see `memories`
     places: np.ndarray  # (B * 3,), where the memory of each instance is; empty where the cell reads none
     memory_of: np.ndarray  # (B,), the number of the memory that an instance reads, or empty: its own
-    tf32: bool = False  # whether cuBLAS may multiply in it
+    tf32: bool = False  # whether cuBLAS may multiply in TF32
 
     @property
     def dtype(self) -> np.dtype:
@@ -115,11 +115,11 @@ class Tape:
 
     @cached_property
     def x(self) -> np.ndarray:
-        """(T, B, N): the input as numbers, one-hot where it is class indices."""
+        """(T, B, N): the input as numbers; class indices become one-hot vectors."""
         return one_hot(self.input, self.layout.input_size, self.dtype) if self.has_classes else self.input
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The layout is made again by the cell: what is compiled and tabled for a layout is found by its identity.
+        # The cell makes the layout again: caches find compiled code and tables by the identity of a layout.
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "layout"}
         sizes = self.layout.input_size, self.layout.hidden_size, self.layout.source_size
         return _tape_again, (given, *sizes)
@@ -207,10 +207,10 @@ class Run(Result):
         kept: Kept | None = None,
     ) -> None:
         self._tape, self._kept, self.single, self.device, self.gpu = tape, kept, single, device, gpu
-        self.event = event  # recorded after the work queued for the run
-        self._active = active  # enters the GPU, and waits for it
+        self.event = event  # an event behind the work that is queued for the run
+        self._active = active  # makes the GPU current and waits for the event
         self._to_host, self._as_numpy = to_host, as_numpy
-        self.shared_signals = shared_signals  # those with one number for all units
+        self.shared_signals = shared_signals  # signals with one number for all units
         self._params = params
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
         self.autonomous, self.classes = autonomous, classes
@@ -231,7 +231,7 @@ class Run(Result):
         return self._tape
 
     def reading(self) -> AbstractContextManager[Any]:
-        """Enter it to read arrays that another stream or another GPU may have computed."""
+        """The context in which arrays may be read that another stream or another GPU computed."""
         return nullcontext() if self._active is None else self._active(self.gpu or 0, None, self.event)
 
     @cached_property
@@ -258,7 +258,7 @@ class Run(Result):
             return backend(self.device).verbs.drives(self.engine_tape)
 
     def host(self, a: Any) -> np.ndarray:
-        """An array of the engine as one of NumPy."""
+        """An array of the engine as a NumPy array."""
         if self._to_host is None:
             return a
         with self.reading():

@@ -72,7 +72,7 @@ def forward(
     reset : ndarray (T, B) of booleans, optional
         Where true, the state is set back to `initial` before that step.
     signals : dict of ndarray (T, B) or (T, B, H), optional
-        The signals that the cell declares; all of them but masks, which are their means where they are not given.
+        The signals that the cell declares. Masks may be left out: their means are used then.
     memory : dict of ndarray (S, B, width) or (S, width), optional
         What a cell with attention reads, by name, positions first: all that the cell declares, such as "keys" and
         "values" of `cells.attention`. The gradients by them are `Gradients.memory`.
@@ -85,28 +85,30 @@ def forward(
     check_finite
         Whether a run that becomes NaN or infinite raises.
     copy_params
-        Whether the run has copies of the parameters, which no later change of them reaches. Without, a run on the CPU
-        reads them where they lie if it can, and looks whether these are finite only if the run is not, and not with
-        ``check_finite=False``: for training, where each update makes new ones.
+        Whether the run copies the parameters, so that later changes do not reach it. Without copies, a run on the CPU
+        reads the given arrays in place if it can. It then checks whether they are finite only if the run is not, and
+        never with ``check_finite=False``. This suits training, where each update makes new arrays.
     tape
-        Whether to keep the states and values of all steps, and the input, for `backward` and all else that is computed
-        from a run. Without, the run has its output and its final state, with the same bits, and takes the memory of
-        these: for inference. It has no copies of the parameters either, see `copy_params`. On the CPU only.
+        Whether to keep the states and values of all steps, and the input, for `backward` and everything else that is
+        computed from a run. A run without a tape has only its output and its final state, the same to the last bit,
+        and keeps no other memory. This suits inference. It has no copies of the parameters either, see `copy_params`.
+        On the CPU only.
     device : "cpu" or "cuda", optional
-        Where to compute; by default where the arrays lie. Arrays on a GPU (those of CuPy, tensors of PyTorch, what
-        speaks DLPack or has ``__cuda_array_interface__``) stay there, and what the run gives lies there too, as arrays
-        of CuPy. NumPy arrays with "cuda" are copied there, to the current GPU, and, when asked for, back.
+        Where to compute; by default where the arrays lie. Arrays on a GPU stay there: CuPy arrays, PyTorch tensors,
+        and other arrays with DLPack or ``__cuda_array_interface__``. The arrays of the run are then CuPy arrays on the
+        same GPU. With "cuda" NumPy arrays are copied to the current GPU, and results are copied back when they are
+        first read.
     stream
-        With "cuda": where the work is queued, a stream of CuPy, of PyTorch, or what has ``__cuda_stream__``; CuPy's
-        current one by default. What is later asked of the run waits for it.
+        With "cuda": the stream on which the work is queued, of CuPy, of PyTorch, or an object with
+        ``__cuda_stream__``; CuPy's current stream by default. Later work with the run waits for it.
     tf32
-        With "cuda" and float32: whether cuBLAS may round what it multiplies to 10 bits, here and in what is later
-        computed from the run. By default all arithmetic is that of IEEE float32. Walks that multiply in kernels of
-        their own, see `recurrent_dynamics.engine.plan`, do so in float32 always.
+        With "cuda" and float32: whether cuBLAS may round the factors of products to 10 bits, in the run and in later
+        computations from it. By default all arithmetic is IEEE float32. Kernels that multiply by themselves, see
+        `recurrent_dynamics.engine.plan`, always use float32.
     tape_dtype : "bfloat16", optional
         With "cuda" and float32: keep the drives of all steps as bfloat16, in half the memory. The run is the same to
-        the last bit; gradients, tangents and Jacobians are computed from drives of 8 bits, which is good to about a
-        hundredth, and `drives` shows them. States and signals stay float32.
+        the last bit. Gradients, tangents and Jacobians are computed from drives of 8 bits, with errors of about one
+        percent, and `drives` returns these rounded drives. States and signals stay float32.
 
     Returns
     -------
@@ -211,8 +213,8 @@ def forward(
             kept, finite = engine.verbs.infer(cell, layout, flat, factors, x, start, ends, resets, read)
             if not finite:
                 if not classes:
-                    check.finite("x", x[:, 0] if single else x)  # not looked at before
-                if check_finite:  # a run with a tape knows where, or that only the sum is not finite
+                    check.finite("x", x[:, 0] if single else x)  # not checked before
+                if check_finite:  # a run with a tape says where, or finds that only the sum is not finite
                     forward(
                         cell, params, given_x, steps=steps, initial=initial, lengths=lengths, reset=reset,
                         memory=memory, memory_lengths=memory_lengths, memory_of=memory_of,

@@ -1,4 +1,4 @@
-"""Where the Jacobians of a cell are dense, as `kernels.qr` wants to know it."""
+"""The blocks in which the Jacobians of a cell are dense, for `kernels.qr`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..kernels.qr import Structure
 
 @lru_cache(maxsize=1024)
 def structure(cell: Cell, layout: Layout) -> Structure:
-    """Of the Jacobians of a cell: a slot that no product reads has diagonals only."""
+    """The structure of the Jacobians of a cell: the columns of a slot that no product reads have diagonals only."""
     from .cpu import tables as t
 
     entries = t.diagonals(cell, layout)[0]

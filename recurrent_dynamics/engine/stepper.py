@@ -48,11 +48,11 @@ class State(dict[str, np.ndarray]):
         return f"State({slots}, {self.rows.dtype})"
 
     def take(self, index: np.ndarray) -> State:
-        """A state of rows (m,) of this one, in the order of their indices; a row may come several times."""
+        """A new state of the rows with the given indices (m,). A row may be taken several times."""
         return self._rows_of(index)
 
     def part(self, rows: slice) -> State:
-        """Some rows side by side, without a copy."""
+        """The state of a slice of the rows, without a copy."""
         return self._rows_of(rows)
 
     def _rows_of(self, chosen: Any) -> State:
@@ -65,7 +65,7 @@ class State(dict[str, np.ndarray]):
         )
 
     def like(self) -> State:
-        """A state of as many rows to write to, of any numbers."""
+        """A state of as many rows with undefined numbers, to write to."""
         return State(self.owner, np.empty_like(self.rows), self.memory_of)
 
 
@@ -142,10 +142,10 @@ class Stepper:
         x : ndarray (B, N) or (N,), or of integers (B,)
             The input; integers are class indices, as in `forward`; None without input.
         state : mapping of ndarray (B, width) or (width,)
-            The state before, by slot. What `zeros` or a step returned is taken as it is; other arrays are copied.
+            The state before, by slot. A state that `zeros` or a step returned is used in place, others are copied.
         out : state, optional
-            Where to write the state after: what `zeros` or a step of this stepper returned, for as many sequences,
-            and another one than `state`. A new one by default.
+            Where to write the state after: a state that `zeros` or a step of this stepper returned, for the same
+            number of sequences, and not `state` itself. A new one by default.
         signals : dict of ndarray (B,) or (B, H), optional
             The signals that the cell declares, all of them, such as the time since the step before; a number for all
             sequences and units, too. Masks, which are noise, are their means where they are not given.
@@ -192,7 +192,7 @@ class Stepper:
         return out
 
     def _input(self, x: np.ndarray | None, batch: int) -> np.ndarray:
-        """(B, N) as compiled code takes it; whether it is finite shows later."""
+        """The input (B, N) in the form that compiled code reads. Whether it is finite is checked after the step."""
         shape = (batch, self._inputs)
         if x is None:
             if self._raw_input is not None:
@@ -245,7 +245,7 @@ class Stepper:
             values[:, s.offset : s.offset + s.width] = a.reshape(batch, -1)
 
     def _refuse(self, x: np.ndarray, before: State, after: State) -> None:
-        """Raise for the first of input, state before and state after that is not finite."""
+        """Raise an error for the first of input, state before and state after that is not finite."""
         check.finite("x", x)
         for name, a in before.items():
             check.finite(f"state[{name!r}]", a)
@@ -284,7 +284,7 @@ def stepper(
 ) -> Stepper:
     """A function that makes one step at a time: parameters are checked and packed once.
 
-    With two states that take turns as `state` and `out` a step allocates next to nothing.
+    A step allocates almost no memory if two states take turns as `state` and `out`.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ def _gradients(run: Run, back: Cotangents) -> Gradients:
     params = unflatten(tape.layout, back.flat)
     x = back.x
     signals = {}
-    # Columns that `back.values` lacks in front: CUDA returns only those of the signals, which are the last.
+    # Columns of the drives, which `back.values` lacks on CUDA: there it has only those of the signals, the last.
     first = tape.layout.values_size - back.values.shape[-1]
     for s in tape.layout.signals:
         d = back.values[..., s.offset - first : s.offset - first + s.width]
@@ -118,7 +118,7 @@ def _tangents(
     d_signals: Arrays | None,
     d_memory: Arrays | None = None,
 ) -> Tangents:
-    """Walk the tangents of a run."""
+    """The tangent pass of a run."""
     tape, xp = run.engine_tape, to.xp
     layout = tape.layout
     d_params, d_x = to.to_device("d_params", d_params), to.to_device("d_x", d_x)

@@ -1,4 +1,4 @@
-"""The recurrence on CUDA devices: the same programs as on the CPU, in kernels that walk through all steps at once.
+"""The recurrence on CUDA devices: the same programs as on the CPU, in kernels that compute all steps of a run.
 
-Nothing is imported here: a machine without a GPU, or without numba-cuda, never notices this room.
+Nothing is imported here, so that the package works without a GPU and without numba-cuda.
 """

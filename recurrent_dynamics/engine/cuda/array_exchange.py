@@ -1,4 +1,4 @@
-"""Arrays of users on a GPU: those of other libraries, their streams, and copies to the host."""
+"""Users' arrays on a GPU: arrays and streams of other libraries, and copies to the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TF32_SINCE = (8, 0)
 
 
 def to_device(name: str, given: Any, index: int) -> Any:
-    """An array on the GPU: where it lies already, no copy; what is no array stays for the checks.
+    """The array on the GPU, without a copy if it lies there. An argument that is no array is returned for the checks.
 
     DLPack makes the current stream wait for what the other library has queued; CuPy waits for the stream that the CUDA
     array interface names.
@@ -41,7 +41,7 @@ def to_device(name: str, given: Any, index: int) -> Any:
 
 
 def to_host(a: Any) -> np.ndarray:
-    """A NumPy array of what lies on the device, when the current stream has come so far."""
+    """A NumPy copy of an array on the GPU, after the work that is queued on the current stream."""
     if isinstance(a, Rounded):
         a = a[:]
     return a if isinstance(a, np.ndarray) else a.get()
@@ -53,7 +53,7 @@ def current_index() -> int:
 
 
 class _Handle:
-    """A stream that is known by its address, for CuPy; keeps alive what it came from."""
+    """A stream known by its address, for CuPy. It keeps the object that it came from alive."""
 
     def __init__(self, address: int, owner: Any) -> None:
         self._address, self._owner = address, owner
@@ -63,7 +63,7 @@ class _Handle:
 
 
 def stream_of(given: Any) -> Any:
-    """A stream of CuPy, of PyTorch, or what has ``__cuda_stream__`` (that of cuda.core, Numba), as CuPy's."""
+    """The CuPy stream of a stream of CuPy, of PyTorch, or of an object with ``__cuda_stream__`` (cuda.core, Numba)."""
     if given is None or (array_module() is not np and isinstance(given, array_module().cuda.Stream)):
         return given
     address: Any = getattr(given, "cuda_stream", None)  # PyTorch
@@ -78,7 +78,7 @@ def stream_of(given: Any) -> Any:
 
 
 def mark() -> Any:
-    """An event on the current stream, behind all that is queued there."""
+    """An event on the current stream, behind all work that is queued there."""
     if array_module() is np:
         return None
     event = array_module().cuda.Event(disable_timing=True)

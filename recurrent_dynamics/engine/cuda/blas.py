@@ -1,7 +1,7 @@
-"""Matrix products of whole arrays: by cuBLAS on the arrays where they lie, by NumPy in the simulator.
+"""Matrix products of whole arrays: by cuBLAS in place, by NumPy in the simulator.
 
-cuBLAS is called past CuPy's wrappers, which refuse to be captured in a CUDA graph, copy operands whose rows lie apart,
-give new memory to every result, and take TF32 from an environment variable. The library is the one that CuPy uses.
+cuBLAS is called without CuPy's wrappers. These refuse to be captured in a CUDA graph, copy operands whose rows are not
+adjacent, allocate every result, and read TF32 from an environment variable. The library is the one that CuPy uses.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def library() -> Any:
 
 
 def done(status: int) -> None:
-    """Raise what cuBLAS says, unless it says that all went well."""
+    """Raise an error for a cuBLAS status other than success."""
     if status:
         raise RuntimeError(f"cuBLAS failed: {library().cublasGetStatusString(status).decode()}")
 
@@ -71,14 +71,14 @@ def handle() -> ctypes.c_void_p:
         done(library().cublasCreate_v2(ctypes.byref(handles[index])))
     done(library().cublasSetStream_v2(handles[index], xp.cuda.get_current_stream().ptr))
     memory = getattr(_THREAD, "workspace", None)
-    if memory is not None:  # after the stream, which takes it away
+    if memory is not None:  # after the stream: setting the stream resets the workspace
         done(library().cublasSetWorkspace_v2(handles[index], memory.data.ptr, memory.nbytes))
     return handles[index]
 
 
 @contextmanager
 def own_workspace() -> Iterator[None]:
-    """Scratch memory of ours while products are captured: cuBLAS would make its allocation a part of the graph."""
+    """Scratch memory of our own while products are captured. Otherwise the graph would contain cuBLAS's allocation."""
     _THREAD.workspace = array_module().empty(WORKSPACE, np.uint8)
     try:
         yield
@@ -112,7 +112,7 @@ def product(A: Any, B: Any, out: Any, add: bool = False, tf32: bool = False) -> 
 def call(functions: Any, to: Any, A: Any, B: Any, out: Any, add: bool, address: Any) -> None:
     """The one call of cuBLAS for a product; `address` gives that of an array.
 
-    cuBLAS takes a matrix by columns: what lies there by rows it sees transposed, so it computes B^T A^T.
+    cuBLAS reads a matrix column by column. A matrix stored row by row is its transpose there, so B^T A^T is computed.
     """
     kind = {"float32": "S", "float64": "D"}[out.dtype.name]
     real = {"S": ctypes.c_float, "D": ctypes.c_double}[kind]

@@ -1,4 +1,4 @@
-"""The same launches again and again: captured once in a CUDA graph, where giving them one by one would take longer."""
+"""Repeated launches: captured once in a CUDA graph if single launches from Python would take longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .driver import SIMULATED, array_module
 def repeat(call: Callable[[], None], times: int, together: int) -> None:
     """`call()` so many times, `together` of them in one graph; 0: without a graph.
 
-    The first ones are made without, as they compile kernels and load libraries, which no capture allows.
+    The first calls run without a graph: they compile kernels and load libraries, which a capture does not allow.
     """
     if SIMULATED or not together or times <= 2 * together:
         for _ in range(times):

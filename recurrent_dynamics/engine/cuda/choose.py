@@ -1,7 +1,7 @@
-"""Which walk a verb takes: each that fits the device is counted, and the one that should be the fastest is taken.
+"""The choice of the walk of a verb: the time of each that fits the device is predicted, and the fastest is taken.
 
-The counts are a model: a step takes as long as its longest stretch of arithmetic, shared memory, caches or memory, and
-waits for every barrier, program and read that nothing else hides.
+The prediction is a model. A step takes as long as the longest of its arithmetic, shared memory, cache and memory
+traffic, plus every barrier, program and read whose latency nothing hides.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .tables import scratch_of_means, slices
 BARRIER, PROGRAM, MEMORY = 40, 250, 700
 CACHE_WIDTH = 64  # bytes a cycle from the L2 cache to a multiprocessor
 LAUNCH, GRID_BARRIER = 5e-6, 1.5e-6  # seconds
-# Of a product of cuBLAS: the time below which it never falls, and the share of the arithmetic that it reaches for some
-# dozen instances. Of a launch: in a CUDA graph, and given by Python.
+# Of a product of cuBLAS: its least time, and the share of peak arithmetic that it reaches for some dozen instances.
+# Of a launch: its time in a CUDA graph, and from Python.
 PRODUCT, PRODUCT_SHARE = 3e-6, 0.6
 CAPTURED, GIVEN = 1.5e-6, 30e-6
 CAPTURED_STEPS = 8  # steps of one CUDA graph
@@ -32,7 +32,7 @@ def plan_walk(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Devic
     found = blocks(cell, layout, verb, sizes, device) + grids(cell, layout, verb, sizes, device)
     if sizes.tf32 or not any(walk.resident for walk in found):
         found += steps(cell, layout, verb, sizes, device)
-    if not found:  # means alone: with a product there is always the walk by steps
+    if not found:  # a cell of means alone; the walk by steps fits every cell with a product
         raise ValueError(
             f"the {verb} walk of cell {cell.name!r} with {layout.hidden_size} units keeps "
             f"{_in_block(layout, verb, 1, False) * sizes.itemsize} bytes of one instance in the shared memory of a "
@@ -54,7 +54,7 @@ def columns(layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
 
 
 def blocks(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> list[Walk]:
-    """A block for each tile of instances; the tile as large as makes all blocks run at once, or as fits."""
+    """A block for each tile of instances: the smallest tile with which all blocks run at once, or the largest."""
     numbers = device.shared_bytes // sizes.itemsize
     largest = next((t for t in TILES if -(-sizes.batch // t) <= device.multiprocessors), TILES[-1])
     for resident in (True, False):

@@ -1,7 +1,7 @@
 """Walk 4: cells whose units never see each other. A thread takes one unit of one instance through all steps.
 
-Its numbers stand in registers, the values of the next step are read while this one is computed, and nothing waits for
-anything. Arrays as in `block_kernels`.
+Its numbers stay in registers. The values of the next step are read while this step is computed, and no thread waits for
+another. Arrays are those of `block_kernels`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ REGISTERS = {"block": {4: 168, 8: 255}, "columns": {4: 128, 8: 255}, "grid": {4:
 
 @dataclass(frozen=True)
 class Device:
-    """What of a device decides how kernels run on it.
+    """The properties of a device that decide how kernels run on it.
 
     Attributes
     ----------
@@ -27,8 +27,8 @@ class Device:
     shared_bytes
         The largest shared memory of a block.
     threads
-        Threads of a block, of which kernels take as many as have registers enough: three quarters, on a grid five
-        eighths, for float64 half.
+        Threads of a block. Kernels use only as many as find registers: three quarters, on a grid five eighths, for
+        float64 half.
     lanes
         Threads of a warp.
     flops, tf32_flops
@@ -69,7 +69,7 @@ class Sizes:
     tf32: bool = False
 
     def threads(self, device: Device, kind: str) -> int:
-        """Whole warps of as many threads as find the registers that kernels of this kind need."""
+        """The number of threads, in whole warps, for which there are enough registers in kernels of this kind."""
         eighths = 4 if self.wide == 2 else {"block": 6, "grid": 5}[kind]
         return max(1, device.threads * eighths // 8 // device.lanes) * device.lanes
 

@@ -36,11 +36,11 @@ __all__ = [
 SIMULATED = bool(config.ENABLE_CUDASIM)
 _CALLED: list[dict[str, Any]] = []  # the modules of device functions
 _UNCOPIED: Any = type(cuda.device_array(1)) if SIMULATED else None
-UNASKED_SHARED_BYTES = 48 << 10  # what a kernel gets without asking
+UNASKED_SHARED_BYTES = 48 << 10  # shared memory that a kernel gets without asking
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that kernels call; in the simulator it stays what it is."""
+    """A function that kernels call. In the simulator it stays a Python function."""
     if SIMULATED:
         _CALLED.append(function.__globals__)
         return function
@@ -50,7 +50,7 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
 def kernel(function: Callable[..., None], kind: str, dtype: str) -> Any:
     """A kernel of a kind of walk for arrays of a dtype, compiled at its first launch for the types of its arguments."""
     if not SIMULATED:
-        # Without optimization at link time, by which numba-cuda would make other code than what the tests assemble.
+        # Without link-time optimization: with it, numba-cuda makes other code than the tests assemble.
         return cuda.jit(max_registers=REGISTERS[kind][np.dtype(dtype).itemsize], lto=False)(function)
 
     @cuda.jit
@@ -135,7 +135,7 @@ def active(index: int, stream: Any, after: Any) -> Iterator[None]:
 
 
 def gpu_of(a: Any) -> int:
-    """The number of the GPU that an array lies on, by the address that the CUDA array interface gives."""
+    """The number of the GPU on which an array lies, from the address in the CUDA array interface."""
     ready()
     if array_module() is np:
         return 0

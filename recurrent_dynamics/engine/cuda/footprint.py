@@ -1,4 +1,4 @@
-"""How much device memory the verbs need, from sizes alone."""
+"""The device memory that the verbs need, computed from sizes alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def piece_steps(layout: Layout, batch: int) -> int:
 
 
 def needed(layout: Layout, sizes: Sizes, verb: str, resets: bool = False, rounded: bool = False) -> int:
-    """Bytes that a verb takes, what comes in from the host and what it gives included.
+    """Bytes that a verb needs, with its input from the host and its results.
 
     "forward": the run itself. "adjoint", "tangent" and, of so many steps, "jacobian": what is added to a run.
     `rounded`: values kept as bfloat16.
