@@ -37,7 +37,7 @@ from .tables import (
 )  # fmt: skip
 from .work_split import unit_ranges
 
-INSTANCES = 4  # that share one read of U
+INSTANCES = 4  # instances that share one read of U
 
 
 @by_threads

@@ -28,16 +28,15 @@ from ...kernels import fingerprint, machine_code
 from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access
 
 REAL = {"float32": types.float32, "float64": types.float64}
-# A task begins with so many numbers, the widths of values, state, and vectors or diagonals; the arrays follow.
+# Numbers at the start of a task: the widths of values, state, and vectors or diagonals. The arrays follow.
 WIDTHS = 3
 VALUES, STATE, VECTORS = range(WIDTHS)
 
 # Where a row of an array begins: rows of values, rows of the state, or one row for each instance.
 _START = dict.fromkeys(("e",), "r * e") | dict.fromkeys(("s", "n", "dn", "ds", "tn", "us"), "r * k")
 _START |= {"dp": "b * v", "up": "b * v"}
-PLACES = (
-    3  # numbers of an instance in `places`: start of its memory, length of its source, start of its gradient
-)
+# Numbers of an instance in `places`: start of its memory, length of its source, start of its gradient.
+PLACES = 3
 _START |= {"m": "places[3 * b]", "length": "places[3 * b + 1]", "dm": "places[3 * b + 2]"}
 
 # The modules that turn equations into the source of a row function. An edit of any other module recompiles nothing.

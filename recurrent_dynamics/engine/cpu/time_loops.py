@@ -37,9 +37,9 @@ from .rows import compute_rows, row_task
 from .stage_products import has_products, multiply, multiply_transposed
 from .work_split import assignment, unit_ranges
 
-INPUT_ROWS = 96  # about so many rows, those of some steps, are multiplied by W at once
-# Fewest steps of a window. Where threads share the units of a step, one may be a step ahead of another that still reads
-# the states before its own step: rows are written over only after so many steps.
+INPUT_ROWS = 96  # rows, those of some steps, whose input is multiplied by W at once
+# Fewest steps of a window. Where threads share the units of a step, one thread may be a step ahead of another, which
+# still reads the states before its own step. So rows are overwritten only after this number of steps.
 SHORTEST_WINDOW = 3
 
 # Largest number of entries of a step that are prefetched in the backward pass. The hardware prefetcher misses them

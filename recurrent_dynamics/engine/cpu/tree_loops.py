@@ -33,7 +33,7 @@ from .rows import compute_rows, row_task
 from .stage_products import has_products, multiply, multiply_transposed
 from .work_split import unit_ranges
 
-CHUNK_ROWS = 96  # about so many rows pass through all stages before the next ones: their values stay in cache
+CHUNK_ROWS = 96  # rows that pass through all stages before the next rows, so that their values stay in cache
 
 
 @njit(**OPTIONS)

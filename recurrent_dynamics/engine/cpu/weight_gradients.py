@@ -29,9 +29,9 @@ from .input_products import bias_of, write_input_gradient
 from .stage_products import pack_matrix
 from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS, SOURCE, STATE, TARGET
 
-# A block is about so many rows of dE, a strip so many columns. A panel of the right factor of an outer product then
-# stays in the first cache (25 of 48 kB), the left factor in the second. 200 rather than 192 or 256 rows: strips that
-# are a large power of two apart would share few lines of the cache.
+# A block has about BLOCK rows of dE, a strip about CHUNK columns. A panel of the right factor of an outer product then
+# stays in the first cache (25 of 48 kB), the left factor in the second. With 192 or 256 rows, strips would be a large
+# power of two apart and share few lines of the cache.
 BLOCK = 200
 CHUNK = 64
 SUMMED = 4  # rows of dE that are summed before they are added to the bias
