@@ -19,7 +19,7 @@ MOST_SHAPES = 8  # of inputs whose runs are prepared
 
 
 class Prepared(NamedTuple):
-    """The runs of frozen parameters for inputs of one shape, small enough for one thread."""
+    """The runs of frozen parameters for inputs of one shape."""
 
     run: Callable[[np.ndarray], Kept | None]
     tape: Tape  # without steps
@@ -69,7 +69,8 @@ class FrozenParams(Mapping[str, np.ndarray]):
         fits = len(shape) in (2, 3) and shape[-1] == layout.input_size and layout.input_rows > 0
         made = None
         if fits and min(shape) > 0 and not (layout.signals or self.cell.memory):
-            made = self._engine.prepare(self.cell, layout, self.flat, self.factors, shape[0], batch)
+            with self._engine.POOL:
+                made = self._engine.prepare(self.cell, layout, self.flat, self.factors, shape[0], batch)
         if made is None:
             self._prepared[shape] = None
             return None

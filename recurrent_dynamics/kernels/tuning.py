@@ -71,7 +71,7 @@ class Tuning(NamedTuple):
     min_pooled_bytes: int = 16 * MB
     min_worker_bytes: int = 1 << 16
     window_rows: int = 96
-    max_kept_window: int = 1 << 18
+    max_kept_window: int = 1 * MB
     max_grouped_bytes: int = 4 * MB
     min_piece_bytes: int = 1 * MB
     min_piece_bytes_ungrouped: int = 8 * MB

@@ -7,7 +7,6 @@ the next call. Making them took longer than the kernels of one sequence of 32 un
 from __future__ import annotations
 
 from functools import lru_cache
-from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from ...cells.layout import Layout
 from ...kernels import memory
 from ...kernels.barrier import new_counters
 from ...kernels.copying import are_finite
-from ...kernels.threads import launch
+from ...kernels.threads import POOL, launch
 from ...kernels.tuning import current
 from ..flatten import Flat
 from ..memories import Memory, no_memory
@@ -27,6 +26,7 @@ from .arguments import NO_CLASSES, Factors, drive_input, loop_arguments, pack, s
 from .tables import drives_size
 from .work_split import split, step_flops
 
+SMALL_OUTPUT = 1 << 14  # entries; aligning a larger one takes less time than it gains
 _NO_COUNTERS = np.empty(0, np.int64)  # only threads that share the units of a step count
 _NO_LENGTHS, _NO_RESETS = np.empty(0, np.int64), np.empty(0, np.bool_)
 
@@ -59,7 +59,7 @@ def _new_window(
     )  # fmt: skip
 
 
-_kept_window = lru_cache(maxsize=32)(_new_window)
+_kept_window = lru_cache(maxsize=8)(_new_window)
 
 
 def pack_forward(cell: Cell, layout: Layout, flat: Flat) -> Factors:
@@ -112,7 +112,7 @@ def infer(
 
 
 class PreparedRun:
-    """Runs of one thread, of inputs (T, B, N) of one shape from a zero state, with everything else made before.
+    """Runs of inputs (T, B, N) of one shape from a zero state, with everything else made before.
 
     A short run takes less time than the Python code of `infer`, most of all after a pause: the caches are then empty.
     """
@@ -120,39 +120,60 @@ class PreparedRun:
     def __init__(
         self, cell: Cell, layout: Layout, flat: Flat, factors: Factors, steps: int, batch: int
     ) -> None:
-        self._dtype, self._free = flat.bias.dtype, list[tuple[Any, ...]]()
-        self._given = cell, layout, flat, factors, steps, batch
+        self._dtype, self._given = flat.bias.dtype, (cell, layout, flat, factors, steps, batch)
+        self._by_units, self._threads = split(layout, self._dtype, steps, batch, resets=False)
+        few = steps * batch * step_flops(layout) <= current().min_parallel_flops
+        self._available = (
+            None if few else POOL.available()
+        )  # the threads that it was prepared for, if it needs them
         self.start = np.zeros((batch, layout.state_size), self._dtype)
+        self._free = list[tuple[Any, ...]]()
         self._window()
 
     def _window(self) -> None:
         """Make a window with the arguments before and after the input: as many as there are calls at once."""
         cell, layout, flat, factors, steps, batch = self._given
-        length = window_length(steps, batch)
+        length = window_length(steps, batch if self._by_units else -(-batch // self._threads))
         window = _new_window(cell, layout, self._dtype.char, steps, batch, length, False)
         g, drives, _, offset, width = window.sizes
-        self.size, self.shape = steps * batch * width, (steps, batch, width)
-        checksum, read = np.empty(1, self._dtype), no_memory(self._dtype)
+        self._shape = steps, batch, width
+        self._empty = memory.empty if steps * batch * width > SMALL_OUTPUT else np.empty
+        checksums, counters, read = (
+            np.empty(self._threads, self._dtype),
+            new_counters(),
+            no_memory(self._dtype),
+        )
         before = (
-            1, *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, read.flat,
-            read.places, window.values, window.before, window.after, self.start.reshape(-1), _NO_LENGTHS, _NO_RESETS,
-            False, _NO_COUNTERS, checksum,
+            self._threads, *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants,
+            read.flat, read.places, window.values, window.before, window.after, self.start.reshape(-1), _NO_LENGTHS,
+            _NO_RESETS, self._by_units, counters, checksums,
         )  # fmt: skip
         after = factors.W, flat.bias, NO_CLASSES, layout.input_size, g, drives, length, offset, width
-        self._free.append((before, after, window.first_state, window.last_state, checksum))
+        self._free.append((before, after, window.first_state, window.last_state, counters, checksums))
 
     def __call__(self, x: np.ndarray) -> Kept | None:
-        """The output and the final state; None if they or the input are not finite."""
+        """The output and the final state; None if these or the input are not finite, or threads came or went."""
+        if self._available is None:
+            return self._run(x)
+        with POOL:
+            if POOL.available() != self._available:
+                return None
+            POOL.use(self._threads)
+            return self._run(x)
+
+    def _run(self, x: np.ndarray) -> Kept | None:
         try:
             window = self._free.pop()  # in one step of the interpreter, so no other thread gets it too
         except IndexError:
             self._window()
-            return self(x)
-        before, after, first_state, last_state, checksum = window
+            return self._run(x)
+        before, after, first_state, last_state, counters, checksums = window
         first_state.fill(0)
-        out = np.empty(self.size, self._dtype)
-        time_loops.forward(*before, x.reshape(-1), *after, out)
-        kept = Kept(out.reshape(self.shape), last_state.copy()) if isfinite(checksum.item()) else None
+        if self._by_units:
+            counters.fill(0)
+        out = self._empty(self._shape, self._dtype)
+        time_loops.forward(*before, x.reshape(-1), *after, out.reshape(-1))
+        kept = Kept(out, last_state.copy()) if are_finite(checksums) else None
         self._free.append(window)
         return kept
 
@@ -160,9 +181,10 @@ class PreparedRun:
 def prepare(
     cell: Cell, layout: Layout, flat: Flat, factors: Factors, steps: int, batch: int
 ) -> PreparedRun | None:
-    """A `PreparedRun` if one thread does all the work, whatever their number, and the window is small."""
-    size = window_length(steps, batch) * batch * (layout.values_size + layout.state_size)
-    few = steps * batch * step_flops(layout) <= current().min_parallel_flops
-    if few and size * flat.bias.itemsize <= current().max_kept_window:
-        return PreparedRun(cell, layout, flat, factors, steps, batch)
-    return None
+    """A `PreparedRun` if its window is small; to be called inside of `POOL`."""
+    by_units, threads = split(layout, flat.bias.dtype, steps, batch, resets=False)
+    rows = batch * window_length(steps, batch if by_units else -(-batch // threads))
+    size = rows * (layout.values_size + layout.state_size) * flat.bias.itemsize
+    if size > current().max_kept_window:
+        return None
+    return PreparedRun(cell, layout, flat, factors, steps, batch)
