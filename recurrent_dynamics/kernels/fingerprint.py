@@ -23,7 +23,7 @@ COMPILE_NOTHING = {
     "kernels": ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress", "tuning"),
     "engine/cpu": (
         "__init__", "ahead", "arguments", "backward_pass", "forward_pass", "groups", "independent_steps", "linear",
-        "streaming", "tree_pass", "verbs", "windows",
+        "streaming", "tree_gradients", "tree_pass", "verbs", "windows",
     ),
 }  # fmt: skip
 
