@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -324,6 +324,53 @@ def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ArgumentTypeError(name, "be True or False", _shown(value))
     return bool(value)
+
+
+def callable_(name: str, value: Any, what: str) -> None:
+    """Refuse what is no function.
+
+    Examples
+    --------
+    >>> callable_("callback", 3, "of a checkpoint")
+    Traceback (most recent call last):
+    recurrent_dynamics.ArgumentTypeError: callback must be a function of a checkpoint; came 3
+    """
+    if not callable(value):
+        raise ArgumentTypeError(name, f"be a function {what}", f"{value!r:.60}")
+
+
+def listed(name: str, values: Any, what: str) -> list[Any]:
+    """The members of a list, a tuple, an array or another iterable that is no text and no dict.
+
+    Examples
+    --------
+    >>> listed("names", "ab", "of texts")
+    Traceback (most recent call last):
+    recurrent_dynamics.ArgumentTypeError: names must be a sequence of texts; came 'ab'
+    """
+    unmasked(name, values)
+    scalar = isinstance(values, np.ndarray) and not values.ndim
+    if scalar or isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+        raise ArgumentTypeError(name, f"be a sequence {what}", f"{values!r:.60}")
+    return list(values)
+
+
+def floating_dtype(name: str, given: Any) -> np.dtype:
+    """float32 or float64, from all that NumPy takes for one.
+
+    Examples
+    --------
+    >>> floating_dtype("dtype", "int64")
+    Traceback (most recent call last):
+    recurrent_dynamics.ArgumentTypeError: dtype must be float32 or float64; came 'int64'
+    """
+    try:
+        kind = np.dtype(given)
+    except (TypeError, ValueError):
+        kind = np.dtype(object)
+    if kind not in (np.float32, np.float64) or given is None:
+        raise ArgumentTypeError(name, "be float32 or float64", f"{given!r:.60}")
+    return kind
 
 
 def pathlike(name: str, value: Any) -> Path:

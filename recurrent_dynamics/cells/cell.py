@@ -12,19 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, floating_dtype, generator, integer
 from ..equations.axes import SOURCE
 from ..equations.graph import DefinitionError
 from ..equations.record import record
 from ..equations.schedule import Schedule, fingerprint_text
 from ..parametrize import Parametrization, initialize
 from .constraint import Constraint
-from .declarations import Drive, Mask, Memory, Slot, Structure, Unit, natural, positive_integer
+from .declarations import Drive, Mask, Memory, Slot, Structure, Unit
 from .layout import Layout
 from .recipe import packed, unpacked
 from .tying import tied
 
 Params = dict[str, np.ndarray]
+
+
+MOST_UNITS = 2**24  # a matrix of so many rows and columns fits in no memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,25 +327,27 @@ class Cell:
         >>> params["U"].shape, params["U"].dtype
         ((12, 3), dtype('float32'))
         """
-        layout = self.layout(natural("input_size", input_size), positive_integer("hidden_size", hidden_size))
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ArgumentTypeError("dtype", "be float32 or float64", np.dtype(dtype))
-        generator = np.random.default_rng(rng)
+        layout = self.layout(
+            integer("input_size", input_size, at_least=0, at_most=MOST_UNITS),
+            integer("hidden_size", hidden_size, at_least=1, at_most=MOST_UNITS),
+        )
+        dtype = floating_dtype("dtype", dtype).name
+        drawn_from = generator("rng", rng)
         draw_w = initialize.named(weight, hidden_size)
         draw_u = initialize.named(recurrent if recurrent is not None else weight, hidden_size)
         params: Params = {}
         if layout.input_rows and input_size:
-            rows = [_block(draw_w, generator, p.width, input_size) for p in layout.preactivations if p.input]
+            rows = [_block(draw_w, drawn_from, p.width, input_size) for p in layout.preactivations if p.input]
             params["W"] = np.concatenate(rows)
         for name, blocks in layout.matrices.items():
-            params[name] = np.concatenate([_block(draw_u, generator, r, c) for r, c in blocks])
+            params[name] = np.concatenate([_block(draw_u, drawn_from, r, c) for r, c in blocks])
         for name, parts in layout.biases.items():
             params[name] = np.concatenate([np.full(p.width, self.bias.get(p.name, 0.0)) for p in parts])
         for name, vectors in layout.vector_parameters.items():
-            params[name] = np.concatenate([self._init_vector(v.name, v.width, generator) for v in vectors])
+            params[name] = np.concatenate([self._init_vector(v.name, v.width, drawn_from) for v in vectors])
         if self.parametrize and recurrent is None:
             constraint = Constraint(self, input_size, hidden_size)
-            params = constraint(constraint.sample(params, generator))[0]
+            params = constraint(constraint.sample(params, drawn_from))[0]
         return {name: np.ascontiguousarray(value, dtype=dtype) for name, value in params.items()}
 
     def _init_vector(self, name: str, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentTypeError, number
+from ..checks import ArgumentTypeError, boolean, number
 from ..equations.nonlinearities import nonlinearity, sigmoid, tanh
 from ..parametrize import SymmetricAntisymmetric, antisymmetric
 from .cell import Cell
@@ -64,6 +64,7 @@ def ctrnn(
     """
     f = nonlinearity(activation)
     number("tau", tau, above=0)
+    learnt = boolean("learnt", learnt)
     _declared(noise)
     step, options = time_step(dt, **({} if learnt else {"tau": tau}))
     if noise:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, boolean, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, instance, integer, number, one_of
 from ..equations.axes import SOURCE
 from ..equations.graph import DefinitionError
 from ..equations.nonlinearities import sigmoid, softplus
@@ -35,6 +35,10 @@ class Structure:
     kind: str = "dense"
     heads: int = 1
     width: str = HIDDEN  # of the inner factor, for low rank
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, ("dense", "diagonal", "heads", "low_rank"))
+        integer("heads", self.heads, at_least=1)
 
 
 DENSE, DIAGONAL = Structure(), Structure("diagonal")
@@ -91,6 +95,11 @@ class Drive:
     masked: str | None = None
 
     def __post_init__(self) -> None:
+        instance("name", self.name, str)
+        boolean("input", self.input)
+        boolean("bias", self.bias)
+        if self.operand is not None and not isinstance(self.operand, str | tuple | list):
+            raise ArgumentTypeError("operand", "be None or a sequence of slots", type(self.operand).__name__)
         _check_width(f"drive {self.name}", self.width)
         if isinstance(self.operand, str):
             raise DefinitionError(
@@ -115,6 +124,7 @@ class Slot:
     width: str = HIDDEN
 
     def __post_init__(self) -> None:
+        instance("name", self.name, str)
         if self.width != SOURCE:
             _check_width(f"slot {self.name}", self.width)
 
@@ -190,7 +200,26 @@ class Unit:
     width: str = HIDDEN
 
     def __post_init__(self) -> None:
+        instance("name", self.name, str)
         _check_width(f"param {self.name}", self.width)
+        for name, value in (("low", self.low), ("high", self.high)):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | np.number)
+                or not (abs(value) <= 1e308 or value in (np.inf, -np.inf))
+            ):
+                raise DefinitionError(
+                    f"line 8 of the contract: {name} of param {self.name} is a number; came {value!r}"
+                )
+        try:
+            start = np.asarray(self.initial)
+        except ValueError:
+            start = np.asarray(None)
+        if start.dtype.kind not in "iuf" or start.shape not in ((), (2,)):
+            raise DefinitionError(
+                f"line 8 of the contract: initial of param {self.name} is a number, or two that it is drawn between; "
+                f"came {self.initial!r}"
+            )
         bounds = f"low = {self.low:g} and high = {self.high:g}"
         if not self.low < self.high or np.isinf(self.low) > np.isinf(self.high):
             raise DefinitionError(

@@ -68,6 +68,6 @@ def by_name(name: str, **options: Any) -> Cell:
     >>> by_name("elman", activation="relu")
     Cell('elman', state=(h), drives=(n))
     """
-    if name not in NAMED:
+    if not isinstance(name, str) or name not in NAMED:
         raise ArgumentError("name", f"be one of {', '.join(NAMED)}", repr(name))
     return NAMED[name](**options)

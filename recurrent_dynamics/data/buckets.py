@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..engine import check
 
 POOL = 20  # batches whose items are sorted by length together, in a shuffled epoch
 
@@ -182,7 +183,7 @@ def _filled(steps: NDArray[np.int64], most: int, size: int) -> NDArray[np.intp]:
 
 
 def _lengths(name: str, lengths: ArrayLike) -> NDArray[np.int64]:
-    found = np.asarray(lengths)
+    found = check.array("lengths", lengths)
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise ArgumentTypeError(name, "be integers of shape (n,)", f"{found.dtype} {found.shape}")
     if (found < 0).any():

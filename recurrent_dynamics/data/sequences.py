@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, boolean
+from ..checks import ArgumentError, boolean, listed
 from ..engine import check
 from ..nn.batch import Batch
 from .buckets import Buckets
@@ -80,6 +80,8 @@ class SequenceBatches:
         dtype: str = "float32",
     ) -> None:
         self.per_step = boolean("per_step", per_step)
+        sequences = listed("sequences", sequences, "of arrays")
+        targets = listed("targets", targets, "with one for each sequence")
         if len(targets) != len(sequences):
             raise ArgumentError("targets", f"be {len(sequences)}, one for each sequence", len(targets))
         places = range(len(sequences)) if chosen is None else places_of(chosen, len(sequences))
@@ -145,7 +147,7 @@ def _one_each(targets: Sequence[Any]) -> list[NDArray[Any]]:
 
 def places_of(chosen: ArrayLike, count: int) -> NDArray[np.intp]:
     """Indices of some of `count` items."""
-    places = np.asarray(chosen)
+    places = check.array("chosen", chosen)
     if places.ndim != 1 or places.dtype.kind not in "iu" or not places.size:
         raise ArgumentError("chosen", "be indices of shape (n,)", f"{places.dtype} {places.shape}")
     if places.min() < 0 or places.max() >= count:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import ArgumentError, ArgumentTypeError, integer, number
+from ..checks import ArgumentError, ArgumentTypeError, instance, integer, number, reals
 from ..engine import check
 from ..nn.batch import Batch, as_batch
 from ..training import BatchSource
@@ -55,8 +55,13 @@ class Windows:
         seed: int = 0,
         dtype: str = "float32",
     ) -> None:
-        self.inputs, self.targets = (single_or_double(np.asarray(a), dtype) for a in (inputs, targets))
-        self.mask = None if mask is None else np.asarray(mask)
+        self.inputs, self.targets = (
+            single_or_double(check.array(name, a), dtype)
+            for name, a in (("inputs", inputs), ("targets", targets))
+        )
+        self.mask = None if mask is None else check.array("mask", mask)
+        if self.mask is not None and self.mask.dtype.kind not in "biuf":
+            raise ArgumentTypeError("mask", "be booleans or real weights", self.mask.dtype)
         self.steps = integer("steps", steps, at_least=1)
         self.batch_size = integer("batch_size", batch_size, at_least=1)
         self.seed = integer("seed", seed, at_least=0)
@@ -73,6 +78,8 @@ class Windows:
                 )
         check.finite("inputs", with_columns("inputs", self.inputs))
         targets = with_columns("targets", self.targets)
+        if targets.dtype.kind not in "biuf":
+            raise ArgumentTypeError("targets", "be real numbers or class indices", targets.dtype)
         if self.mask is not None:
             if self.mask.ndim == 2 and self.mask.shape != targets.shape:
                 raise ArgumentError(
@@ -86,7 +93,7 @@ class Windows:
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`."""
-        rng = np.random.default_rng((self.seed, number))
+        rng = np.random.default_rng((self.seed, integer("number", number, at_least=0)))
         starts = rng.integers(0, len(self.inputs) - self.steps + 1, self.batch_size)
         places = starts + np.arange(self.steps)[:, None]
         return Batch(
@@ -131,11 +138,18 @@ class WithNoise:
         seed: int = 0,
     ) -> None:
         self.source = as_source(source)
-        self.deviation = np.asarray(inputs, np.float64)
+        self.deviation = reals("inputs", inputs)
         if self.deviation.ndim > 1 or not np.isfinite(self.deviation).all() or (self.deviation < 0).any():
             raise ArgumentError(
                 "inputs", "be finite standard deviations of at least 0, one or (N,)", repr(inputs)
             )
+        if signals is not None:
+            instance("signals", signals, Mapping)
+            for name, pair in signals.items():
+                if not isinstance(pair, list | tuple) or len(pair) != 2:
+                    raise ArgumentTypeError(
+                        f"signals[{name!r}]", "be a standard deviation and a number of units", f"{pair!r:.60}"
+                    )
         self.signals = {
             name: (
                 number(f"signals[{name!r}][0]", std, at_least=0),
@@ -162,8 +176,8 @@ class WithNoise:
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`, with the noise of that update."""
-        batch = as_batch(self.source.batch(number))
-        rng = np.random.default_rng((self.seed, number))
+        batch = as_batch(self.source.batch(integer("number", number, at_least=0)))
+        rng = np.random.default_rng((self.seed, integer("number", number, at_least=0)))
         x = np.asarray(batch.inputs)
         if self.deviation.any():
             if x.dtype.kind != "f":

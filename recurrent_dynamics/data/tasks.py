@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, floating_dtype, integer, listed, number
 from ..nn.batch import Batch
 
 
@@ -29,7 +29,7 @@ class _Task:
         return f"{type(self).__name__}({self.steps} steps, {self.batch_size} in a batch, seed {self.seed})"
 
     def _rng(self, number: int) -> np.random.Generator:
-        return np.random.default_rng((self.seed, number))
+        return np.random.default_rng((self.seed, integer("number", number, at_least=0)))
 
 
 class CopyingMemory(_Task):
@@ -105,7 +105,7 @@ class AddingProblem(_Task):
 
     def __init__(self, steps: int, batch_size: int, seed: int = 0, dtype: str = "float32") -> None:
         super().__init__(integer("steps", steps, at_least=2), batch_size, seed)
-        self.dtype = np.dtype(dtype)
+        self.dtype = floating_dtype("dtype", dtype)
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`: inputs (T, B, 2), targets (T, B, 1), a mask on the last step."""
@@ -160,7 +160,7 @@ class FlipFlop(_Task):
         super().__init__(steps, batch_size, seed)
         self.bits = integer("bits", bits, at_least=1)
         self.probability = number("probability", probability, above=0, at_most=1)
-        self.dtype = np.dtype(dtype)
+        self.dtype = floating_dtype("dtype", dtype)
         self.input_size = self.output_size = self.bits
 
     def batch(self, number: int) -> Batch:
@@ -220,11 +220,13 @@ class ContextDecision(_Task):
     ) -> None:
         super().__init__(steps, batch_size, seed)
         self.answer = integer("answer", answer, at_least=1, below=self.steps)
-        self.strengths = tuple(number("strengths", s, above=0) for s in strengths)
+        self.strengths = tuple(
+            number("strengths", s, above=0) for s in listed("strengths", strengths, "of numbers")
+        )
         if not self.strengths:
             raise ArgumentError("strengths", "hold at least one", "none")
         self.noise = number("noise", noise, at_least=0)
-        self.dtype = np.dtype(dtype)
+        self.dtype = floating_dtype("dtype", dtype)
 
     def conditions(self, number: int) -> dict[str, np.ndarray]:
         """What batch `number` is about: "evidence" (B, 2), the means; "context" (B,), the channel that counts."""

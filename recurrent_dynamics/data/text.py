@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, integer, number, unmasked
+from ..checks import (
+    ArgumentError,
+    ArgumentTypeError,
+    boolean,
+    instance,
+    integer,
+    listed,
+    number,
+    pathlike,
+    unmasked,
+)
+from ..engine import check
 from ..nn.batch import Batch
 
 SHORTEST_TEXT = 1000
@@ -39,7 +49,9 @@ class Vocabulary:
     """
 
     def __init__(self, characters: Iterable[str], unknown: str | None = None) -> None:
-        self.characters = tuple(characters)
+        self.characters = tuple(
+            characters if isinstance(characters, str) else listed("characters", characters, "of texts")
+        )
         if not self.characters:
             raise ArgumentError("characters", "hold at least one", "none")
         for c in self.characters:
@@ -48,7 +60,7 @@ class Vocabulary:
         if len(set(self.characters)) != len(self.characters):
             twice = next(c for i, c in enumerate(self.characters) if c in self.characters[:i])
             raise ArgumentError("characters", "hold each once", f"{twice!r} twice")
-        if unknown is not None and unknown not in self.characters:
+        if unknown is not None and (not isinstance(unknown, str) or unknown not in self.characters):
             raise ArgumentError("unknown", "be one of the characters", repr(unknown))
         self.unknown = unknown
 
@@ -95,6 +107,7 @@ class Vocabulary:
         ValueError
             When a character is not in the vocabulary and there is no `unknown` one; the message says where.
         """
+        instance("text", text, str)
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
         inside = points < len(self._table)
         indices = np.where(inside, self._table[np.where(inside, points, 0)], -1)
@@ -110,7 +123,9 @@ class Vocabulary:
 
     def decode(self, indices: ArrayLike) -> str:
         """The text of indices (n,)."""
-        array = np.asarray(indices)
+        array = check.array("indices", indices)
+        if array.ndim != 1:
+            raise ArgumentError("indices", "have shape (n,)", array.shape)
         if array.size and array.dtype.kind not in "iu":
             raise ArgumentError("indices", "be integers", array.dtype)
         if array.size and (array.min() < 0 or array.max() >= len(self)):
@@ -164,11 +179,12 @@ class Streams:
     ) -> None:
         if isinstance(indices, str):
             raise ArgumentTypeError("indices", "be integers", "a text: a Vocabulary encodes it")
-        array = np.asarray(indices)
+        array = check.array("indices", indices)
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise ArgumentError("indices", "be integers of shape (n,)", f"{array.dtype} {array.shape}")
         batch_size = integer("batch_size", batch_size, at_least=1)
         window = integer("window", window, at_least=1)
+        partial = boolean("partial", partial)
         stride = window if stride is None else integer("stride", stride, at_least=1)
         if stride > window:
             raise ArgumentError("stride", f"be at most the window, {window}, since every loss counts", stride)
@@ -206,6 +222,7 @@ class Streams:
 
     def batch(self, number: int) -> Batch:
         """The batch of update `number`, counted over all epochs."""
+        number = integer("number", number, at_least=0)
         place = number % self.batches_per_epoch
         first = place * self.stride
         inputs, targets = (a[first : first + self.window] for a in (self.inputs, self.targets))
@@ -256,7 +273,7 @@ def read_text(path: str | os.PathLike[str], shortest: int = SHORTEST_TEXT) -> st
     ValueError
         When the file is empty, binary, not UTF-8, or too short.
     """
-    path = Path(path)
+    path = pathlike("path", path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():

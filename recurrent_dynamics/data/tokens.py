@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, boolean, instance, integer
+from ..checks import ArgumentError, ArgumentTypeError, boolean, instance, integer, listed
 from ..training import write_atomically
 
 SPECIAL = ("padding", "unknown", "begin", "end")
@@ -85,7 +85,7 @@ class TokenVocabulary:
         begin: str | None = None,
         end: str | None = None,
     ) -> None:
-        self.tokens = tuple(tokens)
+        self.tokens = tuple(listed("tokens", tokens, "of texts"))
         if not self.tokens:
             raise ArgumentError("tokens", "hold at least one", "none")
         for token in self.tokens:
@@ -100,7 +100,7 @@ class TokenVocabulary:
         for name, special in given.items():
             if special is None:
                 continue
-            if special not in self._index:
+            if not isinstance(special, str) or special not in self._index:
                 raise ArgumentError(name, "be one of the tokens", repr(special))
             if self._index[special] in self.indices.values():
                 raise ArgumentError(name, "be a token of its own", f"{special!r}, which is special already")

@@ -77,17 +77,6 @@ def array(name: str, a: Any) -> np.ndarray:
         raise ArgumentTypeError(name, "be an array", f"{type(a).__name__}: {error}") from None
 
 
-def dtype(name: str, given: Any) -> np.dtype:
-    """The dtype of parameters, one of float32 and float64, from all that NumPy takes for one."""
-    try:
-        kind = np.dtype(given)
-    except (TypeError, ValueError):
-        kind = np.dtype(object)
-    if kind not in DTYPES or given is None:
-        raise ArgumentTypeError(name, "be float32 or float64", f"{given!r:.60}")
-    return kind
-
-
 def real(name: str, a: Any, dtype: np.dtype | None = None) -> np.ndarray:
     """An array of floating-point numbers; of the dtype if given."""
     a = array(name, a)

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..cells.cell import Cell
-from ..checks import ArgumentError, is_finite
+from ..checks import ArgumentError, integer, is_finite
 from . import check
 from .flatten import flatten
 from .memories import memory_alone, memory_numbers, source_size, weight_spans
 from .run import one_hot
+
+MOST_ROWS = 2**31
 
 
 class State(dict[str, np.ndarray]):
@@ -106,8 +108,7 @@ class Stepper:
 
         `memory_of` (B,) says which memory each row reads; by default row b reads memory b, or all rows the only one.
         """
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ArgumentError("batch_size", "be an integer of at least 1", repr(batch_size))
+        batch_size = integer("batch_size", batch_size, at_least=1, at_most=MOST_ROWS)
         of = self._memory_of(memory_of, int(batch_size))
         return State(self, np.zeros((batch_size, self._layout.state_size), self.dtype), of)
 

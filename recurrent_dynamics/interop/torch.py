@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell, elman, gru, lstm, lstm_projected
-from ..checks import ArgumentError, ArgumentTypeError, boolean, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, instance, one_of
+from ..engine import check
 from ..nn import Layer
 from .torch_layers import put_together, taken_apart
 
@@ -79,6 +80,8 @@ def from_torch(
     if nonlinearity is None:
         nonlinearity = getattr(state_dict, "nonlinearity", "tanh")
     nonlinearity = one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
+    if prefix is not None:
+        instance("prefix", prefix, str)
     directions = _directions(arrays_of(state_dict), prefix)
     sides = [
         [_read_layer(f"{i}{suffix}", arrays, nonlinearity) for i, arrays in enumerate(layers)]
@@ -137,11 +140,16 @@ def to_torch(
         raise ArgumentTypeError(
             "layers", "be a pair (cell, params) or a list of pairs", "a cell: write to_torch((cell, params))"
         )
-    boolean("bias", bias)
     sides: Sequence[Sequence[Any]]
-    if isinstance(layers, tuple) and isinstance(layers[0], Layer):
+    if not isinstance(layers, list | tuple) or not all(
+        isinstance(part, Layer | Cell | Mapping) or (isinstance(part, list | tuple) and len(part) == 2)
+        for part in layers
+    ):
+        raise ArgumentTypeError("layers", "be a pair (cell, params) or a list of pairs", f"{layers!r:.60}")
+    bias = boolean("bias", bias)
+    if layers and isinstance(layers, tuple) and isinstance(layers[0], Layer):
         sides = taken_apart(layers[0], layers[1])
-    elif isinstance(layers, tuple) and isinstance(layers[0], Cell):
+    elif layers and isinstance(layers, tuple) and isinstance(layers[0], Cell):
         sides = [[layers]]
     else:
         sides = [list(layers)]
@@ -243,7 +251,7 @@ def as_array(key: str, value: Any) -> NDArray[Any]:
         if str(value.dtype) in HALF:  # NumPy has no bfloat16
             value = value.float()
         value = value.numpy()
-    array = np.array(value)
+    array = np.array(check.array(f"state_dict[{key!r}]", value))
     if array.dtype.name in ("float16", "bfloat16"):
         array = array.astype(np.float32)
     if array.dtype not in (np.float32, np.float64):

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, instance
 from ..nn import Layer, Model
 from .torch import KEY, arrays_of, as_array, from_torch
 
@@ -74,7 +74,10 @@ def model_from_torch(
         )
     width, inputs = pairs[-1][1]["U"].shape[1], pairs[0][1]["W"].shape[1]
     linear, tables = _matrices(others, width, biased=True), _matrices(others, inputs, biased=False)
-    tables.pop(readout or "", None)
+    for name, value in (("readout", readout), ("embedding", embedding)):
+        if value is not None:
+            instance(name, value, str)
+    tables.pop("" if readout is None else readout, None)
     if len(linear) == 1:  # the readout then, if it is as wide as the input too
         tables.pop(next(iter(linear)), None)
     table = _chosen("embedding", embedding, tables, inputs, optional=True)
@@ -113,7 +116,7 @@ def _chosen(
 ) -> str:
     listing = ", ".join(map(repr, candidates)) or "none"
     if name is not None:
-        if name not in candidates:
+        if not isinstance(name, str) or name not in candidates:
             raise ArgumentError(what, f"be one of the modules with {width} columns, {listing}", repr(name))
         return name
     if len(candidates) > 1:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..cells import Cell, Constraint
 from ..cells.constraint import Choice
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, generator, integer, number
+from ..checks import ArgumentError, ArgumentTypeError, floating_dtype, generator, integer, number
 from ..engine import check
 from .leaves import arrays, check_tree
 from .scored import Scored
@@ -119,7 +119,7 @@ class Architecture(Scored):
             ``{"embedding": {"table": (V, E)}, "layers": {"0": ..., "1": ...}, "readout": {"W": (V, H), "b": (V,)}}``,
             without "embedding" for real inputs.
         """
-        kind, rng = check.dtype("dtype", dtype), generator("rng", rng)
+        kind, rng = floating_dtype("dtype", dtype), generator("rng", rng)
         params: dict[str, Any] = {}
         if self.vocabulary_size is not None:
             table = rng.standard_normal((self.vocabulary_size, self.input_size))

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, pathlike
+from ..checks import ArgumentError, ArgumentTypeError, callable_, pathlike
 
 Result = TypeVar("Result")
 
@@ -37,6 +37,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
         With the path in its message, when the folder is missing or not writable, or the disk is full.
     """
     path = pathlike("path", path)
+    callable_("write", write, "of an open file")
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, pathlike
 from ..data import Vocabulary, read_text, split, standard_library
 from ..results import Result
 
@@ -75,7 +75,7 @@ def load_corpus(path: str | os.PathLike[str] | None, vocabulary: Vocabulary | No
         With one line: no such file, empty, binary, too short.
     """
     text = standard_library() if path is None else read_text(path)
-    source = None if path is None else str(Path(path).resolve())
+    source = None if path is None else str(pathlike("path", path).resolve())
     unknown = 0
     if vocabulary is None:
         vocabulary = Vocabulary.from_text(text)

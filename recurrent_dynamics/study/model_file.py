@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import cells, nn
+from ..checks import pathlike
 from ..data import Vocabulary
 from ..nn.files import FileError, Header, has_member, read_described, write_described
 from ..nn.leaves import named_leaves, nest
@@ -126,6 +127,7 @@ def load_model(path: str | os.PathLike[str]) -> CharacterModel:
     ValueError
         When the file is neither, a damaged one, or one of another format.
     """
+    path = pathlike("path", path)
     if has_member(path, "checkpoint"):
         return of_checkpoint(path, load_checkpoint(path))
     try:

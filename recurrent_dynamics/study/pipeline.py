@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..checks import boolean, pathlike
 from ..dynamics import Diagnosis
 from ..training import History
 from .corpus import Corpus
@@ -76,6 +77,7 @@ def prepare_folder(folder: Path, *, overwrite: bool = False) -> None:
     FileExistsError
         When it holds a model or an unfinished training already.
     """
+    folder, overwrite = pathlike("folder", folder), boolean("overwrite", overwrite)
     there = [name for name in (MODEL, CHECKPOINT) if (folder / name).exists()]
     if there and not overwrite:
         raise FileExistsError(
@@ -94,5 +96,5 @@ def prepare_folder(folder: Path, *, overwrite: bool = False) -> None:
 
 def history_beside(model: Path) -> History | None:
     """The history.csv in the folder of a model; None if there is none."""
-    path = model.parent / HISTORY
+    path = pathlike("model", model).parent / HISTORY
     return History.read_csv(path) if path.is_file() else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from ..checks import instance
 from ..nn.files import FileError, Header, read_described, write_described
 from ..results import Result
 from .history import History
@@ -64,6 +65,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     OSError
         When it cannot be written; an older checkpoint under the path then still stands.
     """
+    instance("checkpoint", checkpoint, Checkpoint)
     carry = None if checkpoint.carry is None else {str(i): s for i, s in enumerate(checkpoint.carry)}
     trees = {
         "params": checkpoint.params,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import is_finite, number
-from .tree import Select, Tree, global_norm, map_leaves, map_named, named_leaves
+from ..checks import callable_, is_finite, number
+from .tree import Select, Tree, check_real, global_norm, map_leaves, map_named, named_leaves, nest
 
 
 def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree, float]:
@@ -39,6 +39,7 @@ def clip_by_global_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[Tree
     (5.0, array([0.6, 0.8]))
     """
     number("max_norm", max_norm, above=0)
+    check_real("grads", grads)
     norm = global_norm(grads)
     if not math.isfinite(norm):
         refuse_not_finite(grads)
@@ -72,6 +73,7 @@ def clip_by_value(grads: Mapping[str, Any], limit: float) -> Tree:
     {'W': array([ 1. , -0.5])}
     """
     number("limit", limit, above=0)
+    check_real("grads", grads)
     refuse_not_finite(grads)
     return map_leaves(lambda g: np.clip(g, -limit, limit), grads)
 
@@ -98,8 +100,11 @@ def l2_penalty(params: Mapping[str, Any], strength: float, only: Select | None =
     (0.45, {'W': array([[0.3]]), 'b': array([0.])})
     """
     number("strength", strength, at_least=0)
+    if only is not None:
+        callable_("only", only, "of a path and an array")
+    nested = nest(check_real("params", params))
     kept = (
         dict(named_leaves(params)) if only is None else {k: a for k, a in named_leaves(params) if only(k, a)}
     )
     penalty = 0.5 * strength * sum(float(np.vdot(a, a)) for a in kept.values())
-    return penalty, map_named(lambda k, a: a * a.dtype.type(strength if k in kept else 0), params)
+    return penalty, map_named(lambda k, a: a * a.dtype.type(strength if k in kept else 0), nested)

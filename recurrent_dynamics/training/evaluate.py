@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, instance
 from ..nn import ModelRun, ObjectiveRun
 from ..nn.trainable import Trainable
 from .metrics import Metric, named_metrics
@@ -71,6 +71,7 @@ def measure(
     >>> list(measure(model, model.init(rng=0), [(text[:-1], text[1:])], ["accuracy"]))
     ['loss', 'accuracy']
     """
+    instance("model", model, Trainable)
     source, functions = as_source(data), named_metrics(metrics)
     if source.batches_per_epoch is None:
         raise ArgumentError(

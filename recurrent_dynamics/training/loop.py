@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, integer, number
+from ..checks import ArgumentError, boolean, callable_, generator, instance, integer, number, pathlike
 from ..engine import check
 from ..nn.trainable import Trainable
 from ..results import Result
@@ -26,7 +26,7 @@ from .progress import ProgressBar
 from .schedules import Schedule, as_schedule
 from .source import BatchSource, as_source
 from .transformations import Penalty
-from .tree import Tree, map_leaves, named_leaves, without
+from .tree import Tree, check_real, map_leaves, named_leaves, without
 from .update import Updater
 
 if TYPE_CHECKING:
@@ -175,10 +175,25 @@ def fit(
     >>> result.update, bool(result.history["loss"][-1] < 0.2 * result.history["loss"][0])
     (30, True)
     """
+    instance("model", model, Trainable)
+    check_real("params", params)
+    resume = boolean("resume", resume)
+    if progress is not None:
+        progress = boolean("progress", progress)
+    if callback is not None:
+        callable_("callback", callback, "of a checkpoint")
+    if penalty is not None:
+        callable_("penalty", penalty, "of the parameters")
+    if early_stopping is not None:
+        instance("early_stopping", early_stopping, EarlyStopping)
+    if extra is not None:
+        instance("extra", extra, Mapping)
+    if checkpoint is not None:
+        pathlike("checkpoint", checkpoint)
     optimizer = as_optimizer(optimizer)
     source = as_source(data, shuffle)
     target = _target(updates, epochs, minutes, source.batches_per_epoch)
-    held_out = None if validation is None else as_source(validation)
+    held_out = None if validation is None else as_source(validation, name="validation")
     interval = _validation_interval(held_out, validate_every, early_stopping, source.batches_per_epoch)
     functions = named_metrics(metrics)
     if functions and held_out is None:
@@ -190,8 +205,8 @@ def fit(
     if minutes is not None:
         number("minutes", minutes, above=0)
     optimizer = _with_transformations(optimizer, l2, penalty, clip_value, clip_norm)
-    generator = np.random.default_rng(rng)
-    bits: Any = generator.bit_generator
+    drawn_from = generator("rng", rng)
+    bits: Any = drawn_from.bit_generator
     if bits.state["bit_generator"] != "PCG64":
         raise ArgumentError(
             "rng",
@@ -225,7 +240,7 @@ def fit(
         check.finite(f"params[{name!r}]", a)  # later ones come from finite steps, and are looked at no more
     history = state.history
     seconds_before = history["seconds"][-1] if len(history) else 0.0
-    updater = Updater(model, source, optimizer, as_schedule(learning_rate), generator)
+    updater = Updater(model, source, optimizer, as_schedule(learning_rate), drawn_from)
     if checkpoint is not None:
         save_checkpoint(checkpoint, state)  # what cannot be written is refused before anything is computed
     begun = saved_at = time.perf_counter()
@@ -277,7 +292,7 @@ def _with_transformations(
         if value is not None:
             number(name, value, above=0)
     parts = [
-        transformations.l2(number("l2", l2, at_least=0)) if l2 else None,
+        transformations.l2(strength) if (strength := number("l2", l2, at_least=0)) else None,
         None if penalty is None else transformations.penalty(penalty),
         None if clip_value is None else transformations.clip_value(clip_value),
         None if clip_norm is None else transformations.clip_norm(clip_norm),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, one_of
+from ..checks import ArgumentError, ArgumentTypeError, listed, one_of, reals
 from ..nn import cross_entropy as nats
 from ..nn import mean_squared_error as squares
 from .history import TRAINING
@@ -36,7 +36,9 @@ def accuracy(output: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any] 
     >>> accuracy(np.array([[0.0, 2.0], [3.0, 1.0]]), np.array([1, 1]))
     0.5
     """
-    output, targets = np.asarray(output), np.asarray(targets)
+    output, targets = reals("output", output), reals("targets", targets)
+    if not output.ndim or not output.shape[-1]:
+        raise ArgumentError("output", "have shape (..., V) with at least one class", output.shape)
     _same_shape(targets, output.shape[:-1])
     return _mean(output.argmax(axis=-1) == targets, weights)
 
@@ -51,10 +53,11 @@ def mean_absolute_error(
     >>> mean_absolute_error(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]]))
     1.5
     """
-    output, targets = np.asarray(output), np.asarray(targets)
+    output, targets = reals("output", output), reals("targets", targets)
     _same_shape(targets, output.shape)
     with np.errstate(invalid="ignore"):  # where the weight is 0
         errors = np.abs(output - targets)
+        weights = None if weights is None else reals("weights", weights)
         return _mean(
             errors if weights is not None and np.shape(weights) == errors.shape else errors.mean(axis=-1),
             weights,
@@ -111,7 +114,7 @@ def named_metrics(metrics: Sequence[str | Metric] | Mapping[str, Metric]) -> dic
         pairs = list(metrics.items())
     else:
         pairs = []
-        for metric in metrics:
+        for metric in listed("metrics", metrics, "of names and functions"):
             if isinstance(metric, str):
                 pairs.append((metric, METRICS[one_of("metrics", metric, METRICS)]))
             else:
@@ -141,8 +144,10 @@ def _mean(values: NDArray[Any], weights: NDArray[Any] | None) -> float:
     """Weighted mean of the values whose weight is not 0."""
     if weights is None:
         return float(np.mean(values, dtype=np.float64))
-    w = np.asarray(weights, np.float64)
+    w = reals("weights", weights).astype(np.float64)
     if w.shape != values.shape:
         raise ArgumentError("weights", f"have shape {values.shape}, one a target", w.shape)
     counted = w > 0
+    if not counted.any() or not np.isfinite(w).all():
+        raise ArgumentError("weights", "be finite, one of them above 0", "others")
     return float(np.average(np.asarray(values, np.float64)[counted], weights=w[counted]))

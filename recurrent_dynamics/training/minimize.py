@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, instance
 from ..engine.ravel import ravel
-from .tree import Tree
+from .tree import Tree, check_real
 
 WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
 LossAndGrad = Callable[[Tree], tuple[float, Mapping[str, Any]]]
@@ -48,6 +48,8 @@ def minimize(
     """
     from scipy.optimize import minimize as scipy_minimize
 
+    check_real("params", params)
+    instance("method", method, str)
     start, unravel = ravel(params)
 
     def objective(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -58,8 +60,13 @@ def minimize(
         return loss, ravel(grads)[0].astype(np.float64)
 
     begin = start.astype(np.float64)
-    if method.lower() in WITHOUT_GRADIENT:
-        result = scipy_minimize(lambda v: objective(v)[0], begin, method=method, **options)
-    else:
-        result = scipy_minimize(objective, begin, jac=True, method=method, **options)
+    try:
+        if method.lower() in WITHOUT_GRADIENT:
+            result = scipy_minimize(lambda v: objective(v)[0], begin, method=method, **options)
+        else:
+            result = scipy_minimize(objective, begin, jac=True, method=method, **options)
+    except ValueError as error:
+        if "Unknown solver" not in str(error):
+            raise
+        raise ArgumentError("method", "be one of scipy.optimize.minimize's", repr(method)) from None
     return unravel(result.x), result

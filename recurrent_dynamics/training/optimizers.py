@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, number, one_of
+from ..checks import ArgumentError, ArgumentTypeError, boolean, callable_, number, one_of
 from . import passes
 from .clipping import scaled_to
 from .rules import Adam, Descent, Momentum, Nesterov, RMSprop, RMSpropMomentum, Rule, averages_of
-from .tree import Select, Tree, aligned, global_norm, map_leaves, named_leaves, with_leaves
+from .tree import Select, Tree, aligned, check_alike, global_norm, map_leaves, named_leaves, with_leaves
 
 
 class Optimizer(NamedTuple):
@@ -146,6 +146,7 @@ def advance(
 
 def apply_updates(params: Mapping[str, Any], updates: Mapping[str, Any]) -> Tree:
     """Parameters plus updates, in new arrays."""
+    check_alike("updates", updates, "params", params)
     return map_leaves(np.add, params, updates)
 
 
@@ -168,7 +169,7 @@ def sgd(momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
     (array([-0.2]), array([2.]))
     """
     number("momentum", momentum, at_least=0, below=1)
-    if nesterov and not momentum:
+    if boolean("nesterov", nesterov) and not momentum:
         raise ArgumentError("momentum", "be above 0 with nesterov", momentum)
 
     if not momentum:
@@ -232,6 +233,8 @@ def adamw(
     only : callable, optional
         ``only(path, array)`` says which parameters decay, with paths such as "layers/0/W"; all by default.
     """
+    if only is not None:
+        callable_("only", only, "of a path and an array")
     inner = adam(beta1, beta2, eps).update
     number("weight_decay", weight_decay, at_least=0)
     assert isinstance(inner, Elementwise)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, integer, number, one_of
+from ..checks import ArgumentError, callable_, instance, integer, number, one_of
 from ..kernels.blas import one_thread
 from ..parametrize import orthogonality_penalty as penalty_of
 from ..parametrize import polar, trivialization
 from .optimizers import Optimizer, adam, sgd
-from .tree import Select, Tree, named_leaves, nest
+from .tree import Select, Tree, check_real, named_leaves, nest
 
 Array = NDArray[Any]
 RETRACTIONS = ("qr", "polar")
@@ -173,6 +173,7 @@ def projected(inner: Optimizer, only: Select = recurrent) -> Optimizer:
     >>> bool(np.allclose(U.T @ U, np.eye(2)))
     True
     """
+    instance("inner", inner, Optimizer)
 
     def init(params: Mapping[str, Any]) -> Tree:
         for path, U in _split(params, only)[0].items():
@@ -220,6 +221,7 @@ def rebased(inner: Optimizer, every: int = 100) -> Optimizer:
     >>> after["U"]["A"], rd.parametrize.trivialization.check(after["U"]["base"]) < 1e-15
     (array([0.]), True)
     """
+    instance("inner", inner, Optimizer)
     integer("every", every, at_least=1)
 
     def init(params: Mapping[str, Any]) -> Tree:
@@ -283,7 +285,8 @@ def orthogonality_penalty(
 
 def _split(params: Mapping[str, Any], only: Select) -> tuple[dict[str, Array], dict[str, Array]]:
     """The chosen leaves and the others."""
-    flat = dict(named_leaves(params))
+    callable_("only", only, "of a path and an array")
+    flat = check_real("params", params)
     chosen = {path: array for path, array in flat.items() if only(path, array)}
     if not chosen:
         raise ArgumentError("only", f"choose at least one parameter of {', '.join(flat)}", "none")

@@ -73,12 +73,12 @@ def warmup(schedule: Schedule | float, updates: int) -> Schedule:
     [0.025, 0.05, 0.1, 0.1]
     """
     integer("updates", updates, at_least=1)
-    inner = as_schedule(schedule)
+    inner = as_schedule(schedule, "schedule")
     return lambda update: inner(update) * min(1.0, (update + 1) / updates)
 
 
-def as_schedule(learning_rate: Schedule | float) -> Schedule:
-    """A number stands for a constant schedule."""
+def as_schedule(learning_rate: Schedule | float, name: str = "learning_rate") -> Schedule:
+    """A number stands for a constant schedule; errors call it by the name."""
     if callable(learning_rate):
         return learning_rate
-    return constant(number("learning_rate", learning_rate, above=0))
+    return constant(number(name, learning_rate, above=0))

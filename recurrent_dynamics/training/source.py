@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..checks import ArgumentError, ArgumentTypeError, integer, listed
 from ..nn.batch import Batch, as_batch
 from ..nn.encoder_decoder import Pairs
 
@@ -58,7 +58,10 @@ class BatchList:
     carry_steps = None
 
     def __init__(self, batches: Sequence[Any], shuffle: int | None = None) -> None:
-        self.batches: list[Any] = [b if isinstance(b, Pairs | Mapping) else as_batch(b) for b in batches]
+        self.batches: list[Any] = [
+            b if isinstance(b, Pairs | Mapping) else as_batch(b)
+            for b in listed("batches", batches, "of batches")
+        ]
         if not self.batches:
             raise ArgumentError("data", "hold at least one batch", "an empty list")
         self.batches_per_epoch = len(self.batches)
@@ -77,7 +80,9 @@ class BatchList:
         return found
 
 
-def as_source(data: BatchSource | Sequence[Any], shuffle: int | None = None) -> BatchSource:
+def as_source(
+    data: BatchSource | Sequence[Any], shuffle: int | None = None, name: str = "data"
+) -> BatchSource:
     """Take a list of batches for a source, in the order that a seed gives."""
     if isinstance(data, BatchSource):
         if shuffle is not None:
@@ -91,4 +96,4 @@ def as_source(data: BatchSource | Sequence[Any], shuffle: int | None = None) -> 
         return BatchList(data, shuffle)
     one = isinstance(data, tuple) and len(data) > 1 and hasattr(data[0], "shape")
     came = type(data).__name__ + (": a list of one batch is [batch]" if one else "")
-    raise ArgumentTypeError("data", "be a source of batches or a list of batches", came)
+    raise ArgumentTypeError(name, "be a source of batches or a list of batches", came)

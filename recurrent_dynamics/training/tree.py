@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, ArgumentTypeError
+from ..engine.check import DTYPES
 from ..nn.leaves import named_leaves, nest
 from .passes import squares
 
@@ -91,7 +92,27 @@ def completed(tree: Mapping[str, Any], *parts: Mapping[str, Any]) -> Tree:
     return nest({path: found[path] for path, _ in named_leaves(tree)})
 
 
+def check_real(name: str, tree: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays of a nested dict by their paths, all of them of real numbers."""
+    found = dict(named_leaves(tree, name=name))
+    for path, a in found.items():
+        if a.dtype not in DTYPES:
+            raise ArgumentTypeError(f"{name} {path!r}", "be float32 or float64", a.dtype)
+    return found
+
+
+def check_alike(name: str, tree: Mapping[str, Any], like: str, other: Mapping[str, Any]) -> None:
+    """Refuse a nested dict that has other paths or shapes than another one."""
+    shapes, wanted = (
+        {k: a.shape for k, a in check_real(n, t).items()} for n, t in ((name, tree), (like, other))
+    )
+    for path in {**wanted, **shapes}:
+        if shapes.get(path) != wanted.get(path):
+            came = f"{shapes.get(path, 'none')} and {wanted.get(path, 'none')}"
+            raise ArgumentError(f"{name} and {like}", f"have one shape at {path!r}", came)
+
+
 def global_norm(tree: Mapping[str, Any]) -> float:
     """Euclidean norm of all entries together; their squares are taken in float64."""
     # Not the BLAS product: its threads would change the order of the sum, and fight with the engine's.
-    return math.sqrt(squares([a for _, a in named_leaves(tree)]))
+    return math.sqrt(squares(list(check_real("tree", tree).values())))

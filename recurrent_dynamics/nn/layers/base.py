@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cells import Cell
-from ...checks import ArgumentError, ArgumentTypeError, generator, instance
+from ...checks import ArgumentError, ArgumentTypeError, floating_dtype, generator, instance
 from ...engine import check
 from ...engine.run import Gradients, Run, within_lengths
 from ..streaming import Memory, Streamed
@@ -150,7 +150,7 @@ class Layer(ABC):
         ValueError
             When the width of an input is open, or the dtype is another.
         """
-        kind = check.dtype("dtype", dtype)
+        kind = floating_dtype("dtype", dtype)
         self._closed()
         return self.draw(generator("rng", rng), kind)
 
