@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.data import SequenceBatches, Windows, WithNoise, pad, partition
@@ -146,8 +147,9 @@ def test_series_that_no_model_reads_are_refused(rng):
         make(series, gap)
     there = np.isfinite(gap)
     assert make(series, gap, there.all(axis=1)).batch(0).inputs.shape == (7, 6, 2)
-    with pytest.raises(ValueError, match=r"mask must have shape \(n,\) with n = 50"):
-        make(series, gap, there)
+    assert make(series, gap, there).batch(0).mask.shape == (7, 6, 2)
+    with refused("mask", "(50, 2)", "(50, 1)"):
+        make(series, gap, there[:, :1])
     for x, y in ((series[:, 0], series), (series, series[:, 0])):
         with pytest.raises(ValueError, match=r"came float32 \(50,\): a\[:, None\] has N = 1"):
             make(x, y)

@@ -196,7 +196,7 @@ def _same_size(named: Mapping[str, ArrayLike]) -> Mapping[str, ArrayLike]:
     """At least one item, and as many under each name."""
     if not named:
         raise ArgumentError("lengths", "hold at least one name", "none")
-    first, sizes = next(iter(named)), {name: np.size(a) for name, a in named.items()}
+    first, sizes = next(iter(named)), {name: check.array(name, a).size for name, a in named.items()}
     for name, size in sizes.items():
         if not size:
             raise ArgumentError(name, "hold at least one", "none")
