@@ -189,6 +189,9 @@ def _of_pairs():
     batch = nn.Pairs(np.ones((STEPS, BATCH), int), np.full((5, BATCH), 2))
     yield batch
     yield from model.differentiate(model.init(rng=0), batch)[1:]
+    yield nn.exposure_bias(model.predictor(model.init(rng=0), batch.source), batch.target, stop=1, samples=5)
+    numbers = nn.encoder_decoder(nn.dense(2, 3), layer, output_size=1)
+    yield nn.loop_growth(numbers, numbers.init(rng=0), np.ones((BATCH, 2), "float32"), steps=6)
 
 
 def _of_fields():

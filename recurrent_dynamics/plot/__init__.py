@@ -14,6 +14,7 @@ from .ctc import ctc_alignment
 from .decoding import decoded
 from .diagnosis import diagnosis
 from .distributions import angles, gate, gradient_growth
+from .exposure import exposure, loop_growth
 from .fixed_points import fixed_points, held_inputs
 from .flow import direct_products, gradient_flow, path_norms, singular_values
 from .history import history
@@ -42,6 +43,8 @@ __all__ = [
     "compared_time_scales",
     "ctc_alignment",
     "decoded",
+    "exposure",
+    "loop_growth",
     "diagnosis",
     "direct_products",
     "fixed_points",

@@ -82,7 +82,7 @@ def sample(
     drawn = np.empty((length, len(found)), np.intp)
     ended = np.zeros(len(found), bool)
     for n in range(length):
-        drawn[n] = _draw(found, temperature, rng, top_k, top_p)
+        drawn[n] = draw(found, temperature, rng, top_k, top_p)
         if stop is not None:
             drawn[n, ended] = stop
             ended |= drawn[n] == stop
@@ -94,7 +94,7 @@ def sample(
     return drawn[:, 0] if single else drawn
 
 
-def _draw(
+def draw(
     logarithms: NDArray[np.float64],
     temperature: float,
     rng: np.random.Generator,
