@@ -15,7 +15,7 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
-from ..checks import ArgumentError
+from ..checks import ArgumentError, is_finite
 from ..equations.axes import SOURCE
 from ..equations.schedule import OVER_POSITIONS, SOFTMAX, operand_name
 from . import check
@@ -110,16 +110,24 @@ def _packed(
 ) -> np.ndarray:
     """(memories, numbers of one)."""
     size = layout.source_size
-    flat = np.zeros((count, layout.memory_size), dtype)
-    within = np.arange(size)[:, None, None] < ends[:, None]
+    flat = np.empty((count, layout.memory_size), dtype)
+    beyond = None if (ends == size).all() else np.arange(size) >= ends[:, None]
     for m in layout.memory:
         name = f"{prefix}memory[{m.name!r}]"
         a = arrays[m.name]
         wanted = (size, m.width) if a.ndim == 2 and (single or count == 1) else (size, count, m.width)
         check.shape(name, a, wanted)
-        a = check.floating(name, a, dtype, within=within if a.ndim == 3 else within[:, 0])
-        rows = a.reshape(size, count, m.width).swapaxes(0, 1)
-        flat[:, size * m.offset : size * (m.offset + m.width)] = rows.reshape(count, size * m.width)
+        part = flat[:, size * m.offset : size * (m.offset + m.width)].reshape(count, size, m.width)
+        part[...] = a.reshape(size, count, m.width).swapaxes(0, 1)
+        if beyond is not None:
+            part[beyond] = 0
+    if not is_finite(flat):
+        for m in layout.memory:  # the first that is not says where
+            a = arrays[m.name]
+            within = np.arange(size)[:, None, None] < ends[:, None]
+            check.floating(
+                f"{prefix}memory[{m.name!r}]", a, dtype, within=within if a.ndim == 3 else within[:, 0]
+            )
     return flat
 
 
