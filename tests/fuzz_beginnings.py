@@ -113,6 +113,7 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "data.partition": lambda g: {
         "count": 20, "fractions": [0.5, 0.5], "seed": 0, "labels": None, "groups": None},
     "data.patches": lambda g: {"images": g["x"][:, :, :2].repeat(2, 1), "size": 2},
+    "data.digit_scenes": lambda g: {"images": np.ones((4, 3, 3)), "labels": [1, 2, 3, 8], "count": 3, "rng": 0},
     "data.words": lambda g: {"text": "a b", "lower": True},
     "dynamics.flow_field": lambda g: {
         "system": g["cell"], "params": g["params"], "plane": dynamics.phase_portrait(g["run"]), "input": np.zeros(N),
@@ -130,4 +131,5 @@ ELSEWHERE = {
     "ode.implicit_forward", "ode.reversible_forward",
     "gradients.truncated_windows", "data.syntax_trees", "data.read_text", "data.standard_library",
     "data.aeon_series", "data.digits", "data.japanese_vowels", "data.monthly_series", "data.pronunciations",
+    "data.scene_questions",
 }  # fmt: skip

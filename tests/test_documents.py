@@ -48,6 +48,7 @@ def test_docstrings(name):
 PAGES = [
     "start",
     "train",
+    "data",
     "layers",
     "regularization",
     "decoding",

@@ -21,6 +21,7 @@ SECTIONS = {
         "lengths_and_padding",
         "forecasting",
         "ctc",
+        "captions",
         "trees",
         "attention",
         "truncated_bptt",

@@ -19,6 +19,7 @@ from .named import NamedBatches, collate
 from .packing import PackedBatches
 from .padding import pad
 from .parts import partition
+from .scenes import Questions, Scenes, digit_scenes, scene_questions
 from .sequences import SequenceBatches
 from .series import Windows, WithNoise
 from .signals import text_signals
@@ -41,6 +42,8 @@ __all__ = [
     "MonthlySeries",
     "PackedBatches",
     "Pronunciations",
+    "Questions",
+    "Scenes",
     "SequenceBatches",
     "Streams",
     "SyntaxTrees",
@@ -51,6 +54,7 @@ __all__ = [
     "aeon_series",
     "collate",
     "crop",
+    "digit_scenes",
     "digits",
     "drop_tokens",
     "japanese_vowels",
@@ -60,6 +64,7 @@ __all__ = [
     "patches",
     "pronunciations",
     "read_text",
+    "scene_questions",
     "split",
     "standard_library",
     "syntax_trees",
