@@ -11,7 +11,6 @@ The digits come with scikit-learn.
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 import recurrent_dynamics as rd
 
@@ -86,7 +85,10 @@ for width in (1, 5):
 
 digit_words = set("zero one two three four five six seven eight nine".split())
 for name, keep in (("digits", True), ("other words", False)):
-    parts = [[[w for w in words if (w in digit_words) == keep] for words in group] for group in (said, test.captions)]
+    parts = [
+        [[w for w in words if (w in digit_words) == keep] for words in group]
+        for group in (said, test.captions)
+    ]
     print(f"{name:12s} {rd.training.error_rates(*parts)}")
 
 wrong = [b for b, (own, right) in enumerate(zip(said, test.captions, strict=True)) if own != right][:4]
