@@ -406,7 +406,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 ELSEWHERE = {
     "data.aeon_series", "data.digits", "data.japanese_vowels", "data.monthly_series", "data.pronunciations",
     "data.standard_library", "data.syntax_trees", "data.text_signals", "data.pad", "data.partition", "data.split",
-    "data.NamedBatches", "data.digit_scenes", "data.scene_questions",
+    "data.NamedBatches", "data.digit_scenes", "data.scene_questions", "training.edit_distance", "training.error_rates",
     "nn.Layer", "nn.Predictor", "nn.Pull", "nn.Context", "nn.Batch", "nn.weight_drop",
     "nn.CtcObjective", "nn.TreeModel",
     "nn.EncoderDecoder", "nn.Feeding", "nn.SourcePredictor", "nn.TeacherRatio", "nn.encoder_decoder",
