@@ -36,3 +36,25 @@ class EncoderDecoder:
 
     def time_beam_search(self) -> None:
         self.forced.decode(self.weights, self.pairs.source, length=STEPS, width=10)
+
+
+class Attention:
+    """Float32: an LSTM decoder with additive attention over the outputs of an LSTM."""
+
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self) -> None:
+        cell = rd.cells.attention(rd.cells.lstm())
+        encoder = nn.chain(nn.embedding(VOCABULARY, 64), nn.recurrent(rd.cells.lstm(), UNITS))
+        self.model = nn.encoder_decoder(
+            encoder, nn.recurrent(cell, UNITS), classes=VOCABULARY, begin=0, end=1
+        )
+        self.weights, rng = self.model.init(rng=0), np.random.default_rng(0)
+        self.pairs = nn.Pairs(*rng.integers(2, VOCABULARY, (2, STEPS, PAIRS)))
+
+    def time_gradient(self) -> None:
+        self.model.loss_and_grad(self.weights, self.pairs)
+
+    def time_beam_search(self) -> None:
+        self.model.decode(self.weights, self.pairs.source, length=STEPS, width=10)

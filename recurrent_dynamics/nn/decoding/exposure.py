@@ -135,7 +135,7 @@ def exposure_bias(
     >>> chain = rd.nn.FunctionPredictor(lambda state, symbols: (logarithms[symbols], state), vocabulary_size=2)
     >>> found = exposure_bias(chain, [[0], [0], [0]], prime=[0])
     >>> found.divergence.round(3), found.exact
-    (array([0.   , 0.114, 0.194]), True)
+    (array([0.   , 0.115, 0.195]), True)
     """
     checked = Checked(predictor)
     first = getattr(predictor, "prime", None) if prime is None else prime
