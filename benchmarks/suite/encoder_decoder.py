@@ -1,4 +1,4 @@
-"""An encoder and a decoder of 256 units, 64 pairs of 50 symbols of 70: a gradient, and a search over all sources."""
+"""An encoder and a decoder of 256 units, 64 pairs of 50 symbols of 70 without an end: gradients and searches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class EncoderDecoder:
     def setup(self) -> None:
         lstm = nn.recurrent(rd.cells.lstm(), UNITS)
         encoder = nn.chain(nn.embedding(VOCABULARY, 64), lstm)
-        words = {"classes": VOCABULARY, "begin": 0, "end": 1, "start": "copy"}
+        words = {"classes": VOCABULARY, "begin": 0, "start": "copy"}
         self.forced = nn.encoder_decoder(encoder, lstm, **words)
         self.sampled = nn.encoder_decoder(encoder, lstm, **words, feeding=nn.scheduled_sampling(0.5))
         self.weights, rng = self.forced.init(rng=0), np.random.default_rng(0)
