@@ -21,6 +21,8 @@ SECTIONS = {
         "lengths_and_padding",
         "forecasting",
         "ctc",
+        "four_shapes",
+        "teacher_forcing",
         "captions",
         "trees",
         "attention",
