@@ -125,6 +125,7 @@ ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
     "interop.model_from_torch": {"state_dict": ("layer", "params")},
     "study.load_corpus": {"path": ("odd",)},
     "study.load_model": {"path": ("odd",)},
+    "nn.load": {"path": ("odd",)},
     "cells.ctrnn": {"activation": ("nonlinearity", "contract")},
     "training.diagnose": {"batch": ("inputs",), "validation": ("inputs", "batch")},
     "training.evaluate": {"data": ("batch",)},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import ArgumentError, pathlike
+from ..checks import ArgumentError, instance, pathlike
 from ..data import Vocabulary, read_text, split, standard_library
 from ..results import Result
 
@@ -74,6 +74,8 @@ def load_corpus(path: str | os.PathLike[str] | None, vocabulary: Vocabulary | No
     OSError, ValueError
         With one line: no such file, empty, binary, too short.
     """
+    if vocabulary is not None:
+        instance("vocabulary", vocabulary, Vocabulary)
     text = standard_library() if path is None else read_text(path)
     source = None if path is None else str(pathlike("path", path).resolve())
     unknown = 0

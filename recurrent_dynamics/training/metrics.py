@@ -54,6 +54,8 @@ def mean_absolute_error(
     1.5
     """
     output, targets = reals("output", output), reals("targets", targets)
+    if not output.ndim:
+        raise ArgumentError("output", "have shape (..., K)", output.shape)
     _same_shape(targets, output.shape)
     with np.errstate(invalid="ignore"):  # where the weight is 0
         errors = np.abs(output - targets)
