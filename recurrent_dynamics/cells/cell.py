@@ -52,8 +52,8 @@ class Cell:
        biases finite; `output` and `recurrent` are slots; what is masked, or is a mask, is a signal.
     9. A drive tied to another is called, has no input or bias, and the operand's width and structure of the other.
     10. `memory.<name>` has positions and units. `over_units(v)` and `over_positions(v)` sum over one of them,
-       `softmax(e)` is over the positions of the instance's source. A value with both is summed before it leaves the
-       step, and matrices multiply units only.
+        `softmax(e)` is over the positions of the instance's source. A value with both is summed before it leaves the
+        step, and matrices multiply units only.
 
     Parameters
     ----------

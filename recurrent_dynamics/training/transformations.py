@@ -97,7 +97,7 @@ def clip_value(limit: float) -> Transformation:
 
 
 def l2(strength: float, only: Select | None = None) -> Transformation:
-    """Add strength * w to the gradient of every parameter w, the derivative of strength / 2 * |w|^2.
+    """Add ``strength * w`` to the gradient of every parameter w, the derivative of ``strength / 2 * |w|^2``.
 
     Parameters
     ----------
