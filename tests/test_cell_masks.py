@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refusals import refused
+from refusals import Refusal, refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import (
@@ -256,6 +256,7 @@ REFUSED = [
     (lambda: variational_dropout(rd.cells.min_gru(), 0.1), ("cell", "drives", "minGRU")),
     (lambda: variational_dropout(GRU, 0.1, ["q"]), ("drives", "r, z, n", "q")),
     (lambda: draw_masks(zoneout(LSTM, 0.1), 0, 1, 1), ("steps", "1", "0")),
+    (lambda: draw_masks(zoneout(LSTM, 0.1), 1, 1, 1, dtype="int64"), wrong_type("dtype", "float32", "int64")),
     (lambda: Mask(0.1, "noise"), ("kind", "dropout", "noise")),
 ]
 
@@ -264,7 +265,7 @@ REFUSED = [
     ("call", "said"), REFUSED, ids=[said[0] + str(i) for i, (_, said) in enumerate(REFUSED)]
 )
 def test_what_is_refused(call, said):
-    with refused(*said):
+    with refused(Refusal(*said)):
         call()
 
 

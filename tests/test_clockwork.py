@@ -107,3 +107,33 @@ def test_a_dilated_recurrence_is_interleaved_sequences_to_the_bit(rng, dilation)
     output = rd.trees.forward(cell, params, graph, x.reshape(steps * B, N)).output.reshape(steps, B, H)
     for first in range(dilation):
         assert np.array_equal(output[first::dilation], rd.forward(cell, params, x[first::dilation]).output)
+
+
+def test_a_clockwork_model_comes_back_from_its_file(tmp_path):
+    model = rd.nn.Model(
+        rd.cells.clockwork(groups=3, activation="relu"),
+        6,
+        input_size=2,
+        output_size=1,
+        loss="mean_squared_error",
+    )
+    params = model.init(rng=0)
+    rd.nn.save(tmp_path / "model.npz", model, params)
+    found = rd.nn.load(tmp_path / "model.npz")
+    assert repr(found.model) == repr(model)
+    x, signals = np.ones((5, 2, 2), "float32"), {"tick": rd.cells.ticks((1, 2, 4), 5, 6, 2)}
+    expected = model.predict(params, x, signals=signals)
+    np.testing.assert_array_equal(found.model.predict(found.params, x, signals=signals), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((2, 5, 6), "periods must be a sequence of numbers of steps; came 2"),
+        (((1, 2), 5, 6, 1, 0, "int32"), "dtype must be float32 or float64; came 'int32'"),
+        (((1, 2), 5, 6, 1, 0, "half a number"), "dtype must be float32 or float64; came 'half a number'"),
+    ],
+)
+def test_ticks_of_another_kind_are_refused(given, message):
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        rd.cells.ticks(*given)

@@ -58,6 +58,8 @@ def test_a_part_is_chosen_and_numbers_have_one_dtype():
         ("values", "a_lengths", lambda: collate({"a": [[1]]}, {"a_lengths": [1]})),
         ("values", "'a'", lambda: collate({"a": [[1]]}, {"a": [1]})),
         ("sequences", "at least one name", lambda: collate({})),
+        ("sequences", "have texts as names; came 3", lambda: collate({3: [[1]]})),
+        ("values", "have texts as names; came 3", lambda: NamedBatches({"a": [[1]]}, {3: [1]}, batch_size=1)),
         ("sequences", "be a Mapping", lambda: collate([[1]])),
         ("sequences['a']", "at least one", lambda: collate({"a": []})),
         ("sequences['a'][1]", "be finite", lambda: collate({"a": [[[1.0]], [[np.nan]]]})),

@@ -462,3 +462,11 @@ def test_errors_of_a_batch(rng):
         numbers.loss(real, single | {"source": np.zeros((3, 4, 2), "float32")})
     with refused("params"):
         model.loss({}, good)
+
+
+def test_decoding_refuses_parameters_of_two_dtypes(rng):
+    model = MODELS["dense"]
+    params, given = model.init(), pairs(model, rng)
+    params["readout"] = {name: a.astype("float64") for name, a in params["readout"].items()}
+    with refused(wrong_type("params['readout/W']", "float32", "float64")):
+        model.decode(params, given.source, length=3)

@@ -111,3 +111,14 @@ def test_wrong_arguments_are_named(named, expected, call):
     with pytest.raises((rd.ArgumentError, rd.ArgumentTypeError), match=expected) as error:
         call(objective_of())
     assert error.value.argument == named
+
+
+def test_an_objective_comes_back_from_its_file(rng, tmp_path):
+    objective, batch = objective_of(frames=2, blank=3, zero_infinity=True), data_of(rng).batch(0)
+    params = objective.init(rng=0)
+    nn.save(tmp_path / "labels.npz", objective, params)
+    found = nn.load(tmp_path / "labels.npz")
+    assert repr(found.model) == repr(objective)
+    assert found.model.zero_infinity
+    expected = objective.run(params, batch).output
+    np.testing.assert_array_equal(found.model.run(found.params, batch).output, expected)

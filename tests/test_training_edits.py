@@ -50,6 +50,8 @@ def test_rates_count_the_nearest_target():
     [
         ("found", lambda: error_rates(["a"], ["a", "b"])),
         ("found", lambda: error_rates([], [])),
+        ("found", lambda: error_rates(3, ["a"])),
+        ("targets", lambda: error_rates(["a"], 4)),
         ("targets", lambda: error_rates(["a"], [""])),
         ("targets[0]", lambda: error_rates(["a"], [[]], several=True)),
         ("found", lambda: edit_distance(3, "a")),

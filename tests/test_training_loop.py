@@ -303,6 +303,8 @@ def test_checkpoints_are_refused_when_they_do_not_belong(tmp_path):
         fit(data=streams(201), checkpoint=path, resume=True)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         fit(checkpoint=tmp_path / "none.npz", resume=True)
+    with refused("optimizer", "run.npz"):
+        fit(checkpoint=path, resume=True, optimizer="rmsprop")
     state = training.load_checkpoint(path)
     assert repr(rd.cells.leaky(0.9)).endswith("alpha=0.9)")
     training.save_checkpoint(

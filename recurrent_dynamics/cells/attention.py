@@ -99,8 +99,13 @@ def attention(
     """
     base = lstm() if cell is None else cell
     _check(base, score, query, location, weights)
+    for name, width in (("keys", keys), ("values", values)):
+        _check_width(name, width)
     before, additive = query == "before", score == "additive"
-    fed = boolean("input_feeding", input_feeding) or before
+    fed = boolean("input_feeding", input_feeding)
+    if before and not fed:
+        expected = "be True with query='before', where what is read enters the step"
+        raise ArgumentError("input_feeding", expected, input_feeding)
     coverage, monotonic = boolean("coverage", coverage), weights == "monotonic"
     kept = boolean("alignment", alignment) or location > 0 or monotonic
     if not additive and (location or coverage):
@@ -213,6 +218,11 @@ def _check(base: Any, score: Any, query: Any, location: Any, weights: Any) -> No
         raise ArgumentError(
             "cell", "have dense drives, free parameters and no memory", f"{base.name!r}, which has {why}"
         )
+
+
+def _check_width(name: str, width: Any) -> None:
+    if width != HIDDEN and not (isinstance(width, str) and width.isdecimal() and int(width) > 0):
+        raise ArgumentError(name, "be 'hidden', or a positive number as text, such as '32'", repr(width))
 
 
 def _asked(base: Cell) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..checks import ArgumentError, floating_dtype, integer, listed
 from ..equations.nonlinearities import nonlinearity
 from ..parametrize import BlockTriangular
 from ..parametrize.block_triangular import group_of_units
@@ -98,13 +98,13 @@ def ticks(
            [1., 1.],
            [1., 0.]], dtype=float32)
     """
-    of_group = np.array([integer(f"periods[{i}]", p, at_least=1) for i, p in enumerate(periods)])
+    given = listed("periods", periods, "of numbers of steps")
+    of_group = np.array([integer(f"periods[{i}]", p, at_least=1) for i, p in enumerate(given)])
     if not of_group.size or (np.diff(of_group) < 0).any():
         raise ArgumentError("periods", "be ascending, at least one", repr(periods))
     T, B = integer("steps", steps, at_least=1), integer("batch", batch, at_least=1)
     H, first = integer("hidden_size", hidden_size, at_least=1), integer("start", start, at_least=0)
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ArgumentTypeError("dtype", "be float32 or float64", np.dtype(dtype))
+    kind = floating_dtype("dtype", dtype)
     of_unit = of_group[group_of_units(H, len(of_group))]
-    moves = (np.arange(first, first + T)[:, None] % of_unit == 0).astype(dtype)
+    moves = (np.arange(first, first + T)[:, None] % of_unit == 0).astype(kind)
     return np.repeat(moves[:, None], B, axis=1)

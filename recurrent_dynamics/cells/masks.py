@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..checks import ArgumentError, generator, instance, integer
+from ..checks import ArgumentError, floating_dtype, generator, instance, integer
 from ..equations.graph import DefinitionError
 from .candidate import Candidate, Masked, candidates, nonlinearities_of
 from .cell import Cell
@@ -234,8 +234,8 @@ def draw_masks(
     instance("cell", cell, Cell)
     sizes = {"steps": steps, "batch_size": batch_size, "hidden_size": hidden_size}
     T, B, H = (integer(name, value, at_least=1) for name, value in sizes.items())
-    source = generator("rng", rng)
-    return {name: mask.draw((T, B, H), source, dtype) for name, mask in cell.masks.items()}
+    source, kind = generator("rng", rng), floating_dtype("dtype", dtype)
+    return {name: mask.draw((T, B, H), source, kind) for name, mask in cell.masks.items()}
 
 
 def _chosen(what: str, names: Sequence[str], known: Sequence[str], cell: Cell) -> list[str]:

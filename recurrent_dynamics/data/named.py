@@ -157,6 +157,10 @@ def _looked_at(
     instance("values", given, Mapping)
     if not sequences:
         raise ArgumentError("sequences", "have at least one name", "none")
+    for argument, named in (("sequences", sequences), ("values", given)):
+        for name in named:
+            if not isinstance(name, str):
+                raise ArgumentTypeError(argument, "have texts as names", repr(name))
     names = [*sequences, *(f"{name}{LENGTHS}" for name in sequences), *given]
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])

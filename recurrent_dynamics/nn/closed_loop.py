@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, instance
+from ..checks import ArgumentError, ArgumentTypeError
 from ..engine.stepper import State
 from ..kernels.threads import num_threads
 from ..kernels.tuning import current
@@ -71,7 +71,8 @@ class ClosedLoop:
 
 def check_autonomous(model: Scored) -> None:
     """Refuse a model that needs more than its own predictions to go on."""
-    instance("model", model, Scored)
+    if not isinstance(model, Scored):
+        raise ArgumentTypeError("model", "be a Model or an Objective", type(model).__name__)
     if model.signals:
         raise ArgumentError(
             "model",

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from .. import parametrize
-from ..cells import NAMED, Cell, Drive, Mask, Structure, attention, recurrent_dropout, zoneout
+from ..cells import NAMED, Cell, Drive, Mask, Structure, attention, clockwork, recurrent_dropout, zoneout
 from ..cells.recipe import recipe_of
 from ..equations.nonlinearities import Nonlinearity, nonlinearity
 from ..parametrize import Parametrization
@@ -19,9 +19,8 @@ from .model import Model
 OPTIONS = ("hidden_size", "input_size", "vocabulary_size", "output_size", "embedding_size", "dropout", "pool")
 # Of a cell, since its factory made it.
 CHANGED = ("name", "normalized", "bias", "constants", "drives", "signals", "masks")
-AROUND = {
-    make.__name__: make for make in (attention, recurrent_dropout, zoneout)
-}  # factories that take a cell
+# Factories that `by_name` does not know: a clockwork cell needs its signal, the others take a cell.
+UNNAMED = {make.__name__: make for make in (attention, clockwork, recurrent_dropout, zoneout)}
 DEFAULT, GIVEN = "of the cell", "given to the loader"
 
 
@@ -69,7 +68,7 @@ def cell_described(cell: Cell) -> dict[str, Any]:
         "name": cell.name, "fingerprint": cell.fingerprint, "constants": dict(cell.constants), "factory": None,
     }  # fmt: skip
     recipe = recipe_of(cell.update)
-    if recipe is None or (NAMED | AROUND).get(recipe.factory.__name__) is not recipe.factory:
+    if recipe is None or (NAMED | UNNAMED).get(recipe.factory.__name__) is not recipe.factory:
         return described
     base: Cell = recipe.factory(**recipe.arguments)
     arguments = {name: _argument(value) for name, value in recipe.arguments.items()}
@@ -143,13 +142,13 @@ def cell_again(described: Mapping[str, Any], given: Cell | None, layer: int) -> 
             f"layer {layer} has a cell that is not of the library, {name!r}: give the loader cells=, its cell or a "
             "sequence of one for each layer"
         )
-    elif factory not in NAMED | AROUND:
+    elif factory not in NAMED | UNNAMED:
         raise FileError(f"layer {layer} must have a cell of the library; came {factory!r}")
     else:
         arguments = dict(described["arguments"])
         if isinstance(arguments.get("cell"), dict):
             arguments["cell"] = cell_again(arguments["cell"]["cell"], None, layer)
-        cell = _with((NAMED | AROUND)[factory](**arguments), described["changes"])
+        cell = _with((NAMED | UNNAMED)[factory](**arguments), described["changes"])
     if cell.fingerprint != described["fingerprint"]:
         raise FileError(
             f"layer {layer} must have the equations that were saved, those of {name!r}; came other ones, of "

@@ -15,6 +15,7 @@ from ..cells import Cell
 from ..cells.constraint import Choice
 from ..checks import ArgumentTypeError, instance, is_finite
 from ..results import Result
+from .ctc_objective import CtcObjective
 from .described import describe, rebuild
 from .encoder_decoder import EncoderDecoder
 from .encoder_decoder import described as pairs_described
@@ -26,7 +27,8 @@ from .model import Model
 
 FORMAT = 1
 KIND = "network"
-Kept = Model | Objective | EncoderDecoder
+OF_CTC = ("frames", "blank", "zero_infinity")
+Kept = Model | Objective | CtcObjective | EncoderDecoder
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +37,7 @@ class SavedModel(Result):
 
     Attributes
     ----------
-    model : Model, Objective or EncoderDecoder
+    model : Model, Objective, CtcObjective or EncoderDecoder
     params : nested dict of arrays
     extra : dict
         What was given to `save`.
@@ -60,7 +62,7 @@ def save(
     Parameters
     ----------
     path : path-like
-    model : Model, Objective or EncoderDecoder
+    model : Model, Objective, CtcObjective or EncoderDecoder
     params : nested dict of arrays
         As `model.init` nests them.
     extra : mapping, optional
@@ -87,8 +89,9 @@ def save(
     >>> bool((saved.params["readout"]["W"] == params["readout"]["W"]).all())
     True
     """
-    if not isinstance(model, Objective | EncoderDecoder):
-        instance("model", model, Model)
+    if not isinstance(model, Kept):
+        expected = "be a Model, an Objective, a CtcObjective or an EncoderDecoder"
+        raise ArgumentTypeError("model", expected, type(model).__name__)
     check_tree(params)
     arrays = dict(named_leaves(params))
     try:
@@ -151,6 +154,9 @@ def load(
 def _described(model: Kept) -> dict[str, Any]:
     if isinstance(model, Objective):
         return {"objective": layers_described.describe(model)}
+    if isinstance(model, CtcObjective):
+        options = {name: getattr(model, name) for name in OF_CTC}
+        return {"ctc": {"layer": layers_described.layer_described(model.layer), "options": options}}
     if isinstance(model, EncoderDecoder):
         return {"encoder_decoder": pairs_described.describe(model)}
     return {"model": describe(model)}
@@ -159,6 +165,9 @@ def _described(model: Kept) -> dict[str, Any]:
 def _again(described: Mapping[str, Any], cells: Any, choices: Any) -> Kept:
     if "objective" in described:
         return layers_described.rebuild(described["objective"], cells, choices)
+    if "ctc" in described:
+        (layer,) = layers_described.layers_again([described["ctc"]["layer"]], cells, choices)
+        return CtcObjective(layer, **described["ctc"]["options"])
     if "encoder_decoder" in described:
         return pairs_described.rebuild(described["encoder_decoder"], cells, choices)
     return rebuild(described["model"], cells, choices)
@@ -203,7 +212,7 @@ def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def _shapes(model: Kept) -> dict[str, tuple[int, ...] | None]:
     """By the path of each parameter, without drawing any; None where free parameters stand."""
-    if isinstance(model, Objective):
+    if isinstance(model, Objective | CtcObjective):
         return model.layer.shapes
     if isinstance(model, EncoderDecoder):
         return model.shapes

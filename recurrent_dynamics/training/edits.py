@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, listed
 
 
 class ErrorRates(NamedTuple):
@@ -95,6 +95,7 @@ def error_rates(
     >>> error_rates(["red"], [["read", "red"]], several=True).edits
     0
     """
+    found, targets = listed("found", found, "of sequences"), listed("targets", targets, "of sequences")
     if len(found) != len(targets) or not len(found):
         raise ArgumentError(
             "found", f"be as many as the targets, {len(targets)}, and at least one", len(found)

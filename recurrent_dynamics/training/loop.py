@@ -222,6 +222,7 @@ def fit(
     }
     if resume:
         state = _resumed(checkpoint, params, settings, extra)
+        _check_optimizer(optimizer, without(state.params, model.statistics), state, checkpoint)
         if state.history.metrics != tuple(functions):
             raise ArgumentError(
                 "metrics",
@@ -372,6 +373,12 @@ def _validation_interval(
     if interval is None:
         raise ArgumentError("validate_every", "be given, since the data has no epochs", "None")
     return integer("validate_every", interval, at_least=1)
+
+
+def _check_optimizer(optimizer: Optimizer, trained: Any, state: Checkpoint, path: Any) -> None:
+    expected = sorted(name for name, _ in named_leaves(state.optimizer_state))
+    if sorted(name for name, _ in named_leaves(optimizer.init(trained))) != expected:
+        raise ArgumentError("optimizer", f"have the state of that in {path}", "one with another state")
 
 
 def _resumed(

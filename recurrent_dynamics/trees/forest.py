@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, integer
+from ..checks import ArgumentError, ArgumentTypeError, integer, listed
 from ..engine.levels import Levels, ordered
 from ..results import Result
 
@@ -154,7 +154,7 @@ class Forest(Graph):
         >>> part.parents, nodes
         (array([-1,  0,  0]), array([2, 3, 4]))
         """
-        chosen = _integers("trees", trees)
+        chosen = _integers("trees", trees, "in one row")
         if not chosen.size or chosen.min() < 0 or chosen.max() >= self.trees:
             raise ArgumentError("trees", f"be some of 0..{self.trees - 1}", trees)
         if len(np.unique(chosen)) < len(chosen):
@@ -250,13 +250,13 @@ def forest(parents: Any, positions: ArrayLike | None = None) -> Forest:
     return made
 
 
-def _integers(name: str, values: Any) -> NDArray[np.int64]:
+def _integers(name: str, values: Any, what: str = "one for each node") -> NDArray[np.int64]:
     try:
         a = np.asarray(values)
     except ValueError as error:
-        raise ArgumentTypeError(name, "be integers, one for each node", error) from None
+        raise ArgumentTypeError(name, f"be integers, {what}", error) from None
     if a.ndim != 1 or (a.size and a.dtype.kind not in "iu"):
-        raise ArgumentTypeError(name, "be integers, one for each node", f"{a.dtype} of shape {a.shape}")
+        raise ArgumentTypeError(name, f"be integers, {what}", f"{a.dtype} of shape {a.shape}")
     return a.astype(np.int64)
 
 
@@ -294,7 +294,8 @@ def from_children(children: Iterable[Sequence[int | None]]) -> Forest:
     >>> from_children([[None, 1], []]).positions
     array([0, 1])
     """
-    lists = [list(c) for c in children]
+    of_nodes = listed("children", children, "of the children of each node")
+    lists = [listed(f"children[{i}]", c, "of nodes or None") for i, c in enumerate(of_nodes)]
     n = len(lists)
     if not n:
         raise ArgumentError("children", "have at least one node", "none")
@@ -397,7 +398,10 @@ def skip_connections(steps: int, lags: Sequence[int], batch: int = 1) -> Graph:
     ([0, 1, 2, 0], [1, 2, 3, 3], [0, 0, 0, 1])
     """
     T, B = integer("steps", steps, at_least=1), integer("batch", batch, at_least=1)
-    back = [integer(f"lags[{i}]", lag, at_least=1) for i, lag in enumerate(lags)]
+    back = [
+        integer(f"lags[{i}]", lag, at_least=1)
+        for i, lag in enumerate(listed("lags", lags, "of numbers of steps"))
+    ]
     if not back or len(set(back)) < len(back):
         raise ArgumentError("lags", "be different numbers of steps, at least one", repr(lags))
     of = [np.arange(lag * B, T * B) for lag in back]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, integer
+from ...checks import ArgumentError, ArgumentTypeError, integer
 from ...engine import check
 from ..decoding import Decoded, beam_search
 from ..layers import Context, LayerGradients, Pull
@@ -314,7 +314,12 @@ class EncoderDecoder(Architecture):
         self, params: Mapping[str, Any], source: Any, lengths: ArrayLike | None
     ) -> tuple[DecoderSteps, Rows]:
         """The steps of the decoder, and what it knows of each source before the first, without a tape."""
-        read = self._source(source, lengths)
+        read, dtype = self._source(source, lengths), _dtype(params)
+        for name, a in named_leaves(params):
+            if a.dtype != dtype:
+                raise ArgumentTypeError(
+                    f"params[{name!r}]", f"have dtype {dtype}, as the others have", a.dtype
+                )
         encoded = self._encoded(params, read, tape=False)
         steps = self._steps(params, encoded)
         return steps, self._rows(steps, encoded, read.size)
