@@ -15,7 +15,8 @@ computed together.
 
 from .cells import TreeCell, child_sum, child_sum_lstm, n_ary, n_ary_lstm, recursive
 from .depth import ByDepth, gradient_by_depth, jacobian_by_depth
-from .forest import Forest, Graph, forest, from_children, from_nested, skip_connections
+from .forest import Forest, Graph
+from .making import forest, from_children, from_nested, skip_connections
 from .run import TreeGradients, TreeRun, TreeTangent
 from .running import forward
 from .verbs import backward, jacobian, jvp

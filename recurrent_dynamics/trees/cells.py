@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from ..cells import Cell
 from ..cells.cell import Params
 from ..cells.declarations import Drive, Slot, Unit
-from ..checks import ArgumentError, ArgumentTypeError, instance, integer
+from ..checks import ArgumentError, ArgumentTypeError, callable_, generator, instance, integer
 from ..equations.graph import DefinitionError
 from ..equations.nonlinearities import NONLINEARITIES, sigmoid, tanh
 
@@ -84,7 +84,7 @@ class TreeCell:
         >>> {name: a.shape for name, a in params.items()}  # doctest: +NORMALIZE_WHITESPACE
         {'W': (9, 2), 'U': (9, 3), 'b': (9,), 'arc_W': (3, 2), 'arc_U': (3, 3), 'arc_b': (3,)}
         """
-        draw = np.random.default_rng(rng)
+        draw = generator("rng", rng)
         params = self.node.init(input_size, hidden_size, draw, dtype, **options)
         if self.arc is not None:
             of_arc = self.arc.init(input_size, hidden_size, draw, dtype, **options)
@@ -266,8 +266,7 @@ def n_ary(
     for slot in used:
         if slot not in names:
             raise ArgumentError("recurrent", f"be some of the slots {', '.join(names)}", repr(slot))
-    if not callable(update):
-        raise ArgumentTypeError("update", "be a function", type(update).__name__)
+    callable_("update", update, "of drives and the states of children")
     node = Cell(
         name,
         state=[replace(s, name=f"{s.name}_{q}") for s in slots for q in range(1, places + 1)],  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ def forward(
     slots = slots_of(cell, hidden)
     spans, places = places_of(cell, hidden, layout.state_size)
     start = initial_states("initial", initial, slots, graph.trees, dtype)
-    start = spread(start, spans, slots, places)
+    start = spread(start, slots, places)
     engine = backend("cpu").verbs
 
     def tape(one: Cell, weights: Arrays, x: np.ndarray) -> tuple[Tape, dict[str, np.ndarray]]:
@@ -195,7 +195,7 @@ def initial_states(
     return out
 
 
-def spread(state: np.ndarray, spans: np.ndarray, slots: tuple[Any, ...], places: int) -> np.ndarray:
+def spread(state: np.ndarray, slots: tuple[Any, ...], places: int) -> np.ndarray:
     """The state of a node (..., k) at every place, as the engine has it."""
     if places == 1:
         return state

@@ -149,7 +149,7 @@ def jvp(
             raise ArgumentError("d_x", f"be None, as the run has {why}", "an array")
         x = check.floating("d_x", d_x, dtype, x.shape)[levels.order]
     start = initial_states("d_initial", d_initial, run.slots, run.graph.trees, dtype)
-    start = spread(start, run.tape.spans, run.slots, tape.places)
+    start = spread(start, run.slots, tape.places)
     layout, signals = tape.nodes.layout, None
     given = check.mapping("d_signals", d_signals, run.cell.node.signals)
     if given:
