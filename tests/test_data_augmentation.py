@@ -152,6 +152,7 @@ REFUSED = [
     (lambda: time_warp(-1), ("strength", "0", "-1")),
     (lambda: time_warp(knots=1), ("knots", "2", "1")),
     (lambda: changed(time_warp(), Batch(WORDS, WORDS)), wrong_type("inputs", "real", "int64")),
+    (lambda: changed(drop_tokens(0.1, 300), Batch(np.uint8(WORDS), WORDS)), ("replacement", "uint8", "300")),
     (
         lambda: changed(drop_tokens(0.1, 0), Batch(REAL, REAL)),
         wrong_type("inputs", "class indices", "float64"),

@@ -450,6 +450,8 @@ def test_errors_of_a_batch(rng):
         model.loss(params, good | {"mask": None})
     with refused("initial"):
         model.run(params, good, [])
+    with refused(wrong_type("dropout_rng", "generator", "7")):
+        model.run(params, good, dropout_rng=7)
     batch = vars(pairs(numbers, rng))
     with refused(wrong_type("source", "float32")):
         numbers.loss(real, batch)

@@ -105,6 +105,8 @@ def test_targets_without_an_alignment_end_the_training_or_are_left_out():
         ("batch", "have inputs and targets", lambda o: o.loss(o.init(), {"inputs": np.zeros((1, 1), int)})),
         ("batch", "have no", lambda o: o.loss(o.init(), {"source": np.zeros((1, 1), int)})),
         ("initial", "be None", lambda o: o.run(o.init(), {}, [{}])),
+        ("initial", "be None", lambda o: o.run(o.init(), {}, 3)),
+        ("dropout_rng", "a NumPy generator", lambda o: o.run(o.init(), {}, None, 7)),
     ],
 )
 def test_wrong_arguments_are_named(named, expected, call):

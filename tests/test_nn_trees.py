@@ -105,15 +105,35 @@ def test_a_resumed_training_gives_the_same_bits(rng, tmp_path):
         ({"batch": (3, [1])}, wrong_type("inputs", "(graph, x)", "int")),
         ({"batch": ((forest(), np.zeros(8, int)), [1, 1, 1])}, wrong_type("x", "real numbers", "int64")),
         ({"batch": ((forest(), np.zeros((8, N))), [1])}, Refusal("targets", "(3,)", "(1,)")),
-        ({"params": {}}, Refusal("params", "tree and readout")),
+        ({"params": {}}, Refusal("params", "'tree'", "nothing")),
+        ({"params": None}, wrong_type("params", "nested", "NoneType")),
+        ({"params": {"tree": {}, "readout": {}, "more": {}}}, Refusal("params", "tree and readout", "more")),
+        ({"dropout_rng": 7}, wrong_type("dropout_rng", "generator", "7")),
         ({"batch": ((forest(), np.zeros((8, N))), [1, 1, 1], None, [1])}, Refusal("lengths", "None")),
     ],
 )
 def test_wrong_batches_are_named(rng, change, refusal):
     model, params, batch = a_problem(rng)
-    given = {"params": params, "batch": batch} | change
     with refused(refusal):
-        model.loss_and_grad(given["params"], given["batch"])
+        model.loss_and_grad(**{"params": params, "batch": batch} | change)
+
+
+def test_a_wrong_readout_is_named(rng):
+    model, params, batch = a_problem(rng)
+    for readout, refusal in (
+        (None, Refusal("params['readout']", "weights and bias", "NoneType")),
+        (
+            {"weights": params["readout"]["weights"]},
+            Refusal("params['readout']", "weights and bias", "weights"),
+        ),
+        (params["readout"] | {"bias": np.zeros(7)}, Refusal("params['readout']['bias']")),
+    ):
+        with refused(refusal):
+            model.loss(params | {"readout": readout}, batch)
+    dtype = np.float32 if params["readout"]["bias"].dtype == np.float64 else np.float64
+    other = {name: a.astype(dtype) for name, a in params["readout"].items()}
+    with refused(wrong_type("params['readout']['weights']", "dtype")):
+        model.loss(params | {"readout": other}, batch)
 
 
 def test_wrong_models_are_named(rng):

@@ -174,7 +174,7 @@ REFUSED = [
     (lambda: training.clip_value(-1.0), ("limit", "0", "-1.0")),
     (lambda: training.l2(-0.1), ("strength", "0", "-0.1")),
     (lambda: training.weight_decay(np.nan), ("strength", "0", "nan")),
-    (lambda: training.penalty(0.1), wrong_type("function", came="float")),
+    (lambda: training.penalty(0.1), wrong_type("function", "of the parameters", "0.1")),
 ]
 
 

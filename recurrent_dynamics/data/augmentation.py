@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, integer, number
+from ..engine.run import within_lengths
 from ..nn.batch import Batch, as_batch
 from ..training import BatchSource
 from ..training.source import as_source
@@ -210,9 +211,12 @@ class DropTokens:
         if self.replacement is not None:
             if x.dtype.kind not in "iu":
                 raise ArgumentTypeError("inputs", "be class indices where they are replaced", x.dtype)
+            if self.replacement > np.iinfo(x.dtype).max:
+                raise ArgumentError(
+                    "replacement", f"be a number of {x.dtype}, as the inputs", self.replacement
+                )
             return batch._replace(inputs=np.where(kept, x, x.dtype.type(self.replacement)))
-        within = np.arange(T)[:, None] < ends
-        kept &= within
+        kept &= within_lengths(T, ends)
         # One that stays in each sequence in any case.
         chosen = rng.integers(0, np.maximum(ends, 1))
         alone = ~kept.any(axis=0) & (ends > 0)

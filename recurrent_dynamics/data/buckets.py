@@ -183,7 +183,7 @@ def _filled(steps: NDArray[np.int64], most: int, size: int) -> NDArray[np.intp]:
 
 
 def _lengths(name: str, lengths: ArrayLike) -> NDArray[np.int64]:
-    found = check.array("lengths", lengths)
+    found = check.array(name, lengths)
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise ArgumentTypeError(name, "be integers of shape (n,)", f"{found.dtype} {found.shape}")
     if (found < 0).any():

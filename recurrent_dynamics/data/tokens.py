@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, boolean, instance, integer, listed
+from ..engine import check
 from ..training import write_atomically
 
 SPECIAL = ("padding", "unknown", "begin", "end")
@@ -230,7 +231,7 @@ class TokenVocabulary:
         -------
         list of str
         """
-        array = np.asarray(indices)
+        array = check.array("indices", indices)
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             raise ArgumentError("indices", "be integers of shape (n,)", f"{array.dtype} {array.shape}")
         if array.size and (array.min() < 0 or array.max() >= len(self)):

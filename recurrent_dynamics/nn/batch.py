@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
 from ..engine import check
+from ..engine.run import within_lengths
 from ..results import describe
 
 
@@ -63,7 +64,7 @@ class Batch(NamedTuple):
         if self.lengths is None:
             return None if self.mask is None else _weights(self.mask)
         ends = check.array("lengths", self.lengths)
-        valid = ends > 0 if pooled else np.arange(len(self.inputs))[:, None] < ends
+        valid = ends > 0 if pooled else within_lengths(len(self.inputs), ends)
         if not valid.any():
             raise ArgumentError(
                 "lengths", "be above 0 for one sequence at least, or there is no loss", repr(ends)

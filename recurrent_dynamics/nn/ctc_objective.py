@@ -14,7 +14,7 @@ from .ctc import ctc_loss
 from .ctc_search import CtcLabels, ctc_decode
 from .layers import Context, Layer, LayerGradients, ObjectiveRun
 from .layers.context import State
-from .trainable import Losses, Trainable
+from .trainable import Losses, Trainable, check_generator, no_initial
 
 NAMES = ("inputs", "inputs_lengths", "targets", "targets_lengths")
 
@@ -121,10 +121,8 @@ class CtcObjective(Trainable):
         ObjectiveRun
             With the lengths in predictions.
         """
-        if initial is not None:
-            raise ArgumentError(
-                "initial", "be None: no state goes from batch to batch", f"{len(initial)} states"
-            )
+        no_initial(initial)
+        check_generator(dropout_rng)
         given = labelled(batch)
         ends = None if given.inputs_lengths is None else np.array(given.inputs_lengths)
         context = Context(ends, rng=dropout_rng, copy_params=copy_params, tape=tape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
@@ -38,12 +39,14 @@ def nest(named: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     return tree
 
 
-def arrays(name: str, tree: Any, shapes: Mapping[str, tuple[int, ...] | None]) -> list[NDArray[Any]]:
-    """The arrays of a dict that has these keys and shapes, and no other keys."""
+def arrays(
+    name: str, tree: Any, shapes: Mapping[str, tuple[int, ...] | None], dtype: np.dtype[Any] | None = None
+) -> list[NDArray[Any]]:
+    """The arrays of a dict that has these keys and shapes, and no other keys; all of the dtype, if there is one."""
     if not isinstance(tree, Mapping) or set(tree) != set(shapes):
         came = ", ".join(map(str, tree)) if isinstance(tree, Mapping) else type(tree).__name__
         raise ArgumentError(name, f"be a dict of {' and '.join(shapes) or 'nothing'}", came or "none")
-    found = [check.real(f"{name}[{key!r}]", tree[key]) for key in shapes]
+    found = [check.real(f"{name}[{key!r}]", tree[key], dtype) for key in shapes]
     for (key, shape), a in zip(shapes.items(), found, strict=True):
         if shape is not None:
             check.shape(f"{name}[{key!r}]", a, shape)

@@ -17,9 +17,9 @@ from .batch import Batch, as_batch
 from .leaves import check_states
 from .pooling import pooled, pooled_adjoint
 from .results import ModelGradients, ModelRun, State
-from .scored import check_generator
 from .streaming import Streamed, in_a_chain, of_cell, of_linear, of_table
 from .table import FoldedEmbedding, class_indices, scattered
+from .trainable import check_generator
 
 
 class Model(Architecture):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.run import within_lengths
+
 KINDS = ("output", "probabilities", "class")
 
 
@@ -29,6 +31,6 @@ def predicted(output: NDArray[Any], kind: str, lengths: NDArray[Any] | None) -> 
     else:
         found = softmax(output) if kind == "probabilities" else output.copy()
     if lengths is not None:
-        valid = lengths > 0 if output.ndim == 2 else np.arange(len(output))[:, None] < lengths
+        valid = lengths > 0 if output.ndim == 2 else within_lengths(len(output), lengths)
         found[~valid] = -1 if kind == "class" else np.nan
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..cells import Cell
-from ..checks import ArgumentError, ArgumentTypeError, one_of
+from ..checks import ArgumentError, one_of
 from ..engine import check
 from .batch import Batch, as_batch
 from .losses import LOSSES
@@ -19,12 +19,6 @@ from .prediction import KINDS, predicted
 from .results import State
 from .streaming import Streamed
 from .trainable import Losses, Trainable
-
-
-def check_generator(dropout_rng: Any) -> None:
-    """Refuse what cannot draw the dropout: a seed would draw the same one in every update."""
-    if dropout_rng is not None and not isinstance(dropout_rng, np.random.Generator):
-        raise ArgumentTypeError("dropout_rng", "be None or a NumPy generator", f"{dropout_rng!r:.60}")
 
 
 class Scored(Trainable):

@@ -15,6 +15,7 @@ from .layers import Objective
 from .leaves import named_leaves
 from .losses import mean_squared_error, normalized_weights
 from .model import Model
+from .prediction import softmax
 from .table import class_indices, scattered
 
 Array = NDArray[Any]
@@ -147,8 +148,7 @@ def _curvature(model: Model, output: Array, moved: Array, batch: Batch) -> Array
     weights = batch.weights()
     if model.loss_name == "mean_squared_error":
         return mean_squared_error(moved, np.zeros_like(moved), weights)[1]
-    shares = np.exp(output - output.max(axis=-1, keepdims=True))
-    shares /= shares.sum(axis=-1, keepdims=True)
+    shares = softmax(output)
     change = shares * (moved - (shares * moved).sum(axis=-1, keepdims=True))
     each = normalized_weights(weights, output.shape[:-1]).reshape(*output.shape[:-1], 1)
     return change * each.astype(output.dtype)

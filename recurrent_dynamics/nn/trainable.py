@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
+from ..checks import ArgumentError, ArgumentTypeError
 from .losses import LOSSES
 from .results import State
 
@@ -30,6 +31,18 @@ class Losses(NamedTuple):
     targets: NDArray[Any]
     weights: NDArray[Any] | None
     weight: float
+
+
+def check_generator(dropout_rng: Any) -> None:
+    """Refuse what cannot draw the dropout: a seed would draw the same one in every update."""
+    if dropout_rng is not None and not isinstance(dropout_rng, np.random.Generator):
+        raise ArgumentTypeError("dropout_rng", "be None or a NumPy generator", f"{dropout_rng!r:.60}")
+
+
+def no_initial(initial: Any) -> None:
+    """Refuse states where every batch begins anew."""
+    if initial is not None:
+        raise ArgumentError("initial", "be None: no state goes from batch to batch", type(initial).__name__)
 
 
 class Trainable(ABC):

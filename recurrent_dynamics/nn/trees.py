@@ -17,9 +17,11 @@ from ..results import Result
 from ..trees import Graph, TreeCell, TreeGradients, TreeRun, backward, forward
 from ..trees.running import over_children
 from .batch import Batch, as_batch
+from .leaves import arrays, check_tree
 from .losses import LOSSES
 from .prediction import KINDS, predicted
 from .scored import Scored
+from .trainable import check_generator, no_initial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -220,18 +222,15 @@ class TreeModel(Scored):
         for name in ("lengths", "reset"):
             if getattr(b, name) is not None:
                 raise ArgumentError(name, "be None for a model of trees", "an array")
-        if initial is not None:
-            raise ArgumentError("initial", "be None for a model of trees", type(initial).__name__)
+        no_initial(initial)
+        check_generator(dropout_rng)
         graph, x = self._inputs(b.inputs)
-        for name, keys in (("params", ("tree", "readout")), ("params['readout']", ("weights", "bias"))):
-            given = params if name == "params" else params["readout"]
-            if not isinstance(given, Mapping) or set(given) != set(keys):
-                raise ArgumentError(name, f"be a dict of {' and '.join(keys)}", ", ".join(map(str, given)))
+        check_tree(params, ("tree", "readout"))
+        if len(params) > 2:
+            raise ArgumentError("params", "be a dict of tree and readout", ", ".join(map(str, params)))
         found = forward(self.cell, params["tree"], graph, x, signals=b.signals)
-        weights = check.real("params['readout']['weights']", params["readout"]["weights"], found.dtype)
-        bias = check.real("params['readout']['bias']", params["readout"]["bias"], found.dtype)
-        check.shape("params['readout']['weights']", weights, (self.output_size, self._width))
-        check.shape("params['readout']['bias']", bias, (self.output_size,))
+        shapes = {"weights": (self.output_size, self._width), "bias": (self.output_size,)}
+        weights, bias = arrays("params['readout']", params["readout"], shapes, found.dtype)
         features = found.output if self.where == "nodes" else found.output[found.last]
         features = np.ascontiguousarray(features)
         weights = np.array(weights)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, listed
+from ..checks import ArgumentError, ArgumentTypeError, boolean, listed
 
 
 class ErrorRates(NamedTuple):
@@ -100,6 +100,7 @@ def error_rates(
         raise ArgumentError(
             "found", f"be as many as the targets, {len(targets)}, and at least one", len(found)
         )
+    several = boolean("several", several)
     edits = count = wrong = 0
     for i, (own, target) in enumerate(zip(found, targets, strict=True)):
         choices = list(target) if several else [target]

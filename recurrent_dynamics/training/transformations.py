@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, number
+from ..checks import ArgumentError, callable_, number
 from .clipping import clip_by_value, l2_penalty, scaled_to
 from .optimizers import (
     OPTIMIZERS,
@@ -123,8 +123,7 @@ def penalty(function: Penalty) -> Transformation:
         ``lambda params: rd.training.orthogonality_penalty(params, 0.01)``. The losses that `fit` shows do not contain
         its value.
     """
-    if not callable(function):
-        raise ArgumentTypeError("function", "be callable", type(function).__name__)
+    callable_("function", function, "of the parameters")
 
     def update(
         grads: Tree, state: Tree, params: Mapping[str, Any], learning_rate: float

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...checks import ArgumentError, generator, integer
 from ...engine import check
+from ...engine.run import within_lengths
 from ...results import Tabular
 from ..table import class_indices
 from .hypotheses import Floats, Ints
@@ -147,7 +148,7 @@ def exposure_bias(
         raise ArgumentError("target", f"have shape (T, {start.shape[1]}), as the prime", given.shape)
     steps, size = given.shape
     ends = np.full(size, steps) if target_lengths is None else check.lengths(target_lengths, steps, size)
-    within = np.arange(steps)[:, None] < ends
+    within = within_lengths(steps, ends)
     class_indices(given[within], checked.vocabulary_size, "target")
     if stop is not None:
         stop = integer("stop", stop, at_least=0, at_most=checked.vocabulary_size - 1)
@@ -162,11 +163,15 @@ def exposure_bias(
         samples = integer("samples", samples, at_least=2)
     safe = np.where(within, given, start[-1]).astype(np.intp)
     told = _told(checked, start, safe, longest)
-    walk = _enumerated if samples == 0 else _drawn
+    drawn_from = generator("rng", rng)
+    if samples == 0:
+        walk = _enumerated(checked, start, safe, longest, stop)
+    else:
+        walk = _drawn(checked, start, safe, longest, stop, samples, drawn_from)
     total = _Sums(longest, size, positions)
-    for t, row in enumerate(walk(checked, start, safe, longest, stop, samples, generator("rng", rng))):
+    for t, row in enumerate(walk):
         total.add(t, row, _divergence(told[t][row.source], row.found))
-    return total.result(_same(told, safe, positions), samples == 0, samples)
+    return total.result(_same(told, safe, positions), samples == 0)
 
 
 @dataclass(frozen=True)
@@ -204,13 +209,7 @@ def _next_lag(lag: Ints, same: NDArray[np.bool_]) -> Ints:
 
 
 def _enumerated(
-    predictor: Checked,
-    start: Ints,
-    target: Ints,
-    longest: int,
-    stop: int | None,
-    samples: int,
-    rng: np.random.Generator,
+    predictor: Checked, start: Ints, target: Ints, longest: int, stop: int | None
 ) -> Iterator[_Rows]:
     """All prefixes that can come, with their probabilities."""
     found, state = predictor.start(start)
@@ -300,7 +299,7 @@ class _Sums:
         self.lag_weight += np.bincount(lags, weight, minlength=len(self.lag_weight))
         self.lag_sum += np.bincount(lags, weight * d, minlength=len(self.lag_sum))
 
-    def result(self, same: Floats, exact: bool, samples: int) -> ExposureBias:
+    def result(self, same: Floats, exact: bool) -> ExposureBias:
         with np.errstate(invalid="ignore", divide="ignore"):
             by_lag = self.lag_sum[1:] / self.lag_weight[1:]
         weight = self.lag_weight[1:] / self.size

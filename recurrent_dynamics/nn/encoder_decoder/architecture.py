@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...checks import ArgumentError, boolean, instance, integer, one_of
+from ...checks import ArgumentError, boolean, generator, instance, integer, one_of
 from ..layers import Layer, chain, dense, embedding
 from ..layers.context import above
 from ..trainable import Trainable
@@ -137,7 +137,7 @@ class Architecture(Trainable):
         -------
         dict
         """
-        draws = np.random.default_rng(rng)
+        draws = generator("rng", rng)
         return {name: layer.init(draws, dtype) for name, layer in self._layers.items()}
 
     def at(self, update: int) -> Self:

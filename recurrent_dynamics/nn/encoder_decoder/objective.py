@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...checks import ArgumentError, ArgumentTypeError, integer
 from ...engine import check
+from ...engine.run import within_lengths
 from ..decoding import Decoded, beam_search
 from ..layers import Context, LayerGradients, Pull
 from ..layers.context import State, above, nested
 from ..leaves import check_tree, named_leaves
 from ..streaming import Memory
 from ..table import embed, scattered
-from ..trainable import Losses
+from ..trainable import Losses, check_generator, no_initial
 from .architecture import Architecture
 from .bridge import Started, Summary, added, in_order, summarized, summed
 from .feeding import drawn
@@ -47,8 +48,9 @@ class Encoded:
 class EncoderDecoder(Architecture):
     """What `encoder_decoder` returns: a loss of pairs of sequences.
 
-    Its parameters are ``{"encoder", "start", "embedding", "decoder", "readout"}``; without "start" where the states
-    are copied or 0, and without "embedding" for real targets.
+    Its parameters are ``{"encoder", "start", "memory", "embedding", "decoder", "readout"}``; without "start" where the
+    states are copied or 0, without "memory" where no map of the encoder's outputs is read, and without "embedding" for
+    real targets.
 
     Attributes
     ----------
@@ -98,10 +100,8 @@ class EncoderDecoder(Architecture):
         -------
         EncoderDecoderRun
         """
-        if initial is not None:
-            raise ArgumentError(
-                "initial", "be None: no state goes from batch to batch", f"{len(initial)} states"
-            )
+        no_initial(initial)
+        check_generator(dropout_rng)
         pairs = as_pairs(batch)
         options: dict[str, Any] = {"rng": dropout_rng, "copy_params": copy_params, "tape": tape}
         source = self._source(pairs.source, pairs.source_lengths)
@@ -172,7 +172,7 @@ class EncoderDecoder(Architecture):
         u = rng.random((steps, size))
         own[0] = False
         if forced.lengths is not None:
-            own &= np.arange(steps)[:, None] < forced.lengths
+            own &= within_lengths(steps, forced.lengths)
         fed, step = forced.fed.copy(), self._steps(params, encoded)
         rows = self._rows(step, encoded, size)
         for t in range(1, int(np.flatnonzero(own.any(axis=1)).max(initial=0)) + 1):

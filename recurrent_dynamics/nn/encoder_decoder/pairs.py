@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...checks import ArgumentError, ArgumentTypeError
 from ...engine import check
+from ...engine.run import within_lengths
 from ...results import Result
 from ..layers import Layer
 from ..table import class_indices
@@ -88,7 +89,7 @@ class Forced:
         """(T, B): which predictions count; None for all."""
         if self.lengths is None:
             return None
-        valid = np.arange(len(self.fed))[:, None] < self.lengths
+        valid = within_lengths(len(self.fed), self.lengths)
         if not valid.any():
             raise ArgumentError(
                 "target_lengths", "be above 0 for one sequence at least, or there is no loss", self.lengths
@@ -145,18 +146,18 @@ def read_source(source: Any, lengths: ArrayLike | None, encoder: Layer) -> Sourc
         raise ArgumentError("source", "have at least one step and one sequence", x.shape)
     ends = _ends("source_lengths", lengths, *x.shape[:2])
     if indices:
-        counted = x if ends is None else x[np.arange(len(x))[:, None] < ends]
+        counted = x if ends is None else x[within_lengths(len(x), ends)]
         class_indices(counted, width or 0, "source")
     return Source(x, ends)
 
 
 def forced_classes(pairs: Pairs, alphabet: Alphabet, size: int) -> Forced:
-    """Alphabet before each prediction and the predictions: begin, target against target, end."""
+    """The decoder reads the begin symbol and the target, and is compared with the target and the end symbol."""
     target = check.array("target", pairs.target)
     if target.ndim != 2 or target.dtype.kind not in "iu":
         raise ArgumentError("target", "be class indices of shape (T, B)", f"{target.dtype} {target.shape}")
     ends = _target_ends(pairs, target, size)
-    within = np.ones(target.shape, bool) if ends is None else np.arange(len(target))[:, None] < ends
+    within = np.ones(target.shape, bool) if ends is None else within_lengths(len(target), ends)
     counted = class_indices(target[within], alphabet.classes, "target")
     if alphabet.end is not None and (counted == alphabet.end).any():
         raise ArgumentError("target", "hold no end symbol: it is added", f"{alphabet.end} within the lengths")
@@ -171,12 +172,12 @@ def forced_classes(pairs: Pairs, alphabet: Alphabet, size: int) -> Forced:
 
 
 def forced_numbers(pairs: Pairs, width: int, dtype: np.dtype[Any], size: int) -> Forced:
-    """Numbers before each prediction and the predictions: zeros, target without its last against target."""
+    """The decoder reads zeros and the target without its last step, and is compared with the target."""
     target = check.real("target", pairs.target, dtype)
     if target.ndim != 3 or target.shape[2] != width:
         raise ArgumentError("target", f"have shape (T, B, {width})", target.shape)
     ends = _target_ends(pairs, target, size)
-    within = None if ends is None else (np.arange(len(target))[:, None] < ends)[..., None]
+    within = None if ends is None else within_lengths(len(target), ends)[..., None]
     target = check.floating("target", target, dtype, within=within)
     if pairs.first is None:
         first = np.zeros((size, width), dtype)

@@ -16,8 +16,9 @@ from ...results import Result
 from ..batch import Batch, as_batch
 from ..leaves import check_states
 from ..pooling import pooled, pooled_adjoint
-from ..scored import Scored, check_generator
+from ..scored import Scored
 from ..streaming import Streamed
+from ..trainable import check_generator
 from .base import Layer
 from .context import Context, State, nested
 from .pull import LayerGradients, Pull
