@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import threading
 
 import hypothesis.strategies as st
@@ -167,6 +169,52 @@ def test_threads_that_call_at_once_do_not_share_a_window(rng):
         caller.start()
     for caller in callers:
         caller.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(
+    INTERPRETED or not hasattr(os, "fork"), reason="as slow as its threads are many; needs fork"
+)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_windows_of_its_own_while_threads_of_the_parent_run(rng):
+    cell = rd.cells.gru()
+    params = cell.init(3, 8, rng)
+    frozen = rd.freeze(cell, params)
+    inputs = [rng.standard_normal((200, 2, 3)).astype("float32") for _ in range(2)]
+    wanted = [rd.forward(cell, params, x).output.tobytes() for x in inputs]
+    done, wrong = threading.Event(), []
+
+    def agrees(i):
+        return all(
+            rd.forward(cell, given, inputs[i], tape=False).output.tobytes() == wanted[i]
+            for given in (params, frozen)
+        )
+
+    def call(i):
+        while not done.is_set():
+            if not agrees(i):
+                wrong.append(i)
+
+    assert agrees(0)
+    assert agrees(1)
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(2)]
+    for caller in callers:
+        caller.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if not child:
+                status = 1
+                try:
+                    signal.alarm(60)  # a child that waits for a lock of the parent ends, and fails
+                    status = 0 if all(agrees(i) for i in (0, 1, 0, 1)) else 2
+                finally:
+                    os._exit(status)
+            wrong += [status] if (status := os.waitpid(child, 0)[1]) else []
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
     assert not wrong
 
 
