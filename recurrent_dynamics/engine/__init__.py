@@ -4,10 +4,11 @@ from ..kernels.memory import release_memory
 from .compiling import compile
 from .cuda.device_model import Device, Walk
 from .cuda.plan import Plan, plan
+from .derivatives import Gradients, Tangent
 from .frozen import FrozenParams, freeze
 from .operator import JacobianOperator, jacobian_operator
 from .ravel import ravel
-from .run import Gradients, Run, Tangent
+from .run import Run
 from .running import forward
 from .stepper import Stepper, stepper
 from .verbs import backward, hvp, jacobian, jvp

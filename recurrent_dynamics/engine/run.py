@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -374,64 +374,3 @@ def run_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:
     if not run.single:
         return shape
     return shape[1:] if len(shape) == 2 else (shape[0], *shape[2:])
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients(Result):
-    """Derivatives of a loss.
-
-    Attributes
-    ----------
-    params : dict of ndarray
-        By every parameter, shaped as the parameters.
-    x : ndarray (T, B, N), or None
-        By the input; None for an autonomous run and for class indices.
-    initial : mapping of ndarray (B, width)
-        By the initial state.
-    states : mapping of ndarray (T, B, width)
-        By the state after each step, along every path that starts there.
-    signals : dict of ndarray
-        By the signals, shaped as the signals.
-    memory : dict of ndarray (S, B, width)
-        By the memories, shaped as the memories; 0 beyond the length of a source.
-    """
-
-    params: dict[str, np.ndarray]
-    x: np.ndarray | None
-    initial: Views
-    states: Views
-    signals: dict[str, np.ndarray]
-    memory: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the norm of the gradient by the state over the steps; see `recurrent_dynamics.plot.norms`."""
-        from ..plot import norms
-
-        return norms(
-            self.states, what=r"$\Vert\,\partial L / \partial\, \mathrm{state}_t\,\Vert$", ax=ax, **options
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Tangent(Result):
-    """Directional derivatives of a run.
-
-    Attributes
-    ----------
-    output : ndarray (T, B, H)
-        Of the output.
-    states : mapping of ndarray (T, B, width)
-        Of every slot after every step.
-    final : mapping of ndarray (B, width)
-        Of the state after the last step.
-    """
-
-    output: np.ndarray
-    states: Views
-    final: Views
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the norm of the state's derivative over the steps; see `recurrent_dynamics.plot.norms`."""
-        from ..plot import norms
-
-        return norms(self.states, what=r"$\Vert\,d\, \mathrm{state}_t\,\Vert$", ax=ax, **options)

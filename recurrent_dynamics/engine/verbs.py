@@ -17,9 +17,10 @@ from .arguments import (
     write_signals,
 )
 from .backends import Backend, backend, backend_of
+from .derivatives import Gradients, Tangent
 from .flatten import Flat, flatten, unflatten
 from .memories import by_memory, tangent_of_memory
-from .run import Gradients, Run, Tangent, Views, run_shape
+from .run import Run, Views, run_shape
 
 if TYPE_CHECKING:
     from .cpu.backward_pass import Cotangents

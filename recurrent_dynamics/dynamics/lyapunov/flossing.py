@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from ...checks import generator, integer, number
 from ...engine import Run, backward, check, jacobian
-from ...engine.run import Gradients, Views
+from ...engine.derivatives import Gradients
+from ...engine.run import Views
 from ..trajectories.sources import unbroken
 from ..trajectories.steps_side_by_side import by_slot, jacobian_form, joined, side_by_side
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine import Run, forward, hvp
+from ...engine.derivatives import Gradients
 from ...engine.memories import memory_again
-from ...engine.run import Gradients, Views
+from ...engine.run import Views
 
 
 def side_by_side(run: Run) -> Run:

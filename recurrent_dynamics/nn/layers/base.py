@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ...cells import Cell
 from ...checks import ArgumentError, ArgumentTypeError, floating_dtype, generator, instance
 from ...engine import check
-from ...engine.run import Gradients, Run, within_lengths
+from ...engine.derivatives import Gradients
+from ...engine.run import Run, within_lengths
 from ..streaming import Memory, Streamed
 from ..table import class_indices
 from .context import Context, Inputs, States, looked_at

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ...checks import ArgumentError, ArgumentTypeError, number
 from ...engine import check
-from ...engine.run import Gradients, Run
+from ...engine.derivatives import Gradients
+from ...engine.run import Run
 from ...results import Result
 from ..leaves import nest
 from .context import by_path, nested
