@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..checks import ArgumentError, ArgumentTypeError, boolean, integer
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, one_of
 from ..equations.axes import SOURCE
 from ..equations.memory import over_positions, over_units, scan, shift, softmax
 from ..equations.nonlinearities import sigmoid, tanh
+from ..equations.record import arguments_of
 from ..equations.schedule import HIDDEN
 from .cell import Cell
 from .declarations import DENSE, Drive, Memory, Slot, Unit
@@ -140,7 +140,7 @@ def attention(
         given = dict(given)
         if beside is not None:
             given["drive"] = _beside(base, given["drive"], given["state"], beside)
-        return dict(base.update(**{name: given[name] for name in _asked(base)}))
+        return dict(base.update(**arguments_of(base, given)))
 
     def update(drive: Any, state: Any, param: Any, signal: Any, constant: Any, memory: Any) -> dict[str, Any]:
         given = {"drive": drive, "state": state, "param": param, "signal": signal, "constant": constant}
@@ -196,10 +196,8 @@ def _check(base: Any, score: Any, query: Any, location: Any, weights: Any) -> No
         raise ArgumentTypeError("cell", "be a Cell", what_came(base))
     if not callable(score) and score not in SCORES:
         raise ArgumentError("score", f"be one of {', '.join(SCORES)}, or a function", repr(score))
-    if query not in QUERIES:
-        raise ArgumentError("query", f"be one of {', '.join(QUERIES)}", repr(query))
-    if weights not in WEIGHTS:
-        raise ArgumentError("weights", f"be one of {', '.join(WEIGHTS)}", repr(weights))
+    one_of("query", query, QUERIES)
+    one_of("weights", weights, WEIGHTS)
     integer("location", location, at_least=0)
     structured = [d.name for d in base.drives if d.structure != DENSE or d.tied is not None]
     masked = [d.name for d in base.drives if d.masked is not None]
@@ -223,11 +221,6 @@ def _check(base: Any, score: Any, query: Any, location: Any, weights: Any) -> No
 def _check_width(name: str, width: Any) -> None:
     if width != HIDDEN and not (isinstance(width, str) and width.isdecimal() and int(width) > 0):
         raise ArgumentError(name, "be 'hidden', or a positive number as text, such as '32'", repr(width))
-
-
-def _asked(base: Cell) -> list[str]:
-    """The namespaces that the equations of a cell take."""
-    return list(inspect.signature(base.update).parameters)
 
 
 def _slots(base: Cell, d: Drive) -> tuple[str, ...]:

@@ -71,8 +71,8 @@ class Cell:
         Names of arrays (T, B) or (T, B, H) that enter without a matrix. "x" is the input itself, which then has as
         many entries as there are units.
     masks
-        Which signals are noise, drawn in training, and how: `Mask`. Such a signal need not be given: without it has
-        its mean. `zoneout` and its neighbours declare them.
+        Which signals are noise, drawn in training, and how: `Mask`. Such a signal need not be given; its mean
+        stands for it then. `zoneout` and its neighbours declare masks.
     constants
         Fixed numbers that the equations read as `constant.<name>`. Unlike a number in a closure, a new value needs no
         new compilation.

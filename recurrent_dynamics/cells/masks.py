@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from ..checks import ArgumentError, floating_dtype, generator, instance, integer
 from ..equations.graph import DefinitionError
+from ..equations.record import arguments_of
 from .candidate import Candidate, Masked, candidates, nonlinearities_of
 from .cell import Cell
 from .declarations import Mask
@@ -119,7 +120,7 @@ def recurrent_dropout(
 
     def update(**given: Any) -> Mapping[str, Any]:
         masks = {d: getattr(given["signal"], name) for d, name in names.items()}
-        new = _call(base, given | {"drive": Masked(given["drive"], masks)})
+        new = base(**arguments_of(cell, given | {"drive": Masked(given["drive"], masks)}))
         if any(isinstance(value, Candidate) for value in new.values()):
             raise ArgumentError(
                 "drives",
@@ -189,7 +190,7 @@ def zoneout(cell: Cell, rate: float | Mapping[str, float]) -> Cell:
     base = cell.update
 
     def update(**given: Any) -> Mapping[str, Any]:
-        new = dict(_call(base, given))
+        new = dict(base(**arguments_of(cell, given)))
         for slot in rates:
             kept = getattr(given["signal"], f"zoneout_{slot}")
             new[slot] = kept * getattr(given["state"], slot) + (1 - kept) * new[slot]
@@ -263,12 +264,6 @@ def _with_masks(cell: Cell, what: str, masks: Mapping[str, Mask], **changes: Any
             raise
         width = f"values as wide as the hidden size in the place of the {what}"
         raise ArgumentError("cell", f"have {width}", f"{cell.name!r}: {error}") from None
-
-
-def _call(update: Callable[..., Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The equations of another cell, which take those of the namespaces that they name."""
-    result: Mapping[str, Any] = update(**{name: given[name] for name in inspect.signature(update).parameters})
-    return result
 
 
 def _wrapping(update: Callable[..., Any], base: Callable[..., Any]) -> Callable[..., Any]:
