@@ -528,6 +528,8 @@ def test_forests_know_their_nodes():
         (lambda: rd.trees.skip_connections(3, 1), wrong_type("lags", "sequence", "1")),
         (lambda: rd.trees.forest([-1]).part(0), wrong_type("trees", "in one row", "()")),
         (lambda: rd.plot.graph(rd.trees.forest([-1]), labels=["a", "b"]), Refusal("labels", "1 nodes", "2")),
+        (lambda: rd.plot.graph([-1, 0]), wrong_type("graph", "Graph", "list")),
+        (lambda: rd.plot.by_depth(3), wrong_type("found", "ByDepth", "int")),
         (lambda: rd.trees.forest([-1]).of_tree(1), Refusal("tree", "0..0", "1")),
     ],
 )

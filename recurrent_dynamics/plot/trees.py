@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import ArgumentError, one_of
+from ..checks import ArgumentError, instance, one_of
 from .style import INK, LIGHT, axes, colour, whole
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def by_depth(found: ByDepth, *, label: str | None = None, index: int = 0, ax: Ax
     ax
         Where to draw; a new figure if None.
     """
+    from ..trees import ByDepth
+
+    instance("found", found, ByDepth)
     ax = axes(ax)
     positive = found.values[found.values > 0]
     logarithmic = positive.size > 0 and positive.max() > 10 * positive.min()
@@ -95,6 +98,9 @@ def graph(
     ax
         Where to draw; a new figure if None.
     """
+    from ..trees import Graph
+
+    instance("graph", graph, Graph)
     for name, given in (("labels", labels), ("values", values)):
         if given is not None and len(given) != graph.nodes:
             raise ArgumentError(name, f"have one entry for each of the {graph.nodes} nodes", len(given))
