@@ -111,6 +111,8 @@ def test_figures_name_their_axes(rng):
     ax = alignment(c.run()).plot(sequence=1, source="abc", target="wxyz", ax=Figure().subplots())
     assert ax.get_xlabel() == "position of the source"
     assert [label.get_text() for label in ax.get_xticklabels()] == list("abc")
+    ax = alignment(c.run()).plot(ax=Figure().subplots())
+    assert all(tick == round(tick) for tick in (*ax.get_xticks(), *ax.get_yticks()))
     with pytest.raises(ValueError, match="source"):
         alignment(c.run()).plot(source="abcd", ax=Figure().subplots())
     with pytest.raises(ValueError, match="sequence"):

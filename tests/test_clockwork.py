@@ -84,7 +84,7 @@ def test_block_triangular_matrices(rng):
         (((2, 1), 3, 4), Refusal("periods", "ascending", "(2, 1)")),
         (((), 3, 4), Refusal("periods", "at least one", "()")),
         (((0,), 3, 4), Refusal("periods[0]", "at least 1", "0")),
-        (((1, 2), 3, 1), Refusal("groups", "at most 1", "2")),
+        (((1, 2), 3, 1), Refusal("periods", "at most 1", "2")),
         (((1,), 0, 1), Refusal("steps", "at least 1", "0")),
     ],
 )

@@ -104,6 +104,8 @@ def ticks(
         raise ArgumentError("periods", "be ascending, at least one", repr(periods))
     T, B = integer("steps", steps, at_least=1), integer("batch", batch, at_least=1)
     H, first = integer("hidden_size", hidden_size, at_least=1), integer("start", start, at_least=0)
+    if len(of_group) > H:
+        raise ArgumentError("periods", f"be at most {H}, one for each unit", len(of_group))
     kind = floating_dtype("dtype", dtype)
     of_unit = of_group[group_of_units(H, len(of_group))]
     moves = (np.arange(first, first + T)[:, None] % of_unit == 0).astype(kind)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..checks import ArgumentError, instance, integer
-from .style import axes, colour
+from .style import axes, colour, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +53,7 @@ def alignment(
     ax.grid(False)
     ax.set_xlabel("position of the source")
     ax.set_ylabel("step")
+    whole(ax.xaxis, ax.yaxis)
     if source is not None:
         ax.set_xticks(range(len(source)), list(source))
     if target is not None:

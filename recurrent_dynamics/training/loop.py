@@ -142,7 +142,7 @@ def fit(
     checkpoint_every : int, optional
         Updates between checkpoints; about 30 seconds when absent.
     resume : bool
-        Go on from the checkpoint.
+        Go on from the checkpoint, with an optimizer of the same state; its rates may be others.
     extra : dict, optional
         JSON that the checkpoint keeps for you.
     progress : bool, optional

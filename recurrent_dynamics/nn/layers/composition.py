@@ -110,15 +110,17 @@ def residual(layer: Layer) -> Layer:
     >>> chain(rd.nn.dense(2, 3), layer).output_size
     3
     """
-    return Residual(_all_layers((layer,))[0])
+    return Residual(_all_layers((layer,), ("layer",))[0])
 
 
-def _all_layers(layers: tuple[Any, ...]) -> list[Layer]:
+def _all_layers(layers: tuple[Any, ...], names: tuple[str, ...] = ()) -> list[Layer]:
     if not layers:
         raise ArgumentError("layers", "be at least one", "none")
-    for layer in layers:
+    for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise ArgumentTypeError("layers", "be Layers", type(layer).__name__)
+            made = ": pass nn.recurrent(cell, hidden_size)" if isinstance(layer, Cell) else ""
+            name = names[i] if names else f"layers[{i}]"
+            raise ArgumentTypeError(name, "be a Layer", f"{type(layer).__name__}{made}")
     return list(layers)
 
 

@@ -58,7 +58,7 @@ def bidirectional(forward: Layer, backward: Layer) -> Layer:
     >>> y.shape, bool((y[0, 1, 4:] == pull.final["backward"]["h"][1]).all())
     ((5, 3, 8), True)
     """
-    first, second = _all_layers((forward, backward))
+    first, second = _all_layers((forward, backward), ("forward", "backward"))
     return Bidirectional({"forward": first, "backward": Reversed(second)})
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...cells import Cell, Constraint, draw_masks
 from ...cells.constraint import Choice
+from ...cells.mistaken import what_came
 from ...checks import ArgumentError, ArgumentTypeError, integer, number
 from ...engine import backward, forward
 from ..streaming import Memory, Streamed, of_cell
@@ -67,7 +68,7 @@ def recurrent(
     ((5, 3, 4), (5, 3, 4))
     """
     if not isinstance(cell, Cell):
-        raise ArgumentTypeError("cell", "be a Cell", type(cell).__name__)
+        raise ArgumentTypeError("cell", "be a Cell", what_came(cell))
     width = None if input_size is None else integer("input_size", input_size, at_least=1)
     return Recurrent(cell, integer("hidden_size", hidden_size, at_least=1), width, parametrize, weight_drop)
 
