@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -199,3 +201,13 @@ def test_labels_that_are_not_numbers_keep_their_items():
     assert [len(p) for p in parts] == [10, 10]
     with pytest.raises(rd.ArgumentError, match=r"a part of 0\.1"):
         partition(9, (0.9, 0.1), groups=[0] * 9)
+
+
+def test_batches_go_to_other_processes():
+    batches = SequenceBatches([[1, 2], [3], [4, 5, 6]], [0, 1, 2], 2, seed=3)
+    batches.batch(0)
+    again = pickle.loads(pickle.dumps(batches))
+    for number in (5, 0, 3, 1, 5, 4):
+        for a, b in zip(batches.batch(number), again.batch(number), strict=True):
+            assert np.array_equal(a, b)
+    assert len(batches.buckets._of_epoch) == 2

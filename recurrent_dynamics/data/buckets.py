@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,7 +85,7 @@ class Buckets:
         else:
             self._ends = self._cuts(self.max_cells, self.batch_size or len(self))
         self.batches_per_epoch = len(self._ends) + 1
-        self._of_epoch = lru_cache(maxsize=2)(self._drawn)
+        self._of_epoch: dict[int, list[NDArray[np.intp]]] = {}  # the latest two
 
     def __len__(self) -> int:
         return self.lengths.shape[1]
@@ -105,7 +104,14 @@ class Buckets:
 
     def batches(self, epoch: int = 0) -> list[NDArray[np.intp]]:
         """The items of each batch of an epoch, by their indices."""
-        return self._of_epoch(0 if self.seed is None else integer("epoch", epoch, at_least=0))
+        epoch = integer("epoch", epoch, at_least=0) if self.seed is not None else 0
+        found = self._of_epoch.get(epoch)
+        if found is None:
+            # A new dict: another thread may read the old one.
+            latest = list(self._of_epoch.items())[-1:]
+            found = self._drawn(epoch)
+            self._of_epoch = dict([*latest, (epoch, found)])
+        return found
 
     def chosen(self, number: int) -> NDArray[np.intp]:
         """The items of batch `number`, counted over all epochs."""
