@@ -153,6 +153,7 @@ ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
     "nn.ctc_decode": {"logits": ("lengths",)},
     "nn.forecast": {"warm_up": ("lengths", "inputs"), "feedback": ("len",)},
     "nn.residual": {"layer": ("layers",)},
+    "plot.given_or_panels": {"given": ("axes",)},
 }
 
 
@@ -160,7 +161,16 @@ def _plots() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
     """Figures of results: the name of the first argument, an example of it, and the options."""
     e = dynamics
     table: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
+        "alignment": ("alignment", lambda: examples()[e.Alignment], {"sequence": 0, "source": None, "target": ["a"],
+                                                                     "ax": None}),
+        "attention_paths": ("paths", lambda: examples()[e.AttentionPaths], {"sequence": None, "ax": None}),
         "angles": ("vectors", lambda: examples()[e.CovariantVectors], {"i": 0, "j": None, "index": 0, "ax": None}),
+        "by_depth": ("found", lambda: examples()[rd.trees.ByDepth], {"label": None, "index": 0, "ax": None}),
+        "graph": ("graph", lambda: examples()[rd.trees.Forest], {"labels": list("abcde"), "values": np.arange(5.0),
+                                                                 "ax": None}),
+        "tree_states": ("run", lambda: examples()[rd.trees.TreeRun], {"slot": None, "ax": None}),
+        "exposure": ("found", lambda: examples()[nn.ExposureBias], {"ax": None}),
+        "loop_growth": ("found", lambda: examples()[nn.LoopGrowth], {"ax": None}),
         "branch": ("branch", lambda: examples()[e.Branch], {"slot": None, "unit": None, "index": 0, "ax": None}),
         "compared_time_scales": ("implied", lambda: examples()[e.TimeScales], {"measured": examples()[e.TimeScales],
                                                                              "longest": 1e4, "ax": None}),
@@ -385,7 +395,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "plot.coloured_text": lambda g: {"text": "ab", "values": np.array([0.1, -1.0]), "limit": None, "columns": 88,
                                      "title": None, "ax": None},
     "plot.given_or_panels": lambda g: {"given": None, "count": 1, "size": (5.0, 3.0)},
-    "plot.held_inputs": lambda g: {"trajectories": np.ones((6, 2, 3)), "paths": [np.ones((4, 3))], "points": [None],
+    "plot.held_inputs": lambda g: {"trajectories": np.ones((6, 2, 3)), "paths": [np.ones((4, 2, 3))], "points": [None],
                                    "labels": ["a"], "ax": None},
     "plot.learning_curve": lambda g: {"updates": LINES, "train": LINES, "validation_updates": LINES,
                                       "validation": LINES, "unit": "nats", "levels": None, "ax": None},
@@ -412,7 +422,6 @@ ELSEWHERE = {
     "nn.CtcObjective", "nn.TreeModel",
     "nn.EncoderDecoder", "nn.Feeding", "nn.SourcePredictor", "nn.TeacherRatio", "nn.encoder_decoder",
     "nn.free_running", "nn.scheduled_sampling", "nn.teacher_forcing",
-    "plot.by_depth", "plot.graph", "plot.tree_states",
     "training.Transformation", "training.chain", "training.clip_norm", "training.clip_value", "training.l2",
     "training.penalty", "training.weight_decay", "data.Augmented", "nn.exposure_bias", "nn.loop_growth",
     "training.BatchSource", "training.Optimizer",

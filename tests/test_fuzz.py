@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fuzz_beginnings import BEGINNINGS, given_arrays
-from fuzz_rooms import ADAPTED, ALSO_CALLED, INSTANCES, given_models
+from fuzz_rooms import ADAPTED, ALSO_CALLED, CALLS, INSTANCES, given_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odd_arguments import MASKED, at_most, variants
@@ -34,7 +34,6 @@ from recurrent_dynamics.results import Result
 ROOMS: dict[str, ModuleType] = {
     "": rd, "dynamics": dynamics, "ode": ode, "gradients": gradients, "parametrize": parametrize, "data": data,
 }  # fmt: skip
-CALLS = {name: made for name, made in fuzz_rooms.CALLS.items() if not name.startswith("plot.")}
 SECONDS = 20  # that a case may take; one takes milliseconds, or compiles once
 CASES = int(os.environ.get("RECURRENT_DYNAMICS_FUZZ_CASES", "20000"))
 QUICK = 12  # odd arguments of a function of the upper rooms that are tried by default
@@ -60,7 +59,7 @@ def test_every_public_function_is_tried_here_or_elsewhere():
 
 
 def test_every_function_and_class_of_the_upper_rooms_is_tried_here_or_elsewhere():
-    upper = {name: fuzz_rooms.ROOMS[name] for name in ("data", "interop", "nn", "study", "training")}
+    upper = {name: fuzz_rooms.ROOMS[name] for name in ("data", "interop", "nn", "plot", "study", "training")}
 
     def made(value: Any) -> bool:
         """Functions, and classes that users make: no results, errors or named tuples of arrays."""

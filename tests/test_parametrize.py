@@ -427,6 +427,7 @@ def test_refusals() -> None:
     refused(lambda: p.exponential.invert(np.diag([1.0, -1.0])), "determinant 1; came one .* determinant -1")
     refused(lambda: p.exponential.invert(-np.eye(2)), "no eigenvalue -1, where the logarithm is not unique")
     refused(lambda: p.cayley(np.zeros(4)), r"n \(n - 1\) / 2 numbers, .* such as 3 for n = 3; came 4")
+    refused(lambda: p.cayley([[1.0, 2.0], [3.0]]), "free must hold real numbers", TypeError)
     refused(lambda: p.cayley(np.zeros((2, 2))), r"free must have 1 axis; came shape \(2, 2\)")
     refused(
         lambda: p.cayley(np.zeros(3, int)), "free must have dtype float32 or float64; came int64", TypeError

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from refusals import refused
+from refusals import Refusal, refused, wrong_type
+from result_examples import examples
 
 from recurrent_dynamics import plot
 from recurrent_dynamics.dynamics import (
+    FixedPoints,
+    Gate,
     TimeScales,
     Trial,
     diagnose,
@@ -122,15 +126,10 @@ def test_gradients_that_were_never_clipped_are_one_line():
 
 
 def test_labels_of_points_at_one_place_of_the_frame_are_stacked(rng):
-    class Points:
-        kind = np.array(["saddle", "saddle"])
-        points = np.array([[30.0, 31.0], [33.0, 34.0]])
-
-        def __len__(self):
-            return 2
-
+    two = np.array([[30.0, 31.0], [33.0, 34.0]])
+    points = replace(examples()[FixedPoints], points=two, q=np.zeros(2), kind=np.array(["saddle", "saddle"]))
     ax = plot.held_inputs(
-        rng.standard_normal((50, 2, 2)), [rng.standard_normal((5, 2, 2))], [Points()], labels=["x"]
+        rng.standard_normal((50, 2, 2)), [rng.standard_normal((5, 2, 2))], [points], labels=["x"]
     )
     first, second = (text for text in ax.texts if text.get_text().startswith("×"))
     assert first.xyann != second.xyann
@@ -238,3 +237,23 @@ def test_kreiss_constants_that_have_no_place_are_in_the_legend():
     assert len(ax.texts) == 1
     assert sum("unstable (1)" in label for label in labels) == 1
     assert sum("infty$ (1)" in label for label in labels) == 1
+
+
+def test_what_cannot_be_drawn_is_named():
+    gate = examples()[Gate]
+    for call, refusal in (
+        (lambda: plot.gate(3), wrong_type("gate", "a Gate", "int")),
+        (lambda: plot.gate(gate, index=0.5), Refusal("index", "an integer", "0.5")),
+        (lambda: plot.gate(gate, label=1), wrong_type("label", "a str or None", "int")),
+        (lambda: plot.gate(gate, ax=gate), wrong_type("ax", "Axes", "Gate")),
+        (lambda: plot.states(gate), wrong_type("run", "states", "Gate")),
+        (lambda: plot.norms({}), Refusal("arrays")),
+        (lambda: plot.norms({"h": np.ones(3)}), Refusal("arrays['h']", "(T, B, H)", "(3,)")),
+        (lambda: plot.step_lengths([1, 2], [1]), Refusal("updates and steps", "one length", "2 and 1")),
+        (lambda: plot.given_or_panels([plot.axes(None), 1], 2), wrong_type("axes[1]", "Axes", "int")),
+        (lambda: plot.panels(0), Refusal("columns", "at least 1", "0")),
+        (lambda: plot.panels(1, size=(1, 2, 3)), Refusal("size", "a width and a height", "3")),
+        (lambda: plot.stability_region("rk4", [np.inf]), Refusal("modes", "finite", "inf")),
+    ):  # fmt: skip
+        with refused(refusal):
+            call()

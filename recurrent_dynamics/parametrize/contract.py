@@ -66,7 +66,8 @@ class Parametrization(ABC):
         ValueError
             When shapes do not belong together, a number is not finite, or the map is not defined there.
         """
-        size = sum(np.size(a) for a in free.values()) if isinstance(free, Mapping) else np.size(free)
+        arrays = free.values() if isinstance(free, Mapping) else (free,)
+        size = sum(a.size for a in arrays if isinstance(a, np.ndarray))
         with one_thread(2 * size):
             U, pull = self._map(free)
 

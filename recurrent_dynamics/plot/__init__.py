@@ -1,7 +1,8 @@
 """Figures of the library's results.
 
 Every function takes `ax=` and returns the axes it drew on. Functions of several panels take `axes=`, one for each
-panel, and return an array of axes. The methods `.plot` of the results do the same.
+panel, and return an array of axes. The methods `.plot` of the results do the same. A result of another class, axes that
+are none, or an option of another kind raises `ArgumentTypeError` or `ArgumentError`, which name the argument.
 
 If `matplotlib.pyplot` was imported before, a new figure is one of pyplot's: `plt.show` shows it, `plt.savefig` saves
 it, and a notebook draws it below the cell. Else a new figure has no global state: it is ``ax.figure``, has a method

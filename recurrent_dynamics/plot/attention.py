@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..checks import ArgumentError, instance, integer
+from .options import texts
 from .style import axes, colour, whole
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def alignment(
     weights = alignment.weights[:, sequence]
     for name, given, axis in (("target", target, 0), ("source", source, 1)):
         if given is not None:
+            given = texts(name, given)
             if len(given) > weights.shape[axis]:
                 raise ArgumentError(name, f"have at most {weights.shape[axis]} names", len(given))
             weights = weights[: len(given)] if axis == 0 else weights[:, : len(given)]

@@ -43,6 +43,7 @@ def branch(
     from ..dynamics import Branch
 
     instance("branch", branch, Branch)
+    integer("index", index)
     ax = axes(ax)
     slot = one_of("slot", next(iter(branch.states)) if slot is None else slot, tuple(branch.states))
     span = next(s for s in branch.slots if s.name == slot)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import integer
+from ..checks import instance, integer
+from .options import text as check_text
 from .style import GREY, axes, colour
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ def decoded(found: Decoded, *, source: int = 0, label: str | None = None, ax: Ax
     ax
         Where to draw; a new figure if None.
     """
+    from ..nn import Decoded
+
+    instance("found", found, Decoded)
+    check_text("label", label)
     b = integer("source", source, at_least=0, at_most=len(found.scores) - 1)
     ax = axes(ax, (6.5, 3.6))
     scores, ranks = found.scores[b], np.arange(1, found.scores.shape[1] + 1)

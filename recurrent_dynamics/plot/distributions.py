@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
+from ..checks import instance, integer
+from .options import line
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ def gate(gate: Gate, *, label: str | None = None, index: int = 0, ax: Axes | Non
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import Gate
+
+    instance("gate", gate, Gate)
+    line(index, label)
     thresholds = gate.thresholds
     low, high = (0.0, 1.0) if thresholds[0] > 0 else (-1.0, 1.0)
     ax = axes(ax)
@@ -66,7 +72,13 @@ def angles(
     ax
         Where to draw; a new figure if None.
     """
-    j = vectors.vectors.shape[2] - 1 if j is None else j
+    from ..dynamics import CovariantVectors
+
+    instance("vectors", vectors, CovariantVectors)
+    integer("index", index)
+    count = vectors.vectors.shape[2]
+    i = integer("i", i, at_least=-count, below=count)
+    j = count - 1 if j is None else integer("j", j, at_least=-count, below=count)
     found = vectors.angles(i, j).ravel()
     ax = axes(ax)
     edges = np.linspace(0, np.pi / 2, BINS + 1)
@@ -93,6 +105,10 @@ def gradient_growth(growth: GradientGrowth, *, index: int = 0, ax: Axes | None =
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import GradientGrowth
+
+    instance("growth", growth, GradientGrowth)
+    integer("index", index)
     ax = axes(ax)
     rates = np.sort(growth.per_window)
     ax.plot(

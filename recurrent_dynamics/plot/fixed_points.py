@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, instance, integer
+from ..checks import ArgumentError, instance, integer, listed, numbers
+from .options import texts
 from .phase_plane import name_components
 from .phase_plane import phase_portrait as draw_portrait
 from .style import GREY, INK, axes, colour
@@ -52,10 +53,12 @@ def fixed_points(
     ax
         Where to draw; a new figure if None.
     """
-    from ..dynamics import FixedPoints
+    from ..dynamics import FixedPoints, PhasePortrait
 
     instance("points", points, FixedPoints)
     integer("trajectories", trajectories, at_least=0)
+    if portrait is not None:
+        instance("portrait", portrait, PhasePortrait)
     if portrait is not None and conditions is not None:
         raise ArgumentError("conditions", "be None with a portrait, which has its own", "both")
     plane = points.portrait(conditions) if portrait is None else portrait
@@ -124,15 +127,33 @@ def held_inputs(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import FixedPoints, phase_portrait
+
+    trajectories = numbers("trajectories", trajectories)
+    if trajectories.ndim not in (2, 3) or not trajectories.size or not np.isfinite(trajectories).all():
+        raise ArgumentError("trajectories", "be finite numbers (T, B, S)", f"shape {trajectories.shape}")
+    paths = [numbers("paths", path) for path in listed("paths", paths, "of arrays (T, B, S)")]
+    points = listed("points", points, "of fixed points, or None")
+    labels = None if labels is None else texts("labels", labels)
     if len(points) != len(paths) or (labels is not None and len(labels) != len(paths)):
         raise ArgumentError(
             "points and labels",
-            f"be {len(paths)}, one for each path",
+            f"be {len(paths)}, one for each of paths",
             f"{len(points)}" + ("" if labels is None else f" and {len(labels)}"),
         )
-    from ..dynamics import phase_portrait
-
     plane = phase_portrait(trajectories, count=2)
+    size = trajectories.shape[-1]
+    for path, found in zip(paths, points, strict=True):
+        if path.ndim != 3 or path.shape[-1] != size or not path.size:
+            raise ArgumentError(
+                "paths", f"have shapes (T, B, {size}), as trajectories", f"shape {path.shape}"
+            )
+        if found is not None:
+            instance("points", found, FixedPoints)
+            if found.points.shape[-1] != size:
+                raise ArgumentError(
+                    "points", f"be of states of size {size}, as trajectories", found.points.shape[-1]
+                )
     ax = axes(ax)
     flat = trajectories.reshape(-1, trajectories.shape[-1])
     x, y = _project(plane, trajectories)

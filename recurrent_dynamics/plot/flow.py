@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import instance, integer, number
+from .options import line
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -41,6 +43,12 @@ def gradient_flow(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import GradientFlow
+
+    instance("flow", flow, GradientFlow)
+    line(index, label)
+    if truncation is not None:
+        integer("truncation", truncation, at_least=1)
     ax = axes(ax)
     smallest = max(1e-20 * float(flow.norms.max()), np.finfo(float).tiny)  # zeros have no place on the scale
     lags = flow.lags[flow.entry :]
@@ -93,6 +101,11 @@ def singular_values(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import JacobianProducts
+
+    instance("products", products, JacobianProducts)
+    integer("index", index)
+    number("floor", floor, above=0)
     ax = axes(ax)
     logs = products.log_singular_values
     levels = np.quantile(
@@ -123,6 +136,10 @@ def singular_values(
 
 def path_norms(paths: PathNorms, *, floor: float = 1e-12, ax: Axes | None = None) -> Axes:
     """Draw the direct path against the rest of the Jacobian products over their length."""
+    from ..dynamics import PathNorms
+
+    instance("paths", paths, PathNorms)
+    number("floor", floor, above=0)
     ax = axes(ax)
     direct, rest = (
         np.where(v > floor, v, np.nan) for v in (paths.direct.mean(axis=1), paths.rest.mean(axis=1))
@@ -149,6 +166,10 @@ def direct_products(products: DirectProducts, *, floor: float = 1e-6, ax: Axes |
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import DirectProducts
+
+    instance("products", products, DirectProducts)
+    number("floor", floor, above=0)
     ax = axes(ax)
     last = products.units[-1]
     order = np.lexsort((products.units[0], last))  # slow is who has most left in the end

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import ArgumentError, one_of
+from ..checks import ArgumentError, instance, one_of
+from .options import line, text
 from .style import axes, colour, whole
 from .training import learning_curve
 
@@ -52,6 +53,11 @@ def history(
     ax
         Where to draw; a new figure if None.
     """
+    from ..training import History
+
+    instance("history", history, History)
+    line(index, label)
+    text("unit", unit)
     one_of("column", column, ("loss", *NAMES))
     if not len(history):
         raise ArgumentError("history", "have an update", "one without any")

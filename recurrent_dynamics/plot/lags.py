@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import instance, one_of
+from .options import line
 from .style import axes, colour
 
 if TYPE_CHECKING:
@@ -32,7 +34,11 @@ def lag_gradients(
     ax
         Where to draw; a new figure if None.
     """
-    norms = parts.norms(name)
+    from ..dynamics import LagGradients
+
+    instance("parts", parts, LagGradients)
+    line(index, label)
+    norms = parts.norms(one_of("name", name, tuple(parts.params)))
     ax = axes(ax)
     sums = np.cumsum(parts.params[name].reshape(len(norms), -1).astype(np.float64), axis=0)
     prefix = f"{label}: " if label else ""

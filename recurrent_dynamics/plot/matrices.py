@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Circle
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, instance, integer, one_of
+from .options import curve, line
 from .style import GREY, INK, axes, colour, whole
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def numerical_range(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import NumericalRange
+
+    instance("field", field, NumericalRange)
+    one_of("kind", kind, ("map", "flow"))
+    line(index, label)
     if field.boundary.ndim != 1:
         raise ArgumentError("field", "be of one matrix", f"a batch of shape {field.boundary.shape[:-1]}")
     ax = axes(ax, SQUARE)
@@ -67,10 +73,17 @@ def pseudospectra(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import Pseudospectra
+
+    instance("spectra", spectra, Pseudospectra)
+    if exponents is not None:
+        given = curve("exponents", exponents)
+        if not (len(given) and np.isfinite(given).all() and (np.diff(given) > 0).all()):
+            raise ArgumentError("exponents", "be finite numbers, increasing", exponents)
     ax = axes(ax, SQUARE)
     values = np.maximum(spectra.smallest_singular_values, np.finfo(float).tiny)
     logs = np.log10(values)
-    levels = _levels(logs) if exponents is None else np.asarray(exponents, dtype=float)
+    levels = _levels(logs) if exponents is None else given
     drawn = ax.contour(
         spectra.real,
         spectra.imaginary,
@@ -105,6 +118,10 @@ def transient_growth(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import TransientGrowth
+
+    instance("growth", growth, TransientGrowth)
+    line(index, label)
     if growth.norms.ndim != 1:
         raise ArgumentError("growth", "be of one matrix", f"a batch of shape {growth.norms.shape[:-1]}")
     ax = axes(ax)
@@ -149,6 +166,10 @@ def kreiss_constant(kreiss: KreissConstant, *, index: int = 0, ax: Axes | None =
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import KreissConstant
+
+    instance("kreiss", kreiss, KreissConstant)
+    integer("index", index)
     value, point = np.ravel(kreiss.value), np.ravel(kreiss.point)
     reached = np.isfinite(value) & np.isfinite(point)
     ax = axes(ax, SQUARE)

@@ -9,7 +9,8 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize, to_hex
 
-from ..checks import instance, integer
+from ..checks import ArgumentError, instance, integer, listed, number
+from .options import text
 from .style import COLOURS, GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ def phase_portrait(
     from ..dynamics import PhasePortrait
 
     instance("portrait", portrait, PhasePortrait)
-    count = len(portrait.components)
-    i, j = (integer(f"plane[{k}]", p, at_least=0, below=count) for k, p in enumerate(plane))
+    text("title", title)
+    count, wanted = len(portrait.components), listed("plane", plane, "of two components")
+    if len(wanted) != 2:
+        raise ArgumentError("plane", "be two components", len(wanted))
+    i, j = (integer(f"plane[{k}]", p, at_least=0, below=count) for k, p in enumerate(wanted))
     sequences = portrait.trajectories.shape[1]
     shown = np.arange(sequences)
     if most is not None and integer("most", most, at_least=1) < sequences:
@@ -115,6 +119,7 @@ def flow_field(
 
     instance("field", field, FlowField)
     integer("trajectories", trajectories, at_least=0)
+    number("density", density, at_least=0.1, at_most=100)
     ax = axes(ax, (5.6, 4.3))
     ax.grid(False)
     fastest = float(field.speed.max())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import integer, one_of
+from ..checks import ArgumentError, ArgumentTypeError, integer, numbers, one_of
+from .options import line, optional_number, states_of, text
 from .style import INK, axes, colour, whole
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def states(
     ax
         Where to draw; a new figure if None.
     """
-    slot = one_of("slot", next(iter(run.states)) if slot is None else slot, tuple(run.states))
-    values = np.asarray(run.states[slot])
+    known = states_of("run", run)
+    slot = one_of("slot", next(iter(known)) if slot is None else slot, tuple(known))
+    values = np.asarray(known[slot])
     values = values[:, None] if values.ndim == 2 else values
     integer("sequence", sequence, at_least=0, below=values.shape[1])
     shown = values[:, sequence].T.astype(np.float64)
@@ -79,11 +81,20 @@ def norms(
     ax
         Where to draw; a new figure if None.
     """
-    ax = axes(ax)
+    if not isinstance(arrays, Mapping):
+        raise ArgumentTypeError("arrays", "be a dict of arrays", type(arrays).__name__)
+    if not arrays:
+        raise ArgumentError("arrays", "have an entry", "none")
+    line(index, label)
+    text("what", what)
+    integer("first", first)
     lengths = {}
     for name, values in arrays.items():
-        numbers = np.asarray(values, dtype=np.float64)
-        lengths[name] = np.linalg.norm(numbers[:, None] if numbers.ndim == 2 else numbers, axis=2)
+        given = numbers(f"arrays[{name!r}]", values)
+        if given.ndim not in (2, 3):
+            raise ArgumentError(f"arrays[{name!r}]", "have shape (T, B, H) or (T, H)", f"shape {given.shape}")
+        lengths[name] = np.linalg.norm(given[:, None] if given.ndim == 2 else given, axis=2)
+    ax = axes(ax)
     positive = np.concatenate([v[v > 0] for v in lengths.values()])
     # Zeros have no place on a logarithmic scale, which within less than a decade has hardly a tick.
     logarithmic = positive.size > 0 and positive.max() > 10 * positive.min()
@@ -125,9 +136,14 @@ def steps(
     ax
         Where to draw; a new figure if None.
     """
+    given = numbers("values", values)
+    if given.ndim not in (1, 2):
+        raise ArgumentError("values", "have shape (T, B) or (T,)", f"shape {given.shape}")
+    line(index, label)
+    text("what", what)
+    optional_number("level", level)
     ax = axes(ax)
-    numbers = np.asarray(values, dtype=np.float64)
-    _band(ax, numbers[:, None] if numbers.ndim == 1 else numbers, label, index)
+    _band(ax, given[:, None] if given.ndim == 1 else given, label, index)
     if level is not None:
         ax.axhline(level, color=INK, linewidth=0.8)
     whole(ax.xaxis)

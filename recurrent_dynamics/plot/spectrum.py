@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import instance
+from .options import line
 from .style import INK, axes, colour, whole
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ def lyapunov(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import LyapunovSpectrum
+
+    instance("spectrum", spectrum, LyapunovSpectrum)
+    line(index, label)
     ax = axes(ax)
     finite = np.isfinite(spectrum.exponents)
     ranks = np.arange(1, len(finite) + 1)[finite]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import ArgumentError, boolean, complexes, number, rectangle
+from .options import line
 from .style import GREY, INK, LIGHT, axes, colour
 
 if TYPE_CHECKING:
@@ -53,7 +55,12 @@ def stability_region(
     from ..ode.methods import method_of
 
     m = method_of(method)
-    z = np.empty(0, complex) if modes is None else np.asarray(modes, dtype=complex).ravel()
+    z = np.empty(0, complex) if modes is None else complexes("modes", modes).ravel()
+    if not np.isfinite(z).all():
+        raise ArgumentError("modes", "be finite", "nan or inf")
+    linear, shade = number("linear", linear), boolean("shade", shade)
+    limits = None if limits is None else rectangle("limits", limits)
+    line(index, label)
     ax = axes(ax, SQUARE)
     if shade:
         left, right, bottom, top = _around(m, z, linear) if limits is None else limits
@@ -65,8 +72,8 @@ def stability_region(
             size = np.where(np.isfinite(size), size, 1e9)
             ax.contourf(x, y, size, levels=[0, 1], colors=[LIGHT])
             ax.contour(x, y, size, levels=[1], colors=[GREY], linewidths=1)
-        for line in (ax.axhline, ax.axvline):
-            line(0, color=INK, linewidth=0.6)
+        for draw in (ax.axhline, ax.axvline):
+            draw(0, color=INK, linewidth=0.6)
         ax.set_xlim(left, right)
         ax.set_ylim(bottom, top)
     if z.size:

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ..checks import ArgumentError, instance
+from ..checks import ArgumentError, boolean, instance, integer, listed, number
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -57,7 +57,7 @@ def new_figure(size: tuple[float, float]) -> Figure:
 
 def colour(index: int) -> str:
     """The colour of the index-th layer or series; they repeat after six."""
-    return COLOURS[index % len(COLOURS)]
+    return COLOURS[integer("index", index) % len(COLOURS)]
 
 
 def axes(ax: Axes | None, size: tuple[float, float] = PANEL) -> Axes:
@@ -87,7 +87,12 @@ def panels(
     sharey: bool = False,
 ) -> tuple[Figure, list[Any]]:
     """A figure of rows x columns axes, each `size` inches, and its axes row by row."""
-    figure = new_figure((columns * size[0], rows * size[1]))
+    columns, rows = integer("columns", columns, at_least=1), integer("rows", rows, at_least=1)
+    sharex, sharey = boolean("sharex", sharex), boolean("sharey", sharey)
+    sides = [number("size", side, above=0) for side in listed("size", size, "of width and height, in inches")]
+    if len(sides) != 2:
+        raise ArgumentError("size", "be a width and a height, in inches", f"{len(sides)} numbers")
+    figure = new_figure((columns * sides[0], rows * sides[1]))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     return figure, list(np.ravel(grid))
 
@@ -108,16 +113,20 @@ def given_or_panels(
     given: Sequence[Axes] | None, count: int, size: tuple[float, float] = PANEL
 ) -> np.ndarray:
     """An array of `count` axes: those given, or the panels of a new figure."""
+    integer("count", count, at_least=1)
     if given is None:
         return np.array(panels(count, size=size)[1], dtype=object)
     found = np.array(given, dtype=object).ravel()
     if len(found) != count:
         raise ArgumentError("axes", f"be {count}, one for each panel", len(found))
+    for k, ax in enumerate(found):
+        instance(f"axes[{k}]", ax, Axes)
     return found
 
 
 def svg(figure: Figure) -> str:
     """The figure as SVG text to stand inside an HTML page: the same figure gives the same text."""
+    instance("figure", figure, Figure)
     buffer = io.StringIO()
     with rc_context(
         {"svg.hashsalt": "recurrent_dynamics", "svg.fonttype": "none", "font.family": "sans-serif"}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..checks import ArgumentError, ArgumentTypeError, integer, number, numbers
+from ..checks import ArgumentError, ArgumentTypeError, instance, integer, number, numbers
+from .options import text as check_text
 from .style import INK, panels
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 COLUMNS = 88
 WIDTH, HEIGHT = 0.075, 0.165  # of a character, inches
@@ -48,11 +45,14 @@ def coloured_text(
         raise ArgumentTypeError("text", "be a str", type(text).__name__)
     values = numbers("values", values)
     integer("columns", columns, at_least=1)
+    check_text("title", title)
     if limit is not None:
         number("limit", limit, above=0)
     if values.shape != (len(text),) or not np.isfinite(values).all():
         raise ArgumentError(
-            "values", f"be {len(text)} finite numbers, one a character", f"shape {values.shape}"
+            "values",
+            f"be {len(text)} finite numbers, one for each character of text",
+            f"shape {values.shape}",
         )
     places, row, column = [], 0, 0
     for c in text:
@@ -63,6 +63,7 @@ def coloured_text(
     rows = max((r for _, r in places), default=0) + 1
     if ax is None:
         ax = panels(1, size=(columns * WIDTH, rows * HEIGHT + (0.35 if title else 0.1)))[1][0]
+    instance("ax", ax, Axes)
     largest = float(np.abs(values).max()) if len(values) else 0.0
     scale = limit if limit is not None else largest
     colours = colormaps["RdBu_r"](0.5 + 0.5 * np.clip(values / (scale or 1.0), -1, 1) * 0.8)

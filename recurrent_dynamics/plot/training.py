@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import ArgumentTypeError, integer, number
+from .options import curve, curves, optional_number, text
 from .style import GREY, axes, colour, plain_ticks
 
 if TYPE_CHECKING:
@@ -22,14 +24,14 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     >>> smooth(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist()
     [1.0, 2.0, 4.0, 6.0]
     """
-    values = np.asarray(values, dtype=np.float64)
+    values, window = curve("values", values), integer("window", window, at_least=1)
     known = np.isfinite(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
     counts = np.concatenate([[0], np.cumsum(known)])
     last = np.arange(1, len(values) + 1)
     first = np.maximum(last - window, 0)
-    number = counts[last] - counts[first]
-    return np.where(number > 0, (sums[last] - sums[first]) / np.maximum(number, 1), np.nan)
+    several = counts[last] - counts[first]
+    return np.where(several > 0, (sums[last] - sums[first]) / np.maximum(several, 1), np.nan)
 
 
 def _window(count: int) -> int:
@@ -61,6 +63,13 @@ def learning_curve(
     ax
         Where to draw; a new figure if None.
     """
+    updates, train = curves(updates=updates, train=train)
+    validation_updates, validation = curves(validation_updates=validation_updates, validation=validation)
+    text("unit", unit)
+    if levels is not None and not isinstance(levels, Mapping):
+        raise ArgumentTypeError("levels", "be a dict of numbers", type(levels).__name__)
+    for name, value in (levels or {}).items():
+        number(f"levels[{name!r}]", value)
     ax = axes(ax, (7.5, 3.6))
     ax.plot(updates, train, color=colour(0), alpha=0.25, linewidth=0.6)
     ax.plot(updates, smooth(train, _window(len(train))), color=colour(0), label="training (running mean)")
@@ -112,6 +121,8 @@ def clipping(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the global norm of the gradient over the updates, before and after clipping: one line if they are equal."""
+    updates, before, after = curves(updates=updates, before=before, after=after)
+    optional_number("limit", limit)
     ax = axes(ax)
     if np.array_equal(before, after, equal_nan=True):
         ax.plot(updates, before, color=colour(0), linewidth=0.7, label="never clipped")
@@ -119,7 +130,7 @@ def clipping(
         # The wider line lies below, so that both are seen where they are one.
         ax.plot(updates, after, color=colour(1), linewidth=2.2, alpha=0.6, label="after clipping")
         ax.plot(updates, before, color=colour(0), linewidth=0.7, label="before clipping")
-    if limit is not None and np.nanmax(before) > 0.5 * limit:
+    if limit is not None and (before > 0.5 * limit).any():
         ax.axhline(limit, color=GREY, linestyle=":", linewidth=1)
         ax.annotate(
             f"limit {limit:g}",
@@ -139,10 +150,11 @@ def clipping(
 
 def step_lengths(updates: np.ndarray, steps: np.ndarray, *, ax: Axes | None = None) -> Axes:
     """Draw the length of every step in weight space over the updates."""
+    updates, steps = curves(updates=updates, steps=steps)
     ax = axes(ax)
     ax.plot(updates, steps, color=colour(2), alpha=0.35, linewidth=0.6)
     ax.plot(updates, smooth(steps, _window(len(steps))), color=colour(2), label="running mean")
-    positive = np.asarray(steps)[np.asarray(steps) > 0]
+    positive = steps[steps > 0]
     if positive.size and positive.max() > 20 * positive.min():
         ax.set_yscale("log")
         plain_ticks(ax.yaxis)

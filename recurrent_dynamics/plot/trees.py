@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..checks import ArgumentError, instance, one_of
+from .options import curve, line, states_of, texts
 from .style import INK, LIGHT, axes, colour, whole
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def tree_states(run: TreeRun | TreeTangent, *, slot: str | None = None, ax: Axes
     ax
         Where to draw; a new figure if None.
     """
-    slot = one_of("slot", next(iter(run.states)) if slot is None else slot, tuple(run.states))
-    shown = np.asarray(run.states[slot]).T.astype(np.float64)
+    known = states_of("run", run)
+    slot = one_of("slot", next(iter(known)) if slot is None else slot, tuple(known))
+    shown = np.asarray(known[slot]).T.astype(np.float64)
     ax = axes(ax)
     limit = float(np.abs(shown).max()) or 1.0
     image = ax.pcolormesh(
@@ -62,6 +64,7 @@ def by_depth(found: ByDepth, *, label: str | None = None, index: int = 0, ax: Ax
     from ..trees import ByDepth
 
     instance("found", found, ByDepth)
+    line(index, label)
     ax = axes(ax)
     positive = found.values[found.values > 0]
     logarithmic = positive.size > 0 and positive.max() > 10 * positive.min()
@@ -101,6 +104,8 @@ def graph(
     from ..trees import Graph
 
     instance("graph", graph, Graph)
+    labels = None if labels is None else texts("labels", labels)
+    values = None if values is None else curve("values", values)
     for name, given in (("labels", labels), ("values", values)):
         if given is not None and len(given) != graph.nodes:
             raise ArgumentError(name, f"have one entry for each of the {graph.nodes} nodes", len(given))
@@ -112,8 +117,8 @@ def graph(
         bend = np.array([0.5 * (x[a] + x[b]), middle])
         s = np.linspace(0, 1, 2 if is_forest else 20)[:, None]
         ends = np.array([[x[a], y[a]], [x[b], y[b]]])
-        line = (1 - s) ** 2 * ends[0] + 2 * s * (1 - s) * bend + s**2 * ends[1]
-        ax.plot(*line.T, color=INK, linewidth=0.7, zorder=1)
+        arc = (1 - s) ** 2 * ends[0] + 2 * s * (1 - s) * bend + s**2 * ends[1]
+        ax.plot(*arc.T, color=INK, linewidth=0.7, zorder=1)
     drawn = ax.scatter(
         x, y, c=colour(0) if values is None else values, s=18, zorder=2, edgecolors=LIGHT, linewidths=0.5
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, instance, integer, listed, number
+from .options import line, texts
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def saturation(
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import Saturation
+
+    instance("result", result, Saturation)
+    line(index, label)
     ax = axes(ax, (3.1, 3.1))
     ax.plot([0, 1], [1, 0], color=GREY, linewidth=0.8, linestyle=":")
     marker: dict[str, Any] = {
@@ -83,12 +88,18 @@ def time_scales(
     """
     from ..dynamics import TimeScales
 
-    ax = axes(ax)
-    several = [scales] if isinstance(scales, TimeScales) else list(scales)
+    number("longest", longest, above=0)
+    several = [scales] if isinstance(scales, TimeScales) else listed("scales", scales, "of TimeScales")
+    for found in several:
+        instance("scales", found, TimeScales)
+    labels = None if labels is None else texts("labels", labels, len(several))
     # Of units that never change, nothing is known.
     values = [np.clip(s.steps[~np.isnan(s.steps)], 1e-2, longest) for s in several]
-    if not all(v.size for v in values):
-        raise ArgumentError("scales", "have a unit that changes", "a result of nan alone")
+    if not values or not all(v.size for v in values):
+        raise ArgumentError(
+            "scales", "have a unit that changes", "a result of nan alone" if values else "none"
+        )
+    ax = axes(ax)
     low = min(0.3, min(v.min() for v in values))
     high = max(30.0, 1.001 * max(v.max() for v in values))
     edges = np.geomspace(low, high, 30).tolist()
@@ -130,6 +141,11 @@ def compared_time_scales(
     ValueError
         When the two are of different numbers of units, or no unit has both.
     """
+    from ..dynamics import TimeScales
+
+    for name, given in (("implied", implied), ("measured", measured)):
+        instance(name, given, TimeScales)
+    number("longest", longest, above=0)
     if implied.steps.shape != measured.steps.shape:
         raise ArgumentError(
             "measured", f"be of as many units as implied, {implied.steps.size}", measured.steps.size
@@ -163,6 +179,10 @@ def tracking(found: Tracking, *, index: int = 0, ax: Axes | None = None) -> Axes
     ax
         Where to draw; a new figure if None.
     """
+    from ..dynamics import Tracking
+
+    instance("found", found, Tracking)
+    integer("index", index)
     count = len(found.names)
     ax = axes(ax, (5.2, max(2.2, 0.6 + 0.32 * count)))
     places = np.arange(count)
