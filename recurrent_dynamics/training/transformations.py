@@ -110,6 +110,8 @@ def l2(strength: float, only: Select | None = None) -> Transformation:
     weight_decay : What an adaptive optimizer does not rescale.
     """
     number("strength", strength, at_least=0)
+    if only is not None:
+        callable_("only", only, "of a path and an array")
     return penalty(lambda params: l2_penalty(params, strength, only))
 
 
@@ -144,6 +146,8 @@ def weight_decay(strength: float, only: Select | None = None) -> Transformation:
     only : callable, optional
         ``only(path, array)`` says which parameters decay, with paths such as "layers/0/W"; all by default.
     """
+    if only is not None:
+        callable_("only", only, "of a path and an array")
     return Transformation(WeightDecay(number("strength", strength, at_least=0), only), of_step=True)
 
 
