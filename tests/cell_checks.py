@@ -191,7 +191,7 @@ def gradients(grads: Any, point: Point) -> Point:
         "x": {"": grads.x},
         "initial": grads.initial,
         "signals": grads.signals,
-        "memory": grads.memory,
+        "memory": getattr(grads, "memory", {}),  # a run without a tape has none
     }
     return {(kind, name): by_group[kind][name] for kind, name in point}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 # Numba fixes the size of its pool when it is imported: room for the seven threads of the tests
@@ -40,6 +41,14 @@ CORES = min(POOL, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity
 def _one_thread_per_core() -> None:
     """Start every test on one thread per core, whatever the test before it chose."""
     numba.set_num_threads(CORES)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """Close the figures that pyplot knows: it warns of more than twenty, and any test may have imported it."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture
