@@ -111,7 +111,7 @@ axes[0].barh(names, [lengths.sum() / whole] * 4, color="C0", label="characters")
 axes[0].barh(names, [(row[1].sum() - lengths.sum()) / whole for row in rows], left=lengths.sum() / whole,
              color="lightgrey", label="padding")  # fmt: skip
 axes[0].set_xlabel("cells, as a share of those of the first way")
-axes[0].legend(frameon=False, loc="upper right", fontsize="small")
+axes[0].legend(frameon=False, loc="lower right", fontsize="small")
 axes[0].invert_yaxis()
 axes[1].boxplot(
     [1000 * row[3] for row in rows], orientation="horizontal", tick_labels=names, showfliers=False

@@ -123,7 +123,7 @@ def graph(
         x, y, c=colour(0) if values is None else values, s=18, zorder=2, edgecolors=LIGHT, linewidths=0.5
     )
     if values is not None:
-        ax.figure.colorbar(drawn, ax=ax)
+        ax.figure.colorbar(drawn, ax=ax, label="value")
     for node, text in enumerate(labels or ()):
         ax.annotate(
             text, (x[node], y[node]), (0, 5), textcoords="offset points", ha="center", fontsize="x-small",
