@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..equations.axes import SOURCE
 from ..equations.graph import DefinitionError
 from ..equations.record import record
 from ..equations.schedule import Schedule, fingerprint_text
+from ..kernels.lazy import cached_property
 from ..parametrize import Parametrization, initialize
 from .constraint import Constraint
 from .declarations import Drive, Mask, Memory, Slot, Structure, Unit

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..checks import ArgumentError, ArgumentTypeError
+from ..kernels.lazy import cached_property
 from ..parametrize import Parametrization
 from .layout import Layout
 

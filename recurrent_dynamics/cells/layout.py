@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from ..checks import ArgumentError, ArgumentTypeError
 from ..equations.axes import SOURCE
 from ..equations.schedule import HIDDEN, LEAVES, Schedule, is_direct, operand_name, width_labels
+from ..kernels.lazy import cached_property
 from .tying import drives_of, products_of, tied_to, vector_owner
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..checks import (
     unmasked,
 )
 from ..engine import check
+from ..kernels.lazy import cached_property
 from ..nn.batch import Batch
 
 SHORTEST_TEXT = 1000

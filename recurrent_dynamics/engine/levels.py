@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError
+from ..kernels.lazy import cached_property
 
 Indices = NDArray[np.int64]
 

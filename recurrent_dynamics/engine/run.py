@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from ..checks import ArgumentError, ArgumentTypeError
+from ..kernels.lazy import cached_property
 from ..results import Result
 
 if TYPE_CHECKING:

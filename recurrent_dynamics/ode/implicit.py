@@ -10,7 +10,6 @@ parameters of all steps at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..dynamics.fixed_points.newton import solve
 from ..engine import Gradients, Run, Tangent, backward, check, jacobian, jvp
 from ..engine.arguments import state_row
 from ..engine.run import Views, read_only
+from ..kernels.lazy import cached_property
 from ..results import Result
 from .discretize import with_step
 from .field import Field

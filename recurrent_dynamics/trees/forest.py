@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
 from ..engine.levels import Levels, ordered
+from ..kernels.lazy import cached_property
 from ..results import Result
 
 if TYPE_CHECKING:

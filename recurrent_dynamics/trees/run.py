@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..cells.layout import Span
 from ..engine.backends import backend
 from ..engine.cpu.tree_pass import TreeTape
 from ..engine.run import Views, read_only
+from ..kernels.lazy import cached_property
 from ..results import Result
 from .cells import TreeCell
 from .forest import Graph

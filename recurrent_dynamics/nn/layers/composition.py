@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...cells import Cell
 from ...checks import ArgumentError, ArgumentTypeError
+from ...kernels.lazy import cached_property
 from ..streaming import Memory, Streamed, around, in_a_chain, side_by_side
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States, above, below
