@@ -96,6 +96,11 @@ ADAPTED: dict[str, Callable[..., Any]] = {
         lambda p: given_models()["model"].loss_and_grad(p, given_models()["batch"]), params, method, tol=1.0
     ),
     "training schedule": lambda rate: training.as_schedule(rate),
+    # Without a number of updates a minute is a minute.
+    "training.fit for minutes": lambda minutes: training.fit(
+        given_models()["model"], given_models()["params"], [given_models()["batch"]],
+        optimizer=given_models()["optimizer"], learning_rate=0.01, updates=1, minutes=minutes,
+    ),
 }  # fmt: skip
 # Where arguments belong together, or a function of the user's raises, an error may speak of another one.
 ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
@@ -288,7 +293,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     # Training.
     "training.fit": lambda g: {
         "model": g["model"], "params": g["params"], "data": [g["batch"]], "optimizer": g["optimizer"],
-        "learning_rate": 0.01, "updates": 1, "epochs": None, "minutes": None, "clip_norm": 1.0, "clip_value": None,
+        "learning_rate": 0.01, "updates": 1, "epochs": None, "clip_norm": 1.0, "clip_value": None,
         "l2": 0.0, "penalty": None, "rng": 0, "validation": [g["batch"]], "validate_every": 1, "metrics": (),
         "shuffle": None, "early_stopping": None, "checkpoint": None, "checkpoint_every": None, "resume": False,
         "extra": None, "progress": False, "callback": None},
@@ -299,6 +304,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "baseline": 1.0, "truncation": 4, "optimizer": "sgd", "learning_rate": 0.1},
     "training.minimize": lambda g: {"params": g["params"], "method": "L-BFGS-B"},
     "training schedule": lambda g: {"rate": 0.1},
+    "training.fit for minutes": lambda g: {"minutes": None},
     "training.as_schedule": lambda g: {"learning_rate": 0.1},
     "training.constant": lambda g: {"rate": 0.1},
     "training.cosine": lambda g: {"rate": 0.1, "updates": 10, "final": 0.0},
