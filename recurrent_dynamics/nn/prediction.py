@@ -24,6 +24,20 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
+def by_uniform(shares: NDArray[Any], u: NDArray[np.float64]) -> NDArray[np.intp]:
+    """A class (B,) for each row of shares (B, V), drawn by a uniform number (B,) in [0, 1) of its own.
+
+    Examples
+    --------
+    >>> by_uniform(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([0.4, 0.6]))
+    array([0, 1])
+    """
+    cumulative = np.cumsum(shares, axis=-1)
+    # "<=" never draws a class of share 0; the minimum guards the rounding of the last product.
+    below = (cumulative <= (u * cumulative[:, -1])[:, None]).sum(axis=-1)
+    return np.minimum(below, shares.shape[-1] - 1)
+
+
 def predicted(output: NDArray[Any], kind: str, lengths: NDArray[Any] | None) -> NDArray[Any]:
     """The prediction from a readout (T, B, V) or (B, V); NaN, or class -1, where there is no valid step."""
     if kind == "class":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...checks import ArgumentError, generator, integer, number
+from ..prediction import by_uniform
 from .predictor import Checked, Predictor, checked_prime
 
 
@@ -112,11 +113,7 @@ def draw(
     shares = np.exp((logarithms - highest) / temperature)
     if top_k is not None or top_p is not None:
         shares = _most_likely(shares, top_k, top_p)
-    cumulative = np.cumsum(shares, axis=-1)
-    thresholds = rng.random(len(logarithms)) * cumulative[:, -1]
-    # side="right" never draws a symbol of probability 0; the clip guards the rounding of the last product.
-    index = [np.searchsorted(c, u, side="right") for c, u in zip(cumulative, thresholds, strict=True)]
-    return np.minimum(index, logarithms.shape[-1] - 1)
+    return by_uniform(shares, rng.random(len(logarithms)))
 
 
 def _most_likely(shares: NDArray[Any], top_k: int | None, top_p: float | None) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...checks import ArgumentError, number, one_of
 from ...results import describe
+from ..prediction import by_uniform
 
 KINDS = ("constant", "linear", "inverse_sigmoid", "exponential")
 DRAWS = ("sample", "greedy")
@@ -187,9 +188,7 @@ def drawn(logits: NDArray[Any], draw: str, u: NDArray[np.float64]) -> NDArray[np
     if draw == "greedy":
         return logits.argmax(axis=-1)
     shares = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
-    cumulative = np.cumsum(shares, axis=-1)
-    below = (cumulative <= (u * cumulative[:, -1])[:, None]).sum(axis=-1)
-    return np.minimum(below, logits.shape[-1] - 1)
+    return by_uniform(shares, u)
 
 
 def as_feeding(feeding: Any) -> Feeding:
