@@ -355,6 +355,24 @@ def listed(name: str, values: Any, what: str) -> list[Any]:
     return list(values)
 
 
+def texts(name: str, values: Any, count: int | None = None) -> list[str]:
+    """A list of texts, `count` of them where that is given; the characters of a text.
+
+    Examples
+    --------
+    >>> texts("labels", ["a", 1])
+    Traceback (most recent call last):
+    recurrent_dynamics.ArgumentTypeError: labels[1] must be a str; came int
+    """
+    found = list(values) if isinstance(values, str) else listed(name, values, "of texts")
+    for k, entry in enumerate(found):
+        if not isinstance(entry, str):
+            raise ArgumentTypeError(f"{name}[{k}]", "be a str", type(entry).__name__)
+    if count is not None and len(found) != count:
+        raise ArgumentError(name, f"be {count} texts", len(found))
+    return found
+
+
 def floating_dtype(name: str, given: Any) -> np.dtype:
     """float32 or float64, from all that NumPy takes for one.
 

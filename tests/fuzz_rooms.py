@@ -400,6 +400,8 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "study.prepare_folder": lambda g: {"folder": Path("folder"), "overwrite": False},
     # Figures.
     **_plots(),
+    "plot.attended_picture": lambda g: {"weights": np.full((2, 4), 0.25), "picture": np.ones((4, 4)),
+                                        "words": ["a", "seven"], "axes": None},
     "plot.axes": lambda g: {"ax": None, "size": (5.0, 3.0)},
     "plot.clipping": lambda g: {"updates": LINES, "before": LINES, "after": LINES, "limit": 3.0, "ax": None},
     "plot.colour": lambda g: {"index": 0},
@@ -430,7 +432,7 @@ ELSEWHERE = {
     "data.standard_library", "data.syntax_trees", "data.text_signals", "data.pad", "data.partition", "data.split",
     "data.NamedBatches", "data.digit_scenes", "data.scene_questions", "training.edit_distance", "training.error_rates",
     "nn.Layer", "nn.Predictor", "nn.Pull", "nn.Context", "nn.Batch", "nn.weight_drop",
-    "nn.CtcObjective", "nn.TreeModel",
+    "nn.CtcObjective", "nn.TreeModel", "nn.TwoReadings",
     "nn.EncoderDecoder", "nn.Feeding", "nn.SourcePredictor", "nn.TeacherRatio", "nn.encoder_decoder",
     "nn.free_running", "nn.scheduled_sampling", "nn.teacher_forcing",
     "training.Transformation", "training.chain", "data.Augmented", "nn.exposure_bias", "nn.loop_growth",

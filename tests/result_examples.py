@@ -190,6 +190,13 @@ def _of_pairs():
     yield batch
     yield from model.differentiate(model.init(rng=0), batch)[1:]
     yield nn.exposure_bias(model.predictor(model.init(rng=0), batch.source), batch.target, stop=1, samples=5)
+    reader = nn.TwoReadings(nn.embedding(5, 3), nn.chain(nn.embedding(4, 3), layer, nn.dense(None, 2)))
+    asked = {
+        "source": np.ones((3, BATCH), int),
+        "inputs": np.ones((2, BATCH), int),
+        "targets": np.ones(BATCH, int),
+    }
+    yield from reader.differentiate(reader.init(rng=0), asked)[1:]
     numbers = nn.encoder_decoder(nn.dense(2, 3), layer, output_size=1)
     yield nn.loop_growth(numbers, numbers.init(rng=0), np.ones((BATCH, 2), "float32"), steps=6)
 

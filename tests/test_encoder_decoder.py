@@ -93,6 +93,33 @@ def test_the_way_back_is_the_adjoint_of_the_way_there(name, rng):
     assert dot(model.backward(run, v).params, u) == pytest.approx(np.vdot(v, (up - down) / 2e-6), rel=1e-7)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if "attention" in name])
+def test_the_ways_into_the_encoder_add_up(name, rng):
+    model = MODELS[name]
+    params, batch = model.init(rng=3, dtype="float64"), pairs(model, rng, **RAGGED)
+    run = model.run(params, batch)
+    d = rng.standard_normal(run.output.shape)
+    whole, start, attention = (model.backward(run, d, through=way) for way in ("all", "start", "attention"))
+    for part in ("encoder", "memory", "start"):
+        if part in params:
+            parts = [rd.ravel(found.params[part])[0] for found in (whole, start, attention)]
+            np.testing.assert_allclose(parts[0], parts[1] + parts[2], rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(rd.ravel(whole.params["decoder"])[0], rd.ravel(start.params["decoder"])[0])
+    assert not rd.ravel(start.params["memory"])[0].any()
+    if "start" in params:
+        assert not rd.ravel(attention.params["start"])[0].any()
+        assert rd.ravel(start.params["encoder"])[0].any()
+
+
+def test_a_way_that_is_none_is_named(rng):
+    model = MODELS["dense"]
+    run = model.run(model.init(dtype="float64"), pairs(model, rng))
+    with refused("through", "one of"):
+        model.backward(run, None, through="memory")
+    with refused("through", "without attention"):
+        model.backward(run, None, through="attention")
+
+
 @pytest.mark.parametrize("cell", [LSTM, GRU], ids=["lstm", "gru"])
 def test_parity_with_pytorch(cell, rng):
     """A bidirectional encoder over ragged sources, a linear map of its final states, a decoder: all gradients."""

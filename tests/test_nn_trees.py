@@ -148,3 +148,65 @@ def test_wrong_models_are_named(rng):
         model.predict(params, batch[0], "class")
     with refused(wrong_type("model", "step by step", "TreeModel")):
         model.streamed(params)
+
+
+def own_cell(scale=1.0):
+    from recurrent_dynamics.equations import tanh
+
+    return rd.trees.n_ary(
+        "own", ["h"], ["n"], lambda drive, child: {"h": tanh(drive.n) * scale + child[0].h}, 2
+    )
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        rd.trees.child_sum_lstm(forget_bias=1.0),
+        rd.trees.n_ary_lstm(3),
+        rd.trees.n_ary_lstm(np.int64(2)),
+        rd.trees.recursive(None, "relu"),
+        rd.cells.gru(),
+        rd.trees.child_sum(rd.cells.elman("relu"), rd.cells.elman("tanh"), "named"),
+    ],
+    ids=repr,
+)
+def test_a_model_is_read_as_it_was_written(cell, tmp_path, rng):
+    model, params, batch = a_problem(rng, "nodes", cell=cell)
+    leaves = dict(training.tree.named_leaves(params))
+    nn.save(tmp_path / "model.npz", model, params, extra={"words": ["a"]})
+    saved = nn.load(tmp_path / "model.npz")
+    assert repr(saved.model) == repr(model)
+    assert saved.extra == {"words": ["a"]}
+    assert saved.model.cell.init(N, H).keys() == params["tree"].keys()
+    for path, a in training.tree.named_leaves(saved.params):
+        np.testing.assert_array_equal(a, leaves[path])
+    assert saved.model.loss(saved.params, batch) == model.loss(params, batch)
+    params["tree"]["U"] = params["tree"]["U"][:, 1:]
+    with pytest.raises(ValueError, match="'tree/U'"):
+        nn.save(tmp_path / "model.npz", model, params)
+
+
+def test_a_cell_of_ones_own_is_given_to_the_loader(tmp_path, rng):
+    model, params, batch = a_problem(rng, cell=own_cell())
+    nn.save(tmp_path / "model.npz", model, params)
+    with pytest.raises(ValueError, match="'own': give the loader cells="):
+        nn.load(tmp_path / "model.npz")
+    for other in (own_cell(2.0), rd.trees.recursive(2), rd.cells.gru()):
+        with pytest.raises(ValueError, match="equations that were saved"):
+            nn.load(tmp_path / "model.npz", cells=other)
+    with pytest.raises(ValueError, match="came list"):
+        nn.load(tmp_path / "model.npz", cells=[own_cell()])
+    saved = nn.load(tmp_path / "model.npz", cells=own_cell())
+    assert saved.model.loss(saved.params, batch) == model.loss(params, batch)
+
+
+def test_a_changed_cell_of_the_library_is_one_of_ones_own(tmp_path, rng):
+    from dataclasses import replace
+
+    cell = rd.trees.recursive(2)
+    changed = replace(cell, node=rd.trees.recursive(2, "relu").node)
+    model, params, _ = a_problem(rng, cell=changed)
+    nn.save(tmp_path / "model.npz", model, params)
+    with pytest.raises(ValueError, match="give the loader cells="):
+        nn.load(tmp_path / "model.npz")
+    assert nn.load(tmp_path / "model.npz", cells=changed).model.cell is changed

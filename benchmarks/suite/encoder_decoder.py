@@ -58,3 +58,22 @@ class Attention:
 
     def time_beam_search(self) -> None:
         self.model.decode(self.weights, self.pairs.source, length=STEPS, width=10)
+
+
+class TwoReadings:
+    """Float32: an LSTM with additive attention reads a question about the outputs of an LSTM."""
+
+    timeout = 300
+    warmup_time = 0.2
+
+    def setup(self) -> None:
+        cell = rd.cells.attention(rd.cells.lstm())
+        encoder = nn.chain(nn.embedding(VOCABULARY, 64), nn.recurrent(rd.cells.lstm(), UNITS))
+        reader = nn.chain(nn.embedding(VOCABULARY, 64), nn.recurrent(cell, UNITS), nn.dense(None, 10))
+        self.model = nn.TwoReadings(encoder, reader)
+        self.weights, rng = self.model.init(rng=0), np.random.default_rng(0)
+        read, asked = rng.integers(0, VOCABULARY, (2, STEPS, PAIRS))
+        self.batch = {"source": read, "inputs": asked[:10], "targets": rng.integers(0, 10, PAIRS)}
+
+    def time_gradient(self) -> None:
+        self.model.loss_and_grad(self.weights, self.batch)

@@ -58,6 +58,7 @@ from .saved import SavedModel, load, save
 from .second_order import loss_hvp
 from .table import embed, embedding_gradient
 from .trees import TreeModel, TreeModelGradients, TreeModelRun
+from .two_readings import TwoReadings, TwoReadingsGradients, TwoReadingsRun
 from .weight_drop import weight_drop
 
 __all__ = [
@@ -90,6 +91,9 @@ __all__ = [
     "TreeModel",
     "TreeModelGradients",
     "TreeModelRun",
+    "TwoReadings",
+    "TwoReadingsGradients",
+    "TwoReadingsRun",
     "activation_penalty",
     "batch_norm",
     "bidirectional",

@@ -15,6 +15,8 @@ from ..cells import Cell
 from ..cells.constraint import Choice
 from ..checks import ArgumentTypeError, instance, is_finite
 from ..results import Result
+from ..trees import TreeCell
+from . import trees_described
 from .ctc_objective import CtcObjective
 from .described import describe, rebuild
 from .encoder_decoder import EncoderDecoder
@@ -24,11 +26,14 @@ from .layers import Objective
 from .layers import described as layers_described
 from .leaves import check_tree, named_leaves, nest
 from .model import Model
+from .trees import TreeModel
+from .two_readings import TwoReadings
 
 FORMAT = 1
 KIND = "network"
 OF_CTC = ("frames", "blank", "zero_infinity")
-Kept = Model | Objective | CtcObjective | EncoderDecoder
+OF_READINGS = ("pool", "start", "summary")
+Kept = Model | Objective | CtcObjective | EncoderDecoder | TwoReadings | TreeModel
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +42,7 @@ class SavedModel(Result):
 
     Attributes
     ----------
-    model : Model, Objective, CtcObjective or EncoderDecoder
+    model : Model, Objective, CtcObjective, EncoderDecoder, TwoReadings or TreeModel
     params : nested dict of arrays
     extra : dict
         What was given to `save`.
@@ -62,7 +67,7 @@ def save(
     Parameters
     ----------
     path : path-like
-    model : Model, Objective, CtcObjective or EncoderDecoder
+    model : Model, Objective, CtcObjective, EncoderDecoder, TwoReadings or TreeModel
     params : nested dict of arrays
         As `model.init` nests them.
     extra : mapping, optional
@@ -90,7 +95,7 @@ def save(
     True
     """
     if not isinstance(model, Kept):
-        expected = "be a Model, an Objective, a CtcObjective or an EncoderDecoder"
+        expected = "be a Model, an Objective, a CtcObjective, an EncoderDecoder, TwoReadings or a TreeModel"
         raise ArgumentTypeError("model", expected, type(model).__name__)
     check_tree(params)
     arrays = dict(named_leaves(params))
@@ -111,7 +116,7 @@ def save(
 
 def load(
     path: str | os.PathLike[str],
-    cells: Cell | Sequence[Cell | None] | None = None,
+    cells: Cell | TreeCell | Sequence[Cell | None] | None = None,
     parametrize: Choice | Sequence[Choice | None] | None = None,
 ) -> SavedModel:
     """Read what `save` wrote.
@@ -121,8 +126,9 @@ def load(
     Parameters
     ----------
     path : path-like
-    cells : Cell or sequence of (Cell or None), optional
-        The cells of the layers, where they are not of the library. Their equations must be those that were saved.
+    cells : Cell, TreeCell or sequence of (Cell or None), optional
+        The cells of the layers, where they are not of the library, or the one of a `TreeModel`. Their equations must be
+        those that were saved.
     parametrize : Parametrization, dict, or sequence of them, optional
         As for `Model`, where it is not of the library.
 
@@ -159,6 +165,12 @@ def _described(model: Kept) -> dict[str, Any]:
         return {"ctc": {"layer": layers_described.layer_described(model.layer), "options": options}}
     if isinstance(model, EncoderDecoder):
         return {"encoder_decoder": pairs_described.describe(model)}
+    if isinstance(model, TwoReadings):
+        layers = [layers_described.layer_described(layer) for layer in (model.encoder, model.reader)]
+        options = {name: getattr(model, name) for name in OF_READINGS}
+        return {"two_readings": {"layers": layers, "options": options, "loss": model.loss_name}}
+    if isinstance(model, TreeModel):
+        return {"trees": trees_described.describe(model)}
     return {"model": describe(model)}
 
 
@@ -170,6 +182,12 @@ def _again(described: Mapping[str, Any], cells: Any, choices: Any) -> Kept:
         return CtcObjective(layer, **described["ctc"]["options"])
     if "encoder_decoder" in described:
         return pairs_described.rebuild(described["encoder_decoder"], cells, choices)
+    if "two_readings" in described:
+        found = described["two_readings"]
+        encoder, reader = layers_described.layers_again(found["layers"], cells, choices)
+        return TwoReadings(encoder, reader, found["loss"], **found["options"])
+    if "trees" in described:
+        return trees_described.rebuild(described["trees"], cells)
     return rebuild(described["model"], cells, choices)
 
 
@@ -214,8 +232,10 @@ def _shapes(model: Kept) -> dict[str, tuple[int, ...] | None]:
     """By the path of each parameter, without drawing any; None where free parameters stand."""
     if isinstance(model, Objective | CtcObjective):
         return model.layer.shapes
-    if isinstance(model, EncoderDecoder):
+    if isinstance(model, EncoderDecoder | TwoReadings):
         return model.shapes
+    if isinstance(model, TreeModel):
+        return trees_described.shapes(model)
     shapes: dict[str, tuple[int, ...] | None] = {}
     if model.vocabulary_size is not None:
         shapes["embedding/table"] = (model.vocabulary_size, model.input_size)

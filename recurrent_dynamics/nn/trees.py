@@ -182,14 +182,14 @@ class TreeModel(Scored):
         """
         draw, kind = generator("rng", rng), np.dtype(dtype)
         tree = self.cell.init(self.vocabulary_size or self.input_size, self.hidden_size, draw, kind.name)
-        width = self._width
+        width = self.read_size
         weights = draw.uniform(-1, 1, (self.output_size, width)) / math.sqrt(width)
         readout = {"weights": weights.astype(kind), "bias": np.zeros(self.output_size, kind)}
         return {"tree": tree, "readout": readout}
 
     @property
-    def _width(self) -> int:
-        """Of the slot that the readout reads."""
+    def read_size(self) -> int:
+        """The width of the slot that the readout reads."""
         name = self.cell.output if self.cell.children is None else f"{self.cell.output}_1"
         slot = next(s for s in self.cell.node.slots if s.name == name)
         return self.hidden_size if slot.width == "hidden" else int(slot.width)
@@ -229,7 +229,7 @@ class TreeModel(Scored):
         if len(params) > 2:
             raise ArgumentError("params", "be a dict of tree and readout", ", ".join(map(str, params)))
         found = forward(self.cell, params["tree"], graph, x, signals=b.signals)
-        shapes = {"weights": (self.output_size, self._width), "bias": (self.output_size,)}
+        shapes = {"weights": (self.output_size, self.read_size), "bias": (self.output_size,)}
         weights, bias = arrays("params['readout']", params["readout"], shapes, found.dtype)
         features = found.output if self.where == "nodes" else found.output[found.last]
         features = np.ascontiguousarray(features)

@@ -9,7 +9,7 @@ it, and a notebook draws it below the cell. Else a new figure has no global stat
 `savefig`, and is freed with the last name for it.
 """
 
-from .attention import alignment, attention_paths
+from .attention import alignment, attended_picture, attention_paths
 from .branch import branch
 from .ctc import ctc_alignment
 from .decoding import decoded
@@ -34,6 +34,7 @@ from .units import compared_time_scales, saturation, time_scales, tracking
 __all__ = [
     "alignment",
     "angles",
+    "attended_picture",
     "attention_paths",
     "axes",
     "branch",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError, instance, integer, listed, numbers
-from .options import texts
+from ..checks import ArgumentError, instance, integer, listed, numbers, texts
 from .phase_plane import name_components
 from .phase_plane import phase_portrait as draw_portrait
 from .style import GREY, INK, axes, colour

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, integer, listed, number, numbers
+from ..checks import ArgumentError, ArgumentTypeError, integer, number, numbers
 
 
 def text(name: str, value: Any) -> None:
@@ -21,24 +21,6 @@ def text(name: str, value: Any) -> None:
     """
     if value is not None and not isinstance(value, str):
         raise ArgumentTypeError(name, "be a str or None", type(value).__name__)
-
-
-def texts(name: str, values: Any, count: int | None = None) -> list[str]:
-    """A list of texts, `count` of them where that is given; the characters of a text.
-
-    Examples
-    --------
-    >>> texts("labels", ["a", 1])
-    Traceback (most recent call last):
-    recurrent_dynamics.ArgumentTypeError: labels[1] must be a str; came int
-    """
-    found = list(values) if isinstance(values, str) else listed(name, values, "of texts")
-    for k, entry in enumerate(found):
-        if not isinstance(entry, str):
-            raise ArgumentTypeError(f"{name}[{k}]", "be a str", type(entry).__name__)
-    if count is not None and len(found) != count:
-        raise ArgumentError(name, f"be {count} texts", len(found))
-    return found
 
 
 def line(index: Any, label: Any = None) -> None:

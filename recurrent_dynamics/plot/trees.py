@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import ArgumentError, instance, one_of
-from .options import curve, line, states_of, texts
+from ..checks import ArgumentError, instance, one_of, texts
+from .options import curve, line, states_of
 from .style import INK, LIGHT, axes, colour, whole
 
 if TYPE_CHECKING:

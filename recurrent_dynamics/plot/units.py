@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..checks import ArgumentError, instance, integer, listed, number
-from .options import line, texts
+from ..checks import ArgumentError, instance, integer, listed, number, texts
+from .options import line
 from .style import GREY, INK, axes, colour
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +14,9 @@ from numpy.typing import DTypeLike
 from ..cells import Cell
 from ..cells.cell import Params
 from ..cells.declarations import Drive, Slot, Unit
+from ..cells.recipe import Recipe
 from ..checks import ArgumentError, ArgumentTypeError, callable_, generator, instance, integer
 from ..equations.graph import DefinitionError
-from ..equations.nonlinearities import NONLINEARITIES, sigmoid, tanh
 
 ARC = "arc_"  # before the names of the parameters of the arcs
 
@@ -40,6 +40,8 @@ class TreeCell:
         the parent. None: the state of the child itself.
     children : int or None
         The number of places of an N-ary cell; None for a sum, which has no order.
+    recipe : Recipe or None
+        The function of the library that made it, with its arguments, by which a file keeps it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class TreeCell:
     node: Cell
     arc: Cell | None = None
     children: int | None = None
+    recipe: Recipe | None = field(default=None, repr=False)
 
     @property
     def output(self) -> str:
@@ -80,7 +83,8 @@ class TreeCell:
 
         Examples
         --------
-        >>> params = child_sum_lstm().init(input_size=2, hidden_size=3)
+        >>> import recurrent_dynamics as rd
+        >>> params = rd.trees.child_sum_lstm().init(input_size=2, hidden_size=3)
         >>> {name: a.shape for name, a in params.items()}  # doctest: +NORMALIZE_WHITESPACE
         {'W': (9, 2), 'U': (9, 3), 'b': (9,), 'arc_W': (3, 2), 'arc_U': (3, 3), 'arc_b': (3,)}
         """
@@ -280,104 +284,3 @@ def n_ary(
     if "x" in node.signals:
         raise ArgumentError("signals", "not be 'x': the input is read by drives", "'x'")
     return TreeCell(name, names, node, None, places)
-
-
-def _forget(drive: Any, state: Any) -> dict[str, Any]:
-    return {"h": state.h, "c": sigmoid(drive.f) * state.c}
-
-
-def _remember(drive: Any, state: Any) -> dict[str, Any]:
-    i, o = sigmoid(drive.i), sigmoid(drive.o)
-    c = i * tanh(drive.u) + state.c
-    return {"h": o * tanh(c), "c": c}
-
-
-def child_sum_lstm(forget_bias: float = 0.0) -> TreeCell:
-    """The child-sum Tree-LSTM (Tai, Socher and Manning 2015), over any number of children without order.
-
-    Every child has a forget gate of its own, which sees the input of the parent and the child's h:
-    ``f_jk = sigmoid(W_f x_j + U_f h_k + b_f)``.
-
-    Parameters
-    ----------
-    forget_bias : float
-        Initial value of b_f.
-
-    Examples
-    --------
-    >>> child_sum_lstm().init(input_size=2, hidden_size=3)["arc_U"].shape
-    (3, 3)
-    """
-    slots = ("h", "c")
-    arc = Cell("forget gate", state=slots, drives=("f",), update=_forget, bias={"f": forget_bias})
-    return child_sum(Cell("child-sum Tree-LSTM", state=slots, drives=("i", "o", "u"), update=_remember), arc)
-
-
-def _n_ary_lstm(drive: Any, child: Any) -> dict[str, Any]:
-    i, o = sigmoid(drive.i), sigmoid(drive.o)
-    c = i * tanh(drive.u)
-    for q, one in enumerate(child, 1):
-        c = c + sigmoid(drive.f + getattr(drive, f"f_{q}")) * one.c
-    return {"h": o * tanh(c), "c": c}
-
-
-def n_ary_lstm(children: int = 2, forget_bias: float = 0.0) -> TreeCell:
-    """The N-ary Tree-LSTM (Tai, Socher and Manning 2015), which tells its children apart by their places.
-
-    The gate of child k is ``f_k = sigmoid(W_f x + sum over l of U_kl h_l + b_f)``: one W_f and b_f for all children, a
-    U_kl for each pair.
-
-    Parameters
-    ----------
-    children : int
-        N.
-    forget_bias : float
-        Initial value of b_f.
-
-    Examples
-    --------
-    >>> {name: a.shape for name, a in n_ary_lstm(2).init(input_size=3, hidden_size=4).items()}
-    {'W': (16, 3), 'U': (20, 8), 'b': (16,)}
-    """
-    gates = [
-        Drive(f"f_{q}", input=False, bias=False)
-        for q in range(1, integer("children", children, at_least=1) + 1)
-    ]
-    drives: list[str | Drive] = ["i", Drive("f", operand=()), *gates, "o", "u"]
-    return n_ary(
-        f"{children}-ary Tree-LSTM", ("h", "c"), drives, _n_ary_lstm, children, bias={"f": forget_bias}
-    )
-
-
-class _Recursive:
-    """The equations of a plain recursive network."""
-
-    def __init__(self, activation: str) -> None:
-        self.activation = activation
-
-    def __call__(self, drive: Any) -> dict[str, Any]:
-        return {"h": NONLINEARITIES[self.activation](drive.n)}
-
-
-def recursive(children: int | None = 2, activation: str = "tanh") -> TreeCell:
-    """A plain recursive network, ``h = tanh(W x + U [h_1, ..., h_N] + b)`` (Pollack 1990; Socher et al. 2011).
-
-    Parameters
-    ----------
-    children : int or None
-        N, the number of places; None for ``U`` times the sum of the children's states.
-    activation : str
-        The name of a nonlinearity of `recurrent_dynamics.equations`.
-
-    Examples
-    --------
-    >>> recursive().init(input_size=3, hidden_size=4)["U"].shape
-    (4, 8)
-    """
-    if activation not in NONLINEARITIES or NONLINEARITIES[activation].arity != 1:
-        known = [n for n, f in NONLINEARITIES.items() if f.arity == 1]
-        raise ArgumentError("activation", f"be one of {', '.join(known)}", repr(activation))
-    update = _Recursive(activation)
-    if children is None:
-        return child_sum(Cell("recursive", state=("h",), drives=("n",), update=update))
-    return n_ary("recursive", ("h",), ("n",), update, children)

@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, ArgumentTypeError, integer
+from ...checks import ArgumentError, ArgumentTypeError, integer, one_of
 from ...engine import check
 from ...engine.run import within_lengths
 from ..decoding import Decoded, beam_search
-from ..layers import Context, LayerGradients, Pull
-from ..layers.context import State, above, nested
-from ..leaves import check_tree, named_leaves
-from ..streaming import Memory
+from ..layers import LayerGradients
+from ..layers.context import State
+from ..leaves import named_leaves
 from ..table import embed, scattered
 from ..trainable import Losses, check_generator, no_initial
 from .architecture import Architecture
-from .bridge import Started, Summary, added, in_order, summarized, summed
+from .bridge import in_order
+from .conditioned import WAYS, Encoded, dtype_of
 from .feeding import drawn
-from .memory import Made
-from .pairs import Forced, Pairs, Source, as_pairs, first_symbols, forced_classes, forced_numbers, read_source
+from .pairs import Forced, Pairs, as_pairs, first_symbols, forced_classes, forced_numbers
 from .predictor import SourcePredictor
 from .results import EncoderDecoderGradients, EncoderDecoderRun
 from .steps import DecoderSteps, Rows
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What an encoder has read, and how the decoder begins."""
-
-    summary: Summary
-    started: Started
-    pull: Pull
-    memory: Made | None
-    lengths: NDArray[Any] | None
-
-    @property
-    def read(self) -> Memory | None:
-        """What the decoder reads with attention."""
-        return None if self.memory is None else Memory(self.memory.arrays, self.lengths)
 
 
 class EncoderDecoder(Architecture):
@@ -106,48 +88,48 @@ class EncoderDecoder(Architecture):
         options: dict[str, Any] = {"rng": dropout_rng, "copy_params": copy_params, "tape": tape}
         source = self._source(pairs.source, pairs.source_lengths)
         encoded = self._encoded(params, source, **options)
-        forced = self._forced(pairs, source.size, _dtype(params))
+        forced = self._forced(pairs, source.size, dtype_of(params))
         fed, own = self._fed(params, forced, encoded, dropout_rng)
-        start = nested(above(encoded.started.states, "0" if self.whole is None else "1"))
-        if encoded.memory is not None:
-            options |= {"memory": encoded.memory.arrays, "memory_lengths": encoded.lengths}
-        context = Context(forced.lengths, initial=start, **options)
+        context = self._context(encoded, forced.lengths, "0" if self.whole is None else "1", **options)
         if self.whole is not None:
             given = {"0": params["embedding"], "1": params["decoder"], "2": params["readout"]}
             output, pull = self.whole(given, fed, context)
         else:
             output, pull = self.rest(self._rest_params(params), self._read(params, fed, encoded), context)
 
-        def back(d_output: NDArray[Any]) -> EncoderDecoderGradients:
-            return self._back(pull.gradients(d_output, d_penalty=1.0), fed, encoded)
+        def back(d_output: NDArray[Any], through: str) -> EncoderDecoderGradients:
+            return self._back(pull.gradients(d_output, d_penalty=1.0), fed, encoded, through)
 
         return EncoderDecoderRun(output, fed, own, encoded.summary.value, encoded.pull, pull, back)
 
-    def backward(self, run: EncoderDecoderRun, d_output: NDArray[Any] | None) -> EncoderDecoderGradients:
+    def backward(
+        self, run: EncoderDecoderRun, d_output: NDArray[Any] | None, *, through: str = "all"
+    ) -> EncoderDecoderGradients:
         """Go back from the derivative of a loss by `EncoderDecoderRun.output`; 0 where it is None.
 
         The gradient takes what the decoder read for given; it does not go through the choice of its own symbols.
-        """
-        return run._back(np.zeros_like(run.output) if d_output is None else d_output)
 
-    def _source(self, source: Any, lengths: ArrayLike | None) -> Source:
-        return read_source(source, lengths, self.encoder)
+        Parameters
+        ----------
+        run : EncoderDecoderRun
+        d_output : ndarray (T, B, V) or None
+        through : {"all", "start", "attention"}
+            The ways from the decoder into the encoder that are taken: by what the decoder knows of the source at its
+            start and with `every_step`, by what it reads with attention, or both. The gradients of "start" and
+            "attention" add up to that of "all".
+        """
+        one_of("through", through, WAYS)
+        if through == "attention" and self.memory is None:
+            raise ArgumentError(
+                "through", "be 'all' or 'start' for a decoder without attention", repr(through)
+            )
+        return run._back(np.zeros_like(run.output) if d_output is None else d_output, through)
 
     def _forced(self, pairs: Pairs, size: int, dtype: np.dtype[Any] | None) -> Forced:
         if self.alphabet is not None:
             return forced_classes(pairs, self.alphabet, size)
         kind = np.asarray(pairs.target).dtype if dtype is None else dtype
         return forced_numbers(pairs, self.output_size, kind, size)
-
-    def _encoded(self, params: Mapping[str, Any], source: Source, **options: Any) -> Encoded:
-        check_tree(params, tuple(self._layers))
-        if source.x.dtype.kind == "f":
-            check.real("source", source.x, _dtype(params))
-        y, pull = self.encoder(params.get("encoder", {}), source.x, Context(source.lengths, **options))
-        summary = summarized(self.summary, y, pull, source.lengths)
-        memory = None if self.memory is None else self.memory.made(params.get("memory", {}), y)
-        started = self._bridge(params.get("start", {}), summary.value, pull)
-        return Encoded(summary, started, pull, memory, source.lengths)
 
     def _rest_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"0": params["decoder"], "1": params["readout"]}
@@ -181,7 +163,9 @@ class EncoderDecoder(Architecture):
             fed[t, own[t]] = said[own[t]]
         return fed, own
 
-    def _back(self, decoder: LayerGradients, fed: NDArray[Any], encoded: Encoded) -> EncoderDecoderGradients:
+    def _back(
+        self, decoder: LayerGradients, fed: NDArray[Any], encoded: Encoded, through: str
+    ) -> EncoderDecoderGradients:
         whole = self.whole is not None
         names = (
             {"0": "embedding", "1": "decoder", "2": "readout"} if whole else {"0": "decoder", "1": "readout"}
@@ -196,22 +180,10 @@ class EncoderDecoder(Architecture):
             d_rows = decoder.x[:, :, : self.embedding_size]
             params["embedding"] = {"table": scattered(fed, d_rows, self.alphabet.classes)}
         d_states = in_order(decoder.initial["1" if whole else "0"], self.state_widths)
-        d_start, d_more, d_final = encoded.started.back(d_states)
-        if self._bridge.layer is not None:
-            params["start"] = d_start
-        d_summary, d_y = added(d_summary, d_more), None
-        if d_summary is not None:
-            d_y, of_summary = encoded.summary.back(d_summary)
-            d_final = summed(d_final, of_summary)
-        if encoded.memory is not None:
-            d_maps, d_read = encoded.memory.back(decoder.memory)
-            d_y = added(d_y, d_read)
-            params["memory"] = d_maps
-        encoder = encoded.pull.gradients(d_y, nested(d_final) if d_final else None, d_penalty=1.0)
-        if self.encoder.has_params:
-            params["encoder"] = encoder.params
+        source = self._into_source(encoded, d_states, decoder.memory, d_summary, through)
+        params |= source.params
         ordered = {name: params[name] for name in self._layers}
-        return EncoderDecoderGradients(ordered, encoder.x, d_summary, encoder, decoder)
+        return EncoderDecoderGradients(ordered, source.encoder.x, source.summary, source.encoder, decoder)
 
     def predictor(
         self,
@@ -302,7 +274,7 @@ class EncoderDecoder(Architecture):
         if self.alphabet is not None:
             raise ArgumentError("model", "have real targets: decode or sample give symbols", repr(self))
         step, rows = self._begun(params, source, source_lengths)
-        size, dtype = len(rows), _dtype(params)
+        size, dtype = len(rows), dtype_of(params)
         shape = (size, self.output_size)
         x = np.zeros(shape, dtype) if first is None else check.floating("first", first, dtype, shape)
         output = np.empty((integer("steps", steps, at_least=1), *shape), dtype)
@@ -314,7 +286,7 @@ class EncoderDecoder(Architecture):
         self, params: Mapping[str, Any], source: Any, lengths: ArrayLike | None
     ) -> tuple[DecoderSteps, Rows]:
         """The steps of the decoder, and what it knows of each source before the first, without a tape."""
-        read, dtype = self._source(source, lengths), _dtype(params)
+        read, dtype = self._source(source, lengths), dtype_of(params)
         for name, a in named_leaves(params):
             if a.dtype != dtype:
                 raise ArgumentTypeError(
@@ -332,7 +304,3 @@ class EncoderDecoder(Architecture):
     def _rows(self, steps: DecoderSteps, encoded: Encoded, size: int) -> Rows:
         """What the decoder knows before its first step, a row for each source."""
         return steps.begin(encoded.started.states, encoded.summary.value if self.every_step else None, size)
-
-
-def _dtype(params: Mapping[str, Any]) -> np.dtype[Any]:
-    return next(named_leaves(params))[1].dtype

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
-from ...checks import ArgumentError
-from ...engine.run import Run
-from ...results import Result
-from ..layers.context import State
 from ..layers.pull import LayerGradients, Pull
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .parts import GradientsOfTwo, RunOfTwo
 
 
 @dataclass(frozen=True)
-class EncoderDecoderRun(Result):
+class EncoderDecoderRun(RunOfTwo):
     """What `EncoderDecoder.run` computed.
 
     Attributes
@@ -42,14 +36,13 @@ class EncoderDecoderRun(Result):
     summary: NDArray[Any]
     encoder: Pull
     decoder: Pull
-    _back: Callable[[NDArray[Any]], EncoderDecoderGradients]
+    _back: Callable[[NDArray[Any], str], EncoderDecoderGradients]
 
     _shown = ("output", "fed", "own", "summary", "encoder", "decoder")
 
     @property
-    def runs(self) -> list[Run]:
-        """The run of each recurrent layer, those of the encoder first."""
-        return [*self.encoder.runs.values(), *self.decoder.runs.values()]
+    def _parts(self) -> dict[str, Pull]:
+        return {"encoder": self.encoder, "decoder": self.decoder}
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -59,33 +52,9 @@ class EncoderDecoderRun(Result):
         found = {"encoder": self.encoder.statistics, "decoder": decoder}
         return {name: statistics for name, statistics in found.items() if statistics}
 
-    @property
-    def attention(self) -> NDArray[Any]:
-        """The weights (T, B, S) of the decoder's attention: which positions of the source each step has read."""
-        reading = [run for run in self.decoder.runs.values() if run.cell.memory]
-        if len(reading) != 1:
-            raise ArgumentError("decoder", "have one layer with attention", f"{len(reading)}")
-        return reading[0].attention
-
-    @property
-    def final(self) -> list[State]:
-        """The state of each recurrent layer after its last step."""
-        return [dict(run.final) for run in self.runs]
-
-    def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> NDArray[Any]:
-        """Draw the states of every recurrent layer, an array of axes; see `recurrent_dynamics.plot.states`."""
-        from ...plot import given_or_panels, states
-
-        named = [("encoder", self.encoder), ("decoder", self.decoder)]
-        layers = [(f"{part} {path}".strip(), run) for part, pull in named for path, run in pull.runs.items()]
-        drawn = given_or_panels(axes, len(layers))
-        for (name, run), ax in zip(layers, drawn, strict=True):
-            states(run, ax=ax, **options).set_title(name, fontsize="medium")
-        return drawn
-
 
 @dataclass(frozen=True)
-class EncoderDecoderGradients(Result):
+class EncoderDecoderGradients(GradientsOfTwo):
     """What `EncoderDecoder.backward` computed.
 
     Attributes
@@ -106,20 +75,6 @@ class EncoderDecoderGradients(Result):
     encoder: LayerGradients
     decoder: LayerGradients
 
-    def plot(self, axes: Sequence[Axes] | None = None, **options: Any) -> NDArray[Any]:
-        """Draw the norm of the gradient by each layer's states over the steps of the encoder and of the decoder."""
-        from ...plot import given_or_panels
-
-        parts = [(name, part) for name, part in self._parts if part.runs]
-        if not parts:
-            raise ArgumentError(
-                "encoder or decoder", "have a recurrent layer, whose states are drawn", "none"
-            )
-        drawn = given_or_panels(axes, len(parts))
-        for (name, part), ax in zip(parts, drawn, strict=True):
-            part.plot(ax=ax, **options).set_title(name, fontsize="medium")
-        return drawn
-
     @property
-    def _parts(self) -> list[tuple[str, LayerGradients]]:
-        return [("encoder", self.encoder), ("decoder", self.decoder)]
+    def _parts(self) -> dict[str, LayerGradients]:
+        return {"encoder": self.encoder, "decoder": self.decoder}
