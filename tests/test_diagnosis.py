@@ -17,7 +17,7 @@ from recurrent_dynamics.dynamics.diagnosis import measures
 from recurrent_dynamics.nn.layers.directions import reverse
 from recurrent_dynamics.training import DivergenceError, fit, sgd
 from recurrent_dynamics.training import diagnose as of_model
-from recurrent_dynamics.training.diagnose import last_loss_flows, loss_by_step
+from recurrent_dynamics.training.last_loss import last_loss_flows, loss_by_step
 
 LAGS = np.arange(60.0)
 FADING, STAYING, GROWING = 0.5**LAGS, 0.98**LAGS, 1.1**LAGS
@@ -242,8 +242,9 @@ def test_the_loss_by_step_averages_to_the_loss():
     model, params = model_of(rd.cells.elman())
     batch = rd.nn.Batch(TASK.batch(0).inputs, np.ones((40, 8, 1), "float32"))
     run = model.forward(params, batch.inputs)
-    assert loss_by_step(model, run.output, batch).mean() == pytest.approx(model.loss(params, batch), rel=1e-5)
-    last = loss_by_step(model, run.output, TASK.batch(0))
+    by_step = loss_by_step(model, run.output, model.compared(batch))
+    assert by_step.mean() == pytest.approx(model.loss(params, batch), rel=1e-5)
+    last = loss_by_step(model, run.output, model.compared(TASK.batch(0)))
     assert np.isnan(last[:-1]).all()
     assert np.isfinite(last[-1])
 
@@ -334,3 +335,9 @@ def test_the_end_of_a_direction_from_the_end_has_no_past():
     dense = rd.nn.Objective(rd.nn.dense(2, 1), "mean_squared_error")
     with refused("model", "recurrent layer"):
         of_model(dense, TASK.batch(0), params=dense.init())
+
+
+def test_a_model_of_trees_is_told_where_its_depth_is_measured():
+    model = rd.nn.TreeModel(rd.trees.recursive(2), 3, 2, input_size=1)
+    with refused(wrong_type("model", "nn.EncoderDecoder", "gradient_by_depth")):
+        of_model(model, None, params=model.init())

@@ -9,7 +9,7 @@ from refusals import refused
 import recurrent_dynamics as rd
 from recurrent_dynamics import nn, training
 from recurrent_dynamics.nn import Batch
-from recurrent_dynamics.training.diagnose import last_loss_flows, loss_by_step
+from recurrent_dynamics.training.last_loss import last_loss_flows, loss_by_step
 
 STEPS, SIZE, K = 12, 4, 3
 LENGTHS = np.array([12, 7, 9, 12])
@@ -69,7 +69,7 @@ def test_training_and_diagnosis_on_missing_numbers(model, batch):
         model, params, [batch], optimizer="adam", learning_rate=0.02, updates=100, progress=False
     )
     assert result.history["loss"][-1] < 0.7 * result.history["loss"][0]
-    by_step = loss_by_step(model, model.run(params, batch).output, batch)
+    by_step = loss_by_step(model, model.run(params, batch).output, model.compared(batch))
     assert np.isfinite(by_step[0])
     (flow,) = last_loss_flows(model, model.run(params, batch), batch)
     single = Batch(batch.inputs, np.nan_to_num(batch.targets), batch.mask.any(axis=-1), LENGTHS)

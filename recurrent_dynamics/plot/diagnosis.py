@@ -95,7 +95,8 @@ def _flows(found: Diagnosis, ax: Axes) -> None:
     names = {m.name: m.threshold for m in found.measures}
     flows = found.data["flows"]
     for index, flow in enumerate(flows):
-        label = f"layer {index + 1}" if len(flows) > 1 else None
+        named = found.data.get("named") or [f"layer {k + 1}" for k in range(len(flows))]
+        label = named[index] if len(flows) > 1 else None
         start = max(flow.norms[flow.entry], 1e-300)
         windows = None if flow.per_window is None else flow.per_window / start
         relative = type(flow)(flow.lags, flow.relative, flow.spread / start, windows)

@@ -9,11 +9,16 @@ import numpy as np
 
 from .. import dynamics
 from ..checks import ArgumentError, ArgumentTypeError, instance, number
-from ..nn import Batch
+from ..engine import Run
+from ..equations.axes import SOURCE
+from ..nn import Batch, EncoderDecoder, TreeModel
 from ..nn.batch import as_batch
+from ..nn.encoder_decoder.pairs import as_pairs
+from ..nn.leaves import check_tree
 from ..nn.scored import Scored
 from .clipping import clip_by_global_norm
 from .history import History
+from .last_loss import Flows, last_loss_flows, loss_by_step, pair_flows
 from .optimizers import Optimizer, apply_updates, as_optimizer, sgd
 from .tree import global_norm
 
@@ -45,10 +50,13 @@ def diagnose(
     model
         An `nn.Model` or an `nn.Objective`; or anything with `model` and `params`, such as a `study.CharacterModel`.
         Layers are those of its `cells`. Of a direction from the end the gradient of the first loss is followed, in
-        the order of that layer's steps.
+        the order of that layer's steps. Or an `nn.EncoderDecoder`: the gradient of the last symbol's loss is followed
+        through the decoder, and from the state that it begins with through the encoder. The verdict is on the one of
+        the two that carries less; with attention, which brings the gradient to any position of the source at once, it
+        is on the decoder.
     batch
         Data that it is trained on: (inputs, targets[, mask[, lengths[, reset]]]), as many steps as a training window
-        or more.
+        or more; `Pairs` for an encoder and a decoder.
     history
         Of its training, that of a `DivergenceError` too. Without it only gradients and units are judged.
     params
@@ -90,60 +98,90 @@ def diagnose(
     if params is None:
         params = getattr(model, "params", None)
     model = getattr(model, "model", model)
-    if not isinstance(model, Scored):
-        advice = (
-            ": rd.interop.model_from_torch makes a model and its parameters of its state_dict()"
-            if hasattr(model, "state_dict")
-            else ""
-        )
-        raise ArgumentTypeError(
-            "model",
-            "be an nn.Model or an nn.Objective, or have one as its `model`",
-            f"{type(model).__name__}{advice}",
-        )
+    _check_model(model)
     if params is None:
         raise ArgumentError("params", "be given for a model that brings none", "None")
     if history is not None:
         instance("history", history, History)
     if optimizer is not None:
         optimizer = as_optimizer(optimizer)
-    if validation is not None and not isinstance(validation, tuple | list):
-        raise ArgumentTypeError("validation", "be a Batch or a tuple, as batch is", type(validation).__name__)
-    if validation is not None and model.pool is not None:
-        raise ArgumentError("validation", f"be None for {model!r}, whose loss has no steps", "a batch")
+    pairs = isinstance(model, EncoderDecoder)
+    if validation is not None and not pairs:
+        if not isinstance(validation, tuple | list):
+            expected = "be a Batch or a tuple, as batch is"
+            raise ArgumentTypeError("validation", expected, type(validation).__name__)
+        if model.pool is not None:
+            raise ArgumentError("validation", f"be None for {model!r}, whose loss has no steps", "a batch")
     if learning_rate is not None:
         number("learning_rate", learning_rate, above=0)
     _check_recurrence(model, params)
-    batch = as_batch(batch)
-    run = model.run(params, batch)
-    flows = last_loss_flows(model, run, batch)
-    gates = [[gate.saturation() for gate in dynamics.gates(r)] for r in run.runs]
+    given: Any = as_pairs(batch) if pairs else as_batch(batch)
+    run = model.run(params, given)
+    found = pair_flows(model, run, given) if pairs else _of_layers(model, run, given)
+    runs = [run.runs[i] for i in found.runs]
+    gates = [[gate.saturation() for gate in dynamics.gates(r)] for r in runs]
     by_step: dict[str, Any] = {}
     if validation is not None:
-        held_out = as_batch(validation)
+        held_out = as_pairs(validation) if pairs else as_batch(validation)
         unseen = model.run(params, held_out, tape=False)
-        steps = min(len(batch.inputs), len(held_out.inputs))
+        steps = min(len(run.output), len(unseen.output))
         by_step = {
-            "loss_by_step": loss_by_step(model, run.output, batch)[:steps],
-            "validation_by_step": loss_by_step(model, unseen.output, held_out)[:steps],
+            "loss_by_step": loss_by_step(model, run.output, model.compared(given))[:steps],
+            "validation_by_step": loss_by_step(model, unseen.output, model.compared(held_out))[:steps],
         }
     return dynamics.diagnose(
-        flows,
-        len(batch.inputs) if truncation is None else truncation,
+        found.flows,
+        found.steps if truncation is None else truncation,
         baseline=baseline,
-        states=[dynamics.states(r) for r in run.runs],
+        states=[_units(r) for r in runs],
         gates=gates if any(gates) else None,
-        trial=_trials(model, params, batch, flows, history, optimizer, learning_rate),
-        gated=any(dynamics.direct_factors(r) for r in run.runs),
+        trial=_trials(model, params, given, found, history, optimizer, learning_rate),
+        gated=any(dynamics.direct_factors(r) for r in runs),
+        layers=found.names,
+        notes=found.notes,
         **history_columns(history),
         **by_step,
     )
 
 
-def _check_recurrence(model: Scored, params: Any) -> None:
+def _of_layers(model: Scored, run: Any, batch: Batch) -> Flows:
+    """The flows of all layers of a model or an objective."""
+    flows = last_loss_flows(model, run, batch)
+    return Flows(flows, len(batch.inputs), list(range(len(flows))), model.paths)
+
+
+def _units(run: Run) -> list[dynamics.Saturation]:
+    """Saturation of the states, but for those that have a number for each position of a source instead of units."""
+    positions = {slot.name for slot in run.cell.slots if slot.width == SOURCE}
+    return [units for units in dynamics.states(run) if units.name not in positions]
+
+
+def _check_model(model: Any) -> None:
+    """Refuse what has no layers along time, or not one loss after another."""
+    if isinstance(model, Scored | EncoderDecoder) and not isinstance(model, TreeModel):
+        return
+    advice = ""
+    if isinstance(model, TreeModel):
+        advice = (
+            ", which has no steps: rd.trees.gradient_by_depth(model.backward(run, d_output).tree) says how its "
+            "gradient fades with the distance from the root"
+        )
+    elif hasattr(model, "state_dict"):
+        advice = ": rd.interop.model_from_torch makes a model and its parameters of its state_dict()"
+    raise ArgumentTypeError(
+        "model",
+        "be an nn.Model, an nn.Objective or an nn.EncoderDecoder, or have one as its `model`",
+        f"{type(model).__name__}{advice}",
+    )
+
+
+def _check_recurrence(model: Scored | EncoderDecoder, params: Any) -> None:
     """Refuse parameters of another model, and a model without a gradient through time."""
     if not model.cells:
         raise ArgumentError("model", "have a recurrent layer", repr(model))
+    if isinstance(model, EncoderDecoder):
+        check_tree(params, tuple(dict.fromkeys(path.partition("/")[0] for path in model.shapes)))
+        return
     if model.pool == "last" and any(model.from_end):
         raise ArgumentError(
             "model",
@@ -173,72 +211,11 @@ def history_columns(history: History | None) -> dict[str, Any]:
     }
 
 
-def last_loss_flows(model: Scored, run: Any, batch: Batch) -> list[dynamics.GradientFlow]:
-    """The gradient of every sequence's last loss alone by the whole state of each layer, by lag.
-
-    For a layer that reads the sequences from their end it is that of the first loss, the last of its own steps.
-    """
-    steps, size = len(batch.inputs), np.shape(batch.inputs)[1]
-    ends = np.full(size, steps) if batch.lengths is None else np.asarray(batch.lengths)
-    weights = batch.weights(model.pool is not None)
-    refusal = ArgumentError("batch", "have a loss in every sequence", "one without")
-    if model.pool is not None:
-        if weights is not None and not np.all(weights):
-            raise refusal
-        layers = _gradients(model, run, Batch(batch.inputs, batch.targets))
-        return [_flow(layer, ends - 1) for layer in layers]
-    counted: Any = np.ones((steps, size), bool) if weights is None else np.asarray(weights) > 0
-    counts = counted if counted.ndim == 2 else counted.any(axis=-1)
-    if not counts.any(axis=0).all():
-        raise refusal
-    last, first = steps - 1 - counts[::-1].argmax(axis=0), counts.argmax(axis=0)
-    flows: dict[int, dynamics.GradientFlow] = {}
-    for from_end, step, own in ((False, last, last), (True, first, ends - 1 - first)):
-        chosen = [i for i, other in enumerate(model.from_end) if other == from_end]
-        if chosen:
-            alone = np.zeros(counted.shape)
-            at = step, np.arange(size)
-            alone[at] = counted[at]
-            if counted.ndim == 3:  # each sequence with the same weight, however many of its numbers count
-                alone[at] /= counted[at].sum(axis=-1, keepdims=True)
-            layers = _gradients(model, run, Batch(batch.inputs, batch.targets, alone))
-            flows |= {i: _flow(layers[i], own) for i in chosen}
-    return [flows[i] for i in range(len(flows))]
-
-
-def _gradients(model: Scored, run: Any, batch: Batch) -> list[Any]:
-    """The gradients of each recurrent layer, for each sequence by its own loss instead of the mean."""
-    score = model.score(run.output, batch)[1]
-    found: list[Any] = model.backward(run, score * score.dtype.type(np.shape(batch.inputs)[1])).layers
-    return found
-
-
-def _flow(gradients: Any, last: np.ndarray) -> dynamics.GradientFlow:
-    """The flow from the step of each sequence's loss back, in the order in which the layer took its steps."""
-    places = last - np.arange(last.min(), -1, -1)[:, None]  # (lags, B), the longest lag first
-    d = np.concatenate(list(gradients.states.values()), axis=-1)
-    return dynamics.gradient_flow(d[places, np.arange(len(last))])
-
-
-def loss_by_step(model: Scored, output: np.ndarray, batch: Batch) -> np.ndarray:
-    """Mean loss (T,) at every step of a window; NaN where there is none."""
-    steps = batch.targets.shape[:2][0]
-    weights = batch.weights()
-    found = np.full(steps, np.nan)
-    for t in range(steps):
-        mask = None if weights is None else weights[t : t + 1]
-        if mask is None or np.any(mask):
-            found[t] = model.score(
-                output[t : t + 1], Batch(batch.inputs[t : t + 1], batch.targets[t : t + 1], mask)
-            )[0]
-    return found
-
-
 def _trials(
-    model: Scored,
+    model: Scored | EncoderDecoder,
     params: Mapping[str, Any],
-    batch: Batch,
-    flows: list[dynamics.GradientFlow],
+    batch: Any,
+    found: Flows,
     history: History | None,
     optimizer: Optimizer | None,
     learning_rate: float | None,
@@ -261,8 +238,8 @@ def _trials(
         raise ArgumentError("learning_rate", "be given with an optimizer where no history has it", "None")
     rate = float(learning_rate)
     contracted = None
-    if max(float(f.relative.max()) for f in flows) > 1:
-        contracted = _trial(model, _contracted(model, params, flows), batch, optimizer, rate, clip, scale)
+    if max(float(f.relative.max()) for f in found.flows) > 1:
+        contracted = _trial(model, _contracted(params, found), batch, optimizer, rate, clip, scale)
     return dynamics.Trial(
         TRIAL_UPDATES,
         rate,
@@ -273,9 +250,9 @@ def _trials(
 
 
 def _trial(
-    model: Scored,
+    model: Scored | EncoderDecoder,
     params: Any,
-    batch: Batch,
+    batch: Any,
     optimizer: Optimizer,
     rate: float,
     clip: float | None,
@@ -301,9 +278,9 @@ def _trial(
     return max(losses) / before if before > 0 else 1.0
 
 
-def _contracted(model: Scored, params: Mapping[str, Any], flows: list[dynamics.GradientFlow]) -> Any:
+def _contracted(params: Mapping[str, Any], found: Flows) -> Any:
     """The parameters with recurrent matrices scaled so that gradients shrink from step to step."""
-    for path, flow in zip(model.paths, flows, strict=True):
+    for path, flow in zip(found.paths, found.flows, strict=True):
         lags = np.arange(1, len(flow.relative))
         with np.errstate(divide="ignore"):
             growth = float(np.exp(np.max(np.log(flow.relative[1:]) / lags, initial=0.0)))

@@ -14,6 +14,10 @@ FEW = 10  # windows, below which nothing is said of a tenth of them
 class Sentences(Readings):
     """One sentence for each kind of number: all of them from the same readings, so that they agree."""
 
+    def _name(self, layer: int) -> str:
+        """How a layer is called."""
+        return f"layer {layer + 1}" if self.named is None else self.named[layer]
+
     def _unlearnt_in_words(self) -> str:
         return (
             "The network did not learn what needs memory: its loss ended at "
@@ -22,9 +26,9 @@ class Sentences(Readings):
 
     def _units_in_words(self) -> str:
         return (
-            f"{percent(self.stuck)} of the units of {self.stuck_in} in layer {self.stuck_layer + 1} are stuck: near an "
-            f"end of their range {percent(STUCK_TIME)} of the time or more, which lets little gradient pass, or at one "
-            "value whatever they read."
+            f"{percent(self.stuck)} of the units of {self.stuck_in} in {self._name(self.stuck_layer)} are stuck: near "
+            f"an end of their range {percent(STUCK_TIME)} of the time or more, which lets little gradient pass, or at "
+            "one value whatever they read."
         )
 
     def _fading(self) -> str:
@@ -32,7 +36,7 @@ class Sentences(Readings):
 
     def _size(self) -> str:
         flow = self.flows[self.layer]
-        where = f" in layer {self.layer + 1}, where most is left," if len(self.flows) > 1 else ""
+        where = f" in {self._name(self.layer)}, where most is left," if len(self.flows) > 1 else ""
         if not self.relative > 0:
             return (
                 f"{self.lag} steps back through time{where} nothing is left of the gradient of a single loss"

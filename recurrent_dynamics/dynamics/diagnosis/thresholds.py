@@ -41,6 +41,8 @@ class Readings:
         validation_by_step: np.ndarray | None,
         trial: Trial | None,
         gated: bool | None,
+        layers: list[str] | None = None,
+        notes: list[str] | None = None,
     ) -> None:
         if not flows and losses is None and norms is None and not states and trial is None:
             raise ArgumentError(
@@ -66,6 +68,10 @@ class Readings:
         self.losses, self.validation, self.norms, self.clipped_norms = losses, validation, norms, clipped
         self.by_step, self.validation_by_step = by_step, validation_by_step
         self.states, self.gates = states, gates
+        self.named, self.notes = layers, notes or []
+        count = max(len(flows), len(states))
+        if layers is not None and len(layers) < count:
+            raise ArgumentError("layers", f"be {count} names, one a layer", len(layers))
         self.measures: list[Measure] = []
         self.lag = min(self.truncation, longest)
         self._measure_flows()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...checks import boolean, instance, number
+from ...checks import boolean, instance, number, texts
 from ...results import Result
 from .measures import Measure, Trial, as_flows, by_layer, level, series
 from .remedies import TRUNCATION, remedies
@@ -106,6 +106,8 @@ def diagnose(
     validation_by_step: Any = None,
     trial: Trial | None = None,
     gated: bool | None = None,
+    layers: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Diagnosis:
     """Read the numbers of a training as an expert would; `recurrent_dynamics.diagnose` takes them off a model.
 
@@ -139,6 +141,11 @@ def diagnose(
         What some updates did to the loss of one batch.
     gated
         Whether a direct path carries the state from step to step, for the choice of remedies.
+    layers
+        What sentences call the layers of `flows` and `states`, such as "the decoder"; "layer 1", "layer 2", ... by
+        default.
+    notes
+        Sentences that are added to those of the numbers.
 
     Returns
     -------
@@ -179,6 +186,8 @@ def diagnose(
         series("validation_by_step", validation_by_step),
         trial,
         None if gated is None else boolean("gated", gated),
+        None if layers is None else texts("layers", layers),
+        texts("notes", notes),
     )
     return reading.diagnosis()
 
@@ -190,6 +199,7 @@ class _Verdict(Sentences):
         verdict, cause, sentences = self._verdict()
         if self.flows:
             sentences = [*sentences, *self._typically(), self._how_far()]
+        sentences = [*sentences, *self.notes]
         advice = list(
             remedies(verdict, cause, clipped=self.clipped_norms is not None and self.share_clipped > 0)
         )
@@ -209,7 +219,7 @@ class _Verdict(Sentences):
         )
         data = {name: getattr(self, name) for name in (
             "flows", "truncation", "losses", "validation", "baseline", "norms", "clipped_norms", "by_step",
-            "validation_by_step", "states", "gates",
+            "validation_by_step", "states", "gates", "named",
         )}  # fmt: skip
         return Diagnosis(
             verdict, cause, tuple(sentences), tuple(self.measures), tuple(advice), rule, self.relative, self.rate,
@@ -282,7 +292,7 @@ class _Verdict(Sentences):
         if self.grows:
             words.append(
                 f"On its way back the gradient of one loss grows to {self.peak:.2g} times the size it starts with, "
-                f"in layer {self.peak_layer + 1}; it passes {EXPLODING_ABOVE:g} times {self.first_above} steps back."
+                f"in {self._name(self.peak_layer)}; it passes {EXPLODING_ABOVE:g} times {self.first_above} steps back."
             )
         elif self.flows:
             words.append(

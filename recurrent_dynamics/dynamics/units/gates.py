@@ -71,7 +71,7 @@ def gates(run: Run) -> list[Gate]:
     A sigmoid, a tanh, or one of their piecewise linear forms.
 
     The new value of a slot itself is not one of them (it is in `run.states`), nor is one that does not depend
-    on a drive, such as a learnt constant.
+    on a drive, such as a learnt constant, nor one of every position of a memory, such as that of additive attention.
 
     Parameters
     ----------
@@ -98,7 +98,10 @@ def gates(run: Run) -> list[Gate]:
     found = [
         index
         for index, node in enumerate(graph.nodes)
-        if node.kind in THRESHOLDS and index not in outputs.values() and _parts(graph.nodes, index)
+        if node.kind in THRESHOLDS
+        and index not in outputs.values()
+        and _parts(graph.nodes, index)
+        and not _reads_memory(graph.nodes, index)
     ]
     values = graph.replay(found, leaf_values(run))
     shape = run.tape.after.shape[:2]
@@ -214,3 +217,10 @@ def _parts(nodes: list[Node], index: int) -> dict[str, None]:
     if node.kind == "preactivation":
         return {node.arguments[0]: None}
     return {name: None for a in node.arguments if isinstance(a, int) for name in _parts(nodes, a)}
+
+
+def _reads_memory(nodes: list[Node], index: int) -> bool:
+    """Whether a node has a value for each position of a memory."""
+    node = nodes[index]
+    inner = (a for a in node.arguments if isinstance(a, int))
+    return node.kind == "memory" or any(_reads_memory(nodes, a) for a in inner)
