@@ -33,6 +33,9 @@ class ChildSum:
     def time_forward_backward(self) -> None:
         rd.trees.backward(rd.trees.forward(self.cell, self.params, self.forest, self.x), self.d_output)
 
+    def time_hvp(self) -> None:
+        rd.trees.hvp(self.run, self.d_output, self.params, d_x=self.x)
+
     def time_levels(self) -> None:
         rd.trees.forest(self.forest.parents)
 

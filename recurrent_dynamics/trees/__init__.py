@@ -13,17 +13,18 @@ computed together.
 (5, 4)
 """
 
-from .cells import TreeCell, child_sum, child_sum_lstm, n_ary, n_ary_lstm, recursive
+from .cells import TreeCell, child_sum, n_ary
 from .depth import ByDepth, gradient_by_depth, jacobian_by_depth
 from .forest import Forest, Graph
+from .library import child_sum_lstm, n_ary_lstm, recursive
 from .making import forest, from_children, from_nested, skip_connections
 from .run import TreeGradients, TreeRun, TreeTangent
 from .running import forward
-from .verbs import backward, jacobian, jvp
+from .verbs import backward, hvp, jacobian, jvp
 
 __all__ = [
     "ByDepth", "Forest", "Graph", "TreeCell", "TreeGradients", "TreeRun", "TreeTangent", "backward", "child_sum",
-    "child_sum_lstm", "forest", "forward", "from_children", "from_nested", "gradient_by_depth", "jacobian",
+    "child_sum_lstm", "forest", "forward", "from_children", "from_nested", "gradient_by_depth", "hvp", "jacobian",
     "jacobian_by_depth", "jvp", "n_ary", "n_ary_lstm", "recursive",
     "skip_connections",
 ]  # fmt: skip

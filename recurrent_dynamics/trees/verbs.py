@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import ArgumentError, ArgumentTypeError
 from ..engine import check
 from ..engine.arguments import some_cotangent, write_signals
-from ..engine.cpu import tree_pass
+from ..engine.cpu import tree_pass, tree_second
 from ..engine.flatten import Flat, flatten, unflatten
 from ..engine.run import Views
 from .cells import ARC
@@ -55,7 +55,11 @@ def backward(
     ((20, 8), (5, 3), (5, 4))
     """
     some_cotangent("backward", d_output, d_states, None)
-    back = tree_pass.adjoint(run_of(run).tape, cotangent(run, d_output, d_states))
+    return _gradients(run, tree_pass.adjoint(run_of(run).tape, cotangent(run, d_output, d_states)))
+
+
+def _gradients(run: TreeRun, back: tree_pass.TreeCotangents) -> TreeGradients:
+    """The derivatives by everything that went into a run, in the order of its nodes."""
     tape, levels = run.tape, run.graph.levels
     params = unflatten(tape.nodes.layout, back.nodes)
     if tape.arcs is not None and back.arcs is not None:
@@ -81,8 +85,13 @@ def run_of(run: Any) -> TreeRun:
     return run
 
 
-def cotangent(run: TreeRun, d_output: np.ndarray | None, d_states: Arrays | None) -> np.ndarray:
-    """(rows, k): the sum of the cotangents by row, those of a slot in its first place."""
+def cotangent(
+    run: TreeRun, d_output: np.ndarray | None, d_states: Arrays | None, suffix: str = ""
+) -> np.ndarray:
+    """(rows, k): the sum of the cotangents by row, those of a slot in its first place.
+
+    Errors call them by their names with the suffix.
+    """
     rows, dtype = run.graph.nodes, run.dtype
     out = np.zeros((rows, run.tape.nodes.layout.state_size), dtype)
     slots = {s.name: s for s in run.slots}
@@ -98,9 +107,9 @@ def cotangent(run: TreeRun, d_output: np.ndarray | None, d_states: Arrays | None
         out[:, at[slot] : at[slot] + width] += np.take(a, run.graph.levels.order, axis=0)
 
     if d_output is not None:
-        add("d_output", d_output, run.cell.output)
-    for slot, value in check.mapping("d_states", d_states, tuple(slots)).items():
-        add(f"d_states[{slot!r}]", value, slot)
+        add(f"d_output{suffix}", d_output, run.cell.output)
+    for slot, value in check.mapping(f"d_states{suffix}", d_states, tuple(slots)).items():
+        add(f"d_states{suffix}[{slot!r}]", value, slot)
     return out
 
 
@@ -138,7 +147,83 @@ def jvp(
     >>> rd.trees.jvp(run, d_x=np.ones((3, 3), "float32")).output.shape
     (3, 4)
     """
-    tape, levels, dtype = run_of(run).tape, run.graph.levels, run.dtype
+    moved = _tangents(run_of(run), d_params, d_x, d_initial, d_signals)
+    return TreeTangent(Views(run.by_node(moved.nodes.after), run.slots), run.cell.output)
+
+
+def hvp(
+    run: TreeRun,
+    d_output: np.ndarray | None = None,
+    d_params: Arrays | None = None,
+    d_output_tangent: np.ndarray | None = None,
+    *,
+    d_x: np.ndarray | None = None,
+    d_initial: Arrays | None = None,
+    d_signals: Arrays | None = None,
+    d_states: Arrays | None = None,
+    d_states_tangent: Arrays | None = None,
+) -> TreeGradients:
+    """The tangent of `backward`: how the gradients move, for products with the Hessian.
+
+    With `d_output_tangent` = (second derivative of the loss by the output) applied to `jvp(run, direction).output` the
+    result is the Hessian of the whole loss times the direction (Pearlmutter 1994); without it, the cotangents count
+    as constant.
+
+    Parameters
+    ----------
+    run : TreeRun
+    d_output, d_states
+        The cotangents, as in `backward`.
+    d_params, d_x, d_initial, d_signals
+        The direction, as in `jvp`.
+    d_output_tangent, d_states_tangent
+        How the cotangents move in that direction.
+
+    Returns
+    -------
+    TreeGradients
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
+
+    References
+    ----------
+    Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6, 1994.
+
+    Examples
+    --------
+    The Hessian of `|output of the root|^2 / 2` by the inputs of the leaves, applied to their sum:
+
+    >>> import numpy as np
+    >>> import recurrent_dynamics as rd
+    >>> cell = rd.trees.recursive(2)
+    >>> tree = rd.trees.from_nested(((), ()))
+    >>> run = rd.trees.forward(cell, cell.init(3, 4), tree, np.ones((3, 3), "float32"))
+    >>> root = np.zeros_like(run.output)
+    >>> root[0] = 1
+    >>> direction = np.ones((3, 3), "float32")
+    >>> moved = rd.trees.jvp(run, d_x=direction).output
+    >>> rd.trees.hvp(run, root * run.output, d_output_tangent=root * moved, d_x=direction).x.shape
+    (3, 3)
+    """
+    some_cotangent("hvp", d_output, d_states, None)
+    moved = _tangents(run_of(run), d_params, d_x, d_initial, d_signals)
+    back = tree_pass.adjoint(run.tape, cotangent(run, d_output, d_states))
+    change = cotangent(run, d_output_tangent, d_states_tangent, "_tangent")
+    return _gradients(run, tree_second.second(run.tape, moved, back, change))
+
+
+def _tangents(
+    run: TreeRun,
+    d_params: Arrays | None,
+    d_x: np.ndarray | None,
+    d_initial: Arrays | None,
+    d_signals: Arrays | None,
+) -> tree_pass.TreeTangents:
+    """The tangent pass of a run, of a direction that is looked at."""
+    tape, levels, dtype = run.tape, run.graph.levels, run.dtype
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
         move[name] = check.floating(f"d_params[{name!r}]", value, dtype, run.params[name].shape)
@@ -163,8 +248,7 @@ def jvp(
         flatten(layout, of_node, dtype),
         None if tape.arcs is None else flatten(tape.arcs.layout, of_arc, dtype),
     )
-    after = tree_pass.tangent(tape, moves, x, start, signals)
-    return TreeTangent(Views(run.by_node(after), run.slots), run.cell.output)
+    return tree_pass.tangent(tape, moves, x, start, signals)
 
 
 def jacobian(run: TreeRun, arcs: slice | Sequence[int] | np.ndarray | None = None) -> np.ndarray:

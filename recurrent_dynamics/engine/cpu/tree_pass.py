@@ -46,15 +46,64 @@ class TreeTape:
         return replace(self.arcs, input=self.nodes.input[:, self.levels.target])
 
 
+class Way(NamedTuple):
+    """The cotangents that a backward pass fills, for all rows, with the packed matrices."""
+
+    values: np.ndarray  # (rows, e)
+    before: np.ndarray  # (rows, k)
+    after: np.ndarray  # (rows, k)
+    vectors: np.ndarray
+    factors: Factors
+
+    @classmethod
+    def of(cls, tape: Tape, after: np.ndarray) -> Way:
+        """New arrays; to be called inside of `POOL`."""
+        _, rows, k, e = sizes(tape)
+        vectors = np.zeros((rows, tape.layout.vectors_size), tape.dtype)
+        values, before = memory.empty((rows, e), tape.dtype), memory.zeros((rows, k), tape.dtype)
+        return cls(values, before, after, vectors, packed(tape, tape.matrices, True))
+
+    def cell_arguments(self, tape: Tape, verb: str) -> tuple[Any, ...]:
+        return _cell_arguments(tape, verb, self.factors)
+
+    def arguments(self, tape: Tape) -> tuple[Any, ...]:
+        arrays = _flat(tape.values, tape.before, self.values, self.before, self.after, self.vectors)
+        return (*self.cell_arguments(tape, "adjoint"), *arrays)
+
+
 class TreeCotangents(NamedTuple):
     """Derivatives by the parameters of nodes and arcs, and by the input, values and states of the nodes."""
 
     nodes: Flat
     arcs: Flat | None
     x: np.ndarray  # (rows, N); (rows, 0) for class indices
-    values: np.ndarray  # (rows, e)
     after: np.ndarray  # (rows, k)
     initial: np.ndarray  # (trees, k)
+    way: Way
+    of_arcs: Way  # that of the nodes where arcs have no cell
+    shared: np.ndarray  # (rows, drives): of the drives of the arcs, summed over those that lead to a row
+
+    @property
+    def values(self) -> np.ndarray:
+        """(rows, e) cotangents of the values of the nodes."""
+        return self.way.values
+
+
+class Moved(NamedTuple):
+    """Tangents of the values, and of the states before and after, for all rows; the direction of the parameters."""
+
+    values: np.ndarray  # (rows, e)
+    before: np.ndarray  # (rows, k)
+    after: np.ndarray  # (rows, k)
+    move: Flat
+
+
+class TreeTangents(NamedTuple):
+    """Those of nodes and arcs, and of the input (rows, N)."""
+
+    nodes: Moved
+    arcs: Moved | None
+    x: np.ndarray
 
 
 class _Split(NamedTuple):
@@ -63,14 +112,14 @@ class _Split(NamedTuple):
     bounds: np.ndarray
 
 
-def _split(tape: TreeTape) -> _Split:
+def split_of(tape: TreeTape) -> _Split:
     flops = step_flops(tape.nodes.layout) + (step_flops(tape.arcs.layout) if tape.arcs else 0)
     threads = threads_for(tape.nodes.batch, flops)
     bounds, shared = tape.levels.bounds(threads)
     return _Split(threads, shared, bounds)
 
 
-def _graph(tape: TreeTape) -> tuple[Any, ...]:
+def graph_arguments(tape: TreeTape) -> tuple[Any, ...]:
     """The arguments that say where the state before each row comes from."""
     levels = tape.levels
     brings = levels.source if tape.arcs is None else np.arange(len(levels.source))
@@ -103,7 +152,7 @@ def _of_arcs(arguments: Sequence[Any]) -> tuple[Any, ...]:
 
 def forward(tape: TreeTape) -> bool:
     """Fill values, states before and after of both tapes. Returns True if all states are finite."""
-    split, nodes = _split(tape), tape.nodes
+    split, nodes = split_of(tape), tape.nodes
     checksums = np.zeros(split.threads, nodes.dtype)
     arguments: list[Any] = []
     with POOL:
@@ -113,7 +162,7 @@ def forward(tape: TreeTape) -> bool:
             arrays = _flat(one.values, one.before, one.after)
             of_input = (x.x, factors.W, x.bias, x.classes, x.n, g, drives_size(one.layout))
             arguments.append((*_cell_arguments(one, "forward", factors), *arrays, *of_input))
-        begin, source, position, brings, *graph = _graph(tape)
+        begin, source, position, brings, *graph = graph_arguments(tape)
         *of_arcs, _, W, bias, _, _, g, drives = arguments[1]
         launch(
             split.threads, tree_loops.forward,
@@ -132,38 +181,17 @@ def _first_products(tape: TreeTape) -> np.ndarray:
     return tables.products_by_operand(nodes.cell, nodes.layout)[0]
 
 
-class _Way(NamedTuple):
-    """The cotangents that a backward pass fills."""
-
-    values: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    vectors: np.ndarray
-    factors: Factors
-
-    @classmethod
-    def of(cls, tape: Tape, after: np.ndarray) -> _Way:
-        _, rows, k, e = sizes(tape)
-        vectors = np.zeros((rows, tape.layout.vectors_size), tape.dtype)
-        values, before = memory.empty((rows, e), tape.dtype), memory.zeros((rows, k), tape.dtype)
-        return cls(values, before, after, vectors, packed(tape, tape.matrices, True))
-
-    def arguments(self, tape: Tape) -> tuple[Any, ...]:
-        arrays = _flat(tape.values, tape.before, self.values, self.before, self.after, self.vectors)
-        return (*_cell_arguments(tape, "adjoint", self.factors), *arrays)
-
-
 def adjoint(tape: TreeTape, after: np.ndarray) -> TreeCotangents:
     """The backward pass; `after` (rows, k) arrives with the cotangents from outside and gets the sums."""
-    split, levels, nodes, arcs = _split(tape), tape.levels, tape.nodes, tape.arcs
+    split, levels, nodes, arcs = split_of(tape), tape.levels, tape.nodes, tape.arcs
     row_of = levels.target if arcs is None else np.arange(len(levels.source))
     with POOL:
-        way = of_arcs = _Way.of(nodes, after)
+        way = of_arcs = Way.of(nodes, after)
         shared = np.empty((0, 0), nodes.dtype)
         if arcs is not None:
-            of_arcs = _Way.of(arcs, memory.empty((arcs.batch, arcs.layout.state_size), nodes.dtype))
+            of_arcs = Way.of(arcs, memory.empty((arcs.batch, arcs.layout.state_size), nodes.dtype))
             shared = memory.empty((nodes.batch, drives_size(arcs.layout)), nodes.dtype)
-        begin, _, position, _, places, spans, tree, index, counters = _graph(tape)
+        begin, _, position, _, _, spans, _, index, counters = graph_arguments(tape)
         launch(
             split.threads, tree_loops.adjoint,
             split.shared, split.bounds, begin, levels.target, position, row_of, *levels.leaving, spans, index, counters,
@@ -171,18 +199,35 @@ def adjoint(tape: TreeTape, after: np.ndarray) -> TreeCotangents:
             shared.shape[1], *way.arguments(nodes), *_of_arcs(of_arcs.arguments(arcs or nodes)),
         )  # fmt: skip
         d_initial = np.zeros_like(tape.initial)
-        layout = nodes.layout
-        tree_loops.initial_adjoint(
-            begin, position, places, spans, tree, index, int(levels.starts[1]), way.before.reshape(-1),
-            d_initial.reshape(-1), layout.state_size, nodes.cell.schedule.stages,
-            tables.products_by_operand(nodes.cell, layout)[1], way.factors.U, way.factors.starts,
-            way.values.reshape(-1), np.zeros(levels.trees * layout.values_size, nodes.dtype), layout.values_size,
-        )  # fmt: skip
+        initial_gradient(tape, way.factors.U, way.factors.starts, way.before, way.values, d_initial)
         flat, x = node_gradients(nodes, levels, way.values, way.vectors, bool(tape.initial.any()))
         arc_flat = None
         if arcs is not None:
             arc_flat = arc_gradients(nodes, arcs, levels, shared, of_arcs.values, of_arcs.vectors, x)
-    return TreeCotangents(flat, arc_flat, x, way.values, after, d_initial)
+    return TreeCotangents(flat, arc_flat, x, after, d_initial, way, of_arcs, shared)
+
+
+def initial_gradient(
+    tape: TreeTape,
+    U: np.ndarray,
+    starts: np.ndarray,
+    d_before: np.ndarray,
+    d_values: np.ndarray,
+    d_initial: np.ndarray,
+) -> None:
+    """Add the cotangents of the initial states to d_initial (trees, k), from those of states before and of values.
+
+    U are the packed matrices with which those of the values are multiplied.
+    """
+    nodes, levels = tape.nodes, tape.levels
+    begin, _, position, _, places, spans, tree, index, _ = graph_arguments(tape)
+    layout = nodes.layout
+    tree_loops.initial_adjoint(
+        begin, position, places, spans, tree, index, int(levels.starts[1]), d_before.reshape(-1),
+        d_initial.reshape(-1), layout.state_size, nodes.cell.schedule.stages,
+        tables.products_by_operand(nodes.cell, layout)[1], U, starts, d_values.reshape(-1),
+        np.zeros(levels.trees * layout.values_size, nodes.dtype), layout.values_size,
+    )  # fmt: skip
 
 
 def tangent(
@@ -191,34 +236,35 @@ def tangent(
     x: np.ndarray,
     initial: np.ndarray,
     signals: np.ndarray | None,
-) -> np.ndarray:
-    """The tangents of the states after all rows (rows, k).
+) -> TreeTangents:
+    """The tangent pass.
 
     They come from those of the parameters of nodes and arcs, of the input (rows, N), of the initial states (trees, k)
     and of the signals.
     """
-    split = _split(tape)
+    split = split_of(tape)
 
-    def of(
-        one: Tape, move: Flat, x: np.ndarray, signals: np.ndarray | None
-    ) -> tuple[np.ndarray, tuple[Any, ...]]:
+    def of(one: Tape, move: Flat, x: np.ndarray, signals: np.ndarray | None) -> tuple[Moved, tuple[Any, ...]]:
         values = values_of_moved_parameters(one, move, x, signals)
-        _, rows, k, _ = sizes(one)
+        _, rows, k, e = sizes(one)
         before, after = memory.empty((rows, k), one.dtype), memory.empty((rows, k), one.dtype)
         arguments = _cell_arguments(one, "tangent", packed(one, one.matrices, False))
-        return after, (*arguments, *_flat(one.values, one.before, values, before, after), move.vectors)
+        moved = Moved(values.reshape(rows, e), before, after, move)
+        return moved, (*arguments, *_flat(one.values, one.before, values, before, after), move.vectors)
 
     with POOL:
-        after, nodes = of(tape.nodes, moves[0], x, signals)
-        arcs = nodes
+        of_nodes, nodes = of(tape.nodes, moves[0], x, signals)
+        of_arcs, arcs = None, nodes
         if tape.arcs is not None and moves[1] is not None:
-            _, arcs = of(tape.arcs_with_input, moves[1], np.ascontiguousarray(x[tape.levels.target]), None)
+            of_arcs, arcs = of(
+                tape.arcs_with_input, moves[1], np.ascontiguousarray(x[tape.levels.target]), None
+            )
         launch(
             split.threads, tree_loops.tangent,
-            split.shared, split.bounds, *_graph(tape), initial.reshape(-1), tape.arcs is not None, *nodes,
+            split.shared, split.bounds, *graph_arguments(tape), initial.reshape(-1), tape.arcs is not None, *nodes,
             *_of_arcs(arcs),
         )  # fmt: skip
-    return after
+    return TreeTangents(of_nodes, of_arcs, x)
 
 
 def jacobians(tape: TreeTape, arcs: np.ndarray) -> np.ndarray:
