@@ -32,7 +32,7 @@ from recurrent_dynamics.engine.cpu import rows, tangent_loops, time_loops
 from recurrent_dynamics.equations.derive import Derivation
 from recurrent_dynamics.equations.nonlinearities import sigmoid, tanh
 from recurrent_dynamics.equations.symbolic import symbolic_function
-from recurrent_dynamics.kernels import machine_code, microkernel
+from recurrent_dynamics.kernels import access, machine_code, microkernel
 from recurrent_dynamics.kernels.access import CALLED, CHECKED, ENTRY, INTERPRETED, OPTIONS, get, put
 from recurrent_dynamics.kernels.elementary import COMPILED
 from recurrent_dynamics.kernels.microkernel import BYTES, HALF_TILE, TILE_ROWS, VECTORS, WIDE
@@ -283,19 +283,19 @@ def assembly(function: Callable[..., Any], *arguments: types.Type) -> str:
     return alone.inspect_asm(signature)
 
 
-def c_assembly(signature: Any, make: Callable[[], Callable[..., Any]]) -> str:
+def c_assembly(compile_: Callable[[str], machine_code.Compiled]) -> str:
     """Of what is called by its address."""
-    return machine_code.c_function("alone", signature, make).library.get_asm_str()
+    return compile_("alone").library.get_asm_str()
 
 
 @cache
 def row_assembly(cell: Cell, verb: str, dtype: str) -> str:
-    return c_assembly(*rows.c_function(cell, verb, dtype))
+    return c_assembly(rows.compiler(cell, verb, dtype))
 
 
 @cache
 def product_assembly(dtype: str) -> str:
-    return c_assembly(*multiply_rows.c_function(PRODUCT[dtype]))
+    return c_assembly(multiply_rows.compiler(PRODUCT[dtype]))
 
 
 compiled_tanh = COMPILED["tanh"]
@@ -366,12 +366,8 @@ def test_the_documentation_shows_how_to_look_at_a_row(capsys):
 def test_a_row_that_needs_too_many_comparisons_of_pointers_is_seen(monkeypatch):
     """What the marks of streams are for: without them this row is not vectorized at all."""
     cell = CELLS["lstm_normalized"]
-    bare = (
-        njit(**OPTIONS)(lambda array, index, stream: get(array, index)),
-        njit(**OPTIONS)(lambda array, index, value, stream: put(array, index, value)),
-    )
-    monkeypatch.setattr(rows, "stream_access", lambda streams: bare)
-    text = c_assembly(*rows.c_function(cell, "adjoint", "float32"))
+    monkeypatch.setattr(access, "stream_marks", lambda streams: lambda instruction, module, own: None)
+    text = c_assembly(rows.compiler(cell, "adjoint", "float32"))
     assert any("loops of 0 bytes without a twin" in fault for fault in shortcomings(text, widest(), 1))
 
 

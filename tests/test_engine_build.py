@@ -331,7 +331,7 @@ def test_machine_code_shares_no_names_but_those_that_are_called():
     from recurrent_dynamics.kernels.inlining import OUTSIDE, RUNTIME
 
     def names(key, linkage):
-        text = machine_code.c_function(key, *product.pack.c_function("adiiiiiadi")).library.get_llvm_str()
+        text = product.pack.compiler("adiiiiiadi")(key).library.get_llvm_str()
         return set(re.findall(rf'^define {linkage}[^@\n]*@"?([^"(]+)', text, re.M))
 
     def private(key):

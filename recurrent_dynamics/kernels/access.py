@@ -8,6 +8,7 @@ this. With NUMBA_DISABLE_JIT=1 everything below runs as plain Python, row by row
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,21 +25,21 @@ CHECKED = bool(os.environ.get("RECURRENT_DYNAMICS_CHECK"))
 # Fused multiply-add and no signed zeros: as fast as full fastmath here, and NaN stays NaN. "arcp" is left out: it turns
 # 1 / sqrt(x) into an estimate that is NaN at 0. Every function has the options, because a callee without options keeps
 # the flags of the caller that compiled it first.
-_ARITHMETIC: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
+ARITHMETIC: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 OPTIONS: dict[str, Any] = {  # of a function that compiled functions call
-    **_ARITHMETIC,
+    **ARITHMETIC,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
     "pipeline_class": Inlined,
 }
 CALLED: dict[str, Any] = {
-    **_ARITHMETIC,
+    **ARITHMETIC,
     "no_cpython_wrapper": True,
     "nogil": True,
     "pipeline_class": Whole,
 }  # that is called at an address
 ENTRY: dict[str, Any] = {
-    **_ARITHMETIC,
+    **ARITHMETIC,
     "no_cfunc_wrapper": True,
     "nogil": True,
     "pipeline_class": Whole,
@@ -48,13 +49,18 @@ ENTRY: dict[str, Any] = {
 def element_pointer(context: Any, builder: ir.IRBuilder, typ: Any, array: Any, index: Any) -> Any:
     """Pointer to array.flat[index]; traps when out of range in a checked build."""
     struct = context.make_array(typ)(context, builder, array)
+    return pointer_within(builder, struct.data, struct.nitems, index)
+
+
+def pointer_within(builder: ir.IRBuilder, start: Any, size: Any, index: Any) -> Any:
+    """Pointer to entry `index` of the `size` entries from `start` on; traps when out of range in a checked build."""
     if CHECKED:
-        with builder.if_then(builder.icmp_unsigned(">=", index, struct.nitems)):
+        with builder.if_then(builder.icmp_unsigned(">=", index, size)):
             trap = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.trap"
             )
             builder.call(trap, [])
-    return builder.gep(struct.data, [index])
+    return builder.gep(start, [index])
 
 
 def fetch(builder: ir.IRBuilder, pointer: Any, write: bool = False, locality: int = 3) -> None:
@@ -76,8 +82,8 @@ def may_meet(a: str, b: str) -> bool:
     return a == b or ({array_a[-1], array_b[-1]} == {"S", "N"} and array_a[:-1] == array_b[:-1])
 
 
-def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
-    """(get, put) that also take the number of a stream, and tell LLVM which streams never meet.
+def stream_marks(streams: tuple[str, ...]) -> Callable[[Any, ir.Module, int], None]:
+    """A function that marks a load or store as one of the stream of a number, which tells LLVM what it never meets.
 
     Without this the vectorizer compares all pairs of pointers at run time, and gives up if there are many (a
     layer-normalized LSTM: 60 instead of 4 ns a unit).
@@ -90,6 +96,13 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
         apart = [scope[i] for i, s in enumerate(streams) if not may_meet(s, streams[own])]
         if apart:
             instruction.set_metadata("noalias", module.add_metadata(apart))
+
+    return mark
+
+
+def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
+    """(get, put) that also take the number of a stream; see `stream_marks`."""
+    mark = stream_marks(streams)
 
     @intrinsic(prefer_literal=True)
     def get(typingctx, array, index, stream):
@@ -111,6 +124,24 @@ def stream_access(streams: tuple[str, ...]) -> tuple[Any, Any]:
         return types.void(array, types.intp, array.dtype, stream), codegen
 
     return get, put
+
+
+def stream_instructions(builder: ir.IRBuilder, streams: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """`stream_access` for `translation`: an array is a pair, its start and how many entries it has."""
+    mark, index_type = stream_marks(streams), ir.IntType(64)
+
+    def entry(array: tuple[Any, Any], index: Any) -> Any:
+        return pointer_within(builder, *array, index_type(index) if isinstance(index, int) else index)
+
+    def get(array: tuple[Any, Any], index: Any, stream: int) -> Any:
+        value = builder.load(entry(array, index))
+        mark(value, builder.module, stream)
+        return value
+
+    def put(array: tuple[Any, Any], index: Any, value: Any, stream: int) -> None:
+        mark(builder.store(value, entry(array, index)), builder.module, stream)
+
+    return {"get": get, "put": put}
 
 
 def njit_inner(function: Any) -> Any:

@@ -76,21 +76,21 @@ def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
         exec(f"def called({', '.join(taken)}):\n    function({', '.join(given)})\n", scope)
         return scope["called"]
 
-    def c_function(letters: str) -> tuple[Any, Callable[[], Callable[..., Any]]]:
+    def compiler(letters: str) -> Callable[[str], machine_code.Compiled]:
         words = _words(letters)
-        return types.void(*_passed(words)), lambda: make(words)
+        return machine_code.by_numba(types.void(*_passed(words)), lambda: make(words))
 
     def provide(letters: str) -> None:
         symbol = f"{machine_code.SYMBOL}{name}:{letters}"
         if symbol not in symbols:
             key = f"{name}({letters}) {fingerprint.of_module(function.__code__.co_filename)}"
-            where = machine_code.address(key, f"{name} ({letters})", *c_function(letters))
+            where = machine_code.address(key, f"{name} ({letters})", compiler(letters))
             llvm.add_symbol(symbol, where)
             symbols.add(symbol)
 
     machine_code.provides(name, provide)
     by_name = _by_name(name, names, provide)
-    by_name.c_function = c_function
+    by_name.compiler = compiler
     return by_name
 
 

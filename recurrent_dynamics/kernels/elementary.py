@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from recurrent_dynamics.kernels.emitter import Emitter, Value
 
-__all__ = ["COMPILED"]
+__all__ = ["COMPILED", "written"]
 
 # (exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2; relative error of exp(r) - 1: 1.4e-8, 2.6e-19
 _EXPM1 = {
@@ -330,10 +330,21 @@ def _compiled(name: str, emit: Callable[..., Value]) -> Any:
     return intrinsic(function)
 
 
-COMPILED: dict[str, Any] = {
-    emit.__name__[1:]: _compiled(emit.__name__[1:], emit)
+_EMITTED: dict[str, Callable[..., Value]] = {
+    emit.__name__[1:]: emit
     for emit in (
         _tanh, _sigmoid, _relu, _softplus, _exp, _expm1, _log, _sqrt, _absolute, _maximum, _minimum, _sin,
         _cos, _positive, _sign,
     )
 }  # fmt: skip
+COMPILED: dict[str, Any] = {name: _compiled(name, emit) for name, emit in _EMITTED.items()}
+
+
+def written(builder: Any, real: Any) -> dict[str, Callable[..., Any]]:
+    """The nonlinearities as functions of LLVM values of one type, which write their instructions."""
+    emitter = Emitter(builder, 32 if real == ir.FloatType() else 64)
+
+    def function(emit: Callable[..., Value]) -> Callable[..., Any]:
+        return lambda *given: emit(emitter, *(Value(emitter, value) for value in given)).value
+
+    return {name: function(emit) for name, emit in _EMITTED.items()}

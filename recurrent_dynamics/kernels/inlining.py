@@ -22,7 +22,8 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
 # The names of functions that are called by address, and from Python, begin with these.
-OUTSIDE = ("cfunc.", "_ZN7cpython")
+WRITTEN = "written."  # begins the names of functions that were written as instructions
+OUTSIDE = ("cfunc.", "_ZN7cpython", WRITTEN)
 RUNTIME = "NRT_"  # prefix of Numba's reference counting, which its compiler finds by name
 APART = "_apart"  # part of the name of a function that is not inlined, because its loops need all registers
 _numbers = itertools.count()
@@ -90,9 +91,15 @@ class Whole(Compiler):
 
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
         if library is None:
-            library = _Whole(targetctx.codegen(), f"whole.{next(_numbers)}")
-            library.enable_object_caching()
+            library = self.new_library(targetctx.codegen())
         super().__init__(typingctx, targetctx, library, *rest)
+
+    @staticmethod
+    def new_library(codegen: Any) -> Any:
+        """An empty library for such functions."""
+        library = _Whole(codegen, f"whole.{next(_numbers)}")
+        library.enable_object_caching()
+        return library
 
 
 class Inlined(Compiler):

@@ -8,6 +8,7 @@ everything that the code depends on, and a file contains the machine code and th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -15,27 +16,40 @@ import warnings
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+from llvmlite import ir
 from numba import _dynfunc, njit, types
+from numba.core import fastmathpass
 from numba.core.caching import _Cache
 from numba.core.compiler import compile_result
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 
 from . import fingerprint
-from .access import CALLED
+from .access import ARITHMETIC, CALLED
 from .disk import default_disk
+from .inlining import WRITTEN, Whole
 from .progress import compiling, is_compiling
 
 SYMBOL = "recurrent_dynamics."  # begins the names of functions that compiled code calls by name
 _HEADER = 8  # bytes of the length of the header
 
+
+class Compiled(NamedTuple):
+    """Machine code, and the name of the function in it that is called at its address."""
+
+    library: Any
+    function: str
+
+
 # Code that is called by its address has to live as long as the process.
 _kept: dict[str, Any] = {}
 _providers: dict[str, Callable[[str], None]] = {}
+_numbers = itertools.count()
 
 
 def provides(name: str, make: Callable[[str], None]) -> None:
@@ -89,42 +103,36 @@ def _load(payload: bytes) -> tuple[dict[str, Any], Any]:
     return header, codegen.unserialize_library(state)
 
 
-def address(
-    key: str, label: str, signature: Any, make: Callable[[], Callable[..., Any]], **options: Any
-) -> int:
-    """The address of a C function: read from the disk, or compiled of the Python function that `make` returns."""
+def address(key: str, label: str, compile_: Callable[[str], Compiled]) -> int:
+    """The address of a C function: read from the disk, or compiled by `by_numba` or `of_instructions`."""
     with global_compiler_lock:  # one of the threads that need it at once compiles it
         if key not in _kept:
-            library, name = _found(key) or _compiled(key, label, signature, make, options)
+            library, name = _found(key) or _compiled(key, label, compile_)
             _kept[key] = library, _pointer(library, name)
     give_warnings()
     return _kept[key][1]
 
 
-def _found(key: str) -> tuple[Any, str] | None:
-    """(library, name of the function) from the disk; None if this process has the claim to compile it."""
+def _found(key: str) -> Compiled | None:
+    """The function from the disk; None if this process has the claim to compile it."""
     payload = default_disk().load_or_claim(key, fingerprint.build())
     if payload is None:
         return None
     header, library = _load(payload)
-    return library, header["function"]
+    return Compiled(library, header["function"])
 
 
-def _compiled(
-    key: str, label: str, signature: Any, make: Callable[[], Callable[..., Any]], options: dict[str, Any]
-) -> tuple[Any, str]:
-    """Compile and store: (library, name of the function)."""
+def _compiled(key: str, label: str, compile_: Callable[[str], Compiled]) -> Compiled:
+    """Compile and store."""
     disk, build = default_disk(), fingerprint.build()
     try:
         with compiling(label):
-            made = c_function(key, signature, make, **options)
-        name = made.fndesc.llvm_cfunc_wrapper_name
-        _refuse_constants(made)
-        header = {"names": [name], "needs": _needed(made.library), "function": name}
-        _store(key, _pack(made.library, header))
+            library, name = compile_(key)
+        header = {"names": [name], "needs": _needed(library), "function": name}
+        _store(key, _pack(library, header))
     finally:
         disk.release(key, build)
-    return made.library, name
+    return Compiled(library, name)
 
 
 # Warnings of the disk, kept until compilation has ended. If warnings are errors, Numba would take one during
@@ -146,14 +154,50 @@ def give_warnings() -> None:
         warnings.warn(warning.message, warning.category, stacklevel=3)
 
 
-def c_function(key: str, signature: Any, make: Callable[[], Callable[..., Any]], **options: Any) -> Any:
-    """Compile the function of `address` anew, whatever is on disk; the result's `library` shows the machine code."""
-    function = make()
-    # If two functions had one name, calls of both would run the code of the first.
-    function.__name__ = function.__qualname__ = f"kernel_{hashlib.sha256(key.encode()).hexdigest()[:20]}"
-    dispatcher = njit(**CALLED, **options)(function)
-    dispatcher.compile(signature)
-    return dispatcher.overloads[tuple(signature.args)]
+def _private_name(prefix: str, key: str) -> str:
+    """If two functions had one name, calls of both would run the code of the first."""
+    return f"{prefix}{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+
+
+def by_numba(
+    signature: Any, make: Callable[[], Callable[..., Any]], **options: Any
+) -> Callable[[str], Compiled]:
+    """For `address`: Numba compiles the Python function that `make` returns, whatever is on disk."""
+
+    def compile_(key: str) -> Compiled:
+        function = make()
+        function.__name__ = function.__qualname__ = _private_name("kernel_", key)
+        dispatcher = njit(**CALLED, **options)(function)
+        dispatcher.compile(signature)
+        made = dispatcher.overloads[tuple(signature.args)]
+        _refuse_constants(made)
+        return Compiled(made.library, made.fndesc.llvm_cfunc_wrapper_name)
+
+    return compile_
+
+
+def of_instructions(
+    signature: ir.FunctionType, write: Callable[[ir.IRBuilder], None]
+) -> Callable[[str], Compiled]:
+    """For `address`: a function that returns nothing, whose instructions `write` gives to a builder.
+
+    LLVM optimizes them as those that Numba writes, with the same flags of arithmetic. Numba itself is not needed.
+    """
+
+    def compile_(key: str) -> Compiled:
+        with global_compiler_lock:
+            name = f"{_private_name(WRITTEN, key)}.{next(_numbers)}"
+            library = Whole.new_library(_context().codegen())
+            module = library.create_ir_module(name)
+            builder = ir.IRBuilder(ir.Function(module, signature, name).append_basic_block())
+            write(builder)
+            builder.ret_void()
+            fastmathpass.rewrite_module(module, FastMathOptions(ARITHMETIC["fastmath"]))
+            library.add_ir_module(module)
+            library.finalize()
+        return Compiled(library, name)
+
+    return compile_
 
 
 def _pointer(library: Any, name: str) -> int:

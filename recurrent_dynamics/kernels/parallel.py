@@ -113,7 +113,9 @@ else:
         start_threads()
         signature = types.void(types.int64, types.int64, types.int64)
         key = f"{_LOOP} {fingerprint.of_module(__file__)}"
-        where = machine_code.address(key, "the parallel loop", signature, lambda: _loop, parallel=True)
+        where = machine_code.address(
+            key, "the parallel loop", machine_code.by_numba(signature, lambda: _loop, parallel=True)
+        )
         llvm.add_symbol(_SYMBOL, where)
 
     machine_code.provides(_LOOP, _provide)

@@ -24,10 +24,11 @@ from numba.np import arrayobj
 from ...cells import Cell
 from ...equations.schedule import width_labels
 from ...equations.signatures import ARRAYS, MEMORY_ARRAYS, signature
-from ...kernels import fingerprint, machine_code
-from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access
+from ...kernels import fingerprint, machine_code, translation
+from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access, stream_instructions
 
 REAL = {"float32": types.float32, "float64": types.float64}
+REAL_OF_LLVM = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 # Numbers at the start of a task: the widths of values, state, and vectors or diagonals. The arrays follow.
 WIDTHS = 3
 VALUES, STATE, VECTORS = range(WIDTHS)
@@ -127,11 +128,45 @@ def _interpreted(cell: Cell, verb: str) -> Callable[..., None]:
 
 def _address(cell: Cell, verb: str, dtype: str) -> int:
     key = f"{verb} {dtype} {_derivation_fingerprint()} {cell.fingerprint}"
-    return machine_code.address(key, f"{verb} of {cell.name}, {dtype}", *c_function(cell, verb, dtype))
+    return machine_code.address(key, f"{verb} of {cell.name}, {dtype}", compiler(cell, verb, dtype))
 
 
-def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Callable[..., None]]]:
-    """(signature of a kernel, a function that makes the Python function to compile); see `machine_code.address`."""
+def compiler(cell: Cell, verb: str, dtype: str) -> Callable[[str], machine_code.Compiled]:
+    """A function that compiles a kernel anew under a key; its result's `library` shows the machine code.
+
+    The equations are translated into instructions directly. The reads of a memory call functions of Numba.
+    """
+    return _by_numba(cell, verb, dtype) if cell.memory else _of_instructions(cell, verb, dtype)
+
+
+def _of_instructions(cell: Cell, verb: str, dtype: str) -> Callable[[str], machine_code.Compiled]:
+    integer, real = translation.INTEGER, REAL_OF_LLVM[dtype]
+    pointer = integer.as_pointer()
+    signature = ir.FunctionType(ir.VoidType(), [integer, pointer, pointer, pointer, integer, integer])
+
+    def write(builder: ir.IRBuilder) -> None:
+        from ...kernels.elementary import written
+
+        found = _row_source(cell, verb)
+
+        def array(task: Any, at: int, start: Any) -> tuple[Any, Any]:
+            where, size = (builder.load(builder.gep(task, [integer(at + n)])) for n in (0, 1))
+            data = builder.inttoptr(where, real.as_pointer())
+            start = integer(start) if isinstance(start, int) else start
+            return builder.gep(data, [start]), builder.sub(size, start)
+
+        def row(_: int, *arguments: Any) -> None:
+            inner.write(found.text, None, *arguments)
+
+        functions = written(builder, real) | stream_instructions(builder, found.streams)
+        inner = translation.Translation(builder, real, functions)
+        outer = translation.Translation(builder, real, {"array": array, "row": row})
+        outer.write(_text(cell, verb), *builder.function.args)
+
+    return machine_code.of_instructions(signature, write)
+
+
+def _by_numba(cell: Cell, verb: str, dtype: str) -> Callable[[str], machine_code.Compiled]:
     pointer = types.CPointer(types.int64)
     labels = len(width_labels(cell))
     signature = types.void(types.int64, pointer, pointer, pointer, types.int64, types.int64)
@@ -142,13 +177,12 @@ def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Cal
 
         found = _row_source(cell, verb)
         get, put = stream_access(found.streams)
-        functions = {"get": get, "put": put, **COMPILED, **(READS if cell.memory else {})}
-        row = _defined(found.text, verb, functions)
+        row = _defined(found.text, verb, {"get": get, "put": put, **COMPILED, **READS})
         inside: dict[str, Any] = {
             "row": njit(**OPTIONS, forceinline=True)(row), "array": _array_in(REAL[dtype]), "integers": _integers,
         }  # fmt: skip
         kernel = njit(**OPTIONS)(_defined(_text(cell, verb), "kernel", inside))
-        task = WIDTHS + 2 * (len(_names(cell, verb)) + bool(cell.memory))
+        task = WIDTHS + 2 * (len(_names(cell, verb)) + 1)
 
         def called(stage, task_start, sizes_start, rows_start, first, count):
             kernel(
@@ -158,7 +192,7 @@ def c_function(cell: Cell, verb: str, dtype: str) -> tuple[Any, Callable[[], Cal
 
         return called
 
-    return signature, make
+    return machine_code.by_numba(signature, make)
 
 
 @njit(**OPTIONS)
