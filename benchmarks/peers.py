@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from peer_tables import CELLS, TABLES
+from peer_tables.instructions import without_avx512
 
 
 def main() -> None:
@@ -29,7 +30,14 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one tiny size: does every table run, and do the numbers agree?"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="keep the numbers in a file too")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="keep the numbers in a file too, beside its other tables"
+    )
+    parser.add_argument(
+        "--instructions",
+        choices=["avx2"],
+        help="hold ours, PyTorch and JAX to AVX2 on a processor that has AVX-512 (ONNX Runtime cannot be held)",
+    )
     options = parser.parse_args()
     if options.threads < 1:
         parser.error(f"--threads must be at least 1; came {options.threads}")
@@ -37,6 +45,8 @@ def main() -> None:
     for library in ("NUMBA", "OMP", "OPENBLAS", "MKL"):  # before any of them is loaded
         os.environ[f"{library}_NUM_THREADS"] = str(options.threads)
     os.environ["NPROC"] = str(options.threads)  # of XLA, on which JAX runs
+    if options.instructions is not None:
+        os.environ |= without_avx512()
     from peer_tables.comparison import Comparison, Disagreement
 
     comparison = Comparison(options.threads, options.seconds, options.cells, options.quick)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import operator
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,11 @@ from typing import Any
 import numpy as np
 from suite.common import against_limits, medians
 
+from recurrent_dynamics.kernels.processor import BYTES
+
+ENVIRONMENT = "environment"  # the name of the first rows of a file
 Size = tuple[int, int, int, int]
+Record = tuple[str, ...]  # table, case, quantity, value
 
 SIZES: list[Size] = [  # T, B, N, H
     (100, 1, 32, 32),
@@ -55,10 +60,15 @@ class Comparison:
         if JAX:
             packages.append("jax")
         packages += [p for p in ("onnxruntime",) if importlib.util.find_spec(p) is not None]
-        facts = {"processor": processor(), "threads": self.threads, "seconds": self.seconds}
+        facts = {
+            "processor": processor(),
+            "vector bytes": BYTES,
+            "threads": self.threads,
+            "seconds": self.seconds,
+        }
         facts |= {package: version(package) for package in packages}
         print(", ".join(f"{k} {v}" for k, v in facts.items()), flush=True)
-        self.records += [("environment", "", k, v) for k, v in facts.items()]
+        self.records += [(ENVIRONMENT, "", k, v) for k, v in facts.items()]
 
     def sizes(self, full: Sequence[Size] = SIZES) -> Sequence[Size]:
         """The sizes of a table, or a tiny one."""
@@ -99,11 +109,25 @@ class Comparison:
             )
 
     def write_csv(self, path: Path) -> None:
-        """Write every number as (table, case, quantity, value)."""
+        """Write every number as (table, case, quantity, value).
+
+        Tables that the file has from a run of the same libraries on the same machine stay.
+        """
+        records = [(table, case, quantity, str(value)) for table, case, quantity, value in self.records]
+        if path.exists():
+            with path.open(newline="") as file:
+                records += other_tables([tuple(record) for record in csv.reader(file)][1:], records)
         with path.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("table", "case", "quantity", "value"))
-            writer.writerows(self.records)
+            writer.writerows(records)
+
+
+def other_tables(before: Sequence[Record], now: Sequence[Record]) -> list[Record]:
+    """Return the records of tables that were not measured now; none if another machine or library measured them."""
+    environments = ([r for r in records if r[0] == ENVIRONMENT] for records in (before, now))
+    measured = {record[0] for record in now}
+    return [r for r in before if r[0] not in measured] if operator.eq(*environments) else []
 
 
 def text(size: Size) -> str:

@@ -1,9 +1,10 @@
 """Tables of numbers that a command measured and wrote to a file.
 
-``peer-table``: one table of ``benchmarks/peers.py``, from the file that its ``--csv`` wrote. A new run replaces that
-file and nothing else. A table that the run does not have says so. ``confusion-table``: how often which verdict was
-given, from the file of ``docs/make_diagnosis_table.py``. ``measured-table``: a file of ``_static/data`` as it is, the
-command in its first line below it.
+``peer-table``: one table of ``benchmarks/peers.py``, from the file that its ``--csv`` wrote. ``:file:`` names another
+file, ``:summary:`` keeps means and worst sizes alone. A new run replaces that file and nothing else. A table that the
+run does not have says so. ``confusion-table``: how often which verdict was given, from the file of
+``docs/make_diagnosis_table.py``. ``measured-table``: a file of ``_static/data`` as it is, the command in its first line
+below it.
 """
 
 from __future__ import annotations
@@ -12,28 +13,33 @@ import csv
 import io
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-FIGURES = "_static/data/peers.csv"  # rows (table, case, quantity, value), from the folder of the pages
-VERDICTS = "_static/data/diagnosis.csv"  # rows (truth, case, units, seed, verdict), after the command
+DATA = "_static/data"  # from the folder of the pages
+FIGURES = "peers.csv"  # rows (table, case, quantity, value)
+VERDICTS = f"{DATA}/diagnosis.csv"  # rows (truth, case, units, seed, verdict), after the command
+SUMMARIES = ("geometric mean", "worst")
 LABELS = {
     0: (),
     1: ("what",),
     2: ("cell", "T, B, N, H"),
+    3: ("functions", "nodes", "levels"),
 }  # of the columns before the numbers, by their number
 
 
 def table_of(records: list[dict[str, str]], name: str) -> tuple[list[list[str]], list[str]]:
-    """Return the lines of a table, its header first, and the sentences below it; nothing if it is not there.
+    """Return the lines of a table, its header first, and the sentences below it; an empty header if it is not there.
 
     Times of a peer whose ratio to ours is there too are left out.
     """
     own = [r for r in records if r["table"] == name]
     if not own:
-        return [], []
+        return [[]], []
     every = {r["quantity"] for r in own}
     own = [r for r in own if r["quantity"].replace(": ", " over ours: ", 1) not in every - {r["quantity"]}]
     columns = [r["quantity"] for r in own if r["case"] == own[0]["case"]]
@@ -67,15 +73,21 @@ class PeerTable(SphinxDirective):
     """``.. peer-table:: NAME``."""
 
     required_arguments = 1
+    option_spec: ClassVar = {"file": directives.path, "summary": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Read the numbers and hand them to ``csv-table``."""
-        self.env.note_dependency(FIGURES)
-        with (Path(self.env.srcdir) / FIGURES).open(newline="", encoding="utf-8") as file:
-            lines, below = table_of(list(csv.DictReader(file)), self.arguments[0])
+        name = f"{DATA}/{self.options.get('file', FIGURES)}"
+        self.env.note_dependency(name)
+        with (Path(self.env.srcdir) / name).open(newline="", encoding="utf-8") as file:
+            (header, *lines), below = table_of(list(csv.DictReader(file)), self.arguments[0])
         if not lines:
             return self.parse_text_to_nodes("This table is not in the present run.")
-        return self.parse_text_to_nodes(_csv_table(lines, below))
+        if "summary" in self.options:
+            table = [header, *(line for line in lines if line[1] in SUMMARIES)]
+            filled = [i for i, column in enumerate(zip(*table, strict=True)) if any(column[1:])]
+            return self.parse_text_to_nodes(_csv_table([[line[i] for i in filled] for line in table], []))
+        return self.parse_text_to_nodes(_csv_table([header, *lines], below))
 
 
 def confusion_of(records: list[dict[str, str]]) -> list[list[str]]:
@@ -114,7 +126,7 @@ class MeasuredTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Hand the lines to ``csv-table``."""
-        name = f"_static/data/{self.arguments[0]}"
+        name = f"{DATA}/{self.arguments[0]}"
         self.env.note_dependency(name)
         with (Path(self.env.srcdir) / name).open(newline="", encoding="utf-8") as file:
             command, _, where = file.readline().removeprefix("# ").strip().partition("; ")
