@@ -184,7 +184,7 @@ def test_gates_of_the_leaky_network(rng: np.random.Generator) -> None:
         ({"alpha": 1.0, "gate": "learnt"}, Refusal("alpha", "(0, 1)", "1.0")),
         ({"alpha": math.nan}, Refusal("alpha", "1", "nan")),
         ({"gate": "half"}, Refusal("gate", came="'half'")),
-        ({"activation": "tanhh"}, Refusal("nonlinearity", came="'tanhh'")),
+        ({"activation": "tanhh"}, Refusal("activation", came="'tanhh'")),
     ],
 )
 def test_leaky_refuses(options: dict, refusal: Refusal) -> None:

@@ -176,16 +176,34 @@ def test_empty_targets_alone_and_in_a_batch(rng):
     np.testing.assert_array_equal(mixed[1:], ctc_loss(logits[:, 1:], [[2, 1]])[0])
 
 
-def test_not_a_number_stays_in_its_sequence(rng):
+def test_not_a_number_is_located_within_the_lengths(rng):
     logits, targets, _, _ = random_problem(rng, 8, 3, 4, 2, 0)
     clean, d_clean = ctc_loss(logits, targets, [8, 5, 8])
     logits[5:, 1] = np.nan  # padding
     logits[3, 0, 2] = np.nan
-    losses, gradient = ctc_loss(logits, targets, [8, 5, 8])
-    assert np.isnan(losses[0])
-    np.testing.assert_array_equal(losses[1:], clean[1:])
-    np.testing.assert_array_equal(gradient[:, 1:], d_clean[:, 1:])
-    assert not gradient[5:, 1].any()
+    with refused("logits", "finite", "nan at index (3, 0, 2)"):
+        ctc_loss(logits, targets, [8, 5, 8])
+    with refused("logits", "finite", "nan at index (3, 0, 2)"):
+        ctc_hvp(logits, targets, np.ones_like(logits), [8, 5, 8])
+    with refused("direction", "finite", "index (3, 0, 2)"):
+        ctc_hvp(np.zeros_like(logits), targets, logits, [8, 5, 8])
+    losses, gradient = ctc_loss(logits[:, 1:], targets[1:], [5, 8])
+    np.testing.assert_array_equal(losses, clean[1:])
+    np.testing.assert_array_equal(gradient, d_clean[:, 1:])
+    assert not gradient[5:, 0].any()
+
+
+def test_logits_that_are_not_finite_are_located_in_classes_that_no_target_has():
+    logits = np.log(np.full((4, 2, 3), 1 / 3))
+    for value in (np.nan, np.inf):
+        logits[2, 1, 2] = value
+        for log_probs in (False, True):
+            with refused("logits", "finite", f"{value} at index (2, 1, 2)"):
+                ctc_loss(logits, [[1], [1]], log_probs=log_probs)
+    logits[2] = -np.inf
+    assert np.isinf(ctc_loss(logits, [[1], [1]], log_probs=True)[0]).all()
+    with refused("logits", "one of a row at least finite", "-inf at index (2, 0, 0)"):
+        ctc_loss(logits, [[1], [1]])
 
 
 def test_what_has_no_alignment_and_what_hardly_has_one(rng):
@@ -384,7 +402,7 @@ def test_refused_arguments(rng):
     with refused("logits", came="sum"):
         ctc_decode(logits, width=2, log_probs=True)
     logits[2, 1, 0] = np.nan
-    with refused("logits", came="nan at step 2 of sequence 1"):
+    with refused("logits", came="nan at index (2, 1, 0)"):
         ctc_decode(logits, width=2)
     assert len(ctc_decode(logits, [6, 2], width=2)) == 2
     with refused("lengths", "at least 3"):

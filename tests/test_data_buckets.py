@@ -203,6 +203,20 @@ def test_labels_that_are_not_numbers_keep_their_items():
         partition(9, (0.9, 0.1), groups=[0] * 9)
 
 
+@pytest.mark.parametrize("seed", [None, 0])
+def test_indices_of_batches_are_read_only(seed):
+    """They are those of later epochs too."""
+    buckets = Buckets(np.arange(1, 9), 3, seed=seed)
+    before = [b.copy() for b in buckets.batches(1)]
+    for indices in (buckets.batches(1)[0], buckets.chosen(buckets.batches_per_epoch), buckets.lengths):
+        with pytest.raises(ValueError, match="read-only"):
+            indices[...] = 0
+    copied = buckets.batches(1)[0].copy()
+    copied[:] = 0
+    for a, b in zip(buckets.batches(1), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_batches_go_to_other_processes():
     batches = SequenceBatches([[1, 2], [3], [4, 5, 6]], [0, 1, 2], 2, seed=3)
     batches.batch(0)

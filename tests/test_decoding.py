@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.nn import (
@@ -458,6 +459,13 @@ def test_rows_of_a_state():
     np.testing.assert_array_equal(twice["h"], state["h"][[3, 0, 3]])
     x = np.random.default_rng(0).standard_normal((4, 2))
     np.testing.assert_array_equal(step(x[[3, 0, 3]], twice)["c"], step(x, state)["c"][[3, 0, 3]])
+    for index in ([4], [-5], [0.5], 1):
+        with refused("index", "rows 0..3"):
+            state.take(np.array(index))
+    with refused("index", "rows"):
+        FunctionPredictor(lambda state, symbols: (None, state), 2).take(
+            {"n": np.zeros((2, 1))}, np.array([2])
+        )
     after, out = step(x, state), state.like()
     step(x[1:3], state.part(slice(1, 3)), out=out.part(slice(1, 3)))
     np.testing.assert_array_equal(out["h"][1:3], after["h"][1:3])

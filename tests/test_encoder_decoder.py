@@ -499,3 +499,5 @@ def test_decoding_refuses_parameters_of_two_dtypes(rng):
     params["readout"] = {name: a.astype("float64") for name, a in params["readout"].items()}
     with refused(wrong_type("params['readout/W']", "float32", "float64")):
         model.decode(params, given.source, length=3)
+    with refused(wrong_type("params['readout/W']", "float32", "float64")):
+        model.loss_and_grad(params, given)

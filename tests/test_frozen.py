@@ -237,6 +237,22 @@ def test_short_runs_are_prepared_once_for_each_shape(rng):
     same(rd.forward(cell, frozen, x[::-1], tape=False), rd.forward(cell, params, x[::-1]))
 
 
+@pytest.mark.parametrize("change", [{"window_rows": 1000}, {"max_kept_window": 0}])
+def test_runs_are_prepared_anew_for_other_thresholds(change, rng):
+    cell = rd.cells.gru()
+    params = cell.init(3, 4, rng)
+    frozen, x = rd.freeze(cell, params), rng.standard_normal((40, 2, 3)).astype("float32")
+    with tuning(**change) as changed:
+        same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
+        assert frozen._prepared[x.shape].tuning is changed
+    same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
+    after = frozen._prepared[x.shape]
+    assert after.tuning is DEFAULT
+    assert after.run is not None
+    same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
+    assert frozen._prepared[x.shape] is after
+
+
 def test_runs_that_are_not_finite_are_located(rng):
     cell = rd.cells.elman("relu")
     params = {**cell.init(3, 4, rng), "U": np.float32(1e9) * np.eye(4, dtype="float32")}

@@ -7,7 +7,7 @@ import pytest
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import nn
-from recurrent_dynamics.training import fit, load_checkpoint, measure
+from recurrent_dynamics.training import DivergenceError, fit, load_checkpoint, measure
 
 
 def objective_of(frames=2, classes=4, **options):
@@ -92,6 +92,21 @@ def test_targets_without_an_alignment_end_the_training_or_are_left_out():
     with pytest.raises(FloatingPointError, match="inf"):
         objective_of().loss_and_grad(params, batch)
     assert objective_of(zero_infinity=True).loss(params, batch) == 0
+
+
+def test_logits_that_are_not_finite_end_the_training():
+    objective = nn.CtcObjective(nn.chain(nn.embedding(5, 3), nn.dense(None, 4)))
+    params = objective.init(rng=0)
+    params["0"]["table"][:] = 1e30
+    params["1"]["W"][:] = 1e30
+    params["1"]["W"][1] = np.array([1e30, -1e30, 1e30])
+    batch = {"inputs": np.zeros((3, 2), int), "targets": np.ones((1, 2), int)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for call in (objective.loss, objective.loss_and_grad):
+            with pytest.raises(FloatingPointError, match=r"the logits became (inf|nan) at index \(0, 0"):
+                call(params, batch)
+        with pytest.raises(DivergenceError, match="the logits became"):
+            fit(objective, params, [batch], optimizer="sgd", learning_rate=0.1, updates=1)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,17 @@ def test_training_a_chain_is_training_the_usual_model_to_the_bit(rng):
     np.testing.assert_array_equal(whole["embedding"]["table"], composed["0"]["table"])
 
 
+@pytest.mark.parametrize("part", ["0", "1", "3"])
+def test_parameters_of_two_dtypes_are_refused(part, rng):
+    objective = Objective(tagger())
+    params = objective.init()
+    params[part] = objective.init(dtype="float64")[part]
+    symbols = rng.integers(0, CLASSES, (STEPS, BATCH))
+    for call in (objective.loss_and_grad, objective.loss):
+        with refused(wrong_type("params", "have one dtype", ("float32", "float64"))):
+            call(params, (symbols, np.zeros((STEPS, BATCH), int)))
+
+
 def test_training_goes_on_from_a_checkpoint(tmp_path, rng):
     objective = Objective(tagger(), pool="last")
     data = [(rng.integers(0, CLASSES, (STEPS, BATCH)), rng.integers(0, 2, BATCH)) for _ in range(2)]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import ArgumentError, floating_dtype, integer, listed
-from ..equations.nonlinearities import nonlinearity
 from ..parametrize import BlockTriangular
 from ..parametrize.block_triangular import group_of_units
+from .activation import activation_of
 from .cell import Cell
 from .recipe import remembered
 
@@ -45,7 +45,7 @@ def clockwork(groups: int = 4, activation: str | Callable[[Any], Any] = "tanh") 
     >>> bool((run.output[1, :, 2:] == run.output[3, :, 2:]).all())     # the slow group waits for step 4
     True
     """
-    f = nonlinearity(activation)
+    f = activation_of(activation)
 
     def update(drive, state, signal):
         return {"h": signal.tick * f(drive.n) + (1 - signal.tick) * state.h}

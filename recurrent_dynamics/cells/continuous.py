@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..checks import ArgumentTypeError, boolean, number
-from ..equations.nonlinearities import nonlinearity, sigmoid, tanh
+from ..equations.nonlinearities import sigmoid, tanh
 from ..parametrize import SymmetricAntisymmetric, antisymmetric
+from .activation import activation_of
 from .cell import Cell
 from .declarations import Drive, Unit
 from .recipe import remembered
@@ -62,7 +63,7 @@ def ctrnn(
     >>> noisy = rd.data.WithNoise([batch], signals={"noise": (np.sqrt(2 / 0.2) * 0.1, 8)})
     >>> loss, grads = model.loss_and_grad(model.init(rng=0), noisy.batch(0))
     """
-    f = nonlinearity(activation)
+    f = activation_of(activation)
     number("tau", tau, above=0)
     learnt = boolean("learnt", learnt)
     _declared(noise)

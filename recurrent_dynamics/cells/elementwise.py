@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..equations.nonlinearities import nonlinearity, sigmoid
+from ..equations.nonlinearities import sigmoid
+from .activation import activation_of
 from .cell import Cell
 from .declarations import DIAGONAL, Drive
 from .recipe import remembered
@@ -25,7 +26,7 @@ def indrnn(activation: str | Callable[[Any], Any] = "relu") -> Cell:
     >>> indrnn().init(input_size=2, hidden_size=3)["U"].shape
     (3,)
     """
-    f = nonlinearity(activation)
+    f = activation_of(activation)
 
     def update(drive):
         return {"h": f(drive.n)}

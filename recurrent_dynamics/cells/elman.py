@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..equations.nonlinearities import nonlinearity
+from .activation import activation_of
 from .cell import Cell
 from .recipe import remembered
 
@@ -25,7 +25,7 @@ def elman(activation: str | Callable[[Any], Any] = "tanh") -> Cell:
     >>> elman("relu").init(input_size=3, hidden_size=4, recurrent="identity")["U"].diagonal().tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    f = nonlinearity(activation)
+    f = activation_of(activation)
 
     def update(drive):
         return {"h": f(drive.n)}

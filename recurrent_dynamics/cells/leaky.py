@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..checks import ArgumentError
-from ..equations.nonlinearities import nonlinearity, sigmoid
+from ..equations.nonlinearities import sigmoid
 from ..parametrize import cayley
+from .activation import activation_of
 from .cell import Cell
 from .declarations import Drive, Unit
 from .recipe import remembered
@@ -44,7 +45,7 @@ def leaky(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh", g
     if not (0 <= alpha <= 1 if gate == "fixed" else 0 < alpha < 1):
         bounds = "[0, 1]" if gate == "fixed" else "(0, 1)"
         raise ArgumentError("alpha", f"lie in {bounds} for a gate that is {gate!r}", repr(alpha))
-    f = nonlinearity(activation)
+    f = activation_of(activation)
 
     def fixed(drive, state, constant):
         return {"h": constant.alpha * state.h + (1 - constant.alpha) * f(drive.n)}
@@ -97,7 +98,7 @@ def es2n(alpha: float = 0.9, activation: str | Callable[[Any], Any] = "tanh") ->
     """
     if not 0 <= alpha <= 1:
         raise ArgumentError("alpha", "lie in [0, 1]", repr(alpha))
-    f = nonlinearity(activation)
+    f = activation_of(activation)
 
     def update(drive, constant):
         return {"h": constant.alpha * drive.o + (1 - constant.alpha) * f(drive.n)}

@@ -72,6 +72,7 @@ class Buckets:
         self.lengths = np.stack(
             [_lengths(name, a) for name, a in _same_size(named).items()]
         )  # (sequences, n)
+        self.lengths.flags.writeable = False
         self.batch_size = None if batch_size is None else integer("batch_size", batch_size, at_least=1)
         self.max_cells = None if max_cells is None else integer("max_cells", max_cells, at_least=1)
         self.width = integer("width", width, at_least=1)
@@ -103,18 +104,20 @@ class Buckets:
         )
 
     def batches(self, epoch: int = 0) -> list[NDArray[np.intp]]:
-        """The items of each batch of an epoch, by their indices."""
+        """The items of each batch of an epoch, by their indices: read-only arrays, which later epochs share."""
         epoch = integer("epoch", epoch, at_least=0) if self.seed is not None else 0
         found = self._of_epoch.get(epoch)
         if found is None:
             # A new dict: another thread may read the old one.
             latest = list(self._of_epoch.items())[-1:]
             found = self._drawn(epoch)
+            for batch in found:
+                batch.flags.writeable = False
             self._of_epoch = dict([*latest, (epoch, found)])
         return found
 
     def chosen(self, number: int) -> NDArray[np.intp]:
-        """The items of batch `number`, counted over all epochs."""
+        """The items of batch `number`, counted over all epochs: a read-only array."""
         epoch, place = divmod(integer("number", number, at_least=0), self.batches_per_epoch)
         return self.batches(epoch)[place]
 

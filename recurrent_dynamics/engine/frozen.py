@@ -19,11 +19,11 @@ MOST_SHAPES = 8  # of inputs whose runs are prepared
 
 
 class Prepared(NamedTuple):
-    """The runs of frozen parameters for inputs of one shape."""
+    """The runs of frozen parameters for inputs of one shape, by the thresholds at that time; None: `forward` runs."""
 
-    run: Callable[[np.ndarray], Kept | None]
-    tape: Tape  # without steps
     tuning: Tuning
+    run: Callable[[np.ndarray], Kept | None] | None = None
+    tape: Tape | None = None  # without steps
 
 
 class FrozenParams(Mapping[str, np.ndarray]):
@@ -47,22 +47,22 @@ class FrozenParams(Mapping[str, np.ndarray]):
         with engine.active():
             self.factors = engine.verbs.pack_forward(cell, self.layout, self.flat)
         self._engine = engine.verbs
-        self._prepared: dict[tuple[int, ...], Prepared | None] = {}
+        self._prepared: dict[tuple[int, ...], Prepared] = {}
 
     def run(self, x: Any) -> Run | None:
         """Run without a tape from a zero state; None where `forward` has to look at the arguments or the numbers."""
         if type(x) is not np.ndarray or x.dtype is not self.dtype or not x.flags.carray:
             return None
-        found = self._prepared.get(x.shape) or self._prepare(x.shape)
+        found = self._prepared.get(x.shape)
         if found is None or found.tuning is not current():
+            found = self._prepared[x.shape] = self._prepare(x.shape)
+        if found.run is None or found.tape is None:
             return None
         kept = found.run(x)
         return None if kept is None else Run(found.tape, self, x.ndim == 2, False, (), kept=kept)
 
-    def _prepare(self, shape: tuple[int, ...]) -> Prepared | None:
-        """What runs of inputs of one shape have in common; None if they are too large."""
-        if shape in self._prepared:
-            return None
+    def _prepare(self, shape: tuple[int, ...]) -> Prepared:
+        """What runs of inputs of one shape have in common; nothing if they are too large."""
         if len(self._prepared) >= MOST_SHAPES:
             self._prepared.clear()
         layout, batch = self.layout, shape[1] if len(shape) == 3 else 1
@@ -72,11 +72,9 @@ class FrozenParams(Mapping[str, np.ndarray]):
             with self._engine.POOL:
                 made = self._engine.prepare(self.cell, layout, self.flat, self.factors, shape[0], batch)
         if made is None:
-            self._prepared[shape] = None
-            return None
+            return Prepared(current())
         tape = without_steps(self.cell, layout, self.flat, shape[0], made.start, check.NO_LENGTHS)
-        self._prepared[shape] = found = Prepared(made, tape, current())
-        return found
+        return Prepared(current(), made, tape)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]

@@ -50,8 +50,17 @@ class State(dict[str, np.ndarray]):
         return f"State({slots}, {self.rows.dtype})"
 
     def take(self, index: np.ndarray) -> State:
-        """A new state of the rows with the given indices (m,). A row may be taken several times."""
-        return self._rows_of(index)
+        """A new state of the rows with the given indices (m,). A row may be taken several times.
+
+        Raises
+        ------
+        ArgumentError
+            For an index that is no row.
+        """
+        try:
+            return self._rows_of(index)
+        except IndexError as error:
+            raise ArgumentError("index", f"hold some of the rows 0..{len(self.rows) - 1}", error) from None
 
     def part(self, rows: slice) -> State:
         """The state of a slice of the rows, without a copy."""

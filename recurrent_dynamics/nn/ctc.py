@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, boolean, integer
 from ..engine import check
+from ..engine.run import within_lengths
 
 
 class CtcProblem(NamedTuple):
@@ -42,7 +43,7 @@ def ctc_loss(
     ----------
     logits : ndarray (T, B, V)
         Unnormalized log-probabilities of the classes, the blank among them, float32 or float64. Beyond the length of a
-        sequence they are not read. NaN in one sequence makes the loss of that sequence NaN, and of no other.
+        sequence they are not read.
     targets : array_like of int (B, U)
         Class indices in 0..V-1 without the blank. Beyond its length a target is not read.
     lengths : array_like of int (B,), optional
@@ -71,7 +72,7 @@ def ctc_loss(
     ------
     TypeError, ValueError
         Naming the argument: shapes that do not agree, labels out of range or equal to the blank, lengths below 0 or
-        beyond the array.
+        beyond the array, logits that are NaN or plus infinity within the lengths (with the first index).
 
     References
     ----------
@@ -92,9 +93,11 @@ def ctc_loss(
     given = _weights(weights, len(problem.targets))
     from .ctc_kernels import loss_and_gradient
 
+    log_probs, zero_infinity = boolean("log_probs", log_probs), boolean("zero_infinity", zero_infinity)
     losses, gradient = np.empty(len(problem.targets)), np.empty(problem.logits.shape, problem.logits.dtype)
-    _launch(loss_and_gradient, problem, (), given, boolean("log_probs", log_probs), losses, gradient)
-    if boolean("zero_infinity", zero_infinity):
+    _launch(loss_and_gradient, problem, (), given, log_probs, losses, gradient)
+    _refuse_not_finite(problem, losses, log_probs)
+    if zero_infinity:
         losses[np.isinf(losses)] = 0
     return losses.astype(problem.logits.dtype), gradient
 
@@ -151,9 +154,14 @@ def ctc_hvp(
         )
     from .ctc_kernels import second_order
 
-    moves = np.ascontiguousarray(direction).reshape(-1)
+    moves, log_probs = np.ascontiguousarray(direction).reshape(-1), boolean("log_probs", log_probs)
     losses, gradient = np.empty(len(problem.targets)), np.empty(problem.logits.shape, problem.logits.dtype)
-    _launch(second_order, problem, (moves,), given, boolean("log_probs", log_probs), losses, gradient)
+    _launch(second_order, problem, (moves,), given, log_probs, losses, gradient)
+    _refuse_not_finite(problem, losses, log_probs)
+    if not np.isfinite(losses).all():
+        check.floating(
+            "direction", direction, within=within_lengths(len(direction), problem.lengths)[..., None]
+        )
     return losses.astype(problem.logits.dtype), gradient
 
 
@@ -213,6 +221,26 @@ def checked_lengths(name: str, lengths: ArrayLike | None, batch: int, most: int)
     if len(wrong):
         raise ArgumentError(name, f"lie in 0..{most}", f"{given[wrong[0]]} at index {int(wrong[0])}")
     return given.astype(np.int64)
+
+
+def refuse_rows(logits: NDArray[Any], lengths: NDArray[np.int64], empty: bool = False) -> None:
+    """Locate NaN or plus infinity within the lengths, and without `empty` a row of minus infinity alone."""
+    within = within_lengths(len(logits), lengths)
+    largest = np.where(within, logits.max(axis=2), 0)  # NaN is the largest
+    bad = np.argwhere(~np.isfinite(largest) & ~(empty & (largest == -np.inf)))
+    if len(bad):
+        t, b = map(int, bad[0])
+        raise ArgumentError(
+            "logits",
+            "be finite or minus infinity, one of a row at least finite",
+            f"{largest[t, b]} at index {(t, b, int(logits[t, b].argmax()))}",
+        )
+
+
+def _refuse_not_finite(problem: CtcProblem, losses: NDArray[np.float64], log_probs: bool) -> None:
+    """Logits show themselves in the losses; of log-probabilities a class that is not in the target is not read."""
+    if log_probs or np.isnan(losses).any():
+        refuse_rows(problem.logits, problem.lengths, empty=log_probs)
 
 
 def _weights(weights: ArrayLike | None, batch: int) -> NDArray[np.float64]:

@@ -142,10 +142,16 @@ class CtcObjective(Trainable):
         given = labelled(batch)
         ends = None if given.inputs_lengths is None else np.asarray(given.inputs_lengths) * self.frames
         size = output.shape[1]
-        losses, d_output = ctc_loss(
-            output, np.asarray(given.targets).T, ends, given.targets_lengths, self.blank, self.zero_infinity,
-            weights=np.full(size, 1 / size),
-        )  # fmt: skip
+        try:
+            losses, d_output = ctc_loss(
+                output, np.asarray(given.targets).T, ends, given.targets_lengths, self.blank, self.zero_infinity,
+                weights=np.full(size, 1 / size),
+            )  # fmt: skip
+        except ArgumentError as error:
+            if error.argument != "logits":
+                raise
+            # They are of the model, and not an argument: the training has diverged.
+            raise FloatingPointError(f"the logits became {error.came}") from None
         return float(losses.mean(dtype=np.float64)), d_output
 
     def decode(

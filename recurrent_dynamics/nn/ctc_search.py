@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import ArgumentError, boolean, integer
+from ..engine.run import within_lengths
 from ..results import Result
-from .ctc import checked, checked_lengths, checked_logits
+from .ctc import checked, checked_lengths, checked_logits, refuse_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,17 +219,9 @@ def ctc_align(
 
 
 def _check_rows(logits: NDArray[Any], lengths: NDArray[np.int64], normalized: bool) -> None:
-    within = np.arange(len(logits))[:, None] < lengths
-    largest = np.where(within, logits.max(axis=2), 0)  # NaN is the largest
-    bad = np.argwhere(~np.isfinite(largest))
-    if len(bad):
-        t, b = map(int, bad[0])
-        raise ArgumentError(
-            "logits",
-            "be finite or minus infinity, one of a row at least finite",
-            f"{largest[t, b]} at step {t} of sequence {b}",
-        )
+    refuse_rows(logits, lengths)
     if normalized:
+        within = within_lengths(len(logits), lengths)
         sums = np.where(
             within, np.exp(np.where(within[..., None], logits, 0.0).astype(np.float64)).sum(axis=2), 1
         )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine import check
+from ..engine.run import within_lengths
 
 POOLS = ("last", "mean")
 
@@ -70,5 +71,4 @@ def pooled_adjoint(
 
 def _shares(ends: NDArray[Any], steps: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """How much each step counts in the mean, (T, B)."""
-    valid = np.arange(steps)[:, None] < ends
-    return (valid / np.maximum(ends, 1)).astype(dtype)
+    return (within_lengths(steps, ends) / np.maximum(ends, 1)).astype(dtype)

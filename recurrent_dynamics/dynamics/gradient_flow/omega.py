@@ -9,7 +9,7 @@ import numpy as np
 
 from ...checks import ArgumentError, reals
 from ...engine import Run, backward, check
-from ...engine.run import Views
+from ...engine.run import Views, within_lengths
 from ...results import Result
 from ..trajectories.steps_side_by_side import by_slot, jacobian_form, joined, side_by_side
 
@@ -108,7 +108,7 @@ def omega(run: Run, d_states: Views | dict[str, np.ndarray]) -> Omega:
     if tape.resets.size:  # nothing passes a reset: there is no Jacobian from the step before
         there &= ~tape.resets.reshape(there.shape).astype(bool)
     if tape.lengths.size:
-        there &= np.arange(tape.steps)[:, None] < tape.lengths
+        there &= within_lengths(tape.steps, tape.lengths)
     ratios = np.divide(after, norm, out=np.full(norm.shape, np.nan), where=there)
     away = np.where(there, ratios - 1, 0.0)
     scale = np.divide(2 * away, norm * after, out=np.zeros_like(norm), where=there & (after > 0)) / tape.batch

@@ -86,7 +86,10 @@ class FunctionPredictor:
 
     def take(self, state: Arrays, index: NDArray[np.intp]) -> Arrays:
         """A state of rows of another one; see `Predictor`."""
-        return {name: a[index] for name, a in state.items()}
+        try:
+            return {name: a[index] for name, a in state.items()}
+        except IndexError as error:
+            raise ArgumentError("index", "hold some of the rows of the state", error) from None
 
 
 def _check_rows(name: str, state: Arrays, rows: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, generator, instance, one_of
+from ...checks import ArgumentError, ArgumentTypeError, generator, instance, one_of
 from ...engine import check
 from ..layers import Context, Layer, LayerGradients, Pull
 from ..layers.base import Tree
@@ -133,8 +133,14 @@ class Conditioned(Trainable):
 
     def _encoded(self, params: Mapping[str, Any], source: Source, **options: Any) -> Encoded:
         check_tree(params, tuple(self._layers))
+        dtype = dtype_of(params)
+        for name, a in named_leaves(params):
+            if a.dtype != dtype:
+                raise ArgumentTypeError(
+                    f"params[{name!r}]", f"have dtype {dtype}, as the others have", a.dtype
+                )
         if source.x.dtype.kind == "f":
-            check.real("source", source.x, dtype_of(params))
+            check.real("source", source.x, dtype)
         y, pull = self.encoder(params.get("encoder", {}), source.x, Context(source.lengths, **options))
         summary = summarized(self.summary, y, pull, source.lengths)
         memory = None if self.memory is None else self.memory.made(params.get("memory", {}), y)

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, ArgumentTypeError, integer, one_of
+from ...checks import ArgumentError, integer, one_of
 from ...engine import check
 from ...engine.run import within_lengths
 from ..decoding import Decoded, beam_search
 from ..layers import LayerGradients
 from ..layers.context import State
-from ..leaves import named_leaves
 from ..table import embed, scattered
 from ..trainable import Losses, check_generator, no_initial
 from .architecture import Architecture
@@ -286,12 +285,7 @@ class EncoderDecoder(Architecture):
         self, params: Mapping[str, Any], source: Any, lengths: ArrayLike | None
     ) -> tuple[DecoderSteps, Rows]:
         """The steps of the decoder, and what it knows of each source before the first, without a tape."""
-        read, dtype = self._source(source, lengths), dtype_of(params)
-        for name, a in named_leaves(params):
-            if a.dtype != dtype:
-                raise ArgumentTypeError(
-                    f"params[{name!r}]", f"have dtype {dtype}, as the others have", a.dtype
-                )
+        read = self._source(source, lengths)
         encoded = self._encoded(params, read, tape=False)
         steps = self._steps(params, encoded)
         return steps, self._rows(steps, encoded, read.size)

@@ -217,13 +217,13 @@ class Layer(ABC):
         memory = tuple(self.memory_widths)
         inputs = looked_at(context, len(x), x.shape[1], tuple(cells), tuple(signals), memory)
         within = None if inputs.lengths is None else within_lengths(len(x), inputs.lengths)
+        dtypes = list(dict.fromkeys(a.dtype for a in _leaves(params)))
+        if len(dtypes) > 1:
+            raise ArgumentTypeError("params", "have one dtype", " and ".join(map(str, dtypes)))
         if indices:
             x = np.array(x) if within is None else np.where(within, x, x.dtype.type(0))
             class_indices(x, (self.classes if self.classes is not None else self.input_size) or 0, name)
         else:
-            dtypes = list(dict.fromkeys(a.dtype for a in _leaves(params)))
-            if len(dtypes) > 1:
-                raise ArgumentTypeError("params", "have one dtype", " and ".join(map(str, dtypes)))
             x = check.floating(
                 name, x, dtypes[0] if dtypes else None, within=None if within is None else within[..., None]
             )
