@@ -23,6 +23,7 @@ from recurrent_dynamics.kernels import entries, fingerprint, machine_code, proce
 
 SCRIPT = pathlib.Path(__file__).with_name("engine_in_a_process.py")
 CACHE = "RECURRENT_DYNAMICS_CACHE_DIR"
+ROUNDS = int(os.environ.get("RECURRENT_DYNAMICS_RACE_ROUNDS", "100"))
 
 
 def start(environment: dict[str, str], *task: str) -> subprocess.Popen[str]:
@@ -260,12 +261,16 @@ def test_without_a_folder_there_are_one_warning_and_right_numbers(clean_environm
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(3, marks=pytest.mark.full), pytest.param(100, marks=pytest.mark.exhaustive)]
+    "rounds", [pytest.param(3, marks=pytest.mark.full), pytest.param(ROUNDS, marks=pytest.mark.exhaustive)]
 )
 def test_eight_processes_that_compile_two_cells_at_once_get_right_numbers(
     rounds, clean_environment, tmp_path
 ):
-    """Each kernel is compiled by one of them, again and again from an empty cache."""
+    """Each kernel is compiled by one of them, again and again from an empty cache.
+
+    With NUMBA_OPT=0 a round takes less time. RECURRENT_DYNAMICS_RACE_ROUNDS says how many there are in the exhaustive
+    tier.
+    """
     for number in range(rounds):
         folder = tmp_path / str(number)
         compile_at_once(clean_environment, folder, "forward", ["elman", "gru"] * 4)
