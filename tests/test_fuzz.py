@@ -135,7 +135,9 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @needs_signals
-@pytest.mark.parametrize("name", BEGINNINGS)
+@pytest.mark.parametrize(
+    "name", [*BEGINNINGS, *(pytest.param(name, marks=pytest.mark.full) for name in CALLS)]
+)
 def test_an_odd_argument_is_taken_or_named(name):
     wrong = faults(cases()[name])
     assert not wrong, "\n".join(wrong)
@@ -147,14 +149,6 @@ def test_some_odd_arguments_of_the_upper_rooms_are_taken_or_named(name, rng):
     there = cases()[name]
     chosen = rng.choice(len(there), min(QUICK, len(there)), replace=False)
     wrong = faults([there[i] for i in chosen])
-    assert not wrong, "\n".join(wrong)
-
-
-@pytest.mark.full
-@needs_signals
-@pytest.mark.parametrize("name", CALLS)
-def test_an_odd_argument_of_the_upper_rooms_is_taken_or_named(name):
-    wrong = faults(cases()[name])
     assert not wrong, "\n".join(wrong)
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, integer, number
 from ..engine.run import within_lengths
-from ..nn.batch import Batch, as_batch
+from ..nn.batch import Batch
 from ..training import BatchSource
-from ..training.source import as_source
+from .over_source import OverSource
 
 
 class Change(Protocol):
@@ -33,7 +33,7 @@ class Change(Protocol):
         """The changed batch; the given one stays as it is."""
 
 
-class Augmented:
+class Augmented(OverSource):
     """A source whose batches are changed at random, each time anew.
 
     Parameters
@@ -59,7 +59,7 @@ class Augmented:
     """
 
     def __init__(self, source: BatchSource | Sequence[Any], *changes: Change, seed: int = 0) -> None:
-        self.source = as_source(source)
+        super().__init__(source, seed)
         for change in changes:
             if not callable(change) or not hasattr(change, "keeps_steps"):
                 raise ArgumentTypeError("changes", "be made by crop and its like", type(change).__name__)
@@ -68,25 +68,13 @@ class Augmented:
                     "source", "start every batch from the zero state, since steps are moved", f"{source!r}"
                 )
         self.changes = changes
-        self.seed = integer("seed", seed, at_least=0)
 
     def __repr__(self) -> str:
         return f"Augmented({', '.join(map(repr, (self.source, *self.changes)))}, seed={self.seed})"
 
-    @property
-    def batches_per_epoch(self) -> int | None:
-        """As the source."""
-        return self.source.batches_per_epoch
-
-    @property
-    def carry_steps(self) -> int | None:
-        """As the source."""
-        return self.source.carry_steps
-
     def batch(self, number: int) -> Batch:
         """The batch of update `number`, with the changes of that update."""
-        rng = np.random.default_rng((self.seed, number))
-        batch = as_batch(self.source.batch(number))
+        batch, rng = self.given(number)
         for change in self.changes:
             batch = change(batch, rng)
         return batch

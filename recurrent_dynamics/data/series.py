@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from ..checks import ArgumentError, ArgumentTypeError, instance, integer, number, reals
 from ..engine import check
-from ..nn.batch import Batch, as_batch
+from ..nn.batch import Batch
 from ..training import BatchSource
-from ..training.source import as_source
+from .over_source import OverSource
 from .padding import single_or_double, with_columns
 
 
@@ -101,7 +101,7 @@ class Windows:
         )
 
 
-class WithNoise:
+class WithNoise(OverSource):
     """The batches of a source with normal noise on their inputs, or on signals of the cells, drawn anew every time.
 
     Noise on the inputs lets a network that reads its own predictions later see inputs that are a little off. Noise as
@@ -137,7 +137,7 @@ class WithNoise:
         signals: Mapping[str, tuple[float, int]] | None = None,
         seed: int = 0,
     ) -> None:
-        self.source = as_source(source)
+        super().__init__(source, seed)
         self.deviation = reals("inputs", inputs)
         if self.deviation.ndim > 1 or not np.isfinite(self.deviation).all() or (self.deviation < 0).any():
             raise ArgumentError(
@@ -157,27 +157,15 @@ class WithNoise:
             )
             for name, (std, h) in (signals or {}).items()
         }
-        self.seed = integer("seed", seed, at_least=0)
 
     def __repr__(self) -> str:
         added = [f"inputs={self.deviation.tolist()}"] if self.deviation.any() else []
         added += [f"{name}={std:g} of {h} units" for name, (std, h) in self.signals.items()]
         return f"WithNoise({self.source!r}, {', '.join(added) or 'none'})"
 
-    @property
-    def batches_per_epoch(self) -> int | None:
-        """As the source."""
-        return self.source.batches_per_epoch
-
-    @property
-    def carry_steps(self) -> int | None:
-        """As the source."""
-        return self.source.carry_steps
-
     def batch(self, number: int) -> Batch:
         """The batch of update `number`, with the noise of that update."""
-        batch = as_batch(self.source.batch(integer("number", number, at_least=0)))
-        rng = np.random.default_rng((self.seed, integer("number", number, at_least=0)))
+        batch, rng = self.given(number)
         x = np.asarray(batch.inputs)
         if self.deviation.any():
             if x.dtype.kind != "f":

@@ -23,8 +23,9 @@ from .jacobians.jacobian_products import (
     powers_of_two,
 )
 from .lyapunov.covariant import CovariantVectors, covariant_vectors
-from .lyapunov.exponents import LyapunovChecks, LyapunovSpectrum, lyapunov
+from .lyapunov.exponents import lyapunov
 from .lyapunov.flossing import finite_time_exponents, flossing
+from .lyapunov.spectrum import LyapunovChecks, LyapunovSpectrum
 from .matrices.non_normality import (
     NumericalRange,
     departure_from_normality,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,144 +13,17 @@ from ...cells.cell import Cell
 from ...checks import ArgumentError, boolean, generator, integer, number
 from ...engine.check import of_layer
 from ...engine.run import Run
-from ...results import Result, Tabular
-from ..trajectories.sources import Source, source_of
+from ..trajectories.sources import source_of
 from ..trajectories.systems import Flow, Map
-from .frames import Stretch, walk
+from .frames import walk
+from .spectrum import LyapunovSpectrum
 from .statistics import MeanErrors, drift, mean_errors, stationary_from
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .sums import Sums
 
 WINDOWS = 200  # of finite-time exponents, from which transient and errors are found
 FEWEST_STEPS = 16
 ACCEPTED_DRIFT = 1e-3  # between the halves of a run, where no tolerance is given
 UNLIKELY = 5.0  # standard errors
-DISPLACEMENT = 1e-7  # of the trajectory nearby, relative to the size of a state
-FARTHEST = (
-    5.0  # nats that its distance may change by before it is set back, far from the size of the attractor
-)
-
-
-@dataclass(frozen=True)
-class LyapunovChecks(Result):
-    """The same rates found in other ways, in the unit of the exponents, over the steps that were averaged.
-
-    Attributes
-    ----------
-    log_det
-        Time average of ``ln |det J_t|``, for a full spectrum: the sum of all exponents. None otherwise.
-    tangent
-        Growth of one random tangent vector, for networks by `rd.jvp`: the first exponent.
-    nearby
-        Growth of the distance to a trajectory nearby, which knows nothing of Jacobians: the first exponent. None in
-        single precision, where the distance is lost in rounding.
-    """
-
-    log_det: float | None
-    tangent: float
-    nearby: float | None
-
-
-@dataclass(frozen=True)
-class LyapunovSpectrum(Tabular):
-    """Lyapunov exponents with their errors.
-
-    Attributes
-    ----------
-    exponents
-        Largest first, shape (k,): means over time and trajectories. -inf where Jacobians are singular.
-    standard_errors
-        Shape (k,); 0 where the exponent is -inf. From the variances of sums over overlapping windows of time, a line
-        in their length that is followed to the whole time [1]_ [2]_, and from the spread between trajectories where
-        there are four or more.
-    per_trajectory
-        Shape (B, k).
-    finite_time
-        Exponents of consecutive windows of time, shape (M, B, k).
-    window_steps
-        The lengths of the windows, shape (M,).
-    transient, steps
-        Steps that were dropped at the beginning, and steps that were averaged.
-    interval
-        Mean number of steps between orthonormalizations.
-    size
-        S, the dimension of the state.
-    unit
-        "nats per step" or "nats per unit time".
-    time_step
-        Units of time in a step.
-    checks
-        What `check=True` found.
-
-    References
-    ----------
-    .. [1] Meketon and Schmeiser, Overlapping batch means: something for nothing?, Winter Simulation Conference (1984).
-    .. [2] Vats and Flegal, Lugsail lag windows for estimating time-average covariance matrices, Biometrika 109 (2022).
-    """
-
-    exponents: np.ndarray
-    standard_errors: np.ndarray
-    per_trajectory: np.ndarray
-    finite_time: np.ndarray
-    window_steps: np.ndarray
-    transient: int
-    steps: int
-    interval: float
-    size: int
-    unit: str
-    time_step: float
-    checks: LyapunovChecks | None = None
-
-    @property
-    def sum(self) -> float:
-        """The sum of the exponents that were computed; of all, the rate at which volumes grow."""
-        return float(self.exponents.sum())
-
-    @property
-    def entropy_rate(self) -> float:
-        """The sum of the positive exponents: an upper bound of the entropy rate, equal to it by Pesin's identity.
-
-        Raises ValueError if positive exponents may be missing.
-        """
-        if len(self.exponents) < self.size and self.exponents[-1] > 0:
-            raise ArgumentError(
-                "count",
-                "be large enough for the entropy rate to have all positive exponents",
-                f"{len(self.exponents)}, the last of them {self.exponents[-1]:.4g}",
-            )
-        return float(self.exponents[self.exponents > 0].sum())
-
-    @property
-    def kaplan_yorke_dimension(self) -> float:
-        """The Kaplan-Yorke dimension (1979): where the sum of the first exponents, interpolated, passes zero.
-
-        0 if the first exponent is negative, S if the sum of all is not. Raises ValueError if too few are known.
-        """
-        sums = np.cumsum(self.exponents)
-        if sums[-1] >= 0:
-            if len(sums) == self.size:
-                return float(self.size)
-            raise ArgumentError(
-                "count",
-                "be large enough for the dimension: the sum of the exponents must become negative",
-                f"{len(sums)}, with the sum {sums[-1]:.4g}",
-            )
-        j = int(np.flatnonzero(sums < 0)[0])
-        return j + (float(sums[j - 1] / -self.exponents[j]) if j else 0.0)
-
-    def _columns(self) -> Mapping[str, Any]:
-        return {
-            "index": np.arange(1, len(self.exponents) + 1),
-            "exponent": self.exponents,
-            "standard_error": self.standard_errors,
-        }
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the spectrum with its errors; see `recurrent_dynamics.plot.lyapunov`."""
-        from ...plot import lyapunov
-
-        return lyapunov(self, ax=ax, **options)
 
 
 def lyapunov(
@@ -250,7 +120,7 @@ def lyapunov(
         dropped = integer("transient", transient, at_least=0, at_most=steps - FEWEST_STEPS)
     draws = generator("rng", rng)
     marks = _marks(steps, dropped or 0)
-    sums = _Sums(source, marks, count, boolean("check", check), draws)
+    sums = Sums(source, marks, count, boolean("check", check), draws)
     for stretch in walk(source, count, steps, marks, draws):
         sums.add(stretch)
     lengths = np.diff(marks)
@@ -298,92 +168,6 @@ def _marks(steps: int, transient: int) -> np.ndarray:
     windows = min(WINDOWS, steps - transient)
     marks = np.round(np.linspace(transient, steps, windows + 1)).astype(np.int64)
     return np.r_[0, marks] if transient else marks
-
-
-class _Sums:
-    """What is added up along the way, by window: (M, B, k) for the exponents, (M, B) for the checks."""
-
-    def __init__(
-        self, source: Source, marks: np.ndarray, count: int, check: bool, rng: np.random.Generator
-    ) -> None:
-        windows = len(marks) - 1
-        self.marks, self.source, self.check = marks.tolist(), source, check
-        self.logs = np.zeros((windows, source.batch, count))
-        self.log_det, self.tangent, self.nearby = np.zeros((3, windows, source.batch))
-        self.full, self.stretches, self.exact = count == source.size, 0, True
-        self._unresolved = False
-        self._vector = rng.standard_normal((source.batch, source.size))
-        self._vector /= np.linalg.norm(self._vector, axis=1, keepdims=True)
-        self._near, self._together = self._vector.copy(), 1
-
-    def add(self, stretch: Stretch) -> None:
-        window = bisect_right(self.marks, stretch.start) - 1
-        if not self._unresolved and stretch.log_diagonal.min() == -math.inf:
-            self._look_for_lost_exponents(stretch)
-        self.logs[window] += stretch.log_diagonal
-        self.stretches += 1
-        if self.check:
-            self._check(stretch, window)
-
-    def _look_for_lost_exponents(self, stretch: Stretch) -> None:
-        """Warn where R_ii is 0 to rounding but the Jacobian is not singular: its rows have unlike sizes."""
-        a, count = stretch.offset, stretch.log_diagonal.shape[1]
-        eye = np.broadcast_to(
-            np.eye(self.source.size), (self.source.batch, self.source.size, self.source.size)
-        )
-        for b, J in enumerate(np.swapaxes(stretch.segment.push(eye, a, a + 1), 1, 2)):
-            norms = np.linalg.norm(J, axis=1, keepdims=True)
-            rank = np.linalg.matrix_rank(J / np.where(norms > 0, norms, 1))
-            lost = int(np.isneginf(stretch.log_diagonal[b]).sum())
-            if lost > max(count - rank, 0):
-                self._unresolved = True
-                warnings.warn(
-                    f"the Jacobian of step {stretch.start} has rank {rank} of {self.source.size}, but in double "
-                    f"precision {lost} of {count} exponents are lost in rounding beside the largest, and given as -inf "
-                    f"(the rows have norms from {norms.min():.1e} to {norms.max():.1e})",
-                    stacklevel=3,
-                )
-                return
-
-    def _check(self, stretch: Stretch, window: int) -> None:
-        segment, a, b = stretch.segment, stretch.offset, stretch.offset + stretch.steps
-        if self.full:
-            self.log_det[window] += segment.log_det(a, b)
-        self.exact = self.exact and segment.double
-        while a < b:
-            steps = min(self._together, b - a) if segment.double else b - a
-            vector, growth = _grown(segment.tangents(self._vector[:, None], a, a + steps)[:, 0], self._vector)
-            most = float(np.abs(growth).max())
-            if segment.double:
-                small = DISPLACEMENT * np.maximum(
-                    1.0, np.linalg.norm(segment.state(a), axis=1, keepdims=True)
-                )
-                near, apart = _grown(segment.difference(self._near * small, a, a + steps) / small, self._near)
-                most = max(most, float(np.abs(apart).max()))
-                if most > FARTHEST and steps > 1:
-                    self._together = steps // 2
-                    continue
-                self._near = near
-                self.nearby[window] += apart
-            self._vector = vector
-            self.tangent[window] += growth
-            if 2 * most < FARTHEST:
-                self._together = max(self._together, 2 * steps)
-            a += steps
-
-    def checks(self, start: int, steps: int) -> LyapunovChecks:
-        time = steps * self.source.time_step
-        log_det, tangent, nearby = (
-            float(v[start:].mean(axis=1).sum() / time) for v in (self.log_det, self.tangent, self.nearby)
-        )
-        return LyapunovChecks(log_det if self.full else None, tangent, nearby if self.exact else None)
-
-
-def _grown(moved: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors (B, S) at unit length, and ln of what it was; where nothing is left the vector before, and -inf."""
-    norm = np.linalg.norm(moved, axis=1, keepdims=True)
-    unit = np.divide(moved, norm, out=before.copy(), where=norm > 0)
-    return unit, np.log(norm[:, 0], out=np.full(len(norm), -np.inf), where=norm[:, 0] > 0)
 
 
 def _warn(spectrum: LyapunovSpectrum, means: MeanErrors, tolerance: float | None) -> None:

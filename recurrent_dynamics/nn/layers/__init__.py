@@ -1,7 +1,8 @@
 """Layers that are composed: each is a value and its pull-back."""
 
+from .around import residual
 from .base import Layer
-from .composition import chain, concatenate, residual
+from .composition import chain, concatenate
 from .context import Context
 from .directions import bidirectional
 from .normalization import batch_norm, layer_norm

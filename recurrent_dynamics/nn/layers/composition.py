@@ -1,4 +1,4 @@
-"""Layers made of layers: one behind another, side by side, around one."""
+"""Layers made of layers: one behind another, and side by side."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ...cells import Cell
 from ...checks import ArgumentError, ArgumentTypeError
 from ...kernels.lazy import cached_property
-from ..streaming import Memory, Streamed, around, in_a_chain, side_by_side
+from ..streaming import Memory, Streamed, in_a_chain, side_by_side
 from .base import Back, Layer, Tree, Value
 from .context import Inputs, States, above, below
-from .pointwise import Embedding, sized
+from .pointwise import Embedding
 
 
 def chain(*layers: Layer) -> Layer:
@@ -53,7 +53,7 @@ def chain(*layers: Layer) -> Layer:
     >>> y.shape, list(pull.runs)
     ((3, 2, 2), ['1/forward', '1/backward'])
     """
-    return Chain(_all_layers(layers))
+    return Chain(all_layers(layers))
 
 
 def concatenate(*layers: Layer) -> Layer:
@@ -81,39 +81,12 @@ def concatenate(*layers: Layer) -> Layer:
     >>> layer(layer.init(rng=0), np.ones((5, 1, 2), "float32"))[0].shape
     (5, 1, 7)
     """
-    given = _all_layers(layers)
+    given = all_layers(layers)
     return Concatenate({str(i): layer for i, layer in enumerate(given)})
 
 
-def residual(layer: Layer) -> Layer:
-    """The input added to the output of a layer, ``y = x + layer(x)``.
-
-    Parameters
-    ----------
-    layer : Layer
-        As wide at its output as at its input.
-
-    Returns
-    -------
-    Layer
-        Its parameters are those of the layer.
-
-    Raises
-    ------
-    ValueError, TypeError
-        When the widths differ.
-
-    Examples
-    --------
-    >>> import recurrent_dynamics as rd
-    >>> layer = residual(rd.nn.recurrent(rd.cells.gru(), 3))
-    >>> chain(rd.nn.dense(2, 3), layer).output_size
-    3
-    """
-    return Residual(_all_layers((layer,), ("layer",))[0])
-
-
-def _all_layers(layers: tuple[Any, ...], names: tuple[str, ...] = ()) -> list[Layer]:
+def all_layers(layers: tuple[Any, ...], names: tuple[str, ...] = ()) -> list[Layer]:
+    """Refuse what is no layer."""
     if not layers:
         raise ArgumentError("layers", "be at least one", "none")
     for i, layer in enumerate(layers):
@@ -334,70 +307,6 @@ class Concatenate(Composed):
             return Back(d_params, d_x, signals, gradients, memory)
 
         return Value(np.concatenate(outputs, axis=-1), runs, back, *_aside(values))
-
-
-class Residual(Layer):
-    """What `residual` returns."""
-
-    def __init__(self, layer: Layer) -> None:
-        if layer.input_size is None and layer.classes is None and layer.output_size is not None:
-            layer = layer.with_input(layer.output_size)
-        self.layer, self.has_params, self.has_reversed = layer, layer.has_params, layer.has_reversed
-        self.input_size, self.output_size = layer.input_size, layer.output_size
-        if layer.classes is not None or self.input_size != self.output_size:
-            came = f"{self.input_size if layer.classes is None else 'class indices'} and {self.output_size}"
-            raise ArgumentError("layer", "be as wide at its output as at its input", came)
-
-    def __repr__(self) -> str:
-        return f"residual({self.layer!r})"
-
-    @property
-    def cells(self) -> dict[str, Cell]:
-        return self.layer.cells
-
-    @property
-    def from_end(self) -> frozenset[str]:
-        return self.layer.from_end
-
-    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return self.layer.cell_params(params)
-
-    @property
-    def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.layer.statistics
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...] | None]:
-        return self.layer.shapes
-
-    @property
-    def state_widths(self) -> dict[str, dict[str, int]]:
-        return self.layer.state_widths
-
-    @property
-    def memory_widths(self) -> dict[str, int]:
-        return self.layer.memory_widths
-
-    def with_input(self, size: int) -> Layer:
-        sized(self, size)
-        return Residual(self.layer.with_input(size))
-
-    def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
-        return around(self.layer.streamed(params, memory))
-
-    def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
-        return self.layer.draw(rng, dtype)
-
-    def apply(
-        self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
-    ) -> Value:
-        value = self.layer.apply(params, x, inputs)
-
-        def back(d_y: NDArray[Any], d_final: States) -> Back:
-            found = value.back(d_y, d_final)
-            return found._replace(x=d_y + found.x)
-
-        return value._replace(y=x + value.y, back=back)
 
 
 def _aside(values: Mapping[str, Value]) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:

@@ -10,8 +10,9 @@ from ...checks import ArgumentTypeError
 from ...parametrize import Parametrization
 from ..described import cell_again, cell_described, choice_again, choice_described, for_layers
 from ..files import FileError
+from .around import Residual, residual
 from .base import Layer
-from .composition import Chain, Concatenate, Residual, chain, concatenate, residual
+from .composition import Chain, Concatenate, chain, concatenate
 from .directions import Bidirectional, Reversed, bidirectional
 from .normalization import BatchNorm, LayerNorm, batch_norm, layer_norm
 from .objective import Objective

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...cells import Cell
 from ...checks import ArgumentError
-from .base import Back, Layer, Tree, Value
-from .composition import Concatenate, _all_layers
+from .around import Around
+from .base import Back, Layer, Value
+from .composition import Concatenate, all_layers
 from .context import Inputs, States
 
 
@@ -58,7 +58,7 @@ def bidirectional(forward: Layer, backward: Layer) -> Layer:
     >>> y.shape, bool((y[0, 1, 4:] == pull.final["backward"]["h"][1]).all())
     ((5, 3, 8), True)
     """
-    first, second = _all_layers((forward, backward), ("forward", "backward"))
+    first, second = all_layers((forward, backward), ("forward", "backward"))
     return Bidirectional({"forward": first, "backward": Reversed(second)})
 
 
@@ -90,51 +90,23 @@ def reverse(x: NDArray[Any], lengths: ArrayLike | None = None) -> NDArray[Any]:
     return x[np.where(steps < ends, ends - 1 - steps, steps), np.arange(x.shape[1])]
 
 
-class Reversed(Layer):
+class Reversed(Around):
     """A layer that reads each sequence from its own end."""
 
-    has_reversed = True
-
     def __init__(self, layer: Layer) -> None:
-        self.layer, self.has_params = layer, layer.has_params
-        self.input_size, self.output_size = layer.input_size, layer.output_size
+        super().__init__(layer)
+        self.has_reversed = True
         self.classes, self.folds = layer.classes, layer.folds
 
     def __repr__(self) -> str:
         return repr(self.layer)
 
     @property
-    def cells(self) -> dict[str, Cell]:
-        return self.layer.cells
-
-    @property
     def from_end(self) -> frozenset[str]:
         return frozenset(self.layer.cells) - self.layer.from_end
 
-    def cell_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return self.layer.cell_params(params)
-
-    @property
-    def statistics(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.layer.statistics
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...] | None]:
-        return self.layer.shapes
-
-    @property
-    def state_widths(self) -> dict[str, dict[str, int]]:
-        return self.layer.state_widths
-
-    @property
-    def memory_widths(self) -> dict[str, int]:
-        return self.layer.memory_widths
-
     def with_input(self, size: int) -> Layer:
         return Reversed(self.layer.with_input(size))
-
-    def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Tree:
-        return self.layer.draw(rng, dtype)
 
     def apply(
         self, params: Mapping[str, Any], x: NDArray[Any], inputs: Inputs, table: NDArray[Any] | None = None
