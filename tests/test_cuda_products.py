@@ -156,7 +156,7 @@ def test_steps_are_captured_once_and_launched_again(monkeypatch, times, graphs):
     xp = SimpleNamespace(cuda=cuda, empty=lambda size, dtype: "workspace")
     for module in (capture, blas):
         monkeypatch.setattr(module, "array_module", lambda: xp)
-    monkeypatch.setattr(capture, "SIMULATED", False)
+    monkeypatch.setattr(capture, "SIMULATED", False)  # no threshold, but whether there is a GPU
     eager, captured = [], []
 
     def call():

@@ -12,6 +12,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.engine.cpu import backward_pass, groups, work_split
 from recurrent_dynamics.kernels.microkernel import TILE_ROWS
 from recurrent_dynamics.kernels.product import HALF_TILE
+from recurrent_dynamics.kernels.tuning import DEFAULT
 
 same = np.testing.assert_array_equal
 
@@ -46,7 +47,7 @@ def test_groups_split_the_active_rows_by_instances_in_equal_shares(count, ragged
 @pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "empty", "resets"])
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_of_threads(
-    how, count, rng, monkeypatch, tune, set_threads
+    how, count, rng, tune, set_threads
 ):
     tune(min_parallel_flops=0)
     lengths = {"lengths": rng.integers(1, 7, 9), "empty": np.array([0, 0, 0, 0, 0, 0, 0, 6, 2])}.get(how)
@@ -57,7 +58,8 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
         d = rng.standard_normal(run.output.shape)
 
     def gradients(of):
-        monkeypatch.setattr(backward_pass, "group_count", lambda tape: of)
+        tune(gradient_groups=of, min_group_instances=1)
+        assert groups.group_count(run.engine_tape) == of
         grads = rd.backward(run, d)
         return [*grads.params.values()] + ([] if grads.x is None else [grads.x])
 
@@ -73,18 +75,19 @@ def test_any_grouping_gives_the_same_gradients_and_the_same_bits_for_any_number_
 
 
 @pytest.mark.parametrize("how", ["numbers", "classes", "lengths", "ended", "empty"])
-def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, monkeypatch, tune, set_threads):
+def test_several_pieces_of_a_walk_add_up_in_every_group(how, rng, tune, set_threads):
     """Also where no sequence reaches the last piece, or none of a group is longer than 0."""
     tune(min_parallel_flops=0)
     lengths = {
-        "lengths": rng.integers(1, 101, 9), "ended": np.full(9, 7), "empty": np.array([0] * 7 + [100, 30])
+        "lengths": rng.integers(1, 104, 9), "ended": np.full(9, 7), "empty": np.array([0] * 7 + [103, 30])
     }.get(how)  # fmt: skip
-    run, d = tape_of(rng, 9, lengths, classes=how == "classes", steps=100)
+    run, d = tape_of(rng, 9, lengths, classes=how == "classes", steps=103)
     whole = rd.backward(run, d)
-    monkeypatch.setattr(backward_pass, "_steps_at_once", lambda tape, groups: 30)
+    tune(min_piece_bytes=1, min_piece_bytes_ungrouped=1, min_piece_flops=1)
+    assert [backward_pass._steps_at_once(run.engine_tape, count) for count in (1, 2)] == [21, 21]
     came = []
     for groups_, threads in ((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)):
-        monkeypatch.setattr(backward_pass, "group_count", lambda tape, count=groups_: count)
+        tune(gradient_groups=groups_, min_group_instances=1)
         set_threads(threads)
         grads = rd.backward(run, d)
         arrays = [*grads.params.values()] + ([] if grads.x is None else [grads.x])
@@ -121,14 +124,15 @@ def test_a_part_of_the_steps_may_be_split_in_another_way_than_all_of_them(rng, t
 
 
 def test_large_gradients_by_class_are_not_grouped(rng, tune):
-    tape = tape_of(rng, groups.GROUPS * HALF_TILE, classes=True)[0].engine_tape
-    assert groups.group_count(tape) == groups.GROUPS
+    tape = tape_of(rng, 2 * HALF_TILE, classes=True)[0].engine_tape
+    assert groups.group_count(tape) == 2
     tune(max_grouped_bytes=8 * 28 * (5 + 7) - 1)
     assert groups.group_count(tape) == 1
 
 
 def test_small_gradients_of_enough_instances_are_grouped(rng, tune):
+    assert DEFAULT.min_group_instances == HALF_TILE
     count = lambda batch: groups.group_count(tape_of(rng, batch)[0].engine_tape)
-    assert [count(groups.GROUPS * HALF_TILE - 1), count(groups.GROUPS * HALF_TILE)] == [1, groups.GROUPS]
+    assert [count(2 * HALF_TILE - 1), count(2 * HALF_TILE)] == [1, 2]
     tune(max_grouped_bytes=8 * 28 * (5 + 7) - 1)
-    assert count(groups.GROUPS * HALF_TILE) == 1
+    assert count(2 * HALF_TILE) == 1

@@ -42,8 +42,11 @@ class Tuning(NamedTuple):
         Rows, those of some steps, that a thread of a run without a tape holds: they stay in its second cache.
     max_kept_window
         Bytes of the memory of a run without a tape up to which the next call with the same sizes finds it again.
+    gradient_groups, min_group_instances
+        Groups of instances with sums of gradients of their own, one for each of two threads, and the fewest instances
+        of a group: those that read one panel of a matrix at a time.
     max_grouped_bytes
-        Bytes of gradients up to which two groups of instances have sums of their own. It was faster up to the 2 MB of
+        Bytes of gradients up to which groups of instances have sums of their own. It was faster up to the 2 MB of
         an LSTM of 256 units. With the 8 MB of 512 units it was not, and it took 16 MB more memory.
     min_piece_bytes, min_piece_bytes_ungrouped, min_piece_flops
         A piece of the backward pass has so many bytes of cotangents, with two groups of instances and with one, and so
@@ -72,6 +75,8 @@ class Tuning(NamedTuple):
     min_worker_bytes: int = 1 << 16
     window_rows: int = 96
     max_kept_window: int = 1 * MB
+    gradient_groups: int = 2
+    min_group_instances: int = 4
     max_grouped_bytes: int = 4 * MB
     min_piece_bytes: int = 1 * MB
     min_piece_bytes_ungrouped: int = 8 * MB

@@ -6,12 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...kernels.microkernel import HALF_TILE, TILE_ROWS
+from ...kernels.microkernel import TILE_ROWS
 from ...kernels.tuning import current
 from ..run import Tape, within_lengths
 from .tables import drives_size
-
-GROUPS = 2  # groups of instances with sums of gradients of their own
 
 
 def active_rows(tape: Tape) -> np.ndarray:
@@ -31,8 +29,9 @@ def group_count(tape: Tape) -> int:
 
 def enough_groups(size: int, batch: int) -> int:
     """`group_count` for gradients of so many bytes."""
-    grouped = size <= current().max_grouped_bytes and batch >= GROUPS * HALF_TILE
-    return GROUPS if grouped else 1
+    tuned = current()
+    enough = batch >= tuned.gradient_groups * tuned.min_group_instances
+    return tuned.gradient_groups if enough and size <= tuned.max_grouped_bytes else 1
 
 
 def grouped_rows(steps: int, batch: int, lengths: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
