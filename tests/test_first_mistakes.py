@@ -318,3 +318,44 @@ def test_names_do_not_depend_on_a_profiler():
         sys.setprofile(None)
     assert found == expected
     assert seen
+
+
+def test_a_drive_is_an_attribute():
+    def update(drive, state):
+        return {"h": rd.equations.tanh(drive["n"])}
+
+    says(
+        "values are attributes, drive.a; came drive['n']",
+        lambda: rd.cells.Cell("by item", state=("h",), drives=("n",), update=update),
+        rd.equations.graph.DefinitionError,
+    )
+
+
+def test_a_file_of_another_kind_is_named(shallow, tmp_path):
+    model, params = shallow
+    checkpoint, network = tmp_path / "checkpoint.npz", tmp_path / "network.npz"
+    batch = Batch(X, X[:, :, :1])
+    rd.training.fit(
+        model, params, [batch], optimizer="adam", updates=1, learning_rate=0.1, checkpoint=checkpoint
+    )
+    nn.save(network, model, params)
+    says(
+        "came a checkpoint, which rd.training.load_checkpoint reads", lambda: nn.load(checkpoint), ValueError
+    )
+    says("came a network, which rd.nn.load reads", lambda: rd.training.load_checkpoint(network), ValueError)
+    says("came a network, which rd.nn.load reads", lambda: rd.study.load_model(network), ValueError)
+
+
+def test_truths_as_classes(shallow):
+    says(
+        "came dtype bool: targets.astype(int) are classes 0 and 1",
+        lambda: rd.data.SequenceBatches([X[:, 0], X[:, 1]], [True, False], 2),
+        ValueError,
+    )
+
+
+def test_an_option_of_a_method_of_scipy():
+    says(
+        "came maxiter: options of a method come in a dict, options={'maxiter': ...}",
+        lambda: rd.training.minimize(lambda p: (0.0, p), {"w": np.zeros(2)}, maxiter=5),
+    )

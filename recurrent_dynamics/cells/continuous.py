@@ -47,7 +47,9 @@ def ctrnn(
         Whether the signal "noise" is added to the currents, an array (T, B, H), or (T, B) for all units alike:
         tau dh/dt = -h + U f(h) + W x + b + noise. A cell draws nothing at random. `recurrent_dynamics.data.WithNoise`
         brings the noise with the batches of a training, ``signals={"noise": (s, H)}``. Units with an intrinsic
-        standard deviation sigma (Song et al. 2016) have s = sqrt(2 tau / dt) sigma.
+        standard deviation sigma (Song et al. 2016) have s = sqrt(2 tau / dt) sigma. To look at the network without
+        noise give zeros: ``predict(..., signals={"noise": np.zeros((T, B), "float32")})``, and
+        ``signals={"noise": 0.0}`` for its fixed points.
 
     Examples
     --------

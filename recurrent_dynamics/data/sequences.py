@@ -138,8 +138,10 @@ def _one_each(targets: Sequence[Any]) -> list[NDArray[Any]]:
         raise ArgumentError(
             "targets",
             "be a class or K numbers for each sequence",
-            f"dtype {found.dtype}: number the classes, np.unique(targets, return_inverse=True)[1]"
-            if found.dtype.kind in "SUOb"
+            "dtype bool: targets.astype(int) are classes 0 and 1"
+            if found.dtype.kind == "b"
+            else f"dtype {found.dtype}: number the classes, np.unique(targets, return_inverse=True)[1]"
+            if found.dtype.kind in "SUO"
             else "others: give per_step=True for targets at every step",
         )
     return list(found)

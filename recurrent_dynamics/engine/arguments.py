@@ -247,7 +247,7 @@ def write_signals(
                 raise ArgumentError(
                     f"{prefix}signals",
                     f"have {s.name!r}, which cell {cell.name!r} reads",
-                    ", ".join(arrays) or "none",
+                    f"{', '.join(arrays) or 'none'} (an array {'(T,)' if single else '(T, B)'} is enough)",
                 )
             name = f"{prefix}signals[{s.name!r}]"
             a = check.real(name, arrays[s.name], values.dtype)

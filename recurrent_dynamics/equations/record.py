@@ -259,6 +259,12 @@ class Names:
                 f"line {self._line} of the contract: the equations use {self._what}.{name}, declared are {known}"
             ) from None
 
+    def __getitem__(self, name: object) -> Any:
+        raise DefinitionError(
+            f"line {self._line} of the contract: values are attributes, {self._what}.a; "
+            f"came {self._what}[{name!r}]"
+        )
+
 
 def arguments_of(cell: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments that `cell.update` asks for, out of drive, state, param, signal, constant, memory."""

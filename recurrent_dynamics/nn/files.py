@@ -100,6 +100,14 @@ def _write_arrays(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(entry, np.asanyarray(a), allow_pickle=False)
 
 
+# What else a file of the library may be, by the name of its description, and what reads it.
+READERS = {
+    "network": "rd.nn.load",
+    "checkpoint": "rd.training.load_checkpoint",
+    "model": "rd.study.load_model",
+}
+
+
 class FileError(ValueError):
     """What is wrong with a file: one line that names the field, before which the path is put."""
 
@@ -151,6 +159,8 @@ def read_described(
         try:
             with zipfile.ZipFile(stream) as archive:
                 members = _members(archive, path.stat().st_size)
+                if kind not in members:
+                    _say_what_it_is(kind, members)
                 described = json.loads(str(_read_array(archive, members.pop(kind))))
                 found = described.pop("format")
                 if found == version and type(found) is int:
@@ -168,6 +178,13 @@ def read_described(
         except Exception as error:  # damaged bytes raise almost anything: zipfile, zlib, struct, NumPy, JSON
             raise ValueError(f"{path}: not a {kind}, or a damaged one") from error
     raise ArgumentError(str(path), f"be a {kind} of format {version}", f"format {found!r}")
+
+
+def _say_what_it_is(kind: str, members: Mapping[str, object]) -> None:
+    """Raise a `FileError` if a file is one of the library's other kinds."""
+    for other, reader in READERS.items():
+        if other in members:
+            raise FileError(f"must hold a {kind}; came a {other}, which {reader} reads")
 
 
 def has_member(path: str | os.PathLike[str], kind: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,6 +51,13 @@ def minimize(
 
     check_real("params", params)
     instance("method", method, str)
+    unknown = sorted(set(options) - set(inspect.signature(scipy_minimize).parameters))
+    if unknown:
+        raise ArgumentTypeError(
+            "options",
+            "be arguments of scipy.optimize.minimize",
+            f"{unknown[0]}: options of a method come in a dict, options={{{unknown[0]!r}: ...}}",
+        )
     start, unravel = ravel(params)
 
     def objective(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
