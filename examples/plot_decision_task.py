@@ -19,7 +19,8 @@ from recurrent_dynamics.equations import tanh
 #
 # The units follow :math:`\tau\, dx/dt = -x + U \tanh(x) + W u + b + \xi`, in steps of 20 ms with :math:`\tau` = 100 ms.
 # The private noise :math:`\xi` is a *signal* of the cell: an array ``(T, B, H)`` that every batch brings.
-# :class:`recurrent_dynamics.data.WithNoise` draws it; the factor makes its strength independent of the step [2]_.
+# :class:`recurrent_dynamics.data.WithNoise` draws it; the factor makes its strength independent of the step [2]_. The
+# equation is written out here; the library has it too, as ``rd.cells.ctrnn(dt=STEP, tau=TAU, noise=True)``.
 
 STEP, TAU = 20.0, 100.0  # ms
 ALPHA = STEP / TAU

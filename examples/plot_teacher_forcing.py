@@ -144,4 +144,4 @@ right.legend()
 # Left: the divergence over the position, with two standard errors. It begins at 0, as nothing was written yet. The
 # decoder that was told the target answers otherwise as soon as it reads itself. The one that has read its own symbols
 # in training hardly does: it goes by its state, and not by the last symbol. Right: the same after the first symbol
-# that differs from the target. Both lines fall, so that both decoders recover, the second one faster.
+# that differs from the target. Both lines fall to less than half within one symbol: both decoders recover.
