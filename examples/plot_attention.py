@@ -226,6 +226,5 @@ print(
 )
 
 # %%
-# .. [1] D. Bahdanau, K. Cho, Y. Bengio, Neural machine translation by jointly learning to align and translate, ICLR
-#    2015.
+# .. [1] Bahdanau, Cho and Bengio, Neural machine translation by jointly learning to align and translate, ICLR 2015.
 plt.show()

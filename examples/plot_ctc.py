@@ -142,5 +142,5 @@ axes[0].set_ylabel("probability given the letters")
 axes[1].legend(frameon=False, fontsize="small")
 
 # %%
-# .. [1] A. Graves, S. Fernandez, F. Gomez, J. Schmidhuber, Connectionist temporal classification, ICML 2006.
+# .. [1] Graves, Fernandez, Gomez and Schmidhuber, Connectionist temporal classification, ICML 2006.
 plt.show()

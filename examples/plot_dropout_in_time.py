@@ -126,7 +126,8 @@ for ax, what in zip(axes, ("median", "largest")):
 axes[0].legend(frameon=False, fontsize="small")
 
 # %%
-# With a mask on c the gradient is 0 for most units, and up to a thousand times too large for the few that were spared.
+# With a mask on c the gradient is 0 for most units, and up to a thousand times too large for the few that were spared
+# (what is below 0.001 is drawn there).
 # The other kinds leave the path as it is: the derivative of c by the c before it is the forget gate, and 1 where
 # zoneout keeps the unit.
 #

@@ -117,5 +117,5 @@ ax.legend(frameon=False)
 # * With its usual initialization an LSTM forgets half in one step, and after 40 steps nothing is left. A forget gate
 #   that is open at the start remembers longer. A gate that is wide open makes gradients grow.
 #
-# .. [1] R. Jozefowicz, W. Zaremba, I. Sutskever (2015). An empirical exploration of recurrent network architectures.
+# .. [1] Jozefowicz, Zaremba and Sutskever (2015). An empirical exploration of recurrent network architectures.
 #    ICML.

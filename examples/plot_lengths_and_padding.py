@@ -19,7 +19,7 @@ import recurrent_dynamics as rd
 # --------
 #
 # Each line of source code in Python's standard library is a sequence of characters. The network reads a character and
-# predicts the next one; the line feed ends a line. Lines have 1 to 140 characters.
+# predicts the next one; the line feed ends a line. Lines of up to 140 characters are taken.
 
 lines = [line + "\n" for line in rd.data.standard_library(200_000).split("\n") if 0 < len(line) <= 140]
 vocabulary = rd.data.Vocabulary.from_text("".join(lines))

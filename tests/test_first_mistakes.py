@@ -346,6 +346,10 @@ def test_a_file_of_another_kind_is_named(shallow, tmp_path):
     says("came a network, which rd.nn.load reads", lambda: rd.study.load_model(network), ValueError)
 
 
+def test_a_batch_where_states_are_wanted():
+    says("states must hold real numbers; came Batch", lambda: dynamics.phase_portrait(Batch(X, X[:, :, :1])))
+
+
 def test_truths_as_classes(shallow):
     says(
         "came dtype bool: targets.astype(int) are classes 0 and 1",

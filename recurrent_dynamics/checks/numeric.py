@@ -174,7 +174,8 @@ def _of_kinds(name: str, values: Any, kinds: str, words: str) -> np.ndarray:
     try:
         found = np.asarray(values)
     except (TypeError, ValueError) as error:  # lists of different lengths
-        raise ArgumentTypeError(name, f"hold {words}", error) from None
+        came = type(values).__name__ if hasattr(values, "_fields") else error  # a batch, say
+        raise ArgumentTypeError(name, f"hold {words}", came) from None
     if found.dtype.kind not in kinds:  # integers of more than 64 bits are objects too
         came = f"dtype {found.dtype}" if found.ndim and found.dtype.kind != "O" else shown(values)
         raise ArgumentTypeError(name, f"hold {words}", came)

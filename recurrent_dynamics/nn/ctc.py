@@ -76,7 +76,7 @@ def ctc_loss(
 
     References
     ----------
-    .. [1] A. Graves, S. Fernandez, F. Gomez, J. Schmidhuber, "Connectionist Temporal Classification: Labelling
+    .. [1] Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labelling
        Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006.
 
     Examples

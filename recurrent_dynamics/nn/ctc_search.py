@@ -100,8 +100,8 @@ def ctc_decode(
 
     References
     ----------
-    .. [1] A. Graves, N. Jaitly, "Towards End-to-End Speech Recognition with Recurrent Neural Networks", ICML 2014.
-    .. [2] A. Hannun, A. Maas, D. Jurafsky, A. Ng, "First-Pass Large Vocabulary Continuous Speech Recognition using
+    .. [1] Graves, Jaitly, "Towards End-to-End Speech Recognition with Recurrent Neural Networks", ICML 2014.
+    .. [2] Hannun, Maas, Jurafsky, Ng, "First-Pass Large Vocabulary Continuous Speech Recognition using
        Bi-Directional Recurrent DNNs", arXiv:1408.2873.
 
     Examples

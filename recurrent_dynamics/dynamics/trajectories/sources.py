@@ -286,7 +286,8 @@ class NetworkSource:
     def __init__(self, cell: Cell, params: Mapping[str, np.ndarray] | None, x: Any, initial: Any) -> None:
         if params is None or initial is None:
             missing = "params" if params is None else "initial"
-            raise ArgumentError(missing, "be given for a cell that runs by itself", "None")
+            along = " (for exponents along an input sequence pass its run: rd.forward(cell, params, x))"
+            raise ArgumentError(missing, "be given for a cell that runs by itself", f"None{along}")
         if check.a_cell(cell).memory:
             raise ArgumentError(
                 "system", "be a run for a cell that reads a memory", f"cell {cell.name!r}, which reads one"
