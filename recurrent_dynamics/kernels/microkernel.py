@@ -29,6 +29,7 @@ from .processor import BYTES, REGISTERS
 
 VECTORS = 2
 TILE_ROWS = 8 if REGISTERS == 32 else 4  # of a tile at least; a tile has at most two more
+TO_A_LINE = max(1, 64 // BYTES)  # vectors
 BEST = 8 if REGISTERS == 32 else 6  # rows of a tile where the caller is free to choose
 HALF_TILE = 4  # the fewest rows that read one panel at a time
 # Panels side by side for one or two rows. With one panel each multiply-add would wait for the one before: from the
@@ -69,9 +70,10 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 return b.gep(array, [b.mul(step, b.load(b.gep(index, [i64(r)])))])
 
             columns = range(VECTORS * panels)
-            # Prefetch the lines of C, which are needed last: up to 2 % of a step.
+            # Prefetch the lines of C, which are needed last: up to 2 % of a step. If C does not begin at a line, the
+            # panel before has fetched the first one.
             for r in range(rows):
-                for v in columns:
+                for v in columns[::-TO_A_LINE]:
                     fetch(b, b.gep(row_of(c, r, ldc), [i64(v * lanes)]), write=True)
             row = [row_of(a, r, row_step) for r in range(rows)]
             panel_size = b.mul(k, i64(VECTORS * lanes))

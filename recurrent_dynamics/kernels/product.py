@@ -33,6 +33,7 @@ from .microkernel import (
 from .processor import BYTES
 
 LINE = 16  # entries, about a line of the cache
+PARTS = 1 << 8  # of a byte, in which the pace of prefetching is counted
 
 
 @njit(**OPTIONS)
@@ -240,30 +241,34 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
     Where B is `far` (1, else 0), the tiles of a panel prefetch the next panel into the second cache, each a part of it
     in proportion to its rows. The hardware prefetcher looks ahead too little: 24 rows times the U of an LSTM of 512
     units took up to 1.5 times as long. The third cache is too slow to deliver the whole panel during the first tile.
+
+    Nothing is divided between two tiles: the next one would wait for it.
     """
     w = panel_width(a)
     panels = (N + w - 1) // w
     p, last = (
         (ZERO(), panels) if workers == 1 else (panels * worker // workers, panels * (worker + 1) // workers)
     )
-    end, tall = p, M
+    end, tall, whole, extra, pace = p, M, ZERO(), ZERO(), ZERO()
     while p < last:
         if p == end:
             group = p + WIDE <= last and (p + WIDE) * w <= N
             end, tall = (p + WIDE, M - _cut(M)[2]) if group else (p + 1, M)
-        i, ahead, rest = ZERO(), (p + far) * K * w, far * K
+            whole, extra, _ = _cut(tall)
+            pace = far * (VECTORS * BYTES * PARTS) // max(tall, ONE())  # of one row
+        i, ahead, tiles, taller = ZERO(), (p + far) * K * w, whole, extra
         while i < tall:
-            tiles, taller, _ = _cut(tall - i)
-            rows = TILE_ROWS + (taller + tiles - 1) // tiles if tiles > 0 else tall - i
-            share = rest * rows // (tall - i)
+            # The first tiles are as tall as can be. With AVX2 a tile of five rows takes nearly as long as one of six.
+            rows = TILE_ROWS + min(taller, 2) if tiles > 0 else tall - i
+            step = rows * pace // PARTS
             _tiles_apart(
                 rows, K, a, row_step, k_step, moved(packed, p * K * w), moved(start, p * w), lds,
-                moved(c, p * w), ldc, N - p * w, moved(index, i), moved(packed, ahead),
-                share * (VECTORS * BYTES) // K,
+                moved(c, p * w), ldc, N - p * w, moved(index, i), moved(packed, ahead), step,
             )  # fmt: skip
             i += rows
-            ahead += share * w
-            rest -= share
+            tiles -= 1
+            taller -= min(taller, 2)
+            ahead += step * K * w // (VECTORS * BYTES)
         p += 1
         if p == end and tall < M:
             q = p - WIDE
