@@ -165,8 +165,12 @@ def _cut(M):
     """Cut M rows into tiles: (whole tiles, further rows that make these taller, rows that remain beyond half tiles).
 
     There are as few tiles as possible, because each reads the panel. A tile of one or two rows reads it as a full one
-    does: 25 rows took the time of 27.
+    does: 25 rows took the time of 27. With 16 registers two rows that remain read several panels at once, which takes
+    less time than two tiles of four rows: 8 rows are 6 and 2.
     """
+    if TILE_ROWS == HALF_TILE and M % (TILE_ROWS + 2) == 2:
+        tiles = M // (TILE_ROWS + 2)
+        return tiles, 2 * tiles, M - tiles * (TILE_ROWS + 2)
     tiles = min(M // TILE_ROWS, (M + TILE_ROWS + 1) // (TILE_ROWS + 2))
     rest = M - tiles * TILE_ROWS
     if rest > 2 * tiles:
