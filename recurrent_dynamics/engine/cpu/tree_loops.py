@@ -30,7 +30,7 @@ from ...kernels.product import ONE, ZERO, total
 from .input_products import write_drives
 from .resets_and_lengths import copy
 from .rows import compute_rows, row_task
-from .stage_products import has_products, multiply, multiply_transposed
+from .stage_products import multiply, multiply_transposed
 from .work_split import unit_ranges
 
 CHUNK_ROWS = 96  # rows that pass through all stages before the next rows, so that their values stay in cache
@@ -102,28 +102,38 @@ def _sum_drives(dE, begin, dF, r0, r1, drives, e):
 
 
 @njit(**OPTIONS)
-def _step(rows, active, sizes, task, stages, products, packed, starts, S, E, index, r, count, k, e):
-    """All stages of `count` rows from r on; of the tangents with those of S and E."""
+def _step(back, rows, active, sizes, task, stages, products, packed, starts, S, E, index, r, count, k, e):
+    """All stages of `count` rows from r on, of the states or the tangents in S and E; `back`: of the cotangents."""
     at = TILE_ROWS + r
-    for stage in range(stages + 1):
-        if active[stage]:
-            compute_rows(rows, stage, task, sizes, index, at, ZERO(), count)
-        multiply(
-            products, stage, packed, starts, True, S, E, E, ZERO(), count, k, e, index, at, ZERO(), ONE()
-        )
-
-
-@njit(**OPTIONS)
-def _step_back(rows, active, sizes, task, stages, products, packed, starts, dS, dE, index, r, count, k, e):
-    """The adjoint of `_step`."""
-    at = TILE_ROWS + r
-    for stage in range(stages, -1, -1):
-        if has_products(products, stage):
+    for i in range(stages + 1):
+        stage = stages - i if back else i
+        if back:
             multiply_transposed(
-                products, stage, packed, starts, True, dE, dS, dE, ZERO(), count, k, e, index, at, ZERO(), ONE()
+                products, stage, packed, starts, True, E, S, E, ZERO(), count, k, e, index, at, ZERO(), ONE()
             )  # fmt: skip
         if active[stage]:
             compute_rows(rows, stage, task, sizes, index, at, ZERO(), count)
+        if not back:
+            multiply(
+                products, stage, packed, starts, True, S, E, E, ZERO(), count, k, e, index, at, ZERO(), ONE()
+            )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _arcs(
+    back, ends, M, given, F, target, r0, a0, last, rows, active, sizes, task, stages, products, packed, starts, S, E,
+    index, drives, k, e,
+):  # fmt: skip
+    """`_step` for the arcs a0 to last, some at a time: each is given the row of M at its end, and its drives in F."""
+    while a0 < last:
+        a1 = min(a0 + CHUNK_ROWS, last)
+        _copy_rows(M, ends, given, a0, a1, k)
+        if F.size > 0:
+            _share_drives(F, target, r0, E, a0, a1, drives, e)
+        _step(
+            back, rows, active, sizes, task, stages, products, packed, starts, S, E, index, a0, a1 - a0, k, e
+        )
+        a0 = a1
 
 
 @njit(**OPTIONS)
@@ -165,21 +175,15 @@ def forward(
         while r0 < end:
             r1 = min(r0 + CHUNK_ROWS, end)
             if with_arcs:
-                a0, last = begin[r0], begin[r1]
-                if a0 < last:
+                if begin[r0] < begin[r1]:
                     write_drives(
                         X, QW, qbias, classes, F, r0, ZERO(), r1 - r0, n, qg, qdrives, qdrives, index, TILE_ROWS,
                         ZERO(), ONE(),
                     )  # fmt: skip
-                while a0 < last:
-                    a1 = min(a0 + CHUNK_ROWS, last)
-                    _copy_rows(N, source, QS, a0, a1, k)
-                    _share_drives(F, target, r0, QE, a0, a1, qdrives, qe)
-                    _step(
-                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, QS, QE, index, a0, a1 - a0,
-                        k, qe,
-                    )  # fmt: skip
-                    a0 = a1
+                _arcs(
+                    False, source, N, QS, F, target, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask, qstages,
+                    qproducts, qpacked, qstarts, QS, QE, index, qdrives, k, qe,
+                )  # fmt: skip
                 _gather(QN, brings, begin, position, places, spans, initial, tree, S, r0, r1, k)
             else:
                 _gather(N, brings, begin, position, places, spans, initial, tree, S, r0, r1, k)
@@ -187,7 +191,9 @@ def forward(
                 X, W, bias, classes, E, ZERO(), ZERO(), r1 - r0, n, g, drives, e, index, TILE_ROWS + r0, ZERO(), ONE()
             )  # fmt: skip
             now = first_products if level == 0 else products
-            _step(rows, active, sizes, task, stages, now, packed, starts, S, E, index, r0, r1 - r0, k, e)
+            _step(
+                False, rows, active, sizes, task, stages, now, packed, starts, S, E, index, r0, r1 - r0, k, e
+            )
             checksum += total(N, r0 * k, (r1 - r0) * k)
             r0 = r1
         if workers > 1:
@@ -208,6 +214,7 @@ def adjoint(
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP))
     qsizes = unit_ranges(qwidths, ZERO(), ONE())
     qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, dQN, dQE, dQS, dQP))
+    nothing = np.empty(0, E.dtype)
     for level in range(bounds.shape[1] - 1 if part >= 0 else -1, -1, -1):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
@@ -217,19 +224,14 @@ def adjoint(
             else:
                 _collect(dS, row_of, leaving, arcs, position, spans, dN, r0, r1, k)
             now = first_products if level == 0 else products
-            _step_back(
-                rows, active, sizes, task, stages, now, packed, starts, dS, dE, index, r0, r1 - r0, k, e
+            _step(
+                True, rows, active, sizes, task, stages, now, packed, starts, dS, dE, index, r0, r1 - r0, k, e
             )
             if with_arcs:
-                a0, last = begin[r0], begin[r1]
-                while a0 < last:
-                    a1 = min(a0 + CHUNK_ROWS, last)
-                    _copy_rows(dS, target, dQN, a0, a1, k)
-                    _step_back(
-                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, dQS, dQE, index, a0,
-                        a1 - a0, k, qe,
-                    )  # fmt: skip
-                    a0 = a1
+                _arcs(
+                    True, target, dS, dQN, nothing, target, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask,
+                    qstages, qproducts, qpacked, qstarts, dQS, dQE, index, qdrives, k, qe,
+                )  # fmt: skip
                 _sum_drives(dQE, begin, dF, r0, r1, qdrives, qe)
             r0 = r1
         if workers > 1:
@@ -249,25 +251,36 @@ def tangent(
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN))
     qsizes = unit_ranges(qwidths, ZERO(), ONE())
     qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, tQE, tQS, tQP, tQN))
+    nothing = np.empty(0, E.dtype)
     for level in range(bounds.shape[1] if part >= 0 else 0):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
             r1 = min(r0 + CHUNK_ROWS, end)
             if with_arcs:
-                a0, last = begin[r0], begin[r1]
-                while a0 < last:
-                    a1 = min(a0 + CHUNK_ROWS, last)
-                    _copy_rows(tN, source, tQS, a0, a1, k)
-                    _step(
-                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qstarts, tQS, tQE, index, a0,
-                        a1 - a0, k, qe,
-                    )  # fmt: skip
-                    a0 = a1
+                _arcs(
+                    False, source, tN, tQS, nothing, source, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask,
+                    qstages, qproducts, qpacked, qstarts, tQS, tQE, index, ZERO(), k, qe,
+                )  # fmt: skip
                 _gather(tQN, brings, begin, position, places, spans, t_initial, tree, tS, r0, r1, k)
             else:
                 _gather(tN, brings, begin, position, places, spans, t_initial, tree, tS, r0, r1, k)
             _step(
-                rows, active, sizes, task, stages, products, packed, starts, tS, tE, index, r0, r1 - r0, k, e
+                False,
+                rows,
+                active,
+                sizes,
+                task,
+                stages,
+                products,
+                packed,
+                starts,
+                tS,
+                tE,
+                index,
+                r0,
+                r1 - r0,
+                k,
+                e,
             )
             r0 = r1
         if workers > 1:
