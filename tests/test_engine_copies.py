@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from numba import set_num_threads
 from refusals import refused
 
 import recurrent_dynamics as rd
@@ -12,6 +15,7 @@ from recurrent_dynamics.engine import arguments, flatten
 from recurrent_dynamics.engine.cpu import verbs
 from recurrent_dynamics.equations import tanh
 from recurrent_dynamics.kernels import copying
+from recurrent_dynamics.kernels.tuning import tuning
 from recurrent_dynamics.training.tree import named_leaves
 
 same = np.testing.assert_array_equal
@@ -47,8 +51,43 @@ def test_what_is_placed_may_lie_anyhow(cut, writeable, few, rng, tune):
     out = np.full((*a.shape[:2], 7), np.nan)
     assert verbs.add_columns(a, out, 1, fresh=True)
     same(out[..., 1 : 1 + a.shape[2]], a)
-    assert copying.row_step(rng.standard_normal((6, 4, 5))[:, :, 1:4]) == 5
-    assert not copying.row_step(rng.standard_normal((6, 4))[::-1])
+    swapped = np.full((a.shape[1], a.shape[0], a.shape[2]), np.nan)
+    assert copying.copy_vectors(a.swapaxes(0, 1), swapped)
+    same(swapped, a.swapaxes(0, 1))
+    assert copying.concatenated([a, swapped.swapaxes(0, 1)]).tobytes() == np.concatenate([a, a], -1).tobytes()
+
+
+@by_few
+def test_what_lies_beyond_the_end_of_a_sequence_counts_as_zero(few, rng, tune):
+    tune(min_compiled_copy=few)
+    a, out, ends = rng.standard_normal((5, 4, 3)), np.full((5, 4, 6), np.nan), np.array([5, 0, 2, 4])
+    beyond = np.arange(5)[:, None] >= ends
+    a[beyond] = np.nan
+    assert verbs.add_columns(a, out, 1, True, ends)
+    same(out[..., 1:4], np.where(beyond[..., None], 0, a))
+    out[...] = 1
+    assert verbs.add_columns(a, out, 1, False, ends)
+    same(out[..., 1:4], np.where(beyond[..., None], 1, 1 + a))
+    a[3, 3] = np.inf
+    assert not verbs.add_columns(a, out, 1, False, ends)
+
+
+@settings(max_examples=30)
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 5), st.integers(1, 20)), st.integers(0, 2**32 - 1), st.booleans(),
+    st.sampled_from(["float32", "float64", "int64"]), st.integers(1, 3),
+)  # fmt: skip
+def test_each_sequence_is_turned_at_its_own_end(sizes, seed, ragged, dtype, threads):
+    rng = np.random.default_rng(seed)
+    a = (100 * rng.standard_normal(sizes)).astype(dtype)[..., : sizes[2] // 2 + 1]
+    ends = rng.integers(0, sizes[0] + 1, sizes[1])
+    wanted = a.copy() if ragged else a[::-1]
+    for b, end in enumerate(ends if ragged else ()):
+        wanted[:end, b] = a[:end, b][::-1]
+    set_num_threads(threads)
+    for few in (1, 1 << 14):
+        with tuning(min_compiled_copy=few, min_parallel_flops=0):
+            same(copying.turned(a, ends) if ragged else copying.turned(a), wanted)
 
 
 @by_few
@@ -57,9 +96,9 @@ def test_one_sequence_and_repeated_rows_are_placed(shape, few, rng, tune, set_th
     tune(min_compiled_copy=few, min_parallel_flops=0)
     set_threads(3)
     a, out = rng.standard_normal(shape), np.full(shape, np.nan)
-    for given in (a, np.broadcast_to(a[:1], shape)):
-        assert verbs.add_columns(given, out, 0, fresh=True)
-        same(out, given)
+    for placed in (a, np.broadcast_to(a[:1], shape)):
+        assert verbs.add_columns(placed, out, 0, fresh=True)
+        same(out, placed)
 
 
 @by_few

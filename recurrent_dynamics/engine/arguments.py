@@ -178,11 +178,9 @@ def own_classes(x: np.ndarray, ends: np.ndarray, single: bool, count: int) -> np
 
 def own_input(engine: Any, x: np.ndarray, ends: np.ndarray, single: bool) -> np.ndarray:
     """A finite copy of x (T, B, N), with zeros beyond the lengths."""
-    if ends.size:
-        x = np.where(within_lengths(len(x), ends)[:, :, None], x, x.dtype.type(0))
     own = namespace(x).empty(x.shape, x.dtype)
-    if not engine.add_columns(x, own, 0, fresh=True):
-        check.finite("x", x[:, 0] if single else x)
+    if not engine.add_columns(x, own, 0, True, ends):
+        check.finite("x", own[:, 0] if single else own)
     return own
 
 
@@ -297,20 +295,19 @@ def cotangent(
     )
     first = True  # whether d is still uninitialized
 
-    def add(name: str, value: Any, s: Span, within: np.ndarray | None = None) -> None:
+    def add(name: str, value: Any, s: Span, ends: np.ndarray) -> None:
         nonlocal first
         a = check.real(name, value, tape.dtype)
         check.shape(name, a, run_shape(run, (*d.shape[:-1], s.width)))
-        if within is not None:
-            a = np.where(xp.asarray(within), a, a.dtype.type(0))
-        if not engine.add_columns(a, d, s.offset, first):
-            check.finite(name, a)
+        if not engine.add_columns(a, d, s.offset, first, ends):
+            within = xp.asarray(run.within) if ends.size else True
+            check.finite(name, xp.where(within, a, a.dtype.type(0)))
         first = False
 
     if output is not None:
-        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], run.within)
+        add(f"{prefix}output{suffix}", output, slots[run.cell.output or ""], tape.lengths)
     for slot, value in check.mapping(f"{prefix}states{suffix}", states, tuple(slots)).items():
-        add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot])
+        add(f"{prefix}states{suffix}[{slot!r}]", value, slots[slot], tape.lengths[:0])
     if first:
         d[...] = 0
     if tape.resets.size:

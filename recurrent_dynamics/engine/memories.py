@@ -15,9 +15,11 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
-from ..checks import ArgumentError, is_finite
+from ..checks import ArgumentError
 from ..equations.axes import SOURCE
 from ..equations.schedule import OVER_POSITIONS, SOFTMAX, operand_name
+from ..kernels.copying import copy_vectors
+from ..kernels.memory import empty
 from . import check
 from .run import Tape
 
@@ -110,7 +112,7 @@ def _packed(
 ) -> np.ndarray:
     """(memories, numbers of one)."""
     size = layout.source_size
-    flat = np.empty((count, layout.memory_size), dtype)
+    flat, finite = empty((count, layout.memory_size), dtype), True
     beyond = None if (ends == size).all() else np.arange(size) >= ends[:, None]
     for m in layout.memory:
         name = f"{prefix}memory[{m.name!r}]"
@@ -118,10 +120,10 @@ def _packed(
         wanted = (size, m.width) if a.ndim == 2 and (single or count == 1) else (size, count, m.width)
         check.shape(name, a, wanted)
         part = flat[:, size * m.offset : size * (m.offset + m.width)].reshape(count, size, m.width)
-        part[...] = a.reshape(size, count, m.width).swapaxes(0, 1)
+        finite &= copy_vectors(a.reshape(size, count, m.width).swapaxes(0, 1), part)
         if beyond is not None:
             part[beyond] = 0
-    if not is_finite(flat):
+    if not finite:
         for m in layout.memory:  # the first that is not says where
             a = arrays[m.name]
             within = np.arange(size)[:, None, None] < ends[:, None]
@@ -247,7 +249,8 @@ def by_memory(tape: Tape, gradient: np.ndarray, single: bool) -> dict[str, np.nd
     found = {}
     for m in layout.memory:
         part = gradient[:, size * m.offset : size * (m.offset + m.width)]
-        whole = np.ascontiguousarray(part.reshape(len(gradient), size, m.width).swapaxes(0, 1))
+        whole = empty((size, len(gradient), m.width), tape.dtype)
+        copy_vectors(part.reshape(len(gradient), size, m.width).swapaxes(0, 1), whole)
         found[m.name] = whole[:, 0] if single and whole.shape[1] == 1 else whole
     return found
 

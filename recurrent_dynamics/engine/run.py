@@ -13,6 +13,8 @@ import numpy as np
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
 from ..checks import ArgumentError, ArgumentTypeError
+from ..kernels import memory
+from ..kernels.copying import add_columns
 from ..kernels.lazy import cached_property
 from ..results import Result
 
@@ -341,6 +343,12 @@ class Run(Result):
         output = self.states[self.cell.output or ""]
         if self.within is None:
             return output
+        if self._to_host is None:
+            slot = next(s for s in self._tape.layout.slots if s.name == self.cell.output)
+            whole = self._tape.after[..., slot.offset : slot.offset + slot.width]
+            own = memory.empty(whole.shape, self.dtype)
+            add_columns(whole, own, 0, True, self._tape.lengths)
+            return read_only(self.shaped(own))
         with self.reading():
             return read_only(np.where(self.within, output, output.dtype.type(0)))
 

@@ -12,6 +12,7 @@ from ..cells.layout import Span
 from ..engine.backends import backend
 from ..engine.cpu.tree_pass import TreeTape
 from ..engine.run import Views, read_only
+from ..kernels.copying import gathered
 from ..kernels.lazy import cached_property
 from ..results import Result
 from .cells import TreeCell
@@ -41,6 +42,13 @@ def places_of(cell: TreeCell, hidden_size: int, state_size: int) -> tuple[np.nda
     return np.stack(
         [np.cumsum(widths * cell.children) - widths * cell.children, widths], axis=1
     ), cell.children
+
+
+def column_of(run: TreeRun, slot: str) -> int:
+    """The column of the state of a row at which a slot, or its first place, begins."""
+    if run.cell.children is None:
+        return next(s.offset for s in run.slots if s.name == slot)
+    return dict(zip([s.name for s in run.slots], run.tape.spans[:, 0].tolist()))[slot]
 
 
 class TreeRun(Result):
@@ -96,11 +104,11 @@ class TreeRun(Result):
     def x(self) -> np.ndarray | None:
         if not self.has_input:
             return None
-        return read_only(np.take(self.tape.nodes.input[0], self.graph.levels.rows, axis=0))
+        return read_only(gathered(self.tape.nodes.input[0], self.graph.levels.rows))
 
     def by_node(self, a: np.ndarray) -> np.ndarray:
         """Rows (rows, k) of the engine in the order of the nodes, with one copy of each slot."""
-        return np.take(self.one_place(a), self.graph.levels.rows, axis=0)
+        return gathered(self.one_place(a), self.graph.levels.rows)
 
     def one_place(self, a: np.ndarray) -> np.ndarray:
         """The columns of the first place."""
@@ -123,9 +131,11 @@ class TreeRun(Result):
     def states(self) -> Views:
         return Views(self.by_node(self.tape.nodes.after[0]), self.slots)
 
-    @property
+    @cached_property
     def output(self) -> np.ndarray:
-        return self.states[self.cell.output]
+        at = column_of(self, self.cell.output)
+        width = next(s.width for s in self.slots if s.name == self.cell.output)
+        return read_only(gathered(self.tape.nodes.after[0, :, at : at + width], self.graph.levels.rows))
 
     @cached_property
     def initial(self) -> Views:

@@ -15,6 +15,7 @@ from ..engine.backends import backend, resolve_device
 from ..engine.cpu import tree_pass
 from ..engine.cpu.tree_pass import TreeTape
 from ..engine.run import Tape
+from ..kernels.copying import gathered
 from .cells import ARC, TreeCell, child_sum
 from .forest import Graph
 from .run import TreeRun, places_of, slots_of
@@ -86,7 +87,7 @@ def forward(
     arrays, dtype, n, hidden = check.given_parameters(cell.node, of_node)
     levels, order = graph.levels, graph.levels.order
     layout = cell.node.layout(n, hidden)
-    given = np.take(_input(x, graph.nodes, n, dtype, "W" in layout.shapes), order, axis=0)  # a copy
+    given = gathered(_input(x, graph.nodes, n, dtype, "W" in layout.shapes), order)  # a copy
     slots = slots_of(cell, hidden)
     spans, places = places_of(cell, hidden, layout.state_size)
     start = initial_states("initial", initial, slots, graph.trees, dtype)

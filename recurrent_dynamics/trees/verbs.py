@@ -13,8 +13,10 @@ from ..engine.arguments import some_cotangent, write_signals
 from ..engine.cpu import tree_pass, tree_second
 from ..engine.flatten import Flat, flatten, unflatten
 from ..engine.run import Views
+from ..kernels import memory
+from ..kernels.copying import add_columns, gathered
 from .cells import ARC
-from .run import TreeGradients, TreeRun, TreeTangent
+from .run import TreeGradients, TreeRun, TreeTangent, column_of
 from .running import NO_LENGTHS, initial_states, spread
 
 Arrays = Mapping[str, np.ndarray]
@@ -70,9 +72,9 @@ def _gradients(run: TreeRun, back: tree_pass.TreeCotangents) -> TreeGradients:
         signals[s.name] = d.sum(axis=-1) if s.name in run.shared_signals else d
     return TreeGradients(
         {name: params[name] for name in run.params},
-        np.take(back.x, levels.rows, axis=0) if run.has_input and not tape.nodes.has_classes else None,
+        gathered(back.x, levels.rows) if run.has_input and not tape.nodes.has_classes else None,
         Views(run.all_places(back.initial), run.slots),
-        Views(np.take(run.all_places(back.after), levels.rows, axis=0), run.slots),
+        Views(gathered(run.all_places(back.after), levels.rows), run.slots),
         signals,
         run.graph,
     )
@@ -92,24 +94,25 @@ def cotangent(
 
     Errors call them by their names with the suffix.
     """
-    rows, dtype = run.graph.nodes, run.dtype
-    out = np.zeros((rows, run.tape.nodes.layout.state_size), dtype)
-    slots = {s.name: s for s in run.slots}
-    at = (
-        dict(zip(slots, run.tape.spans[:, 0].tolist()))
-        if run.cell.children is not None
-        else {s.name: s.offset for s in run.slots}
-    )
+    rows, dtype, order = run.graph.nodes, run.dtype, run.graph.levels.order
+    out = memory.empty((rows, run.tape.nodes.layout.state_size), dtype)
+    widths = {s.name: s.width for s in run.slots}
+    fresh = True
 
     def add(name: str, value: Any, slot: str) -> None:
-        width = slots[slot].width
-        a = check.floating(name, value, dtype, (rows, width))
-        out[:, at[slot] : at[slot] + width] += np.take(a, run.graph.levels.order, axis=0)
+        nonlocal fresh
+        a = check.real(name, value, dtype)
+        check.shape(name, a, (rows, widths[slot]))
+        if not add_columns(a, out, column_of(run, slot), fresh, index=order):
+            check.finite(name, a)
+        fresh = False
 
     if d_output is not None:
         add(f"d_output{suffix}", d_output, run.cell.output)
-    for slot, value in check.mapping(f"d_states{suffix}", d_states, tuple(slots)).items():
+    for slot, value in check.mapping(f"d_states{suffix}", d_states, tuple(widths)).items():
         add(f"d_states{suffix}[{slot!r}]", value, slot)
+    if fresh:
+        out[...] = 0
     return out
 
 

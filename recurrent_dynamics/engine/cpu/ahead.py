@@ -42,7 +42,7 @@ ROW_KERNELS = {
 _FORWARD = (
     "time_loops.forward",
     "stage_products.pack_factors",
-    "copying.add_rows_to_columns",
+    "copying.move_vectors",
 )
 _BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint")
 _TANGENT = ("tangent_loops.tangent", "input_products.multiply_input", "stage_products.add_matrix_products")
@@ -77,7 +77,7 @@ _REALS = frozenset(
 _INTEGERS = frozenset("starts widths places lengths counters classes index ends times".split())
 _TABLES = frozenset("products entries diagonals".split())
 _FLAGS = frozenset("active resets".split())
-_TRUTHS = frozenset("transposed by_units assign fresh first_time last_time".split())
+_TRUTHS = frozenset("transposed by_units assign adds from_end first_time last_time".split())
 _OF_QR = {"J": 1, "frames": 1, "moved": 1, "R": 1, "logs": 3, "conditions": 2}
 
 

@@ -72,16 +72,21 @@ def new_values(shape: tuple[int, int, int], dtype: np.dtype, held: bool) -> Any:
     return (xp.zeros if held else xp.empty)(shape, dtype)
 
 
-def add_columns(a: Any, out: Any, offset: int, fresh: bool) -> bool:
+def add_columns(a: Any, out: Any, offset: int, fresh: bool, ends: Any = None) -> bool:
     """Add (rows, width) to columns of (rows, row); `fresh`: write it, and zeros in the other columns.
 
-    Returns whether the array is surely finite.
+    With `ends` (B,) `out` is (T, B, row), and what lies beyond the end of a sequence counts as 0. Returns whether the
+    array is surely finite.
     """
+    xp = array_module()
     if fresh:
         out[...] = 0
     columns = out[..., offset : offset + a.shape[-1]]
-    columns += a.reshape(columns.shape)
-    return bool(array_module().isfinite(a).all())
+    a = a.reshape(columns.shape)
+    if ends is not None and ends.size:
+        a = xp.where(xp.arange(len(a))[:, None, None] < ends[:, None], a, a.dtype.type(0))
+    columns += a
+    return bool(xp.isfinite(a).all())
 
 
 def rounded_values(layout: Layout, steps: int, batch: int) -> Rounded:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...cells import Cell
 from ...checks import ArgumentError, ArgumentTypeError
+from ...kernels.copying import concatenated
 from ...kernels.lazy import cached_property
 from ..streaming import Memory, Streamed, in_a_chain, side_by_side
 from .base import Back, Layer, Tree, Value
@@ -306,7 +307,7 @@ class Concatenate(Composed):
             d_params = {k: d for k, d in d_params.items() if self.layers[k].has_params}
             return Back(d_params, d_x, signals, gradients, memory)
 
-        return Value(np.concatenate(outputs, axis=-1), runs, back, *_aside(values))
+        return Value(concatenated(outputs), runs, back, *_aside(values))
 
 
 def _aside(values: Mapping[str, Value]) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:

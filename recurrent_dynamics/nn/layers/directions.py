@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...checks import ArgumentError
+from ...kernels.copying import turned
 from .around import Around
 from .base import Back, Layer, Value
 from .composition import Concatenate, all_layers
@@ -83,11 +84,7 @@ def reverse(x: NDArray[Any], lengths: ArrayLike | None = None) -> NDArray[Any]:
            [2, 4],
            [1, 6]])
     """
-    if lengths is None:
-        return np.ascontiguousarray(x[::-1])
-    steps = np.arange(len(x))[:, None]
-    ends = np.asarray(lengths)
-    return x[np.where(steps < ends, ends - 1 - steps, steps), np.arange(x.shape[1])]
+    return turned(x) if lengths is None else turned(x, np.asarray(lengths))
 
 
 class Reversed(Around):
