@@ -12,7 +12,10 @@ from hypothesis import given, settings
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Drive, Memory, Slot, attention, gru, lstm
+from recurrent_dynamics.engine.cpu.backward_pass import _steps_at_once
 from recurrent_dynamics.equations import DefinitionError, over_positions, over_units, sigmoid, softmax, tanh
+from recurrent_dynamics.equations.derive import Derivation
+from recurrent_dynamics.equations.reads import Contraction, reads_of
 
 
 def gated_reader() -> rd.cells.Cell:
@@ -105,6 +108,45 @@ def test_every_verb_gives_the_same_bits_for_any_number_of_threads(name, rng, set
     alone = verbs(c, c.run())
     set_threads(2)
     assert verbs(c, c.run()) == alone
+
+
+@pytest.mark.parametrize(
+    ("name", "waiting", "within"),
+    [
+        ("additive", {"values"}, {"keys"}),
+        ("general after", {"keys", "values"}, set()),
+        ("dot", {"keys", "values"}, set()),
+        ("own", set(), {"states"}),
+        ("given", {"values"}, {"keys"}),
+    ],
+)
+def test_cotangents_of_memories_that_are_read_linearly_wait_for_all_steps(name, waiting, within):
+    cell = (CELLS | MORE)[name]
+    found = [r for r in reads_of(Derivation(cell), "adjoint") if isinstance(r, Contraction)]
+    adds = {(place.variable.name, r.stage > cell.schedule.stages) for r in found for place in r.adds}
+    memories = {m.name for m in cell.memory}
+    assert {m for m, waits in adds if m in memories and waits} == waiting
+    assert {m for m, waits in adds if m in memories and not waits} == within
+
+
+def test_reads_behind_one_another_are_one_stage_of_a_row():
+    """So the memory of an instance is in cache: the products of the query and of the gates alone part its step."""
+    schedule = CELLS["additive"].schedule
+    kinds = {p.stage: p.kind for p in schedule.products}
+    assert list(kinds.values()) == ["linear", "over_units", "softmax", "over_positions", "linear"]
+    assert schedule.joined == (0, 1, 1, 1, 1, 5)
+
+
+@pytest.mark.parametrize("name", ["additive", "dot"])
+def test_pieces_of_the_backward_pass_give_the_memory_the_same_gradient(name, rng, tune):
+    c = case((CELLS | MORE)[name], rng, 12, 60, 2, 5, lengths=True, source=7)
+    d = rng.standard_normal(c.run().output.shape)
+    whole = rd.backward(c.run(), d)
+    tune(min_piece_bytes=1, min_piece_bytes_ungrouped=1, min_piece_flops=1)
+    assert _steps_at_once(c.run().engine_tape, 1) < 12
+    pieces = rd.backward(c.run(), d)
+    for key, a in whole.memory.items():
+        assert (pieces.memory[key] == a).all(), key
 
 
 @quick

@@ -25,25 +25,24 @@ from .schedule import SHIFT
 from .source import Places, Printer, computed, symbols_of
 
 
-def read_lines(derivation: Derivation, verb: str, places: Places, printer: Printer) -> list[str]:
-    """The lines of all reads of a verb: by stage, or from the last stage to the first for cotangents."""
-    lines = []
-    for read in reads_of(derivation, verb):
-        if isinstance(read, Along):
-            lines += _along(read, verb, places)
-        else:
-            lines += _contraction(read, places, printer)
-    return lines
+def read_lines(
+    derivation: Derivation, verb: str, places: Places, printer: Printer
+) -> list[tuple[int, list[str]]]:
+    """(stage, lines inside of its branch) of all reads of a verb."""
+    return [
+        (
+            read.stage,
+            _along(read, verb, places) if isinstance(read, Along) else _contraction(read, places, printer),
+        )
+        for read in reads_of(derivation, verb)
+    ]
 
 
 def _along(read: Along, verb: str, places: Places) -> list[str]:
     arrays = {"forward": "E", "tangent": "E, tE", "adjoint": "E, dE", "second": "E, tE, dE, uE"}[verb]
     given = [" + ".join(places.start("E", v)) for v in (*read.sources, read.target)]
     given += ["length", places.width(SOURCE), *([str(read.by)] if read.kind == SHIFT else [])]
-    return [
-        f"    if stage == {read.stage}:",
-        f"        {read.kind}_{verb}({arrays}, {', '.join(given)})",
-    ]
+    return [f"        {read.kind}_{verb}({arrays}, {', '.join(given)})"]
 
 
 def _contraction(read: Contraction, places: Places, printer: Printer) -> list[str]:
@@ -85,7 +84,7 @@ def _contraction(read: Contraction, places: Places, printer: Printer) -> list[st
     elif not read.adds:
         inside.append(added(read.target, "r0"))
     inside += [f"sum{i} = plus(sum{i}, r{i}, j)" for i in summed]
-    lines = [f"    if stage == {read.stage}:", *(f"        {line}" for line in at_start)]
+    lines = [f"        {line}" for line in at_start]
     if not read.adds and not read.over_units:
         lines += [f"        for j in range(0, {units}):"]
         array, index, stream = entry(read.target).split(", ")

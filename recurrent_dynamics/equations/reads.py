@@ -3,10 +3,15 @@
 A contraction is one loop over positions with one over units inside. Its program computes, at a position and a unit,
 the value that is summed, or its derivatives. What depends on the position only is read and summed outside of the inner
 loop.
+
+Of the adjoint, the cotangents of memories that the value is linear in are not needed in the step, and depend on no
+memory. They have a stage of their own, which comes after all steps, so that the cotangents of one instance stay in
+cache while its steps are added.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -62,7 +67,7 @@ class Along:
 
 
 def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Along]:
-    """The reads of a cell for a verb, by stage."""
+    """The reads of a cell for a verb, by stage; the stage after the last one of a step comes after all steps."""
     if verb not in _TARGET:
         return []
     found: list[Contraction | Along] = []
@@ -72,7 +77,7 @@ def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Along]:
             sources = tuple(_boundary_variable(derivation, i) for i in p.operand)
             found.append(Along(p.stage, p.kind, sources, target, p.by))
         else:
-            found.append(_contraction(derivation, verb, p, target))
+            found += _contractions(derivation, verb, p, target)
     return found
 
 
@@ -85,7 +90,8 @@ def _boundary_variable(derivation: Derivation, index: int) -> Variable:
     return Variable("values", operand_name(index), width)
 
 
-def _contraction(derivation: Derivation, verb: str, product: Product, target: Variable) -> Contraction:
+def _contractions(derivation: Derivation, verb: str, product: Product, target: Variable) -> list[Contraction]:
+    """A contraction; of the adjoint those within the step and after all steps, if they add anything."""
     graph, summed = derivation.schedule.graph, product.value or 0
     used: dict[Variable, None] = {}
 
@@ -107,29 +113,44 @@ def _contraction(derivation: Derivation, verb: str, product: Product, target: Va
         reads |= {symbol_of(v, "t_"): Place(_TANGENTS[v.row], v) for v in moving}
     d, u = symbol_of(target, "d_"), symbol_of(target, "u_")
     program = Program.of([value])
-    adds: tuple[Place, ...] = ()
+
+    def contraction(stage: int, program: Program, adds: Sequence[Place] = ()) -> Contraction:
+        units = axes(graph.nodes[summed].width)[1] or HIDDEN
+        to = Place(_TARGET[verb], target)
+        over_units = product.kind == OVER_UNITS
+        return Contraction(stage, over_units, units, to, reads, program.optimized(), tuple(adds))
+
     moves = {symbol_of(v): symbol_of(v, "t_") for v in moving}
-    if verb == "tangent":
-        program = tangent(program, moves)
-    elif verb != "forward":
-        program = adjoint(program, [d], [symbol_of(v) for v in moving])
-        reads[d] = Place("dE", target)
-        if verb == "second":
-            program = tangent(program, moves | {d: u})
-            reads[u] = Place("uE", target)
-        prefix = "d" if verb == "adjoint" else "u"
-        kept = [(v, r) for v, r in zip(moving, program.results, strict=True) if r != 0]
-        adds = tuple(Place(prefix + _POINT[v.row], v) for v, _ in kept)
-        program = Program(program.statements, tuple(r for _, r in kept))
-    return Contraction(
-        product.stage,
-        product.kind == OVER_UNITS,
-        axes(graph.nodes[summed].width)[1] or HIDDEN,
-        Place(_TARGET[verb], target),
-        reads,
-        program.optimized(),
-        adds,
-    )
+    if verb in ("forward", "tangent"):
+        return [contraction(product.stage, tangent(program, moves) if verb == "tangent" else program)]
+    program = adjoint(program, [d], [symbol_of(v) for v in moving])
+    reads[d] = Place("dE", target)
+    if verb == "second":
+        program = tangent(program, moves | {d: u})
+        reads[u] = Place("uE", target)
+    prefix = "d" if verb == "adjoint" else "u"
+    found = []
+    for later in (False, True):
+        kept = [
+            (v, r)
+            for v, r in zip(moving, program.results, strict=True)
+            if r != 0
+            and later == (verb == "adjoint" and v.row == "memory" and not _reads_memory(program, r, moving))
+        ]
+        if kept:
+            some = Program(program.statements, tuple(r for _, r in kept))
+            stage = derivation.schedule.stages + 1 if later else product.stage
+            found.append(contraction(stage, some, [Place(prefix + _POINT[v.row], v) for v, _ in kept]))
+    return found
+
+
+def _reads_memory(program: Program, result: sp.Expr, variables: Sequence[Variable]) -> bool:
+    """Whether a result of a program depends on a memory."""
+    depends = {symbol_of(v) for v in variables if v.row == "memory"}
+    for symbol, e in program.statements:
+        if e.free_symbols & depends:
+            depends.add(symbol)
+    return bool(result.free_symbols & depends)
 
 
 def is_of_positions(variable: Variable) -> bool:

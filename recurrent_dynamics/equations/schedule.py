@@ -111,6 +111,18 @@ class Schedule:
         """The reads of a memory, by stage."""
         return tuple(p for p in self.products if p.is_read)
 
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """For each stage the first one from which reads alone part it: a row kernel computes these one after another.
+
+        A row then finds its memory in cache: all stages of a row come before the next row.
+        """
+        parts = {p.stage + 1 for p in self.products if not p.is_read}
+        found = [0]
+        for stage in range(1, self.stages + 1):
+            found.append(stage if stage in parts else found[-1])
+        return tuple(found)
+
 
 def operand_name(node: int) -> str:
     """The name of a stored operand among the values of a step."""

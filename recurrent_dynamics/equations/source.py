@@ -125,12 +125,14 @@ def source(derivation: Derivation, verb: str) -> Source:
     from .read_source import read_lines
 
     places, printer = Places(derivation), Printer()
-    body = []
-    for loop in derivation.loops(verb):
-        body += _loop(loop, places, printer)
     # A stage ends with its reads, whose operands its loops compute; cotangents go the other way.
-    reads = read_lines(derivation, verb, places, printer)
-    body = [*reads, *body] if verb in ("adjoint", "second") else [*body, *reads]
+    stages = [(loop.stage, _loop(loop, places, printer)) for loop in derivation.loops(verb)]
+    stages += read_lines(derivation, verb, places, printer)
+    stages.sort(key=lambda of_stage: of_stage[0])
+    joined = (*derivation.schedule.joined, derivation.schedule.stages + 1)
+    body = []
+    for stage, lines in stages[::-1] if verb in ("adjoint", "second") else stages:
+        body += [f"    if stage == {joined[stage]}:", *lines]
     head = [f"def {verb}(cell, stage, sizes, {signature(verb, bool(derivation.cell.memory))}):"]
     # Sizes are all widths, then the first units that are to be computed, then the units where they end.
     n = len(places.labels)
@@ -154,10 +156,10 @@ def computed(program: Program, printer: Printer) -> list[str]:
 
 
 def _loop(loop: Loop, places: Places, printer: Printer) -> list[str]:
+    """The lines of a loop, inside of the branch of its stage."""
     needed = symbols_of(loop.program)
     label = places.labels.index(loop.width)
-    inside = []
-    before = [f"    if stage == {loop.stage}:"]
+    inside, before = [], []
     for symbol, (array, variable) in loop.reads.items():
         if symbol in needed:
             line = f"{symbol} = get({places(array, variable, 'j')})"

@@ -37,11 +37,11 @@ def compacted(cell: Cell) -> tuple[dict[str, tuple[str, int]], frozenset[str]]:
 
 @lru_cache(maxsize=1024)
 def stages_with_equations(cell: Cell) -> np.ndarray:
-    """For each stage of a step, whether its program computes anything; the last one writes the new state."""
-    active = np.zeros(cell.schedule.stages + 1, np.bool_)
-    active[[t.stage for t in targets(cell.schedule, cell)]] = True
-    active[[p.stage for p in cell.schedule.reads]] = True
-    active[-1] = True
+    """For each stage of a step, whether a row kernel computes anything there; the last one writes the new state."""
+    schedule = cell.schedule
+    found = [*(t.stage for t in targets(schedule, cell)), *(p.stage for p in schedule.reads), schedule.stages]
+    active = np.zeros(schedule.stages + 1, np.bool_)
+    active[[schedule.joined[stage] for stage in found]] = True
     return active
 
 

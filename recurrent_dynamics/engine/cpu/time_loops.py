@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, prefetch
+from ...kernels.access import OPTIONS, get, prefetch, put
 from ...kernels.barrier import barrier, share
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads, kernel
@@ -153,6 +153,16 @@ def _prefetch_rows(a, width, first, count, index, at):
             prefetch(a, row + j)
 
 
+@njit(**OPTIONS)
+def _add_to_memories(rows, stage, task, sizes, lengths, steps, batch, b0, b1, indices, at):
+    """Add what waited for all steps to the cotangents of the memories, instance by instance: each stays in cache."""
+    for b in range(b0, b1):
+        put(indices, at, np.int64(b))
+        end = steps if lengths.size == 0 else min(steps, lengths[b])
+        for t in range(end - 1, -1, -1):
+            compute_rows(rows, stage, task, sizes, indices, at, t * batch, ONE())
+
+
 @by_threads
 def adjoint(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, dE,
@@ -190,6 +200,8 @@ def adjoint(
         if workers == 1:
             hold_adjoint(lengths, t, batch, b0, b1, dN, dS, dE, k, e)
         reset_adjoint(resets, dS, dN, d_initial, t, batch, b0, b1, k)
+    if dM.size > 0:
+        _add_to_memories(rows, stages + 1, task, sizes, lengths, steps, batch, b0, b1, indices, at)
 
 
 @kernel
