@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
 from .access import ENTRY, INTERPRETED, OPTIONS
+from .placement import keep_apart, note, restore
 from .progress import compiling
 from .threads import start_threads
 
@@ -104,8 +105,12 @@ else:
         return array._getvalue()
 
     def _loop(function, data, threads):
+        notes = keep_apart(threads)
         for i in prange(threads):
             _call(function, data, np.int64(i))
+            if i > 0:  # the caller has the first part
+                note(notes)
+        restore(notes)
 
     @lru_cache(maxsize=1)
     def _provide(_: str = "") -> None:
