@@ -73,7 +73,7 @@ ax.legend(frameon=False, fontsize="small", bbox_to_anchor=(1, 0.9), loc="upper l
 units = 100
 J = 0.9 * rng.standard_normal((units, units)) / np.sqrt(units)
 O = np.linalg.qr(rng.standard_normal((units, units)))[0]
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="compressed", sharex=True, sharey=True)
 circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
 for ax, alpha in zip(axes, (0.0, 0.5, 0.9)):
     gated = rd.ode.gated_spectrum(alpha, J)

@@ -94,7 +94,7 @@ found = examine(history, begin(initialize.gaussian(2.5)), sgd)
 # ----------
 #
 # Between vanishing and explosion is a matrix that keeps the length of vectors: an orthogonal one. The loss stays the
-# same for some hundred updates before it falls.
+# same for more than a thousand updates before it falls.
 
 history, params = train(begin("orthogonal"), adam, rate=5e-4, updates=4000, clip=1.0)
 found = examine(history, params, adam)

@@ -158,16 +158,18 @@ for k, bias in enumerate((0.0, 1.0, 3.0, 5.0)):
     flow = rd.dynamics.gradient_flow(rd.backward(run, d_final={"c": d_end}).states["c"])
     forget = 1 / (1 + np.exp(-bias))
     flow.plot(ax=ax, index=k, label=f"$b_f = {bias:g}$")
-    ax.plot(flow.lags, flow.norms[0] * forget**flow.lags, "--", lw=1, color=rd.plot.colour(k))
+    ax.plot(flow.lags, flow.norms[0] * forget**flow.lags, ":", lw=1.3, color=rd.plot.colour(k))
     print(
         f"b_f = {bias:g}: sigmoid(b_f) = {forget:.4f}, growth per step {flow.rate():.4f}, "
         f"1 % left after {flow.reach() or f'more than {steps}'} steps"
     )
 ax.set(ylim=(1e-10, 1e5), ylabel=r"$\Vert\,\partial L / \partial c_t\,\Vert$")
-ax.set_title(r"gradient of the cell state; dashed $\sigma(b_f)^{T-t}$")
+ax.set_title(r"gradient of the cell state; dotted $\sigma(b_f)^{T-t}$")
+ax.get_legend().set_loc("upper left")
+ax.get_legend().set_bbox_to_anchor((1, 1))
 
 # %%
-# The solid lines are above the dashed ones: the paths through :math:`U` add to the direct path. With the gates wide
+# The solid lines are above the dotted ones: the paths through :math:`U` add to the direct path. With the gates wide
 # open they add more than the gates forget, and the gradient even grows, by 4 % in each step. Gates do not remove the
 # product of Jacobians. They bring its factor near 1, and each unit can learn its own factor.
 

@@ -134,7 +134,9 @@ def covariant_vectors(
     >>> import numpy as np
     >>> A = np.array([[0.9, 1.0], [0.0, 0.5]])
     >>> linear = Map(lambda s: s @ A.T, lambda s: np.broadcast_to(A, (len(s), 2, 2)))
-    >>> found = covariant_vectors(linear, initial=[0.0, 0.0], steps=200, transient=80, backward_transient=80)
+    >>> found = covariant_vectors(
+    ...     linear, initial=[0.0, 0.0], steps=200, transient=80, backward_transient=80
+    ... )
     >>> found.vectors.shape
     (41, 1, 2, 2)
     >>> bool(np.allclose(np.abs(found.vectors[0, 0]), [[1, 0], np.array([1, 0.4]) / np.hypot(1, 0.4)]))
