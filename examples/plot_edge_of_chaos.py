@@ -87,8 +87,8 @@ ax.set_title("each point is one network")
 ax.legend(frameon=False)
 
 # %%
-# Networks of 128 units follow the theory. Those of 16 units scatter widely, and many are not chaotic at all at gains
-# where an infinite network is: they end in a fixed point or a cycle.
+# Networks of 128 units come near to the theory, from below where the gain is above 1. Those of 16 units scatter widely,
+# and many are not chaotic at all at gains where an infinite network is: they end in a fixed point or a cycle.
 #
 # The whole spectrum
 # ------------------

@@ -117,7 +117,7 @@ ax.set(
     ylim=(None, 8),
     title=f"delay of {delay} steps",
 )
-ax.legend(frameon=False)
+ax.legend(frameon=False, ncols=2, loc="upper right")
 print(f"{'':14s}{'free':>6s}{'ms an update':>14s}{'loss/baseline':>15s}{'singular values':>20s}")
 for name, size, ms, loss, largest, smallest in table:
     print(f"{name:14s}{size:6d}{ms:14.1f}{loss:15.3f}{smallest:14.3f}-{largest:.3f}")
@@ -161,7 +161,7 @@ ax.set(
 ax.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.62))
 
 # %%
-# Within some hundred updates all networks learn when to answer, and reach the baseline. The LSTMs and the unconstrained
+# Within a thousand updates all networks learn when to answer, and reach the baseline. The LSTMs and the unconstrained
 # network stay there. The orthogonal networks leave it: Householder without a pause, and Cayley most slowly, because it
 # needs large numbers in :math:`A` to turn a plane far.
 #

@@ -82,6 +82,15 @@ def test_a_result_with_zeros_and_infinities_is_drawn():
     plot.svg(gradient_flow(np.zeros((4, 1, 2))).plot().figure)
 
 
+def test_labels_of_many_products_do_not_run_into_each_other():
+    few, many = (
+        jacobian_products(0.5 * np.ones((2 ** (n - 1), 1, 1, 1)), 2 ** np.arange(n)).plot() for n in (6, 11)
+    )
+    assert [label.get_text() for label in few.get_xticklabels()] == ["1", "2", "4", "8", "16", "32"]
+    shown = [label.get_text() for label in many.get_xticklabels() if label.get_text()]
+    assert shown == ["1", "4", "16", "64", "256", "1024"]
+
+
 def test_a_gradient_flow_begins_where_it_enters_and_names_the_training_window_once():
     flow = gradient_flow(np.array([0.1, 0.2, 0.5, 0.0]).reshape(4, 1, 1))
     ax = flow.plot(label="layer 1", truncation=2)
