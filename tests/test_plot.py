@@ -248,6 +248,35 @@ def test_kreiss_constants_that_have_no_place_are_in_the_legend():
     assert sum("infty$ (1)" in label for label in labels) == 1
 
 
+def test_a_picture_is_coloured_where_it_is_read():
+    """A panel for each word, each patch with an opacity that grows with its weight."""
+    weights = np.array([[0.1, 0.2, 0.3, 0.4, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0], [1 / 6] * 6])
+    drawn = plot.attended_picture(weights, np.ones((4, 6)), ["a", "seven"])
+    assert [ax.get_title() for ax in drawn] == ["a", "seven"]
+    for ax, step in zip(drawn, weights, strict=False):
+        picture, patches = ax.get_images()
+        assert picture.get_extent() == patches.get_extent()
+        opacity = patches.get_array()[..., 3]
+        assert opacity.shape == (2, 3)
+        np.testing.assert_allclose(opacity.ravel() / 0.7, step, atol=1e-12)
+    for call, refusal in (
+        (
+            lambda: plot.attended_picture(weights, np.ones((4, 5)), ["a"]),
+            Refusal("weights", "(4, 5)", "6 patches"),
+        ),
+        (
+            lambda: plot.attended_picture(2 * weights, np.ones((4, 6)), ["a"]),
+            Refusal("weights", "between 0 and 1"),
+        ),
+        (lambda: plot.attended_picture(weights[0], np.ones((4, 6)), ["a"]), Refusal("weights", "(T, P)")),
+        (lambda: plot.attended_picture(weights, np.ones(24), ["a"]), Refusal("picture", "(height, width)")),
+        (lambda: plot.attended_picture(weights, np.ones((4, 6)), ["a"] * 4), Refusal("words", "1 to 3", "4")),
+        (lambda: plot.attended_picture(weights, np.ones((4, 6)), [3]), wrong_type("words[0]", "a str")),
+    ):
+        with refused(refusal):
+            call()
+
+
 def test_what_cannot_be_drawn_is_named():
     gate = examples()[Gate]
     for call, refusal in (

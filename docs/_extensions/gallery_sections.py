@@ -32,6 +32,7 @@ SECTIONS = {
         "teacher_forcing",
         "attention",
         "captions",
+        "questions",
         "trees",
     ),
     "gradients": ("vanishing_and_exploding", "not_learning"),

@@ -21,7 +21,7 @@ def evaluate(model: Trainable, params: Mapping[str, Any], data: BatchSource | Se
 
     Parameters
     ----------
-    model : Model, Objective or EncoderDecoder
+    model : Model, Objective, EncoderDecoder, TwoReadings, CtcObjective or TreeModel
     params : dict
     data : BatchSource or list of Batch
         With a finite epoch.
@@ -44,7 +44,7 @@ def measure(
 
     Parameters
     ----------
-    model : Model, Objective or EncoderDecoder
+    model : Model, Objective, EncoderDecoder, TwoReadings, CtcObjective or TreeModel
     params : dict
     data : BatchSource or list of Batch
         With a finite epoch.

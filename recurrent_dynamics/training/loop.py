@@ -101,7 +101,7 @@ def fit(
 
     Parameters
     ----------
-    model : Model, Objective or EncoderDecoder
+    model : Model, Objective, EncoderDecoder, TwoReadings, CtcObjective or TreeModel
     params : nested dict
         Where to start; not changed. With `resume` the checkpoint's parameters replace them, and must be of the same
         names and shapes.
