@@ -29,6 +29,7 @@ extensions = [
     "predicted_walks",
     "reachable_inventories",
     "self_contained",
+    "whole_figures",
 ]
 exclude_patterns = ["_build", "_templates", "_extensions"]
 templates_path = ["_templates"]

@@ -99,7 +99,7 @@ found = {
     method: rd.ode.linear_stability(rates, params, np.zeros((1, units)), method, dt=1.2)
     for method in ("euler", "heun", "rk4")
 }
-fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), layout="compressed", sharex=True, sharey=True)
 for k, (method, stability) in enumerate(found.items()):
     stability.plot(ax=axes[k], index=k, limits=(-3.6, 2.4, -3, 3))
     axes[k].set_title(f"{method}, $dt = 1.2$")
@@ -159,7 +159,7 @@ print(f"mean squared error {losses[0]:.3f} before training, {losses[-1]:.6f} aft
 # eigenvalues with the disc; drawn is every ninth step.
 
 chosen = [0, 100, updates]
-fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.6), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.6), layout="compressed", sharex=True, sharey=True)
 for ax, k in zip(axes, chosen):
     run = rd.forward(cell, snapshots[k]["cell"], x)
     rd.ode.step_stability(run, steps=slice(20, None, 9)).plot(ax=ax, limits=(-2.1, 0.6, -1.35, 1.35))
@@ -194,6 +194,7 @@ for ax, (name, (method, finer)) in zip(axes, readouts.items()):
     rd.plot.axes(ax).plot(target[:, 0], color="black", lw=0.8, ls="--", label="target")
     ax.plot(output[:, 0], color=rd.plot.colour(0), label="network")
     ax.set_title(f"{name}: mean squared error {error:.4f}", fontsize="medium")
+    ax.set_ylabel("output")
     print(f"{name}: mean squared error {error:.5f}")
 axes[0].legend(frameon=False, fontsize="small", loc="lower right", ncols=2)
 axes[-1].set_xlabel("step of the network as trained")

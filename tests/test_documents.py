@@ -74,6 +74,21 @@ def test_gallery_has_every_example_in_one_section(monkeypatch):
     assert sorted(ORDER) == sorted(scripts)
 
 
+def test_a_figure_that_is_cut_off_is_noticed(monkeypatch, tmp_path):
+    pytest.importorskip("sphinx")
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_extensions")
+    from whole_figures import cut_sides
+
+    pixels = np.full((20, 30), 255, np.uint8)
+    pixels[5, 5] = 0
+    image.fromarray(pixels).save(tmp_path / "whole.png")
+    pixels[10, 0] = pixels[-1, 7] = 90
+    image.fromarray(pixels).save(tmp_path / "cut.png")
+    assert cut_sides(tmp_path / "whole.png") == []
+    assert cut_sides(tmp_path / "cut.png") == ["left", "bottom"]
+
+
 class TrainedElsewhere:
     """Stands for a ``torch.nn.LSTM`` with two inputs and four units, of which only the arrays are used."""
 

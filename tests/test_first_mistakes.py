@@ -358,6 +358,16 @@ def test_truths_as_classes(shallow):
     )
 
 
+def test_sequences_where_batches_are_wanted(shallow):
+    model, params = shallow
+    says(
+        "came tuple: rd.data.SequenceBatches makes batches of sequences",
+        lambda: rd.training.fit(
+            model, params, ([X[:5, 0], X[:, 0]], [0, 1]), optimizer="adam", learning_rate=0.1, updates=1
+        ),
+    )
+
+
 def test_an_option_of_a_method_of_scipy():
     says(
         "came maxiter: options of a method come in a dict, options={'maxiter': ...}",

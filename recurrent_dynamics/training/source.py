@@ -94,6 +94,13 @@ def as_source(
         return data
     if isinstance(data, list):
         return BatchList(data, shuffle)
-    one = isinstance(data, tuple) and len(data) > 1 and hasattr(data[0], "shape")
-    came = type(data).__name__ + (": a list of one batch is [batch]" if one else "")
+    hint = ""
+    if isinstance(data, tuple) and len(data) > 1:
+        one = hasattr(data[0], "shape")
+        hint = (
+            ": a list of one batch is [batch]"
+            if one
+            else ": rd.data.SequenceBatches makes batches of sequences"
+        )
+    came = f"{type(data).__name__}{hint}"
     raise ArgumentTypeError(name, "be a source of batches or a list of batches", came)
