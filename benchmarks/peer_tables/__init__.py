@@ -14,6 +14,7 @@ TABLES = {
     "memory": "memory",
     "ctc": "labelling",
     "attention": "attention",
+    "beam": "beam",
     "trees": "trees",
     "bidirectional": "directions",
     "bidirectional_ragged": "directions",
