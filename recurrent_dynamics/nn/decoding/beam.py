@@ -12,7 +12,6 @@ from .hypotheses import Floats, History, Ints, Open, Pool
 from .length_rule import LengthRule
 from .predictor import Checked, Predictor, checked_prime
 from .result import Decoded
-from .selection import largest
 
 
 def beam_search(
@@ -145,34 +144,21 @@ class Beam:
 
     def _extended(self, t: int, found: Floats) -> tuple[Ints, Floats, Ints, Ints]:
         """Source, log-probability, row before and symbol of what ends or stays open, by falling log-probability."""
-        source, log_probability, _ = self.open
-        candidates = log_probability[:, None] + found
-        if self.rule.blocks_end(t):
-            candidates[:, self.rule.stop] = -np.inf
-        active, first, counts = np.unique(source, return_index=True, return_counts=True)
-        grid = _by_source(candidates, source, active, first, counts)
-        # There are at most `width` ends among the candidates, and so as many others among twice as many candidates.
-        places = largest(grid, self.width if self.rule.stop is None else 2 * self.width)
-        values = np.take_along_axis(grid, places, axis=1)
-        is_end = places % found.shape[1] == self.rule.stop
-        among_open = np.cumsum(~is_end, axis=1) <= self.width
-        kept = np.where(is_end, np.arange(places.shape[1]) < self.width, among_open) & (values > -np.inf)
-        at, rank = np.nonzero(kept)
-        place = places[at, rank]
-        picked = grid[at, place]
-        grid[at, place] = -np.inf
-        self._leave_out(t, active, grid.reshape(len(active), -1, found.shape[1]))
-        slot, symbol = np.divmod(place, found.shape[1])
-        return active[at], picked, first[at] + slot, symbol
+        from .extension import extended  # imports Numba
 
-    def _leave_out(self, t: int, active: Ints, rest: Floats) -> None:
-        """Note what the hypotheses (A, K, V) that have no place could have come to; overwrites them."""
-        bounds = self.bounds[active]
-        if self.rule.stop is not None:
-            ends = rest[:, :, self.rule.stop].max(axis=1)
-            bounds = np.maximum(bounds, self.rule.score(ends, t))
-            rest[:, :, self.rule.stop] = -np.inf
-        self.bounds[active] = np.maximum(bounds, self.rule.bound(rest.max(axis=(1, 2)), t))
+        rule, (source, log_probability, _) = self.rule, self.open
+        begins = np.flatnonzero(np.diff(source, prepend=-1))
+        made = extended(
+            log_probability, found, np.append(begins, len(source)), self.width,
+            -1 if rule.stop is None else rule.stop, rule.blocks_end(t),
+        )  # fmt: skip
+        active = source[begins]
+        # What the hypotheses that have no place could have come to.
+        bounds = np.maximum(self.bounds[active], rule.bound(made.largest_open, t))
+        if rule.stop is not None:
+            bounds = np.maximum(bounds, rule.score(made.largest_end, t))
+        self.bounds[active] = bounds
+        return np.repeat(active, made.counts), made.log_probability, made.row, made.symbol
 
     def _can_win(self, t: int, source: Ints, log_probability: Floats) -> NDArray[np.bool_]:
         """Whether the open hypotheses of each source (B,) can come to a higher score than what was found."""
@@ -217,14 +203,3 @@ class Beam:
             length_penalty=rule.penalty,
             stop=rule.stop,
         )
-
-
-def _by_source(candidates: Floats, source: Ints, active: Ints, first: Ints, counts: Ints) -> Floats:
-    """Candidates (n, V) as one row for each active source (A, K * V), -inf where one has fewer than K hypotheses."""
-    most, symbols = counts.max(), candidates.shape[1]
-    if (counts == most).all():
-        return candidates.reshape(len(active), most * symbols)
-    grid = np.full((len(active), most, symbols), -np.inf)
-    at = np.repeat(np.arange(len(active)), counts)
-    grid[at, np.arange(len(source)) - first[at]] = candidates
-    return grid.reshape(len(active), most * symbols)
