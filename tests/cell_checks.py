@@ -370,6 +370,24 @@ def check_stepper(c: Case) -> None:
             close(f"streamed {slot}", state[slot], run.states[slot][t], 1e-13)
 
 
+def check_branches(c: Case) -> None:
+    """Rows that branch from others take the step of these rows, each with the bits that it has alone."""
+    if c.lengths is not None or c.reset is not None or group(c.point, "signals"):
+        return
+    step = rd.stepper(c.cell, group(c.point, "params"), group(c.point, "memory"), c.memory_lengths)
+    state, last = step.state(group(c.point, "initial")), c.x.shape[1] - 1
+    parents, x = np.array([last, 0, last, 0]), c.x[0][[0, last, last, 0]]
+    wanted, found = step(x, state.take(parents)), step.branch(x, state, parents)
+    for slot in c.cell.state:
+        close(f"branched {slot}", found[slot], wanted[slot], 1e-13)
+    if wanted.attention is not None:
+        close("branched attention", found.attention, wanted.attention, 1e-13)
+    for m, parent in enumerate(parents):
+        alone = step.branch(x[m : m + 1], state, [parent])
+        for slot in c.cell.state:
+            assert (alone[slot][0] == found[slot][m]).all(), f"branched {slot} of row {m} alone"
+
+
 def widths(run: rd.engine.Run) -> list[int]:
     return [run.states[slot].shape[-1] for slot in run.cell.state]
 
@@ -384,3 +402,4 @@ def check(c: Case, rng: np.random.Generator, every_entry: bool = True) -> None:
     check_second(c, rng)
     check_jacobian(c, rng)
     check_stepper(c)
+    check_branches(c)

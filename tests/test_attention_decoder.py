@@ -146,7 +146,7 @@ def test_a_batch_is_each_alone_and_threads_change_nothing(tune):
     for b in range(6):
         alone = model.decode(params, SOURCES[:, b : b + 1], LENGTHS[b : b + 1], **rule)
         np.testing.assert_array_equal(together.scores[b], alone.scores[0])
-    tune(min_parallel_rollout_flops=0)
+    tune(min_parallel_flops=0)
     numba.set_num_threads(3)
     several = model.decode(params, SOURCES, LENGTHS, **rule)
     np.testing.assert_array_equal(together.scores, several.scores)

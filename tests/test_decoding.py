@@ -281,7 +281,7 @@ def test_threads_change_nothing(language, threads, tune):
     rule = {"length": 6, "width": 4, "n_best": 4, "stop": 2}
     numba.set_num_threads(1)
     one = beam_search(predictor, PRIMES, **rule)
-    tune(min_parallel_rollout_flops=0)
+    tune(min_parallel_flops=0)
     numba.set_num_threads(threads)
     several = beam_search(predictor, PRIMES, **rule)
     np.testing.assert_array_equal(one.sequences, several.sequences)

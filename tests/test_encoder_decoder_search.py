@@ -124,7 +124,7 @@ def test_threads_change_nothing(threads, tune):
     params = drawn_params(model, 4, "float32")
     numba.set_num_threads(1)
     one = model.decode(params, SOURCES, LENGTHS, length=6, width=5, n_best=5)
-    tune(min_parallel_rollout_flops=0)
+    tune(min_parallel_flops=0)
     numba.set_num_threads(threads)
     several = model.decode(params, SOURCES, LENGTHS, length=6, width=5, n_best=5)
     np.testing.assert_array_equal(one.log_probabilities, several.log_probabilities)

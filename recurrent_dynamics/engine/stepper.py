@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,70 +14,12 @@ from . import check
 from .flatten import flatten
 from .memories import memory_alone, memory_numbers, source_size, weight_spans
 from .run import one_hot
+from .stepper_state import State
+
+if TYPE_CHECKING:
+    from .cpu.branches import Branches
 
 MOST_ROWS = 2**31
-
-
-class State(dict[str, np.ndarray]):
-    """The state of a stepper: slot -> (B, width), views of the rows (B, k) that its compiled step reads and writes.
-
-    Of a cell that reads a memory, `memory_of` (B,) is the number of the memory that each row reads, and `attention`
-    (B, S) the weights of the step that made the state; None before the first step, and for a cell that has none, or
-    several.
-    """
-
-    def __init__(
-        self,
-        owner: Stepper,
-        rows: np.ndarray,
-        memory_of: np.ndarray | None = None,
-        attention: np.ndarray | None = None,
-    ) -> None:
-        super().__init__((name, rows[:, start:end]) for name, start, end in owner.spans)
-        self.owner, self.rows, self.flat = owner, rows, rows.reshape(-1)
-        self.memory_of, self.attention = memory_of, attention
-        self._places: np.ndarray | None = None
-
-    @property
-    def places(self) -> np.ndarray:
-        """Where the memory of each row is."""
-        if self._places is None:
-            self._places = self.owner.places_of(self.memory_of)
-        return self._places
-
-    def __repr__(self) -> str:
-        slots = ", ".join(f"{name} {a.shape}" for name, a in self.items())
-        return f"State({slots}, {self.rows.dtype})"
-
-    def take(self, index: np.ndarray) -> State:
-        """A new state of the rows with the given indices (m,). A row may be taken several times.
-
-        Raises
-        ------
-        ArgumentError
-            For an index that is no row.
-        """
-        try:
-            return self._rows_of(index)
-        except IndexError as error:
-            raise ArgumentError("index", f"hold some of the rows 0..{len(self.rows) - 1}", error) from None
-
-    def part(self, rows: slice) -> State:
-        """The state of a slice of the rows, without a copy."""
-        return self._rows_of(rows)
-
-    def _rows_of(self, chosen: Any) -> State:
-        of, a = self.memory_of, self.attention
-        return State(
-            self.owner,
-            self.rows[chosen],
-            None if of is None else of[chosen],
-            None if a is None else a[chosen],
-        )
-
-    def like(self) -> State:
-        """A state of as many rows with undefined numbers, to write to."""
-        return State(self.owner, np.empty_like(self.rows), self.memory_of)
 
 
 class Stepper:
@@ -107,7 +49,9 @@ class Stepper:
         self.spans = tuple((s.name, s.offset, s.offset + s.width) for s in self._layout.slots)
         self._inputs = self._layout.input_size if raw is None else raw.width
         self._one_step = streaming.one_step
-        self._packed = streaming.prepare(cell, self._layout, flatten(self._layout, own, self.dtype))
+        flat = flatten(self._layout, own, self.dtype)
+        self._W, self._packed = flat.W, streaming.prepare(cell, self._layout, flat)
+        self._branches: Branches | None = None
 
     def __repr__(self) -> str:
         return f"Stepper({self.cell.name}, {self._inputs} inputs, {self._layout.hidden_size} units, {self.dtype})"
@@ -201,6 +145,64 @@ class Stepper:
             )
         return out
 
+    def branch(self, x: np.ndarray | None, state: State, parents: np.ndarray | None = None) -> State:
+        """The state after one step of rows that branch from those of a state, as the hypotheses of a search do.
+
+        The same step as ``step(x, state.take(parents))``, up to rounding. What a step computes before the input enters,
+        such as the product with U or what attention reads, is computed once for each parent. All threads share the
+        rows; each row has the same bits, whatever the other rows are. A cell that reads signals takes an ordinary step.
+
+        Parameters
+        ----------
+        x : ndarray (M, N), or of integers (M,)
+            The input of each row; integers are class indices.
+        state : state
+            That `zeros`, `state`, `take` or a step of this stepper returned, of B rows.
+        parents : ndarray of int (M,), optional
+            The row of the state that each row comes from; all rows in their order by default.
+
+        Returns
+        -------
+        mapping of ndarray (M, width)
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument, what was expected and what came.
+        FloatingPointError
+            The state became NaN or infinite.
+        """
+        if type(state) is not State or state.owner is not self:
+            raise ArgumentError("state", "be one of this stepper", type(state).__name__)
+        rows = len(state.rows)
+        own = np.arange(rows) if parents is None else _indices("parents", parents, rows)
+        if self._layout.signals:
+            return self(x, state.take(own))
+        if self._branches is None:
+            from .cpu.branches import Branches
+
+            self._branches = Branches(self.cell, self._layout, self._W, self._packed)
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iu" and x.ndim == 1:
+            given = _indices("x", x, self._inputs)
+            check.shape("x", given, (len(own),))
+            read = self._branches.of_classes(given)
+        else:
+            given = self._input(x, len(own))
+            read = self._branches.of_numbers(given)
+        of = state.memory_of
+        after = State(
+            self,
+            np.empty((len(own), self._layout.state_size), self.dtype),
+            None if of is None else of[own],
+        )
+        memories = (self._memory.flat, state.places)
+        finite, weights = self._branches.step(read, own, memories, state.rows, after.rows, self._weights)
+        if not finite:
+            self._refuse(given, state.take(own), after)
+        if of is not None and self._weights is not None:
+            after.attention = weights
+        return after
+
     def _input(self, x: np.ndarray | None, batch: int) -> np.ndarray:
         """The input (B, N) in the form that compiled code reads. Whether it is finite is checked after the step."""
         shape = (batch, self._inputs)
@@ -284,6 +286,17 @@ class Stepper:
             arrays.append(a)
         rows = np.concatenate(arrays, axis=1)
         return State(self, rows, self._memory_of(memory_of, len(rows)))
+
+
+def _indices(name: str, given: Any, count: int) -> np.ndarray:
+    """Integers (M,) in 0..count-1."""
+    a = check.array(name, given)
+    if a.ndim != 1 or a.dtype.kind not in "iu" or not check.below(a, count):
+        came = f"{a.min()} to {a.max()}" if a.size and a.dtype.kind in "iu" else a.dtype
+        raise ArgumentError(
+            name, f"be integers in 0..{count - 1} of shape (M,)", f"{came} of shape {a.shape}"
+        )
+    return a.astype(np.int64)
 
 
 def stepper(

@@ -26,9 +26,6 @@ class Tuning(NamedTuple):
         The same for each of the many products that build a parametrized matrix.
     min_parallel_packing
         Entries of matrices from which all threads pack them: half the time from 128 units on.
-    min_parallel_rollout_flops
-        Operations of all rows of one step, above which a closed loop starts a Python thread for some of the rows: half
-        a millisecond of one thread.
     min_compiled_copy
         Entries from which a kernel copies and checks an array. NumPy takes less time than a kernel to start below.
     min_compiled_update
@@ -68,7 +65,6 @@ class Tuning(NamedTuple):
     min_parallel_flops: float = 4e6
     min_parallel_matrix_flops: float = 8e6
     min_parallel_packing: int = 1 << 16
-    min_parallel_rollout_flops: float = 3e7
     min_compiled_copy: int = 1 << 14
     min_compiled_update: int = 1 << 14
     min_pooled_bytes: int = 16 * MB

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
-from ..engine.stepper import State
-from ..kernels.threads import num_threads
-from ..kernels.tuning import current
+from ..engine.stepper_state import State
 from .layers.base import Layer
 from .scored import Scored
-from .streaming import Memory
+from .streaming import Memory, Parents
 
 
 class ClosedLoop:
@@ -38,35 +33,21 @@ class ClosedLoop:
         self, model: Scored | Layer, params: Mapping[str, Any], memory: Memory | None = None
     ) -> None:
         streamed = model.streamed(params, memory) if isinstance(model, Layer) else model.streamed(params)
-        self.steps, self._step, self._products = streamed
+        self.steps, self._step = streamed.steppers, streamed.step
 
     def begin(self, final: Sequence[Mapping[str, NDArray[Any]]]) -> list[State]:
         """The states in which a run left the recurrent layers, `ModelRun.final`."""
         return [step.state(layer) for step, layer in zip(self.steps, final, strict=True)]
 
-    def __call__(self, x: NDArray[Any], states: Sequence[State]) -> tuple[NDArray[Any], list[State]]:
-        """The output and the states after a step with an input."""
-        rows, after = len(x), [s.like() for s in states]
-        enough = rows * self._products > current().min_parallel_rollout_flops
-        threads = min(num_threads(), rows) if enough else 1
-        if threads == 1:
-            return self._step(x, states, after), after
-        bounds = [rows * i // threads for i in range(threads + 1)]
-        parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
+    def __call__(
+        self, x: NDArray[Any], states: Sequence[State], parents: Parents = None
+    ) -> tuple[NDArray[Any], list[State]]:
+        """The output and the states after a step with an input.
 
-        written = [[s.part(part) for s in after] for part in parts]
-
-        def compute(part: slice, out: list[State]) -> NDArray[Any]:
-            return self._step(x[part], [s.part(part) for s in states], out)
-
-        with ThreadPoolExecutor(threads - 1) as others:  # the steps hold no lock of Python's
-            waiting = [others.submit(compute, *one) for one in zip(parts[1:], written[1:], strict=True)]
-            outputs = [compute(parts[0], written[0]), *(part.result() for part in waiting)]
-        for i, whole in enumerate(after):
-            weights = [a for part in written if (a := part[i].attention) is not None]
-            if weights:
-                whole.attention = np.concatenate(weights)
-        return np.concatenate(outputs), after
+        With `parents` (M,), row m of the input goes on from that row of the states.
+        """
+        after: list[State] = []
+        return self._step(x, states, parents, after), after
 
 
 def check_autonomous(model: Scored) -> None:

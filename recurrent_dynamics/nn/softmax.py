@@ -1,6 +1,8 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, check-untyped-defs=False
 """The compiled part of the cross-entropy: log-likelihoods under a softmax and their gradient, in one pass.
 
+And the logarithms of a softmax, in float64.
+
 Rows go in blocks that threads share: what is computed of a block stays in cache, exponentials are taken of all its
 entries in one loop, and its losses have a sum of their own, so that no result depends on the number of threads.
 """
@@ -14,10 +16,10 @@ from numba.extending import intrinsic
 
 from ..kernels.access import INTERPRETED, OPTIONS, get, put
 from ..kernels.barrier import share
-from ..kernels.copying import plain, sum_in_order
+from ..kernels.copying import are_finite, plain, sum_in_order
 from ..kernels.elementary import COMPILED
 from ..kernels.parallel import by_threads
-from ..kernels.product import total
+from ..kernels.product import ZERO, total
 from ..kernels.threads import POOL, launch, threads_for
 
 ROWS = 32
@@ -42,6 +44,20 @@ def log_likelihood(
             gradient.reshape(-1), sums, valid,
         )  # fmt: skip
     return (sum_in_order(sums), gradient) if all(valid.tolist()) else None
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray | None:
+    """Log-probabilities (n, V) in float64, so that sums over long sequences lose nothing; None if they are not finite.
+
+    A row has the same bits, whatever the other rows are.
+    """
+    rows, classes = logits.shape
+    out, blocks = np.empty((rows, classes)), -(-rows // ROWS)
+    threads = threads_for(blocks, ROWS * classes * OPERATIONS)
+    checksums = np.empty(threads)
+    with POOL, np.errstate(all="ignore"):  # for interpreted code
+        launch(threads, _log_softmax, plain(logits).reshape(-1), classes, out.reshape(-1), checksums)
+    return out if are_finite(checksums) or np.isfinite(logits).all() else None
 
 
 if INTERPRETED:
@@ -120,3 +136,20 @@ def _cross_entropy(i, threads, logits, targets, weights, classes, out, sums, val
             valid[b] = valid[b] and 0 <= target < classes
             put(index, r, target if 0 <= target < classes else 0)
         sums[b] = _block(logits, index, weights, classes, out, first, rows, losses, exponentials)
+
+
+@by_threads
+def _log_softmax(i, threads, logits, classes, out, checksums):
+    rows, exponentials, checksum = out.size // classes, np.empty(classes, out.dtype), 0.0
+    for r in range(share(rows, threads, i), share(rows, threads, i + 1)):
+        at = r * classes
+        largest = largest_of(logits, at, classes)
+        for j in range(classes):
+            put(out, at + j, np.float64(get(logits, at + j)) - np.float64(largest))
+        for j in range(classes):
+            put(exponentials, j, exp(get(out, at + j)))
+        checksum += total(out, at, classes)
+        logarithm = log(total(exponentials, ZERO(), classes))
+        for j in range(classes):
+            put(out, at + j, get(out, at + j) - logarithm)
+    checksums[i] = checksum

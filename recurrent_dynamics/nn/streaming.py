@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
-from ..engine.stepper import State, Stepper
-from .table import embed
+from ..engine.linear import contiguous, linear
+from ..engine.stepper import Stepper
+from ..engine.stepper_state import State
+from .table import FoldedEmbedding, embed
 
-Step = Callable[[NDArray[Any], Sequence[State], Sequence[State]], NDArray[Any]]
+MOST_FOLDED = 1 << 12  # classes whose embedding is multiplied with W once, for all steps of a loop
+
+Parents = NDArray[np.intp] | None
+Step = Callable[[NDArray[Any], Sequence[State], Parents, list[State]], NDArray[Any]]
 
 
 class Memory(NamedTuple):
@@ -30,82 +35,97 @@ class Streamed(NamedTuple):
     steppers : list of Stepper
         One for each recurrent layer.
     step : callable
-        ``step(x, before, after)`` gives the output (B, M) of an input (B, N), or of class indices (B,), and writes the
-        states after the step. Each row has the same bits whatever the other rows are.
-    products : int
-        Multiplications of a step for each row.
+        ``step(x, before, parents, after)`` gives the output (M, K) of an input (M, N), or of class indices (M,), and
+        appends the states after the step to a list. Row m comes from the row ``parents[m]`` of the states before; all
+        rows come in their order where that is None. Each row has the same bits whatever the other rows are.
+    table : ndarray (V, E), optional
+        Of an embedding.
+    folded : callable, optional
+        What reads class indices in place of the rows of a table (V, E), which it takes.
     """
 
     steppers: list[Stepper]
     step: Step
-    products: int
+    table: NDArray[Any] | None = None
+    folded: Callable[[NDArray[Any]], Streamed] | None = None
 
 
 def of_cell(cell: Cell, params: Mapping[str, NDArray[Any]], memory: Memory | None = None) -> Streamed:
     """A cell; class indices stand for one-hot vectors."""
-    products = sum(np.size(a) for a in params.values())
     read: dict[str, NDArray[Any]] | None = None
     if cell.memory:
         read = {m.name: memory.arrays[m.name] for m in cell.memory} if memory is not None else {}
-        products += sum(a[:, 0].size for a in read.values())
     lengths = memory.lengths if memory is not None and cell.memory else None
-    step, name = Stepper(cell, params, read, lengths), cell.output or cell.state[0]
-    return Streamed([step], lambda x, before, after: step(x, before[0], out=after[0])[name], products)
+    stepper, name = Stepper(cell, params, read, lengths), cell.output or cell.state[0]
+
+    def step(x: NDArray[Any], before: Sequence[State], parents: Parents, after: list[State]) -> NDArray[Any]:
+        after.append(stepper.branch(x, before[0], parents))
+        return after[-1][name]
+
+    def folded(table: NDArray[Any]) -> Streamed:
+        product = FoldedEmbedding(np.asarray(table), np.asarray(params["W"])).product()
+        return of_cell(cell, {**params, "W": product}, memory)
+
+    return Streamed([stepper], step, folded=folded if "W" in params else None)
+
+
+def pointwise(function: Callable[[NDArray[Any]], NDArray[Any]]) -> Streamed:
+    """A function of the rows of a layer's input."""
+    return Streamed([], lambda x, before, parents, after: function(x))
 
 
 def of_linear(W: NDArray[Any], b: NDArray[Any] | None) -> Streamed:
     """``W x + b``."""
     W = np.array(W)
-    b = np.zeros(len(W), W.dtype) if b is None else np.array(b)
-
-    def step(x: NDArray[Any], before: Sequence[State], after: Sequence[State]) -> NDArray[Any]:
-        # Products row by row: one with a matrix of several rows rounds otherwise, and a sequence would depend on
-        # those beside it.
-        y = np.empty((len(x), len(b)), W.dtype)
-        np.matmul(W, x[:, :, None], out=y[:, :, None])
-        y += b
-        return y
-
-    return Streamed([], step, W.size)
+    bias = np.zeros(len(W), W.dtype) if b is None else np.array(b)
+    return pointwise(lambda x: linear(contiguous(x)[None], W, bias)[0])
 
 
 def of_table(table: NDArray[Any]) -> Streamed:
     """An embedding."""
     table = np.array(table)
-    return Streamed([], lambda x, before, after: embed(table, x), 0)
+    return pointwise(lambda x: embed(table, x))._replace(table=table)
 
 
 def of_identity() -> Streamed:
     """What changes nothing in evaluation."""
-    return Streamed([], lambda x, before, after: x, 0)
+    return pointwise(lambda x: x)
 
 
 def in_a_chain(parts: Sequence[Streamed]) -> Streamed:
-    """One behind another."""
+    """One behind another. An embedding is folded into the matrix of the layer behind it, unless it is large."""
+    first, *rest = parts
+    if rest and first.table is not None and rest[0].folded is not None:
+        if len(first.table) <= MOST_FOLDED:
+            parts = [rest[0].folded(first.table), *rest[1:]]
     places = _places(parts)
 
-    def step(x: NDArray[Any], before: Sequence[State], after: Sequence[State]) -> NDArray[Any]:
+    def step(x: NDArray[Any], before: Sequence[State], parents: Parents, after: list[State]) -> NDArray[Any]:
         for part, own in zip(parts, places, strict=True):
-            x = part.step(x, before[own], after[own])
+            x = part.step(x, before[own], parents, after)
         return x
 
-    return _together(parts, step)
+    def folded(table: NDArray[Any]) -> Streamed:
+        assert parts[0].folded is not None
+        return in_a_chain([parts[0].folded(table), *parts[1:]])
+
+    return Streamed(_steppers(parts), step, folded=None if parts[0].folded is None else folded)
 
 
 def side_by_side(parts: Sequence[Streamed]) -> Streamed:
     """All on one input, their outputs beside each other."""
     places = _places(parts)
 
-    def step(x: NDArray[Any], before: Sequence[State], after: Sequence[State]) -> NDArray[Any]:
-        outputs = [part.step(x, before[own], after[own]) for part, own in zip(parts, places, strict=True)]
+    def step(x: NDArray[Any], before: Sequence[State], parents: Parents, after: list[State]) -> NDArray[Any]:
+        outputs = [part.step(x, before[own], parents, after) for part, own in zip(parts, places, strict=True)]
         return np.concatenate(outputs, axis=-1)
 
-    return _together(parts, step)
+    return Streamed(_steppers(parts), step)
 
 
 def around(part: Streamed) -> Streamed:
     """The input added to the output."""
-    return part._replace(step=lambda x, before, after: x + part.step(x, before, after))
+    return Streamed(part.steppers, lambda x, before, parents, after: x + part.step(x, before, parents, after))
 
 
 def _places(parts: Sequence[Streamed]) -> list[slice]:
@@ -114,6 +134,5 @@ def _places(parts: Sequence[Streamed]) -> list[slice]:
     return [slice(end - len(part.steppers), end) for part, end in zip(parts, ends, strict=True)]
 
 
-def _together(parts: Sequence[Streamed], step: Step) -> Streamed:
-    steppers = [own for part in parts for own in part.steppers]
-    return Streamed(steppers, step, sum(part.products for part in parts))
+def _steppers(parts: Sequence[Streamed]) -> list[Stepper]:
+    return [own for part in parts for own in part.steppers]

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...checks import ArgumentError, instance
-from ...engine.stepper import State
+from ...engine.stepper_state import State
 from ..batch import Batch
 from ..closed_loop import ClosedLoop, check_autonomous
 from ..leaves import check_states
 from ..scored import Scored
 
-States = list[State]
+
+class Branches(NamedTuple):
+    """Rows that go on from rows of the states of the recurrent layers: from `parents` (M,), or from all in their order.
+
+    Taking rows copies no state. What a step computes of a row is computed once for all that go on from it.
+    """
+
+    states: list[State]
+    parents: NDArray[np.intp] | None = None
+
+    def take(self, index: NDArray[np.intp]) -> Branches:
+        """Rows of these rows."""
+        return self._replace(parents=index if self.parents is None else self.parents[index])
 
 
 class ModelPredictor:
@@ -80,24 +92,26 @@ class ModelPredictor:
     def __repr__(self) -> str:
         return f"ModelPredictor({self._model!r})"
 
-    def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
+    def start(self, prime: NDArray[np.intp]) -> tuple[NDArray[np.float64], Branches]:
         """Read the first symbols (n, B); see `Predictor`."""
         run = self._model.run(self._params, Batch(prime, np.empty(0)), self._initial, tape=False)
-        return log_softmax(run.output[-1]), self._loop.begin(run.final)
+        return log_softmax(run.output[-1]), Branches(self._loop.begin(run.final))
 
-    def step(self, state: States, symbols: NDArray[np.intp]) -> tuple[NDArray[np.float64], States]:
+    def step(self, state: Branches, symbols: NDArray[np.intp]) -> tuple[NDArray[np.float64], Branches]:
         """Read one symbol more of each row; see `Predictor`."""
-        logits, state = self._loop(symbols, state)
-        return log_softmax(logits), state
+        logits, states = self._loop(symbols, *state)
+        return log_softmax(logits), Branches(states)
 
-    def take(self, state: States, index: NDArray[np.intp]) -> States:
+    def take(self, state: Branches, index: NDArray[np.intp]) -> Branches:
         """A state of rows of another one; see `Predictor`."""
-        return [layer.take(index) for layer in state]
+        return state.take(index)
 
 
 def log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Log-probabilities (n, V) in float64, so that sums over long sequences lose nothing."""
-    if not np.isfinite(logits).all():
+    """Log-probabilities (n, V) in float64."""
+    from .. import softmax  # imports Numba
+
+    found = softmax.log_softmax(logits)
+    if found is None:
         raise ArgumentError("params", "give a model with finite outputs", "infinity or NaN")
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    return found

@@ -91,8 +91,7 @@ class EncoderDecoder(Architecture):
         fed, own = self._fed(params, forced, encoded, dropout_rng)
         context = self._context(encoded, forced.lengths, "0" if self.whole is None else "1", **options)
         if self.whole is not None:
-            given = {"0": params["embedding"], "1": params["decoder"], "2": params["readout"]}
-            output, pull = self.whole(given, fed, context)
+            output, pull = self.whole(self._whole_params(params), fed, context)
         else:
             output, pull = self.rest(self._rest_params(params), self._read(params, fed, encoded), context)
 
@@ -129,6 +128,9 @@ class EncoderDecoder(Architecture):
             return forced_classes(pairs, self.alphabet, size)
         kind = np.asarray(pairs.target).dtype if dtype is None else dtype
         return forced_numbers(pairs, self.output_size, kind, size)
+
+    def _whole_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"0": params["embedding"], "1": params["decoder"], "2": params["readout"]}
 
     def _rest_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {"0": params["decoder"], "1": params["readout"]}
@@ -292,6 +294,8 @@ class EncoderDecoder(Architecture):
 
     def _steps(self, params: Mapping[str, Any], encoded: Encoded) -> DecoderSteps:
         """The decoder one step at a time."""
+        if self.whole is not None:
+            return DecoderSteps(self.whole, self._whole_params(params), None, encoded.read)
         table = None if self.alphabet is None else params["embedding"]["table"]
         return DecoderSteps(self.rest, self._rest_params(params), table, encoded.read)
 

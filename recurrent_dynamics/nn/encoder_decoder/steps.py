@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.stepper import State
+from ...engine.stepper_state import State
 from ..closed_loop import ClosedLoop
 from ..layers.base import Layer
 from ..layers.context import States
@@ -23,20 +23,25 @@ LEAST = 1e-6  # of what was read of a position, so that one that was not read ha
 class Rows:
     """What a decoder keeps of n hypotheses side by side.
 
-    The states by layer, the vector that it reads every step, and how much it has read of each position (n, S).
+    The states by layer, the vector that it reads every step, and how much it has read of each position (n, S). With
+    `parents` (m,), the hypotheses are m that go on from these.
     """
 
     states: list[State]
     vector: NDArray[Any] | None
     covered: NDArray[Any] | None
+    parents: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
-        return len(self.states[0].rows)
+        return len(self.states[0].rows) if self.parents is None else len(self.parents)
 
     def take(self, index: NDArray[np.intp]) -> Rows:
-        """Rows (m,) of this one, in the order of their indices."""
-        states = [s.take(index) for s in self.states]
-        return Rows(states, *(None if a is None else a[index] for a in (self.vector, self.covered)))
+        """Rows (m,) of this one, in the order of their indices, without a copy."""
+        return replace(self, parents=index if self.parents is None else self.parents[index])
+
+    def of(self, a: NDArray[Any] | None) -> NDArray[Any] | None:
+        """The rows of an array that belong to the hypotheses."""
+        return a if a is None or self.parents is None else a[self.parents]
 
 
 class DecoderSteps:
@@ -62,22 +67,24 @@ class DecoderSteps:
         return Rows(self.loop.begin(list(states.values())), vector, None)
 
     def __call__(self, rows: Rows, x: NDArray[Any]) -> tuple[NDArray[Any], Rows]:
-        read = x if self.table is None else embed(self.table, x)
-        if rows.vector is not None:
-            read = np.concatenate([read, rows.vector], axis=1)
-        output, states = self.loop(read, rows.states)
-        covered = rows.covered
+        read, vector = x if self.table is None else embed(self.table, x), rows.of(rows.vector)
+        if vector is not None:
+            read = np.concatenate([read, vector], axis=1)
+        output, states = self.loop(read, rows.states, rows.parents)
+        covered = rows.of(rows.covered)
         for state in states:
             if state.attention is not None:
                 covered = state.attention if covered is None else covered + state.attention
-        return output, Rows(states, rows.vector, covered)
+        return output, Rows(states, vector, covered)
 
     def coverage(self, rows: Rows) -> NDArray[np.float64]:
         """(n,) the sum over the positions of a source of log(min(what was read of it, 1))."""
-        memory, of = self.memory, next((s.memory_of for s in rows.states if s.memory_of is not None), None)
-        if memory is None or of is None or rows.covered is None:
+        memory = self.memory
+        of = rows.of(next((s.memory_of for s in rows.states if s.memory_of is not None), None))
+        covered = rows.of(rows.covered)
+        if memory is None or of is None or covered is None:
             return np.zeros(len(rows))
-        logarithms = np.log(np.clip(rows.covered.astype(np.float64), LEAST, 1.0))
+        logarithms = np.log(np.clip(covered.astype(np.float64), LEAST, 1.0))
         if memory.lengths is not None:
             positions = np.arange(logarithms.shape[1])
             logarithms = np.where(positions < memory.lengths[of][:, None], logarithms, 0.0)

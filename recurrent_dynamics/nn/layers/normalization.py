@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...checks import ArgumentError, integer, number
 from ...engine.run import within_lengths
-from ..streaming import Memory, Streamed
+from ..streaming import Memory, Streamed, pointwise
 from .base import Back, Layer, Tree, Value
 from .context import Inputs
 from .pointwise import named, sized
@@ -196,7 +196,7 @@ class BatchNorm(_Scaled):
             1 / np.sqrt(variance + variance.dtype.type(self.eps)),
             *map(np.array, (gain, offset, mean)),
         )
-        return Streamed([], lambda x, before, after: (x - mean) * inverse * gain + offset, mean.size)
+        return pointwise(lambda x: (x - mean) * inverse * gain + offset)
 
 
 class LayerNorm(_Scaled):
@@ -236,7 +236,7 @@ class LayerNorm(_Scaled):
 
     def streamed(self, params: Mapping[str, Any], memory: Memory | None = None) -> Streamed:
         gain, offset = (np.array(a) for a in named(params, **self.shapes))
-        return Streamed([], lambda x, before, after: self._normalized(x)[0] * gain + offset, gain.size)
+        return pointwise(lambda x: self._normalized(x)[0] * gain + offset)
 
 
 def _sum(a: NDArray[Any]) -> NDArray[Any]:
