@@ -47,9 +47,7 @@ class Attention:
     def setup(self) -> None:
         cell = rd.cells.attention(rd.cells.lstm())
         encoder = nn.chain(nn.embedding(VOCABULARY, 64), nn.recurrent(rd.cells.lstm(), UNITS))
-        self.model = nn.encoder_decoder(
-            encoder, nn.recurrent(cell, UNITS), classes=VOCABULARY, begin=0, end=1
-        )
+        self.model = nn.encoder_decoder(encoder, nn.recurrent(cell, UNITS), classes=VOCABULARY, begin=0)
         self.weights, rng = self.model.init(rng=0), np.random.default_rng(0)
         self.pairs = nn.Pairs(*rng.integers(2, VOCABULARY, (2, STEPS, PAIRS)))
 

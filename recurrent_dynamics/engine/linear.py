@@ -6,6 +6,7 @@ with two layers of 128 units, a readout through the BLAS took as long as the rec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +30,29 @@ def linear(x: Array, weights: Array, bias: Array) -> Array:
     """
     g, n = weights.shape
     return _cpu().linear(*_checked(x=(x, (*x.shape[:2], n)), weights=(weights, (g, n)), bias=(bias, (g,))))
+
+
+def packed_linear(weights: Array, bias: Array) -> Callable[[Array], Array]:
+    """The function x W^T + b of rows x (m, n), for many calls with W (V, n) and b (V,), which are copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> readout = packed_linear(np.array([[1.0, 2.0]]), np.array([0.5]))
+    >>> readout(np.ones((2, 2)))
+    array([[3.5],
+           [3.5]])
+    """
+    g, n = weights.shape
+    a, b = _checked(weights=(weights, (g, n)), bias=(bias, (g,)))
+    made = _cpu().PackedLinear(a, b)
+
+    def apply(x: Array) -> Array:
+        if x.dtype != a.dtype:
+            raise ArgumentTypeError("x", f"have dtype {a.dtype}, as the weights have", x.dtype)
+        return np.asarray(made(*_checked(x=(x, (len(x), n)))))
+
+    return apply
 
 
 def contiguous(x: Array) -> Array:

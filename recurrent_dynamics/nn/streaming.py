@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Cell
-from ..engine.linear import contiguous, linear
+from ..engine.linear import packed_linear
 from ..engine.stepper import Stepper
 from ..engine.stepper_state import State
 from .table import FoldedEmbedding, embed
@@ -76,9 +76,7 @@ def pointwise(function: Callable[[NDArray[Any]], NDArray[Any]]) -> Streamed:
 
 def of_linear(W: NDArray[Any], b: NDArray[Any] | None) -> Streamed:
     """``W x + b``."""
-    W = np.array(W)
-    bias = np.zeros(len(W), W.dtype) if b is None else np.array(b)
-    return pointwise(lambda x: linear(contiguous(x)[None], W, bias)[0])
+    return pointwise(packed_linear(W, np.zeros(len(W), W.dtype) if b is None else b))
 
 
 def of_table(table: NDArray[Any]) -> Streamed:

@@ -54,11 +54,12 @@ def of_parents(
 @by_threads
 def of_children(
     i, threads, rows, active, widths, k, e, n, g, begin, stages, products, W, bias, classes, packed, starts, P, C, M,
-    places, spans, X, E, S, N, parents, weights_at, weights_width, weights, checksums,
+    places, spans, slots, X, E, S, N, parents, weights_at, weights_width, weights, checksums,
 ):  # fmt: skip
     """The other stages of the step, for all rows: their parents' part, in E and S, and their own input.
 
-    `spans` lists the values of a parent that these stages read: offset and width of each, one after the other.
+    `spans` lists the values of a parent that these stages read, `slots` the slots of its state: offset and width of
+    each, one after the other.
     `weights` gets the attention's weights of each row. `checksums` gets the sum of the input and of the new state.
     """
     index, sizes = new_index(CHILDREN), unit_ranges(widths, ZERO(), ONE())
@@ -73,7 +74,8 @@ def of_children(
         )
         for q in range(count):
             parent, row = get(parents, first + q), q * e
-            copy(S, parent * k, before, q * k, k)
+            for s in range(0, slots.size, 2):
+                copy(S, parent * k + get(slots, s), before, q * k + get(slots, s), get(slots, s + 1))
             for j in range(g):
                 put(own, row + j, get(own, row + j) + get(E, parent * e + j))
             for s in range(0, spans.size, 2):

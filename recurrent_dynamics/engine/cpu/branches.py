@@ -11,7 +11,7 @@ import numpy as np
 from ...cells import Cell
 from ...cells.layout import Layout, Span
 from ...equations.schedule import operand_name
-from ...equations.variables import leaf_variable, targets
+from ...equations.variables import ROW_OF_LEAF, leaf_variable, targets
 from ...kernels import memory
 from ...kernels.copying import are_finite
 from ...kernels.threads import POOL, launch, threads_for
@@ -41,7 +41,7 @@ class Branches:
         self._stages, self._factors = (begin, stages, products, W), (U, starts, P, C)
         self._g, self._size, self._n, self._bias = g, e, n, bias[:g].copy()
         self._flops, self._W = step_flops(layout), own_W
-        self._spans = values_read(cell, layout, begin)
+        self._values, self._slots = read_later(cell, layout, begin)
         self._biases: np.ndarray | None = None
 
     def of_numbers(self, x: np.ndarray) -> Input:
@@ -70,7 +70,7 @@ class Branches:
         shared = np.flatnonzero(np.bincount(parents, minlength=len(before)))
         span = (0, 0) if weights is None else (weights.offset, weights.width)
         found = np.empty((len(parents), span[1]), before.dtype)
-        spans = self._spans if weights is None else np.append(self._spans, span)
+        spans = self._values if weights is None else np.append(self._values, span)
         values = memory.empty((len(before) * self._size,), before.dtype)
         with POOL:
             launch(
@@ -82,14 +82,14 @@ class Branches:
             begin, stages, products, W = self._stages
             launch(
                 threads, branch_loops.of_children, *self._of_cell, read.n, self._g, begin, stages, products, W,
-                read.bias, read.classes, *self._factors, *memories, spans, read.x, values, before.reshape(-1),
-                after.reshape(-1), parents, *span, found.reshape(-1), checksums,
+                read.bias, read.classes, *self._factors, *memories, spans, self._slots, read.x, values,
+                before.reshape(-1), after.reshape(-1), parents, *span, found.reshape(-1), checksums,
             )  # fmt: skip
         return are_finite(checksums), found
 
 
-def _leaves(cell: Cell) -> Iterator[tuple[int, str]]:
-    """(stage, name of a value) for each value that a program, a product or a read of a stage reads."""
+def _leaves(cell: Cell) -> Iterator[tuple[int, str, str]]:
+    """(stage, "values" or "state", name) of all that a program, a product or a read of a stage reads."""
     schedule = cell.schedule
     nodes = schedule.graph.nodes
     for target in targets(schedule, cell):
@@ -102,30 +102,36 @@ def _leaves(cell: Cell) -> Iterator[tuple[int, str]]:
             variable = leaf_variable(schedule, target.stage, index)
             if variable is None:
                 todo += [a for a in nodes[index].arguments if isinstance(a, int)]
-            elif variable.row == "values":
-                yield target.stage, variable.name
+            else:
+                yield target.stage, variable.row, variable.name
     for p in schedule.products:
         for i in p.operand:
-            if nodes[i].kind in ("preactivation", "signal"):
-                yield p.stage, nodes[i].arguments[0]
-            elif i in schedule.stored:
-                yield p.stage, operand_name(i)
+            if nodes[i].kind in ROW_OF_LEAF:
+                yield p.stage, ROW_OF_LEAF[nodes[i].kind], nodes[i].arguments[0]
+            if i in schedule.stored:  # a copy beside other operands
+                yield p.stage, "values", operand_name(i)
 
 
 @lru_cache(maxsize=1024)
 def input_stage(cell: Cell) -> int:
     """The first stage of a step that reads the input, or a signal."""
     given = {p.name for p in cell.schedule.preactivations if p.input} | set(cell.signals)
-    return min((stage for stage, name in _leaves(cell) if name in given), default=cell.schedule.stages)
+    stages = [stage for stage, row, name in _leaves(cell) if row == "values" and name in given]
+    return min(stages, default=cell.schedule.stages)
 
 
 @lru_cache(maxsize=1024)
-def values_read(cell: Cell, layout: Layout, begin: int) -> np.ndarray:
-    """Offset and width, one after the other, of the values that the stages from `begin` on read or add to.
+def read_later(cell: Cell, layout: Layout, begin: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offset and width, one after the other, of the values and of the slots that the stages from `begin` on read.
 
-    Without those that the input enters, which come first.
+    Values that the input enters are left out; they come first. Those that a product adds to are read.
     """
-    names = {name for stage, name in _leaves(cell) if stage >= begin}
-    names |= {p.target for p in cell.schedule.products if p.stage >= begin}
-    found = [s for s in layout.values if s.name in names and s.offset >= layout.input_rows]
-    return np.array([number for s in found for number in (s.offset, s.width)], np.int64)
+    read = {(row, name) for stage, row, name in _leaves(cell) if stage >= begin}
+    read |= {("values", p.target) for p in cell.schedule.products if p.stage >= begin}
+    values = [s for s in layout.values if ("values", s.name) in read and s.offset >= layout.input_rows]
+    slots = [s for s in layout.slots if ("state", s.name) in read]
+    return _stretches(values), _stretches(slots)
+
+
+def _stretches(spans: list[Span]) -> np.ndarray:
+    return np.array([number for s in spans for number in (s.offset, s.width)], np.int64)

@@ -7,9 +7,10 @@ from numba import njit
 
 from ...kernels.access import OPTIONS, get, put
 from ...kernels.barrier import share
+from ...kernels.copying import array_at
 from ...kernels.microkernel import TILE_ROWS
-from ...kernels.parallel import kernel, parallel
-from ...kernels.product import ONE, ZERO, gemm, gemm_from, packed_size
+from ...kernels.parallel import by_threads, kernel, parallel
+from ...kernels.product import ONE, ZERO, gemm, gemm_from, new_index, packed_size
 from .stage_products import pack_matrix
 
 CACHED_ROWS = 6 * TILE_ROWS  # rows of the input that stay in cache while all panels of W are read
@@ -79,3 +80,16 @@ def multiply_input(threads, X, W, bias, classes, E, index, n, g, drives, e):
     packed = np.empty(packed_size(n, g, X), X.dtype)
     parallel(_pack_input, threads, (threads, W, g, n, packed))
     parallel(_multiply_input, threads, (threads, X, packed, bias, classes, E, index, n, g, drives, e))
+
+
+@by_threads
+def multiply_rows_of(i, threads, start, step, W, bias, out, n, g):
+    """out = bias + X W^T for rows of X (rows, n) that lie `step` entries apart behind the address `start`."""
+    index, end = new_index(CACHED_ROWS), share(out.size // g, threads, i + 1)
+    for r in range(share(out.size // g, threads, i), end, CACHED_ROWS):
+        count = min(CACHED_ROWS, end - r)
+        X = array_at(start + r * step * out.itemsize, (count - 1) * step + n, out)
+        gemm_from(
+            count, g, n, X, ZERO(), step, ONE(), W, ZERO(), bias, ZERO(), ZERO(), out, r * g, g, index, TILE_ROWS,
+            ZERO(), ONE(),
+        )  # fmt: skip

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernels.copying import add_columns, plain
+from ...kernels import memory
+from ...kernels.access import INTERPRETED
+from ...kernels.copying import add_columns, plain, row_step
 from ...kernels.threads import POOL, launch, threads_for
-from . import input_products, tables, weight_gradients
-from .arguments import NO_CLASSES
+from . import input_products, stage_products, tables, weight_gradients
+from .arguments import NO_CLASSES, packed_entries
 from .groups import enough_groups, every_row_grouped
+
+NO_STARTS = np.zeros(1, np.int64)
 
 
 def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -20,6 +24,37 @@ def linear(x: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     with POOL:
         launch(threads, input_products.multiply_input, *flat, NO_CLASSES, out.reshape(-1), index, n, g, g, g)
     return out
+
+
+class PackedLinear:
+    """x W^T + b for rows x (m, n), with W (g, n) packed once; a row has the same bits whatever the others are."""
+
+    def __init__(self, weights: np.ndarray, bias: np.ndarray) -> None:
+        self._shape, self._bias = weights.shape, np.array(bias)
+        self._interpreted = (plain(weights), self._bias) if INTERPRETED else None
+        g, n = weights.shape
+        none, no_products = np.empty(0, weights.dtype), np.empty((0, 10), np.int64)
+        self._packed = memory.empty((packed_entries(n, g, weights.itemsize, False),), weights.dtype)
+        with POOL:
+            launch(
+                1, stage_products.pack_factors, no_products, none, plain(weights).reshape(-1), n, g, False, none,
+                NO_STARTS, self._packed,
+            )  # fmt: skip
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if self._interpreted is not None:  # no addresses
+            return linear(np.ascontiguousarray(x)[None], *self._interpreted)[0]
+        g, n = self._shape
+        step = row_step(x)
+        if not step:
+            x, step = plain(x), n
+        out = np.empty((len(x), g), x.dtype)
+        with POOL:
+            launch(
+                threads_for(len(x), 2 * g * n), input_products.multiply_rows_of,
+                x.__array_interface__["data"][0], step, self._packed, self._bias, out.reshape(-1), n, g,
+            )  # fmt: skip
+        return out
 
 
 def copied(x: np.ndarray) -> np.ndarray:

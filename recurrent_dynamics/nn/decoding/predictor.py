@@ -111,6 +111,8 @@ class Checked:
         largest = a.max(initial=-np.inf)
         if not largest <= ROUNDING:  # NaN is not either
             raise ArgumentError(name, "return logarithms of probabilities, which are at most 0", largest)
+        if largest <= 0 and a.dtype == np.float64:
+            return a
         return np.minimum(a, 0.0, dtype=np.float64)
 
 
