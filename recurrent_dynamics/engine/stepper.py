@@ -145,7 +145,9 @@ class Stepper:
             )
         return out
 
-    def branch(self, x: np.ndarray | None, state: State, parents: np.ndarray | None = None) -> State:
+    def branch(
+        self, x: np.ndarray | None, state: Mapping[str, np.ndarray], parents: np.ndarray | None = None
+    ) -> State:
         """The state after one step of rows that branch from those of a state, as the hypotheses of a search do.
 
         The same step as ``step(x, state.take(parents))``, up to rounding. What a step computes before the input enters,
@@ -156,8 +158,8 @@ class Stepper:
         ----------
         x : ndarray (M, N), or of integers (M,)
             The input of each row; integers are class indices.
-        state : state
-            That `zeros`, `state`, `take` or a step of this stepper returned, of B rows.
+        state : mapping of ndarray (B, width)
+            The state before, as in a step.
         parents : ndarray of int (M,), optional
             The row of the state that each row comes from; all rows in their order by default.
 
@@ -172,12 +174,11 @@ class Stepper:
         FloatingPointError
             The state became NaN or infinite.
         """
-        if type(state) is not State or state.owner is not self:
-            raise ArgumentError("state", "be one of this stepper", type(state).__name__)
-        rows = len(state.rows)
+        before = state if type(state) is State and state.owner is self else self.state(state)
+        rows = len(before.rows)
         own = np.arange(rows) if parents is None else _indices("parents", parents, rows)
         if self._layout.signals:
-            return self(x, state.take(own))
+            return self(x, before.take(own))
         if self._branches is None:
             from .cpu.branches import Branches
 
@@ -189,16 +190,16 @@ class Stepper:
         else:
             given = self._input(x, len(own))
             read = self._branches.of_numbers(given)
-        of = state.memory_of
+        of = before.memory_of
         after = State(
             self,
             np.empty((len(own), self._layout.state_size), self.dtype),
             None if of is None else of[own],
         )
-        memories = (self._memory.flat, state.places)
-        finite, weights = self._branches.step(read, own, memories, state.rows, after.rows, self._weights)
+        memories = (self._memory.flat, before.places)
+        finite, weights = self._branches.step(read, own, memories, before.rows, after.rows, self._weights)
         if not finite:
-            self._refuse(given, state.take(own), after)
+            self._refuse(given, before.take(own), after)
         if of is not None and self._weights is not None:
             after.attention = weights
         return after

@@ -19,6 +19,7 @@ class ClosedLoop:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import recurrent_dynamics as rd
     >>> model = rd.nn.Model(rd.cells.lstm(), hidden_size=4, input_size=1, output_size=1)
     >>> params = model.init(rng=0, dtype="float64")

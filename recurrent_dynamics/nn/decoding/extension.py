@@ -40,9 +40,9 @@ def extended(
     --------
     >>> found = extended(np.log([0.6, 0.4]), np.log([[0.9, 0.1], [0.5, 0.5]]), np.array([0, 2]), 2, 1, False)
     >>> np.exp(found.log_probability).round(2), found.row, found.symbol
-    (array([0.54, 0.2 , 0.2 ]), array([0, 1, 1]), array([0, 0, 1]))
+    (array([0.54, 0.2 ]), array([0, 1]), array([0, 0]))
     >>> np.exp(found.largest_end), np.exp(found.largest_open)
-    (array([0.06]), array([0.]))
+    (array([0.2]), array([0.]))
     """
     sources, classes = len(first) - 1, found.shape[1]
     most = int(np.diff(first).max(initial=0)) * classes
