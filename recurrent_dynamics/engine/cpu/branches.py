@@ -114,10 +114,10 @@ def _leaves(cell: Cell) -> Iterator[tuple[int, str, str]]:
 
 @lru_cache(maxsize=1024)
 def input_stage(cell: Cell) -> int:
-    """The first stage of a step that reads the input, or a signal."""
+    """The first stage of a step that reads the input, or a signal, or the one that a row kernel computes with it."""
     given = {p.name for p in cell.schedule.preactivations if p.input} | set(cell.signals)
     stages = [stage for stage, row, name in _leaves(cell) if row == "values" and name in given]
-    return min(stages, default=cell.schedule.stages)
+    return cell.schedule.joined[min(stages, default=cell.schedule.stages)]
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...kernels import memory
 from ...kernels.access import INTERPRETED
-from ...kernels.copying import add_columns, plain, row_step
+from ...kernels.copying import add_columns, plain
 from ...kernels.threads import POOL, launch, threads_for
 from . import input_products, stage_products, tables, weight_gradients
 from .arguments import NO_CLASSES, packed_entries
@@ -31,7 +31,7 @@ class PackedLinear:
 
     def __init__(self, weights: np.ndarray, bias: np.ndarray) -> None:
         self._shape, self._bias = weights.shape, np.array(bias)
-        self._interpreted = (plain(weights), self._bias) if INTERPRETED else None
+        self._interpreted = (np.array(weights), self._bias) if INTERPRETED else None
         g, n = weights.shape
         none, no_products = np.empty(0, weights.dtype), np.empty((0, 10), np.int64)
         self._packed = memory.empty((packed_entries(n, g, weights.itemsize, False),), weights.dtype)
@@ -45,14 +45,13 @@ class PackedLinear:
         if self._interpreted is not None:  # no addresses
             return linear(np.ascontiguousarray(x)[None], *self._interpreted)[0]
         g, n = self._shape
-        step = row_step(x)
-        if not step:
-            x, step = plain(x), n
-        out = np.empty((len(x), g), x.dtype)
+        if x.strides[1] != x.itemsize or x.strides[0] % x.itemsize or not x.flags.aligned:
+            x = np.array(x, order="C")
+        out, start, step = np.empty((len(x), g), x.dtype), x.ctypes.data, x.strides[0] // x.itemsize
         with POOL:
             launch(
-                threads_for(len(x), 2 * g * n), input_products.multiply_rows_of,
-                x.__array_interface__["data"][0], step, self._packed, self._bias, out.reshape(-1), n, g,
+                threads_for(len(x), 2 * g * n), input_products.multiply_rows_of, start, step, self._packed,
+                self._bias, out.reshape(-1), n, g,
             )  # fmt: skip
         return out
 
