@@ -102,8 +102,14 @@ def _sum_drives(dE, begin, dF, r0, r1, drives, e):
 
 
 @njit(**OPTIONS)
-def _step(back, rows, active, sizes, task, stages, products, packed, starts, S, E, index, r, count, k, e):
-    """All stages of `count` rows from r on, of the states or the tangents in S and E; `back`: of the cotangents."""
+def _step(
+    back, rows, active, sizes, task, stages, products, packed, starts, S, E, t_packed, D, index, r, count, k, e
+):  # fmt: skip
+    """All stages of `count` rows from r on, of the states or the tangents in S and E; `back`: of the cotangents.
+
+    Of the tangents of cotangents also the products of the cotangents D with `t_packed`, the tangent of U; else that is
+    empty.
+    """
     at = TILE_ROWS + r
     for i in range(stages + 1):
         stage = stages - i if back else i
@@ -111,6 +117,10 @@ def _step(back, rows, active, sizes, task, stages, products, packed, starts, S, 
             multiply_transposed(
                 products, stage, packed, starts, True, E, S, E, ZERO(), count, k, e, index, at, ZERO(), ONE()
             )  # fmt: skip
+            if t_packed.size > 0:
+                multiply_transposed(
+                    products, stage, t_packed, starts, False, D, S, E, ZERO(), count, k, e, index, at, ZERO(), ONE()
+                )  # fmt: skip
         if active[stage]:
             compute_rows(rows, stage, task, sizes, index, at, ZERO(), count)
         if not back:
@@ -122,7 +132,7 @@ def _step(back, rows, active, sizes, task, stages, products, packed, starts, S, 
 @njit(**OPTIONS)
 def _arcs(
     back, ends, M, given, F, target, r0, a0, last, rows, active, sizes, task, stages, products, packed, starts, S, E,
-    index, drives, k, e,
+    t_packed, D, index, drives, k, e,
 ):  # fmt: skip
     """`_step` for the arcs a0 to last, some at a time: each is given the row of M at its end, and its drives in F."""
     while a0 < last:
@@ -131,8 +141,9 @@ def _arcs(
         if F.size > 0:
             _share_drives(F, target, r0, E, a0, a1, drives, e)
         _step(
-            back, rows, active, sizes, task, stages, products, packed, starts, S, E, index, a0, a1 - a0, k, e
-        )
+            back, rows, active, sizes, task, stages, products, packed, starts, S, E, t_packed, D, index, a0, a1 - a0, k,
+            e,
+        )  # fmt: skip
         a0 = a1
 
 
@@ -169,7 +180,7 @@ def forward(
     epoch, checksum = ZERO(), E.dtype.type(0)
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, N))
     qsizes, qtask = unit_ranges(qwidths, ZERO(), ONE()), row_task(qe, k, QP.size, (QE, QS, QP, QC, QN))
-    F = np.empty(CHUNK_ROWS * qdrives if with_arcs else 0, E.dtype)
+    F, nothing = np.empty(CHUNK_ROWS * qdrives if with_arcs else 0, E.dtype), np.empty(0, E.dtype)
     for level in range(bounds.shape[1] if part >= 0 else 0):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
@@ -182,7 +193,7 @@ def forward(
                     )  # fmt: skip
                 _arcs(
                     False, source, N, QS, F, target, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask, qstages,
-                    qproducts, qpacked, qstarts, QS, QE, index, qdrives, k, qe,
+                    qproducts, qpacked, qstarts, QS, QE, nothing, nothing, index, qdrives, k, qe,
                 )  # fmt: skip
                 _gather(QN, brings, begin, position, places, spans, initial, tree, S, r0, r1, k)
             else:
@@ -192,8 +203,9 @@ def forward(
             )  # fmt: skip
             now = first_products if level == 0 else products
             _step(
-                False, rows, active, sizes, task, stages, now, packed, starts, S, E, index, r0, r1 - r0, k, e
-            )
+                False, rows, active, sizes, task, stages, now, packed, starts, S, E, nothing, nothing, index,
+                r0, r1 - r0, k, e,
+            )  # fmt: skip
             checksum += total(N, r0 * k, (r1 - r0) * k)
             r0 = r1
         if workers > 1:
@@ -225,12 +237,13 @@ def adjoint(
                 _collect(dS, row_of, leaving, arcs, position, spans, dN, r0, r1, k)
             now = first_products if level == 0 else products
             _step(
-                True, rows, active, sizes, task, stages, now, packed, starts, dS, dE, index, r0, r1 - r0, k, e
-            )
+                True, rows, active, sizes, task, stages, now, packed, starts, dS, dE, nothing, nothing, index,
+                r0, r1 - r0, k, e,
+            )  # fmt: skip
             if with_arcs:
                 _arcs(
                     True, target, dS, dQN, nothing, target, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask,
-                    qstages, qproducts, qpacked, qstarts, dQS, dQE, index, qdrives, k, qe,
+                    qstages, qproducts, qpacked, qstarts, dQS, dQE, nothing, nothing, index, qdrives, k, qe,
                 )  # fmt: skip
                 _sum_drives(dQE, begin, dF, r0, r1, qdrives, qe)
             r0 = r1
@@ -259,29 +272,15 @@ def tangent(
             if with_arcs:
                 _arcs(
                     False, source, tN, tQS, nothing, source, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask,
-                    qstages, qproducts, qpacked, qstarts, tQS, tQE, index, ZERO(), k, qe,
+                    qstages, qproducts, qpacked, qstarts, tQS, tQE, nothing, nothing, index, ZERO(), k, qe,
                 )  # fmt: skip
                 _gather(tQN, brings, begin, position, places, spans, t_initial, tree, tS, r0, r1, k)
             else:
                 _gather(tN, brings, begin, position, places, spans, t_initial, tree, tS, r0, r1, k)
             _step(
-                False,
-                rows,
-                active,
-                sizes,
-                task,
-                stages,
-                products,
-                packed,
-                starts,
-                tS,
-                tE,
-                index,
-                r0,
-                r1 - r0,
-                k,
-                e,
-            )
+                False, rows, active, sizes, task, stages, products, packed, starts, tS, tE, nothing, nothing, index,
+                r0, r1 - r0, k, e,
+            )  # fmt: skip
             r0 = r1
         if workers > 1:
             epoch = barrier(counters, workers, epoch)

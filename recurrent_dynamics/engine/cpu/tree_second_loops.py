@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from numba import njit
+import numpy as np
 
-from ...kernels.access import OPTIONS
 from ...kernels.barrier import barrier
-from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads
 from ...kernels.product import ONE, ZERO
-from .rows import compute_rows, row_task
-from .stage_products import multiply_transposed
-from .tree_loops import CHUNK_ROWS, _collect, _copy_rows, _part, _range, _sum_drives
+from .rows import row_task
+from .tree_loops import CHUNK_ROWS, _arcs, _collect, _part, _range, _step, _sum_drives
 from .work_split import unit_ranges
-
-
-@njit(**OPTIONS)
-def _step_second(
-    rows, active, sizes, task, stages, products, packed, t_packed, starts, dE, uS, uE, index, r, count, k, e
-):  # fmt: skip
-    """All stages of `count` rows from r on, from the last to the first: the tangent of a step of the adjoint.
-
-    The products with U of the tangents uE, and those with the tangent of U of the cotangents dE.
-    """
-    at = TILE_ROWS + r
-    for stage in range(stages, -1, -1):
-        multiply_transposed(
-            products, stage, packed, starts, True, uE, uS, uE, ZERO(), count, k, e, index, at, ZERO(), ONE()
-        )  # fmt: skip
-        multiply_transposed(
-            products, stage, t_packed, starts, False, dE, uS, uE, ZERO(), count, k, e, index, at, ZERO(), ONE()
-        )  # fmt: skip
-        if active[stage]:
-            compute_rows(rows, stage, task, sizes, index, at, ZERO(), count)
 
 
 @by_threads
@@ -52,6 +29,7 @@ def second(
     epoch = ZERO()
     sizes, qsizes = unit_ranges(widths, ZERO(), ONE()), unit_ranges(qwidths, ZERO(), ONE())
     task = row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, dE, dN, uN, uE, uS, uP))
+    nothing = np.empty(0, E.dtype)
     qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, tQE, tQS, tQP, dQE, dQN, uQN, uQE, uQS, uQP))
     for level in range(bounds.shape[1] - 1 if part >= 0 else -1, -1, -1):
         r0, end = _range(bounds, threads, part, parts, level)
@@ -62,19 +40,15 @@ def second(
             else:
                 _collect(uS, row_of, leaving, arcs, position, spans, uN, r0, r1, k)
             now = first_products if level == 0 else products
-            _step_second(
-                rows, active, sizes, task, stages, now, packed, t_packed, starts, dE, uS, uE, index, r0, r1 - r0, k, e
+            _step(
+                True, rows, active, sizes, task, stages, now, packed, starts, uS, uE, t_packed, dE, index, r0, r1 - r0,
+                k, e,
             )  # fmt: skip
             if with_arcs:
-                a0, last = begin[r0], begin[r1]
-                while a0 < last:
-                    a1 = min(a0 + CHUNK_ROWS, last)
-                    _copy_rows(uS, target, uQN, a0, a1, k)
-                    _step_second(
-                        qrows, qactive, qsizes, qtask, qstages, qproducts, qpacked, qt_packed, qstarts, dQE, uQS, uQE,
-                        index, a0, a1 - a0, k, qe,
-                    )  # fmt: skip
-                    a0 = a1
+                _arcs(
+                    True, target, uS, uQN, nothing, target, r0, begin[r0], begin[r1], qrows, qactive, qsizes, qtask,
+                    qstages, qproducts, qpacked, qstarts, uQS, uQE, qt_packed, dQE, index, qdrives, k, qe,
+                )  # fmt: skip
                 _sum_drives(uQE, begin, uF, r0, r1, qdrives, qe)
             r0 = r1
         if workers > 1:
