@@ -52,8 +52,8 @@ def diagnose(
         Layers are those of its `cells`. Of a direction from the end the gradient of the first loss is followed, in
         the order of that layer's steps. Or an `nn.EncoderDecoder`: the gradient of the last symbol's loss is followed
         through the decoder, and from the state that it begins with through the encoder. The verdict is on the one of
-        the two that carries less; with attention, which brings the gradient to any position of the source at once, it
-        is on the decoder.
+        the two in which it explodes, else on the one that carries less; with attention, which brings the gradient to
+        any position of the source at once, on the decoder.
     batch
         Data that it is trained on: (inputs, targets[, mask[, lengths[, reset]]]), as many steps as a training window
         or more; `Pairs` for an encoder and a decoder.

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import dynamics
 from ..checks import ArgumentError
+from ..dynamics.diagnosis.thresholds import EXPLODING_ABOVE
 from ..nn import Batch, EncoderDecoder
 from ..nn.encoder_decoder.pairs import as_pairs
 from ..nn.losses import LOSSES
@@ -71,8 +72,8 @@ def pair_flows(model: EncoderDecoder, run: Any, batch: Any) -> Flows:
     """The gradient of every target's last loss alone, through the decoder and through the encoder.
 
     What the encoder carries is followed from the state that the decoder begins with, by its recurrences alone: what
-    attention passes enters the encoder at any position, and is told apart. Of the two parts the one counts that carries
-    less, as a gradient passes both; with attention the decoder.
+    attention passes enters the encoder at any position, and is told apart. Of the two parts the one counts in which the
+    gradient explodes, else the one that carries less, as a gradient passes both; with attention the decoder.
     """
     losses, score = model.compared(batch), LOSSES[model.loss_name]
     steps, size = run.output.shape[:2]
@@ -94,7 +95,11 @@ def pair_flows(model: EncoderDecoder, run: Any, batch: Any) -> Flows:
         if inner:
             found["encoder"], sizes["encoder"] = inner, int(ends.max())
     left = {part: max(_at_end(flow) for flow in flows.values()) for part, flows in found.items()}
-    counts = "decoder" if model.memory is not None else min(left, key=lambda part: left[part])
+    peaks = {part: max(float(f.relative.max()) for f in flows.values()) for part, flows in found.items()}
+    if max(peaks.values()) > EXPLODING_ABOVE:
+        counts = max(peaks, key=lambda part: peaks[part])
+    else:
+        counts = "decoder" if model.memory is not None else min(left, key=lambda part: left[part])
     paths = [("encoder", p) for p in run.encoder.runs] + [("decoder", p) for p in run.decoder.runs]
     order = [i for i, (part, p) in enumerate(paths) if part == counts and p in found[counts]]
     others = [i for i in range(len(paths)) if i not in order]
