@@ -16,8 +16,12 @@ import recurrent_dynamics as rd
 # The data
 # --------
 #
-# The Mackey-Glass equation :math:`\dot x = 0.2\, x(t - 17) / (1 + x(t - 17)^{10}) - 0.1\, x` is chaotic: two series
-# that start close to each other part. It is solved by Heun's method, with a value kept for every unit of time.
+# The Mackey-Glass equation
+#
+# .. math:: \dot x = 0.2\, \frac{x(t - 17)}{1 + x(t - 17)^{10}} - 0.1\, x
+#
+# is chaotic: two series that start close to each other part. It is solved by Heun's method, with a value kept for every
+# unit of time.
 
 
 def mackey_glass(steps: int, delay: int = 17, substeps: int = 10, transient: int = 500) -> np.ndarray:
