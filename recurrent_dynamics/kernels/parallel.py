@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
 from .access import ENTRY, INTERPRETED, OPTIONS
-from .placement import keep_apart, note, restore
+from .placement import KNOWN, keep_apart, note, restore
 from .progress import compiling
 from .threads import start_threads
 
@@ -117,7 +117,9 @@ else:
         """Read the parallel loop from the disk, or compile it, and register its symbol."""
         start_threads()
         signature = types.void(types.int64, types.int64, types.int64)
-        key = f"{_LOOP} {fingerprint.of_module(__file__)}"
+        # A filled cache may come from a system whose C library has more functions.
+        calls = "placing" if KNOWN else "alone"
+        key = f"{_LOOP} {calls} {fingerprint.of_module(__file__)}"
         where = machine_code.address(
             key, "the parallel loop", machine_code.by_numba(signature, lambda: _loop, parallel=True)
         )
