@@ -48,8 +48,16 @@ ENTRY: dict[str, Any] = {
 
 def element_pointer(context: Any, builder: ir.IRBuilder, typ: Any, array: Any, index: Any) -> Any:
     """Pointer to array.flat[index]; traps when out of range in a checked build."""
-    struct = context.make_array(typ)(context, builder, array)
-    return pointer_within(builder, struct.data, struct.nitems, index)
+    return pointer_within(builder, *start_and_size(context, builder, typ, array), index)
+
+
+def start_and_size(context: Any, builder: ir.IRBuilder, typ: Any, array: Any) -> tuple[Any, Any]:
+    """Pointer to the first entry of an array, and how many entries it has: two instructions.
+
+    `context.make_array` copies all fields to the stack and back, of each array at each access.
+    """
+    fields = context.data_model_manager[typ]
+    return tuple(builder.extract_value(array, fields.get_field_position(name)) for name in ("data", "nitems"))
 
 
 def pointer_within(builder: ir.IRBuilder, start: Any, size: Any, index: Any) -> Any:

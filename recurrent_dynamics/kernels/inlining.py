@@ -12,14 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from functools import cache, partial
 from typing import Any
 
 from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_lock import require_global_compiler_lock
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.typed_passes import (
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import (
+    FixupArgs,
+    GenericRewrites,
+    IRProcessing,
+    ReconstructSSA,
+    TranslateByteCode,
+)
 
 # The names of functions that are called by address, and from Python, begin with these.
 WRITTEN = "written."  # begins the names of functions that were written as instructions
@@ -86,7 +100,41 @@ class _Lowering(NativeLowering):
         return True
 
 
-class Whole(Compiler):
+# Numba's passes without those that find nothing in kernels: closures, calls of other languages, arrays as wholes.
+_PASSES = (
+    TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA, NopythonTypeInference,
+    PreLowerStripPhis, IRLegalization,
+)  # fmt: skip
+
+
+@cache
+def _size_of(target: Any, kind: Any) -> int:
+    """The bytes of a type. LLVM is asked by a module in text, which took a twelfth of all compilations."""
+    return int(kind.get_abi_size(target))
+
+
+class _Quick(Compiler):
+    """Numba's compiler with fewer passes."""
+
+    lowering: type[NativeLowering] = NativeLowering
+
+    def __init__(self, typingctx: Any, targetctx: Any, *rest: Any) -> None:
+        super().__init__(typingctx, targetctx, *rest)
+        context = self.state.targetctx
+        sizes = partial(_size_of, context.target_data)
+        self.state.targetctx = context.subtarget(get_abi_sizeof=sizes)
+
+    def define_pipelines(self) -> Any:
+        if self.state.flags.auto_parallel.enabled:
+            return super().define_pipelines()
+        pipeline = PassManager("kernel")
+        for step in (*_PASSES, self.lowering, NoPythonBackend):
+            pipeline.add_pass(step, step.name())
+        pipeline.finalize()
+        return [pipeline]
+
+
+class Whole(_Quick):
     """Numba's compiler for functions that are called from Python or by address."""
 
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
@@ -102,13 +150,7 @@ class Whole(Compiler):
         return library
 
 
-class Inlined(Compiler):
+class Inlined(_Quick):
     """Numba's compiler for functions that compiled functions call: with another lowering pass."""
 
-    def define_pipelines(self) -> Any:
-        pipelines = super().define_pipelines()
-        for pipeline in pipelines:
-            pipeline.passes[:] = [
-                (_Lowering if step is NativeLowering else step, text) for step, text in pipeline.passes
-            ]
-        return pipelines
+    lowering = _Lowering
