@@ -63,7 +63,7 @@ _MODULES = {
     "copying": copying, "qr": qr,
 }  # fmt: skip
 _SECONDS = {
-    "time_loops.forward": 3.4, "time_loops.adjoint": 1.5, "weight_gradients.gradients": 3.7, "jacobian.jacobian": 2.0,
+    "time_loops.forward": 3.4, "time_loops.adjoint": 1.5, "weight_gradients.gradients": 2.8, "jacobian.jacobian": 2.0,
     "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 5.0, "stage_products.pack_factors": 1.0,
 }  # fmt: skip
 _SECONDS_TO_START = 0.6  # of a further process
@@ -154,7 +154,7 @@ def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, proce
     if not default_disk().can_store():
         processes = 1  # kernels come back from other processes through the disk
     missing = [name for name in names if not is_kept(name, dtype)]
-    mine, *others = shares(missing, max(1, processes), taken=0.4 + 0.4 * len(rows))
+    mine, *others = shares(missing, max(1, processes), taken=0.4 + 0.1 * len(rows))
     running = [
         start(
             f"from {__name__} import compile_kernel\nfor name in {names!r}: compile_kernel(name, {dtype!r})"
