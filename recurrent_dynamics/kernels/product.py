@@ -253,13 +253,13 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
     p, last = (
         (ZERO(), panels) if workers == 1 else (panels * worker // workers, panels * (worker + 1) // workers)
     )
-    end, tall, whole, extra, pace = p, M, ZERO(), ZERO(), ZERO()
+    whole, extra, left = _cut(M)
+    end, tall, pace = p, M, ZERO()
     while p < last:
         if p == end:
             group = p + WIDE <= last and (p + WIDE) * w <= N
-            end, tall = (p + WIDE, M - _cut(M)[2]) if group else (p + 1, M)
-            whole, extra, _ = _cut(tall)
-            pace = far * (VECTORS * BYTES * PARTS) // max(tall, ONE())  # of one row
+            end, tall = (p + WIDE, M - left) if group else (p + 1, M)
+            pace = far * (VECTORS * BYTES * PARTS) // tall if tall > 0 else ZERO()  # of one row
         i, ahead, tiles, taller = ZERO(), (p + far) * K * w, whole, extra
         while i < tall:
             # The first tiles are as tall as can be. With AVX2 a tile of five rows takes nearly as long as one of six.
