@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from ode_fields import CHAIN
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import dynamics, ode
@@ -25,7 +26,7 @@ def given_arrays() -> dict[str, Any]:
     return {
         "cell": cell, "params": params, "x": x, "run": run, "d": rng.standard_normal((T, B, H)), "A": A,
         "jacobians": rd.jacobian(run), "spins": rng.uniform(0.1, 0.9, (T, B, H)), "h": {"h": np.zeros((B, H))},
-        "field": ode.vector_field(rd.cells.elman()),
+        "field": ode.vector_field(rd.cells.elman()), "partitioned": CHAIN,
         "map": dynamics.Map(lambda s: s @ A.T, lambda s: np.broadcast_to(A, (len(s), 3, 3))),
     }  # fmt: skip
 
@@ -121,15 +122,28 @@ BEGINNINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "dynamics.frequencies": lambda g: {"eigenvalues": [0.5, 0.3 + 0.4j], "dt": 1.0},
     "dynamics.phase_portrait": lambda g: {"states": g["run"], "conditions": None, "count": 2},
     "dynamics.time_constants": lambda g: {"eigenvalues": [0.5, 0.3 + 0.4j], "dt": 1.0},
+    "compile": lambda g: {"cell": g["cell"], "verbs": ["forward"], "dtype": "float64", "class_indices": False,
+                          "processes": 1},
+    "dynamics.continuation": lambda g: {
+        "cell": g["cell"], "params": g["params"], "start": np.zeros(H), "along": "U", "bounds": (0.9, 1.1),
+        "input": np.zeros(N), "signals": None, "begin": 1.0, "step": 0.05, "longest": 0.2, "steps": 20,
+        "increase": True},
+    "dynamics.diagnose": lambda g: {
+        "flows": np.geomspace(1, 1e-3, 9), "truncation": 8, "gradient_norms": np.ones(30), "clipped_norms": np.ones(30),
+        "losses": np.geomspace(1, 0.5, 30), "validation_losses": np.geomspace(1, 0.6, 30), "baseline": 1.0,
+        "states": {"h": g["d"]}, "gates": None, "loss_by_step": np.ones(9), "validation_by_step": np.ones(9),
+        "trial": None, "gated": False},
+    "ode.implicit_forward": lambda g: {
+        "field": g["field"], "params": g["field"].init(N, H, dtype="float64", rng=0), "x": g["x"][:4],
+        "method": "implicit_euler", "dt": 0.1, "step": "fixed", "steps": None, "initial": g["h"], "lengths": None,
+        "reset": None, "signals": None, "iterations": 20, "tolerance": 1e-10},
+    "ode.reversible_forward": lambda g: {
+        "field": g["partitioned"], "params": g["partitioned"].init(N, H, dtype="float64", rng=0), "x": g["x"],
+        "method": "leapfrog", "dt": 0.1, "step": "fixed", "steps": None, "initial": {"q": np.zeros((B, H))},
+        "lengths": None, "reset": None, "signals": None, "chunk": 4},
+    "gradients.truncated_windows": lambda g: {
+        "cell": g["cell"], "params": g["params"], "x": g["x"], "loss_gradient": g["d"], "window": 4, "stride": 2,
+        "initial": None, "signals": None},
     "data.split": lambda g: {"indices": np.arange(50), "fraction": 0.5},
     "data.text_signals": lambda g: {"text": "abc def"},
-}  # fmt: skip
-
-# What takes a path, a model, a definition, or a function, and has tests of wrong arguments of its own.
-ELSEWHERE = {
-    "compile", "diagnose", "dynamics.attention_paths", "dynamics.continuation", "dynamics.diagnose",
-    "ode.implicit_forward", "ode.reversible_forward",
-    "gradients.truncated_windows", "data.syntax_trees", "data.read_text", "data.standard_library",
-    "data.aeon_series", "data.digits", "data.japanese_vowels", "data.monthly_series", "data.pronunciations",
-    "data.scene_questions",
 }  # fmt: skip

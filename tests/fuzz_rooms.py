@@ -7,17 +7,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import fuzz_structures
+import fuzz_study
 import numpy as np
 from result_examples import examples
 
 import recurrent_dynamics as rd
-from recurrent_dynamics import cells, dynamics, interop, nn, ode, parametrize, plot, study, training
+from recurrent_dynamics import cells, dynamics, interop, nn, ode, parametrize, plot, study, training, trees
 from recurrent_dynamics import data as datasets
 
 STEPS, SIZE, CLASSES = 6, 2, 4
 ROOMS = {
     "cells": cells, "data": datasets, "dynamics": dynamics, "interop": interop, "nn": nn, "ode": ode,
-    "parametrize": parametrize, "plot": plot, "study": study, "training": training,
+    "parametrize": parametrize, "plot": plot, "study": study, "training": training, "trees": trees,
 }  # fmt: skip
 
 
@@ -77,6 +79,7 @@ INSTANCES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "parametrize.Cayley": lambda g: parametrize.cayley,
     "study.CharacterModel": lambda g: g["small"],
     "ode.Field": lambda g: ode.vector_field(rd.cells.elman()),
+    **fuzz_structures.INSTANCES,
 }
 
 # Functions whose arguments have no names of their own, and what an error calls them instead.
@@ -96,17 +99,23 @@ ADAPTED: dict[str, Callable[..., Any]] = {
         lambda p: given_models()["model"].loss_and_grad(p, given_models()["batch"]), params, method, tol=1.0
     ),
     "training schedule": lambda rate: training.as_schedule(rate),
+    "gradients.truncated_windows": lambda **given: list(rd.gradients.truncated_windows(**given)),
     # Without a number of updates a minute is a minute.
     "training.fit for minutes": lambda minutes: training.fit(
         given_models()["model"], given_models()["params"], [given_models()["batch"]],
         optimizer=given_models()["optimizer"], learning_rate=0.01, updates=1, minutes=minutes,
     ),
+    **fuzz_structures.ADAPTED,
+    **fuzz_study.ADAPTED,
 }  # fmt: skip
 # Where arguments belong together, or a function of the user's raises, an error may speak of another one.
 ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
     "nn.chain": {"first": ("layers", "input_size", "layer"), "second": ("layers", "input_size", "layer")},
     "nn.concatenate": {"first": ("layers", "input_size"), "second": ("layers", "input_size")},
     "training schedule": {"rate": ("learning_rate",)},
+    "dynamics.continuation": {"begin": ("bounds",), "step": ("longest",)},
+    "ode.implicit_forward": {"x": ("initial", "steps")},
+    "ode.reversible_forward": {"x": ("initial", "steps")},
     "training.BatchList": {"batches": ("batch", "data")},
     "nn.bidirectional": {"forward": ("layers",), "backward": ("layers", "input_size")},
     "nn.Model.run": {"batch": ("inputs", "targets", "mask", "x")},
@@ -132,7 +141,7 @@ ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
     "study.load_corpus": {"path": ("odd",)},
     "study.load_model": {"path": ("odd",)},
     "nn.load": {"path": ("odd",)},
-    "cells.ctrnn": {"activation": ("nonlinearity", "contract")},
+    "cells.ctrnn": {"activation": ("contract",)},
     "training.diagnose": {"batch": ("inputs",), "validation": ("inputs", "batch")},
     "training.evaluate": {"data": ("batch",)},
     "training.measure": {"data": ("batch",)},
@@ -160,6 +169,8 @@ ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
     "nn.forecast": {"warm_up": ("lengths", "inputs"), "feedback": ("len",)},
     "nn.residual": {"layer": ("layers",)},
     "plot.given_or_panels": {"given": ("axes",)},
+    **fuzz_structures.ALSO_CALLED,
+    **fuzz_study.ALSO_CALLED,
 }
 
 
@@ -400,6 +411,8 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "study.load_model": lambda g: {"path": Path("model.npz")},
     "study.history_beside": lambda g: {"model": Path("model.npz")},
     "study.prepare_folder": lambda g: {"folder": Path("folder"), "overwrite": False},
+    **fuzz_structures.STRUCTURES,
+    **fuzz_study.STUDY,
     # Figures.
     **_plots(),
     "plot.attended_picture": lambda g: {"weights": np.full((2, 4), 0.25), "picture": np.ones((4, 4)),
@@ -427,19 +440,13 @@ CALLS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "plot.svg": lambda g: {"figure": plot.panels(1)[0]},
 }  # fmt: skip
 
-# Protocols and results, which nobody makes; what takes a minute; what reads a package that may be absent; and what has
-# tests of wrong arguments of its own.
+# The names under which a case is tried where `public` lists another one.
+SAME = {"diagnose": "training.diagnose", "nn.EncoderDecoder": "nn.encoder_decoder"}
+# Protocols, and what the library alone makes; what takes no argument; what draws for seconds, for which test_report has
+# wrong arguments.
 ELSEWHERE = {
-    "data.aeon_series", "data.digits", "data.japanese_vowels", "data.monthly_series", "data.pronunciations",
-    "data.standard_library", "data.syntax_trees", "data.text_signals", "data.pad", "data.partition", "data.split",
-    "data.NamedBatches", "data.digit_scenes", "data.scene_questions", "training.edit_distance", "training.error_rates",
-    "nn.Layer", "nn.Predictor", "nn.Pull", "nn.Context", "nn.Batch", "nn.weight_drop",
-    "nn.CtcObjective", "nn.TreeModel", "nn.TwoReadings",
-    "nn.EncoderDecoder", "nn.Feeding", "nn.SourcePredictor", "nn.TeacherRatio", "nn.encoder_decoder",
-    "nn.free_running", "nn.scheduled_sampling", "nn.teacher_forcing",
-    "training.Transformation", "training.chain", "data.Augmented", "nn.exposure_bias", "nn.loop_growth",
-    "training.BatchSource", "training.Optimizer",
-    "plot.without_pyplot", "study.Origin", "study.Plan", "study.analyses_beside", "study.measure",
-    "study.plan", "study.portraits",
-    "study.save_model", "study.study", "study.train", "study.write_report",
+    "nn.Batch", "nn.Context", "nn.Layer", "nn.Predictor", "nn.Pull", "nn.SourcePredictor", "study.Plan",
+    "training.BatchSource", "training.Optimizer", "trees.TreeCell",
+    "data.japanese_vowels", "nn.teacher_forcing", "plot.without_pyplot",
+    "study.study", "study.write_report",
 }  # fmt: skip

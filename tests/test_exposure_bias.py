@@ -181,7 +181,7 @@ def test_errors():
     for argument, changes in {
         "target": {"target": TARGET[:, :3]}, "target ": {"target": np.full((3, 5), 9)},
         "target  ": {"stop": 2}, "stop": {"stop": 4}, "samples": {"samples": 1}, "limit": {"limit": 0},
-        "lengths": {"target_lengths": [1, 2]},
+        "target_lengths": {"target_lengths": [1, 2]},
     }.items():  # fmt: skip
         with refused(argument.strip()):
             nn.exposure_bias(**good | changes)

@@ -128,7 +128,7 @@ def test_wrong_arguments_are_refused(along, options, refusal):
             "along must be the name of a parameter or a dict .*; came None",
         ),
         ([0.0], {"b": "a"}, (0.5, 2), {}, TypeError, r"along\['b'\] must hold real numbers; came 'a'"),
-        ([0.0], "U", 3, {}, ValueError, r"bounds must be \(low, high\); came 3"),
+        ([0.0], "U", 3, {}, TypeError, r"bounds must be a sequence of two numbers, \(low, high\); came 3"),
         ([0.0], "U", (0.5, 1, 2), {}, ValueError, r"bounds must be \(low, high\); came \(0.5, 1, 2\)"),
         ([0.0], "U", (0.5, "a"), {}, ValueError, r"bounds\[1\] must be a finite number; came 'a'"),
         ([0.0], "U", (0.5, 2), {"increase": "yes"}, TypeError, "increase must be True or False; came 'yes'"),

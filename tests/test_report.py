@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from refusals import Refusal, refused, wrong_type
 
 from recurrent_dynamics import __version__, study
 from recurrent_dynamics.data import Vocabulary
@@ -47,6 +48,38 @@ def text_of(page):
     """What a reader sees outside of the figures."""
     page = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", page, flags=re.DOTALL)
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page)))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "wrong"),
+    [
+        (wrong_type("path", "a path"), {"path": 3}),
+        (wrong_type("trained", "CharacterModel"), {"trained": None}),
+        (
+            Refusal("trained", "facts", "seconds"),
+            {"trained": study.CharacterModel(SETTINGS, Vocabulary("ab"), {})},
+        ),
+        (wrong_type("corpus", "Corpus"), {"corpus": "text"}),
+        (wrong_type("history", "History"), {"history": {}}),
+        (wrong_type("origin", "Origin"), {"origin": "study"}),
+        (wrong_type("found", "Measurements"), {"found": None}),
+        (wrong_type("say", "a function"), {"say": None}),
+    ],
+)
+def test_wrong_arguments_are_named(refusal, wrong, made, tmp_path):
+    given = {
+        "path": tmp_path / "report.html",
+        "trained": made.trained,
+        "corpus": made.corpus,
+        "history": None,
+    }
+    calls = {study.study: {"say": str}, study.write_report: {"found": made.found}}
+    for call, own in calls.items():
+        if not wrong.keys() <= given.keys() | own.keys() | {"origin"}:
+            continue
+        with refused(refusal):
+            call(**given | own | wrong)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_report_without_history_stands_alone(made):

@@ -66,7 +66,7 @@ def test_kinds_are_those_that_a_parser_makes():
     ("arguments", "refusal"),
     [
         (("def (",), Refusal("sources", "Python", "line 1")),
-        (({"mine": "1 +"},), Refusal("mine", "Python", "line 1")),
+        (({"mine": "1 +"},), Refusal("sources['mine']", "Python", "line 1")),
         ((3,), wrong_type("sources", "texts", "int")),
         (([3],), wrong_type("sources[0]", "text", "int")),
         (("x = 1", "function"), Refusal("sources", "one function")),

@@ -194,7 +194,7 @@ def _monotonic(e: Any, state: Any) -> Any:
 def _check(base: Any, score: Any, query: Any, location: Any, weights: Any) -> None:
     if not isinstance(base, Cell):
         raise ArgumentTypeError("cell", "be a Cell", what_came(base))
-    if not callable(score) and score not in SCORES:
+    if not callable(score) and not (isinstance(score, str) and score in SCORES):
         raise ArgumentError("score", f"be one of {', '.join(SCORES)}, or a function", repr(score))
     one_of("query", query, QUERIES)
     one_of("weights", weights, WEIGHTS)
@@ -219,7 +219,8 @@ def _check(base: Any, score: Any, query: Any, location: Any, weights: Any) -> No
 
 
 def _check_width(name: str, width: Any) -> None:
-    if width != HIDDEN and not (isinstance(width, str) and width.isdecimal() and int(width) > 0):
+    fixed = isinstance(width, str) and width.isdecimal() and int(width) > 0
+    if not fixed and not (isinstance(width, str) and width == HIDDEN):
         raise ArgumentError(name, "be 'hidden', or a positive number as text, such as '32'", repr(width))
 
 

@@ -123,11 +123,11 @@ def syntax_trees(
     kinds: list[np.ndarray] = []
     titles: list[str] = []
     numbers = {name: i for i, name in enumerate(kinds_of_nodes())}
-    for name, text in _named(sources):
+    for spelled, name, text in _named(sources):
         try:
             parsed = ast.parse(text)
         except (SyntaxError, ValueError) as error:
-            raise ArgumentError(name, "be Python source", error) from None
+            raise ArgumentError(spelled, "be Python source", error) from None
         found = [("", parsed)] if root == "module" else _functions(parsed)
         for title, top in found:
             of_tree, nodes = _numbered(top)
@@ -142,17 +142,20 @@ def syntax_trees(
     return SyntaxTrees(forest(parents), np.concatenate(kinds), kinds_of_nodes(), tuple(titles))
 
 
-def _named(sources: Any) -> Iterator[tuple[str, str]]:
+def _named(sources: Any) -> Iterator[tuple[str, str, str]]:
+    """How an error calls each text, its name, and the text."""
     if isinstance(sources, str):
-        sources = {"sources": sources}
+        named = [("sources", "sources", sources)]
     elif isinstance(sources, Sequence):
-        sources = {f"sources[{i}]": text for i, text in enumerate(sources)}
-    if not isinstance(sources, Mapping):
+        named = [(f"sources[{i}]", f"sources[{i}]", text) for i, text in enumerate(sources)]
+    elif isinstance(sources, Mapping):
+        named = [(f"sources[{name!r}]", str(name), text) for name, text in sources.items()]
+    else:
         raise ArgumentTypeError("sources", "be a text, or texts in a dict or a list", type(sources).__name__)
-    for name, text in sources.items():
+    for spelled, name, text in named:
         if not isinstance(text, str):
-            raise ArgumentTypeError(str(name), "be a text", type(text).__name__)
-        yield str(name), text
+            raise ArgumentTypeError(spelled, "be a text", type(text).__name__)
+        yield spelled, name, text
 
 
 def _functions(parsed: ast.AST) -> list[tuple[str, ast.AST]]:

@@ -252,20 +252,20 @@ def mapping(name: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
     return dict(value)
 
 
-def lengths(value: Any, steps: int, batch: int) -> np.ndarray:
+def lengths(value: Any, steps: int, batch: int, name: str = "lengths") -> np.ndarray:
     """(batch,) integers in [0, steps], or an empty array for none."""
     if value is None:
         return NO_LENGTHS
-    a = array("lengths", value)
+    a = array(name, value)
     if a.shape != (batch,) or a.dtype.kind not in "iu":
         raise ArgumentError(
-            "lengths",
+            name,
             f"be {batch} integers, one a sequence",
             f"shape {a.shape}, dtype {a.dtype}{(TIME_FIRST if a.shape == (steps,) else '')}",
         )
     if a.size and (a.min() < 0 or a.max() > steps):
         raise ArgumentError(
-            "lengths", f"lie between 0 and {steps}, the number of steps", f"{a.min()} to {a.max()}"
+            name, f"lie between 0 and {steps}, the number of steps", f"{a.min()} to {a.max()}"
         )
     return a.astype(np.int64)
 

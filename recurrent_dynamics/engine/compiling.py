@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cells import Cell
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, boolean, integer
+from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, listed
 from . import check
 
 VERBS = ("forward", "backward", "jvp", "hvp", "jacobian", "step")
@@ -54,9 +54,9 @@ def compile(
     >>> rd.compile(rd.cells.elman(), verbs="forward", dtype="float64")
     """
     cells = [cell] if isinstance(cell, Cell) else _cells(cell)
-    chosen = [verbs] if isinstance(verbs, str) else list(verbs)
+    chosen = [verbs] if isinstance(verbs, str) else listed("verbs", verbs, "of names")
     for verb in chosen:
-        if verb not in VERBS:
+        if not isinstance(verb, str) or verb not in VERBS:
             raise ArgumentError("verbs", f"be of {', '.join(VERBS)}", repr(verb))
     try:
         kind = np.dtype(dtype)
@@ -73,7 +73,8 @@ def compile(
 
 
 def _cells(given: Any) -> list[Cell]:
-    cells = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    scalar = isinstance(given, str) or (isinstance(given, np.ndarray) and not given.ndim)
+    cells = list(given) if isinstance(given, Iterable) and not scalar else [given]
     for one in cells:
         if not isinstance(one, Cell):
             raise ArgumentTypeError("cell", "be a Cell or several", what_came(one))

@@ -52,7 +52,10 @@ def source_size(cell: Cell, memory: Arrays | None) -> int:
             f"have {', '.join(m.name for m in cell.memory)}, which cell {cell.name!r} reads",
             ", ".join(given) or "none",
         )
-    shapes = {name: np.shape(value) for name, value in given.items()}
+    shapes = {
+        name: value.shape if hasattr(value, "shape") else check.array(f"memory[{name!r}]", value).shape
+        for name, value in given.items()
+    }
     for name, shape in shapes.items():
         if len(shape) not in (2, 3):
             raise ArgumentError(f"memory[{name!r}]", "have shape (S, B, width), or (S, width) for one", shape)

@@ -165,11 +165,11 @@ def truncated_windows(
                 "none" if shape is None else shape,
             )
 
+    before = None if initial is None else check.mapping("initial", initial, slots)
+
     def windows() -> Iterator[WindowGradients]:
         # The states before the steps where windows begin.
-        kept: dict[int, dict[str, NDArray[Any]] | None] = {
-            0: None if initial is None else check.mapping("initial", initial, slots)
-        }
+        kept: dict[int, dict[str, NDArray[Any]] | None] = {0: before}
         begins = {first for first, _, _ in spans}
         for first, start, stop in spans:
             now = {name: value[first:stop] for name, value in given.items()}
@@ -265,7 +265,7 @@ def _loss_gradient(
         raise ArgumentError(
             "loss_gradient", f"have dtype {output.dtype} and shape {expected}", f"{part.dtype} {part.shape}"
         )
-    return part if callable(loss_gradient) else part[start:stop]
+    return check.finite("loss_gradient", part if callable(loss_gradient) else part[start:stop])
 
 
 def _spans(steps: int, window: int, stride: int) -> list[tuple[int, int, int]]:

@@ -124,9 +124,11 @@ class CtcObjective(Trainable):
         no_initial(initial)
         check_generator(dropout_rng)
         given = labelled(batch)
-        ends = None if given.inputs_lengths is None else np.array(given.inputs_lengths)
+        ends = given.inputs_lengths
+        if ends is not None:
+            ends = np.array(check.array("inputs_lengths", ends))
         context = Context(ends, rng=dropout_rng, copy_params=copy_params, tape=tape)
-        y, pull = self.layer(params, given.inputs, context)
+        y, pull = self.layer.called(params, given.inputs, context, "inputs")
         return ObjectiveRun(self._as_frames(y), pull, None if ends is None else ends * self.frames)
 
     def backward(self, run: ObjectiveRun, d_output: NDArray[Any] | None) -> LayerGradients:
@@ -176,7 +178,8 @@ class CtcObjective(Trainable):
         -------
         list of (list of CtcLabels)
         """
-        batch = {"inputs": inputs, "inputs_lengths": lengths, "targets": np.empty((0, 0), int)}
+        ends = None if lengths is None else check.array("lengths", lengths)
+        batch = {"inputs": inputs, "inputs_lengths": ends, "targets": np.empty((0, 0), int)}
         run = self.run(params, batch, copy_params=False, tape=False)
         return ctc_decode(run.output, run.lengths, width, n_best, self.blank)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError, generator, integer, one_of
+from ..checks import ArgumentError, ArgumentTypeError, floating_dtype, generator, integer, one_of
 from ..engine import check
 from ..engine.linear import linear, linear_adjoint
 from ..results import Result
@@ -180,7 +180,7 @@ class TreeModel(Scored):
         dict
             ``{"tree": those of the cell, "readout": {"weights": (V, H), "bias": (V,)}}``.
         """
-        draw, kind = generator("rng", rng), np.dtype(dtype)
+        draw, kind = generator("rng", rng), floating_dtype("dtype", dtype)
         tree = self.cell.init(self.vocabulary_size or self.input_size, self.hidden_size, draw, kind.name)
         width = self.read_size
         weights = draw.uniform(-1, 1, (self.output_size, width)) / math.sqrt(width)

@@ -232,10 +232,7 @@ class TwoReadings(Conditioned):
         encoded = self._encoded(params, source, **options)
         ends = given.inputs_lengths
         if ends is not None:
-            try:
-                ends = check.lengths(ends, len(inputs), source.size)
-            except ArgumentError as error:
-                raise ArgumentError("inputs_lengths", error.expected, error.came) from None
+            ends = check.lengths(ends, len(inputs), source.size, "inputs_lengths")
         context = self._context(encoded, ends, None, **options)
         y, pull = self.reader.called(params["reader"], inputs, context, "inputs")
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import ArgumentError, generator, number
+from ..checks import ArgumentError, generator, instance, number
+from ..engine import check
 
 Params = dict[str, Any]
 
@@ -52,12 +53,13 @@ def weight_drop(
     >>> bool((pull({"U": np.ones((2, 3)), "b": np.ones(2)})["U"] == dropped["U"]).all())
     True
     """
+    instance("params", params, Mapping)
     source = generator("rng", rng)
     masks: dict[str, NDArray[Any]] = {}
     for name, rate in checked_rates(
         "rates", rates, tuple(k for k, v in params.items() if not isinstance(v, Mapping))
     ).items():
-        a = np.asarray(params[name])
+        a = check.real(f"params[{name!r}]", params[name])
         # Drawn in single precision for both dtypes, so that the same entries fall.
         masks[name] = (source.random(a.shape, dtype=np.float32) >= rate) * a.dtype.type(1 / (1 - rate))
 

@@ -292,11 +292,15 @@ def reversible_forward(
             raise ArgumentError(
                 "steps", "be None where the input x says how many steps there are", repr(steps)
             )
-        x = np.asarray(x)
+        x = check.array("x", x)
         length = len(x) if x.ndim else 0
     else:
         length = integer("steps", steps, at_least=1)
-    given = {name: np.asarray(value) for name, value in (signals or {}).items()}
+    known = tuple(s for s in cells[0].signals if s != "x")
+    given = {
+        name: check.array(f"signals[{name!r}]", value)
+        for name, value in check.mapping("signals", signals, known).items()
+    }
     for name, value in given.items():
         if value.ndim == 0 or len(value) != length:
             raise ArgumentError(f"signals[{name!r}]", f"have {length} steps", f"shape {value.shape}")
@@ -308,7 +312,7 @@ def reversible_forward(
     )
     ends = check.lengths(lengths, length, batch)
     if single and reset is not None and np.ndim(reset) == 1:
-        reset = np.asarray(reset)[:, None]
+        reset = check.array("reset", reset)[:, None]
     resets: Any = check.resets(reset, length, batch, ends).reshape(-1, batch)
     return ReversibleRun(
         cells, own, x, length, initial, ends if ends.size else None,

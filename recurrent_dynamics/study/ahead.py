@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .. import cells, engine
+from ..checks import one_of
 from ..engine.cpu import ahead
 from ..kernels.access import INTERPRETED
 from ..kernels.disk import default_disk
@@ -33,7 +34,14 @@ def compile_analyses(cell: str) -> None:
 
 @contextmanager
 def analyses_beside(cell: str) -> Iterator[None]:
-    """While entered, another process compiles what the analyses need and is not on disk."""
+    """While entered, another process compiles what the analyses of a cell need and is not on disk.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that is none of a cell.
+    """
+    one_of("cell", cell, tuple(cells.NAMED))
     if INTERPRETED or not any(map(_missing, ANALYSES)) or not default_disk().can_store():
         yield
         return

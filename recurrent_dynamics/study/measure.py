@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import dynamics, nn
-from ..checks import ArgumentError
+from ..checks import ArgumentError, integer
 from ..engine import forward, jacobian
 from ..engine.run import Run
 from ..results import Result
-from .phase_portraits import Portrait, portraits
+from .phase_portraits import Portrait, portraits, tokens_of
 
 LONGEST_PRODUCT = 64
 WORK = 4.5e9  # steps * S^3 over the sequences whose Jacobian products are taken: some seconds
@@ -100,11 +100,12 @@ def measure(
     ValueError
         When the text is too short for a single window.
     """
-    needed = 2 * window + 1
-    windows = min(windows, len(tokens) // needed)
+    tokens = tokens_of(model, tokens)
+    needed = 2 * integer("window", window, at_least=1) + 1
+    windows = min(integer("windows", windows, at_least=1), len(tokens) // needed)
     if windows < 1:
         raise ArgumentError(
-            "the text", f"hold at least {needed} characters for a window of {window} steps", len(tokens)
+            "tokens", f"hold at least {needed} characters for a window of {window} steps", len(tokens)
         )
     starts = np.linspace(0, len(tokens) - needed, windows).astype(np.intp)
     text = tokens[starts + np.arange(needed)[:, None]]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import cells, nn
-from ..checks import pathlike
+from ..checks import instance, pathlike
 from ..data import Vocabulary
 from ..nn.files import FileError, Header, has_member, read_described, write_described
 from ..nn.leaves import named_leaves, nest
@@ -104,6 +104,8 @@ def build(settings: Settings, vocabulary: Vocabulary) -> nn.Model:
 
 def save_model(path: str | os.PathLike[str], trained: CharacterModel) -> None:
     """Write a model as .npz, whole or not at all; an OSError if it cannot be written."""
+    path = pathlike("path", path)
+    instance("trained", trained, CharacterModel)
     description = {
         "settings": trained.settings.to_json(),
         "vocabulary": trained.vocabulary.to_list(),

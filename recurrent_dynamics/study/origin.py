@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..checks import instance, listed, pathlike
 from .corpus import Corpus
 from .model_file import CharacterModel
 from .names import duration
@@ -34,6 +35,13 @@ class Origin:
 
     arguments: Sequence[str] | None = None
     model: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.arguments is not None:
+            for i, argument in enumerate(listed("arguments", self.arguments, "of texts")):
+                instance(f"arguments[{i}]", argument, str)
+        if self.model is not None:
+            pathlike("model", self.model)
 
 
 def rows(origin: Origin, trained: CharacterModel, corpus: Corpus) -> list[tuple[str, str]]:

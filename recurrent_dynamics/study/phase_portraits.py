@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import dynamics, nn
-from ..engine import Run
+from ..checks import ArgumentError, instance
+from ..engine import Run, check
+from ..nn.table import class_indices
 from ..results import Result
 from .constant_input import Held, held_characters
 
@@ -55,7 +57,13 @@ def portraits(model: nn.Model, params: Any, tokens: np.ndarray) -> list[Portrait
         A model that reads and predicts characters.
     tokens
         Class indices, shape (n,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, what was expected and what came.
     """
+    tokens = tokens_of(model, tokens)
     sequences = int(np.clip(len(tokens) // LONGEST, 1, MOST))
     steps = min(LONGEST, len(tokens) // sequences)
     starts = np.linspace(0, len(tokens) - steps, sequences).astype(np.intp)
@@ -63,6 +71,17 @@ def portraits(model: nn.Model, params: Any, tokens: np.ndarray) -> list[Portrait
     runs = model.forward(params, text).runs
     several = held_characters(model, params, runs, tokens)
     return [_portrait(run, held) for run, held in zip(runs, several, strict=True)]
+
+
+def tokens_of(model: nn.Model, tokens: Any) -> np.ndarray:
+    """The class indices (n,) of a text that the model reads."""
+    instance("model", model, nn.Model)
+    if model.vocabulary_size is None:
+        raise ArgumentError("model", "read the characters of a vocabulary", repr(model))
+    indices = check.array("tokens", tokens)
+    if indices.ndim != 1 or not indices.size:
+        raise ArgumentError("tokens", "have shape (n,), with at least one character", indices.shape)
+    return class_indices(indices, model.vocabulary_size, "tokens")
 
 
 def _portrait(run: Run, held: list[Held]) -> Portrait:

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..checks import boolean, pathlike
+from ..checks import boolean, callable_, pathlike
 from ..dynamics import Diagnosis
 from ..training import History
 from .corpus import Corpus
 from .measure import measure
 from .model_file import CharacterModel
 from .origin import Origin
-from .report import write_report
+from .report import check_subject, write_report
 from .train import CHECKPOINT, HISTORY, MODEL, REPORT
 
 
@@ -53,6 +53,8 @@ def study(
     ValueError
         When the text is too short.
     """
+    check_subject(path, trained, corpus, history, origin)
+    callable_("say", say, "of a text")
     window = min(2 * trained.settings.truncation, (len(corpus.validation) - 1) // 2)
     say(f"measuring on windows of {window} steps: gradients, Jacobian products, gates")
     found = measure(trained.model, trained.params, corpus.validation, window=window)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import plot
+from ..checks import ArgumentError, instance, pathlike
 from ..dynamics import Diagnosis, diagnose
 from ..dynamics.diagnosis.words import percent
 from ..nn.files import write_atomically
@@ -31,6 +32,7 @@ TEMPLATE = Path(__file__).with_name("report.html")
 SAMPLE_LENGTH = 700
 TEMPERATURES = (0.5, 1.0)
 MADE = "How this report was made"
+FACTS = ("updates", "epochs", "seconds")  # of a training, which a report says
 
 
 @plot.without_pyplot()
@@ -69,6 +71,8 @@ def write_report(
     OSError
         When it cannot be written.
     """
+    check_subject(path, trained, corpus, history, origin)
+    instance("found", found, Measurements)
     settings = trained.settings
     diagnosis = _diagnosis(settings.truncation, found, history)
     levels = baselines(corpus)
@@ -95,6 +99,20 @@ def write_report(
     )
     write_atomically(path, lambda file: file.write(page.encode("utf-8")))
     return diagnosis
+
+
+def check_subject(path: Any, trained: Any, corpus: Any, history: Any, origin: Any) -> None:
+    """Refuse what a report cannot be about."""
+    pathlike("path", path)
+    instance("trained", trained, CharacterModel)
+    missing = [name for name in FACTS if name not in trained.facts]
+    if missing:
+        raise ArgumentError("trained", f"have the facts {', '.join(FACTS)}", f"none of {', '.join(missing)}")
+    instance("corpus", corpus, Corpus)
+    if history is not None:
+        instance("history", history, History)
+    if origin is not None:
+        instance("origin", origin, Origin)
 
 
 def _diagnosis(truncation: int, found: Measurements, history: History | None) -> Diagnosis:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, boolean, callable_, instance, one_of, pathlike
 from ..data import Streams, Vocabulary
 from ..training import Checkpoint, load_checkpoint
 from .corpus import Corpus, load_corpus
@@ -64,6 +64,15 @@ def plan(
     ValueError, FileExistsError
         When the folder holds another training, or with `resume` none.
     """
+    folder = pathlike("folder", folder)
+    instance("given", given, Mapping)
+    for name in given:
+        one_of("given", name, tuple(f.name for f in fields(Settings)))
+    if file is not None:
+        pathlike("file", file)
+    boolean("resume", resume)
+    boolean("overwrite", overwrite)
+    callable_("say", say, "of a text")
     if resume and overwrite:
         raise ValueError("--resume goes on with a training: --overwrite cannot be given with it")
     path = folder / CHECKPOINT

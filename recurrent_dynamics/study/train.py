@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, boolean, callable_, instance, pathlike
 from ..data import Streams
 from ..results import Result
 from ..training import Checkpoint, History, fit, load_checkpoint
@@ -87,6 +87,13 @@ def train(
     DivergenceError
         When the loss becomes infinite or NaN.
     """
+    instance("settings", settings, Settings)
+    instance("corpus", corpus, Corpus)
+    folder = pathlike("folder", folder)
+    boolean("resume", resume)
+    if progress is not None:
+        boolean("progress", progress)
+    callable_("say", say, "of a text")
     corpus.check_size(settings.batch, settings.truncation)
     model = build(settings, corpus.vocabulary)
     data = Streams(corpus.training, settings.batch, settings.truncation)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError, boolean, listed
+from ..checks import ArgumentError, ArgumentTypeError, boolean, listed, unmasked
 
 
 class ErrorRates(NamedTuple):
@@ -53,8 +53,13 @@ def edit_distance(found: Sequence[Any], target: Sequence[Any]) -> int:
     >>> edit_distance([1, 2, 3], [])
     3
     """
+    return _distance(("found", "target"), found, target)
+
+
+def _distance(names: tuple[str, str], found: Sequence[Any], target: Sequence[Any]) -> int:
+    """`edit_distance` of sequences that an error calls so."""
     number_of: dict[Any, int] = {}
-    a, b = (_numbered(name, s, number_of) for name, s in (("found", found), ("target", target)))
+    a, b = (_numbered(name, s, number_of) for name, s in zip(names, (found, target), strict=True))
     places = np.arange(len(b) + 1)
     row = places
     for i, symbol in enumerate(a, 1):
@@ -103,10 +108,11 @@ def error_rates(
     several = boolean("several", several)
     edits = count = wrong = 0
     for i, (own, target) in enumerate(zip(found, targets, strict=True)):
-        choices = list(target) if several else [target]
+        choices = listed(f"targets[{i}]", target, "of right sequences") if several else [target]
         if not choices:
             raise ArgumentError(f"targets[{i}]", "hold at least one right sequence", "none")
-        least, longest = min((edit_distance(own, choice), -len(choice)) for choice in choices)
+        named = (f"found[{i}]", f"targets[{i}]")
+        least, longest = min((_distance(named, own, choice), -len(choice)) for choice in choices)
         edits, count, wrong = edits + least, count - longest, wrong + (least > 0)
     if not count:
         raise ArgumentError("targets", "hold at least one symbol", "none")
@@ -115,6 +121,7 @@ def error_rates(
 
 def _numbered(name: str, sequence: Sequence[Any], number_of: dict[Any, int]) -> np.ndarray:
     """Each symbol by its number among those that came before."""
+    unmasked(name, sequence)
     symbols = sequence.tolist() if isinstance(sequence, np.ndarray) else sequence
     if not isinstance(symbols, Sequence) or isinstance(symbols, bytes):
         raise ArgumentTypeError(name, "be a sequence of symbols", type(sequence).__name__)

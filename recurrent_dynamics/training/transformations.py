@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, callable_, number
+from ..checks import ArgumentError, boolean, callable_, number
 from .clipping import clip_by_value, l2_penalty, scaled_to
 from .optimizers import (
     OPTIMIZERS,
@@ -62,6 +62,15 @@ class Transformation:
     of_step: bool = False
     clips: bool = False
     max_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        callable_("update", self.update, "of grads, state, params and learning_rate")
+        if self.init is not None:
+            callable_("init", self.init, "of params")
+        boolean("of_step", self.of_step)
+        boolean("clips", self.clips)
+        if self.max_norm is not None:
+            number("max_norm", self.max_norm, above=0)
 
 
 @dataclass(frozen=True)

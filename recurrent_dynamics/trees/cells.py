@@ -15,7 +15,7 @@ from ..cells import Cell
 from ..cells.cell import Params
 from ..cells.declarations import Drive, Slot, Unit
 from ..cells.recipe import Recipe
-from ..checks import ArgumentError, ArgumentTypeError, callable_, generator, instance, integer
+from ..checks import ArgumentError, ArgumentTypeError, callable_, generator, instance, integer, listed, number
 from ..equations.graph import DefinitionError
 
 ARC = "arc_"  # before the names of the parameters of the arcs
@@ -155,6 +155,8 @@ def child_sum(node: Cell, arc: Cell | None = None, name: str | None = None) -> T
     TreeCell('child-sum Tree-LSTM', over the sum over children)
     """
     _cell("node", node)
+    if name is not None:
+        instance("name", name, str)
     if arc is not None:
         _cell("arc", arc)
         if arc.slots != node.slots:
@@ -262,24 +264,39 @@ def n_ary(
     (4, 8)
     """
     places = integer("children", children, at_least=1)
-    if isinstance(state, str) or not state:
+    instance("name", name, str)
+    given = listed("state", state, "of slots, such as ('h',)")
+    if not given:
         raise ArgumentError("state", "be a sequence of slots, such as ('h',)", repr(state))
-    slots = tuple(s if isinstance(s, Slot) else Slot(s) for s in state)
+    for i, s in enumerate(given):
+        if not isinstance(s, str | Slot):
+            raise ArgumentTypeError(f"state[{i}]", "be a Slot or its name", type(s).__name__)
+    slots = tuple(s if isinstance(s, Slot) else Slot(s) for s in given)
     names = tuple(s.name for s in slots)
-    used = names[:1] if recurrent is None else tuple(recurrent)
+    used = names[:1] if recurrent is None else tuple(listed("recurrent", recurrent, "of slots"))
     for slot in used:
-        if slot not in names:
+        if not isinstance(slot, str) or slot not in names:
             raise ArgumentError("recurrent", f"be some of the slots {', '.join(names)}", repr(slot))
     callable_("update", update, "of drives and the states of children")
+    parts: dict[str, list[Any]] = {"drives": listed("drives", drives, "of drives")}
+    parts |= {"units": listed("units", units, "of units"), "signals": listed("signals", signals, "of names")}
+    for argument, kinds in (("drives", (str, Drive)), ("units", (Unit,)), ("signals", (str,))):
+        for i, part in enumerate(parts[argument]):
+            if not isinstance(part, kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise ArgumentTypeError(f"{argument}[{i}]", f"be a {wanted}", type(part).__name__)
+    if bias is not None:
+        instance("bias", bias, Mapping)
+        bias = {drive: number(f"bias[{drive!r}]", value) for drive, value in bias.items()}
     node = Cell(
         name,
         state=[replace(s, name=f"{s.name}_{q}") for s in slots for q in range(1, places + 1)],  # type: ignore[arg-type]
-        drives=tuple(drives),
+        drives=tuple(parts["drives"]),
         update=_OverChildren(update, slots, places),
-        units=tuple(units),
-        signals=tuple(signals),
+        units=tuple(parts["units"]),
+        signals=tuple(parts["signals"]),
         recurrent=tuple(f"{slot}_{q}" for slot in used for q in range(1, places + 1)),
-        bias=bias or {},
+        bias={} if bias is None else bias,
     )
     if "x" in node.signals:
         raise ArgumentError("signals", "not be 'x': the input is read by drives", "'x'")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, integer, unmasked
 from ..engine.levels import Levels, ordered
 from ..kernels.lazy import cached_property
 from ..results import Result
@@ -118,15 +118,13 @@ class Forest(Graph):
         >>> rd.trees.forest([-1, 0, 0]).children(0)
         [1, 2]
         """
-        if not 0 <= node < self.nodes:
-            raise ArgumentError("node", f"lie in 0..{self.nodes - 1}", node)
+        node = integer("node", node, at_least=0, below=self.nodes)
         a, b = (int(self.levels.begin[self.levels.rows[node] + i]) for i in (0, 1))
         return [int(self.levels.order[row]) for row in self.levels.source[a:b]]
 
     def of_tree(self, tree: int) -> NDArray[np.int64]:
         """The nodes of a tree, ascending."""
-        if not 0 <= tree < self.trees:
-            raise ArgumentError("tree", f"lie in 0..{self.trees - 1}", tree)
+        tree = integer("tree", tree, at_least=0, below=self.trees)
         return np.flatnonzero(self.tree == tree)
 
     def part(self, trees: Sequence[int] | NDArray[Any]) -> tuple[Forest, NDArray[np.int64]]:
@@ -193,6 +191,7 @@ def _from_roots(
 
 def integers(name: str, values: Any, what: str = "one for each node") -> NDArray[np.int64]:
     """Numbers of nodes, places or trees: integers (n,)."""
+    unmasked(name, values)
     try:
         a = np.asarray(values)
     except ValueError as error:

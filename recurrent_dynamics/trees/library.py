@@ -13,7 +13,7 @@ import numpy as np
 from ..cells import Cell
 from ..cells.declarations import Drive
 from ..cells.recipe import Recipe
-from ..checks import ArgumentError, integer
+from ..checks import integer, number, one_of
 from ..equations.nonlinearities import NONLINEARITIES, sigmoid, tanh
 from .cells import TreeCell, child_sum, n_ary
 
@@ -60,7 +60,7 @@ def child_sum_lstm(forget_bias: float = 0.0) -> TreeCell:
     >>> child_sum_lstm().init(input_size=2, hidden_size=3)["arc_U"].shape
     (3, 3)
     """
-    slots = ("h", "c")
+    slots, forget_bias = ("h", "c"), number("forget_bias", forget_bias)
     arc = Cell("forget gate", state=slots, drives=("f",), update=_forget, bias={"f": forget_bias})
     return child_sum(Cell("child-sum Tree-LSTM", state=slots, drives=("i", "o", "u"), update=_remember), arc)
 
@@ -96,9 +96,15 @@ def n_ary_lstm(children: int = 2, forget_bias: float = 0.0) -> TreeCell:
         Drive(f"f_{q}", input=False, bias=False)
         for q in range(1, integer("children", children, at_least=1) + 1)
     ]
+    bias = {"f": number("forget_bias", forget_bias)}
     drives: list[str | Drive] = ["i", Drive("f", operand=()), *gates, "o", "u"]
     return n_ary(
-        f"{children}-ary Tree-LSTM", ("h", "c"), drives, _n_ary_lstm, children, bias={"f": forget_bias}
+        f"{children}-ary Tree-LSTM",
+        ("h", "c"),
+        drives,
+        _n_ary_lstm,
+        children,
+        bias=bias,
     )
 
 
@@ -128,9 +134,7 @@ def recursive(children: int | None = 2, activation: str = "tanh") -> TreeCell:
     >>> recursive().init(input_size=3, hidden_size=4)["U"].shape
     (4, 8)
     """
-    if activation not in NONLINEARITIES or NONLINEARITIES[activation].arity != 1:
-        known = [n for n, f in NONLINEARITIES.items() if f.arity == 1]
-        raise ArgumentError("activation", f"be one of {', '.join(known)}", repr(activation))
+    one_of("activation", activation, [n for n, f in NONLINEARITIES.items() if f.arity == 1])
     update = _Recursive(activation)
     if children is None:
         return child_sum(Cell("recursive", state=("h",), drives=("n",), update=update))

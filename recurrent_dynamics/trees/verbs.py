@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import ArgumentError, ArgumentTypeError
+from ..checks import ArgumentError, ArgumentTypeError, unmasked
 from ..engine import check
 from ..engine.arguments import some_cotangent, write_signals
 from ..engine.cpu import tree_pass, tree_second
@@ -282,11 +282,12 @@ def jacobian(run: TreeRun, arcs: slice | Sequence[int] | np.ndarray | None = Non
     levels = run_of(run).graph.levels
     every = np.empty_like(levels.given)
     every[levels.given] = np.arange(len(levels.given))
+    unmasked("arcs", arcs)
     try:
         chosen = (
             every if arcs is None else every[arcs if isinstance(arcs, slice) else np.asarray(arcs, np.int64)]
         )
-    except (IndexError, TypeError, ValueError) as error:
+    except (IndexError, OverflowError, TypeError, ValueError) as error:
         raise ArgumentError("arcs", f"select some of the {len(every)} arcs", error) from None
     chosen = np.atleast_1d(chosen)
     size = sum(s.width for s in run.slots)

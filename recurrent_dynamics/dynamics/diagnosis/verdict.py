@@ -269,7 +269,8 @@ class _Verdict(Sentences):
     def _explosion(self) -> tuple[str, str | None, list[str]]:
         words = []
         if self.rises and self.losses is not None:
-            high = np.flatnonzero(~(self.losses <= RISES_ABOVE * self.losses[0]))
+            usual = np.isfinite(self.losses) & (self.losses <= RISES_ABOVE * self.losses[0])
+            high = np.flatnonzero(~usual)
             words.append(
                 f"The loss exploded: update {high[0] + 1} saw more than {RISES_ABOVE:g} times the first one."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +185,10 @@ def continuation(
     [('branch point', 1.0)]
     """
     family = _Family(cell, params, input, signals, along)
-    if not isinstance(bounds, Sequence | np.ndarray) or len(bounds) != 2:
+    ends = checks.listed("bounds", bounds, "of two numbers, (low, high)")
+    if len(ends) != 2:
         raise ArgumentError("bounds", "be (low, high)", repr(bounds))
-    low, high = (checks.number(f"bounds[{i}]", b) for i, b in enumerate(bounds))
+    low, high = (checks.number(f"bounds[{i}]", b) for i, b in enumerate(ends))
     value = checks.number("begin", (0.0 if isinstance(along, Mapping) else 1.0) if begin is None else begin)
     if not low <= value <= high:
         raise ArgumentError("bounds", f"hold the beginning, {value:g}", f"{low:g} to {high:g}")

@@ -147,7 +147,9 @@ def exposure_bias(
     if given.ndim != 2 or given.shape[1] != start.shape[1] or not given.size:
         raise ArgumentError("target", f"have shape (T, {start.shape[1]}), as the prime", given.shape)
     steps, size = given.shape
-    ends = np.full(size, steps) if target_lengths is None else check.lengths(target_lengths, steps, size)
+    ends = np.full(size, steps)
+    if target_lengths is not None:
+        ends = check.lengths(target_lengths, steps, size, "target_lengths")
     within = within_lengths(steps, ends)
     class_indices(given[within], checked.vocabulary_size, "target")
     if stop is not None:

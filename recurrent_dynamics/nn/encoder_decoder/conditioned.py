@@ -143,6 +143,9 @@ class Conditioned(Trainable):
             check.real("source", source.x, dtype)
         y, pull = self.encoder(params.get("encoder", {}), source.x, Context(source.lengths, **options))
         summary = summarized(self.summary, y, pull, source.lengths)
+        if not np.isfinite(summary.value).all():
+            for name, a in named_leaves(params):
+                check.finite(f"params[{name!r}]", a)
         memory = None if self.memory is None else self.memory.made(params.get("memory", {}), y)
         started = self._bridge(params.get("start", {}), summary.value, pull)
         return Encoded(summary, started, pull, memory, source.lengths)

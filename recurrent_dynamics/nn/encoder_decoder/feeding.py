@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checks import ArgumentError, number, one_of
+from ...checks import ArgumentError, instance, integer, number, one_of
 from ...results import describe
 from ..prediction import by_uniform
 
@@ -83,6 +83,7 @@ class TeacherRatio:
 
     def __call__(self, update: int) -> float:
         """The ratio at an update."""
+        update = integer("update", update, at_least=0)
         if self.kind == "constant":
             return float(self.value)
         if self.kind == "linear":
@@ -100,6 +101,7 @@ class Feeding:
     draw: str = "sample"
 
     def __post_init__(self) -> None:
+        instance("ratio", self.ratio, TeacherRatio)
         one_of("draw", self.draw, DRAWS)
 
     def __repr__(self) -> str:

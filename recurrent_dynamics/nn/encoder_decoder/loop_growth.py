@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...checks import ArgumentError, instance, integer
+from ...checks import ArgumentError, instance, integer, numbers
 from ...engine import check
 from ...results import Result
 from ..layers import Context
@@ -110,13 +110,15 @@ def loop_growth(
     if model.alphabet is not None:
         raise ArgumentError("model", "have real targets; exposure_bias is for symbols", repr(model))
     steps = integer("steps", steps, at_least=1)
-    wide = nest({path: a.astype(np.float64) for path, a in named_leaves(params)})
+    wide = nest(
+        {path: check.real(f"params[{path!r}]", a).astype(np.float64) for path, a in named_leaves(params)}
+    )
     x = check.array("source", source)
     x = x.astype(np.float64) if x.dtype.kind == "f" else x
     loop = _Loop(model, wide, x, source_lengths)
     y = np.zeros((loop.size, model.output_size))
     if first is not None:
-        y = check.floating("first", np.asarray(first, np.float64), np.dtype(np.float64), y.shape)
+        y = check.floating("first", numbers("first", first), np.dtype(np.float64), y.shape)
     jacobians, outputs, states = [], [], loop.states
     for _ in range(steps):
         y, states, J = loop.step(y, states)

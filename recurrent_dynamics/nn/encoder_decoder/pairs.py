@@ -206,9 +206,4 @@ def first_symbols(first: Any, alphabet: Alphabet, size: int) -> NDArray[np.int64
 
 
 def _ends(name: str, lengths: ArrayLike | None, steps: int, size: int) -> NDArray[np.int64] | None:
-    if lengths is None:
-        return None
-    try:
-        return check.lengths(lengths, steps, size)
-    except ArgumentError as error:
-        raise ArgumentError(name, error.expected, error.came) from None
+    return None if lengths is None else check.lengths(lengths, steps, size, name)
