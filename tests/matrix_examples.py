@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from refusals import Refusal, wrong_type
 
 
 def normal(eigenvalues, rng):
@@ -34,19 +35,17 @@ def square(draw, largest=4):
 REFUSED = [
     (
         np.ones((2, 3)),
-        ValueError,
-        r"matrices must have shape \(\.\.\., n, n\) and not be empty; came shape \(2, 3\)",
+        Refusal("matrices", "have shape (..., n, n) and not be empty", "shape (2, 3)"),
     ),
-    (np.ones(4), ValueError, r"matrices must have shape .* came shape \(4,\)"),
-    (np.ones((0, 0)), ValueError, r"matrices must have shape .* came shape \(0, 0\)"),
-    (np.ones((0, 2, 2)), ValueError, r"matrices must .* not be empty"),
-    ([[1.0, 2.0], [3.0]], ValueError, "matrices must have shape"),
+    (np.ones(4), Refusal("matrices", "have shape", "shape (4,)")),
+    (np.ones((0, 0)), Refusal("matrices", "have shape", "shape (0, 0)")),
+    (np.ones((0, 2, 2)), Refusal("matrices", "not be empty")),
+    ([[1.0, 2.0], [3.0]], Refusal("matrices", "have shape")),
     (
         np.array([[1.0, np.nan], [0.0, 1.0]]),
-        ValueError,
-        r"matrices must be finite; came nan at index \(0, 1\)",
+        Refusal("matrices", "be finite", "nan at index (0, 1)"),
     ),
-    (np.array([[np.inf]]), ValueError, r"matrices must be finite; came inf at index \(0, 0\)"),
-    (np.array([["a"]]), TypeError, "matrices must hold real or complex numbers; came dtype"),
-    (np.array([[True]]), TypeError, "matrices must hold real or complex numbers; came dtype bool"),
+    (np.array([[np.inf]]), Refusal("matrices", "be finite", "inf at index (0, 0)")),
+    (np.array([["a"]]), wrong_type("matrices", "hold real or complex numbers", "dtype")),
+    (np.array([[True]]), wrong_type("matrices", "hold real or complex numbers", "dtype bool")),
 ]

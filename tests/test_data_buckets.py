@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import Refusal, refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.data import Buckets, PackedBatches, SequenceBatches, partition
@@ -77,24 +78,23 @@ def test_epochs_differ_in_members_and_order(rng):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named", "expected"),
+    ("arguments", "refusal"),
     [
-        ({"lengths": [3, -1], "batch_size": 1}, "lengths", "at least 0"),
-        ({"lengths": [], "batch_size": 1}, "lengths", "at least one"),
-        ({"lengths": [1.0], "batch_size": 1}, "lengths", "integers"),
-        ({"lengths": {}, "batch_size": 1}, "lengths", "at least one name"),
-        ({"lengths": {"a": [1], "b": [1, 2]}, "batch_size": 1}, "b", "hold 1, as a"),
-        ({"lengths": [3]}, "batch_size or max_cells", "be given"),
-        ({"lengths": [3, 9], "max_cells": 8}, "max_cells", "steps of each item"),
-        ({"lengths": [3], "batch_size": 2, "width": 3}, "width", "be 1 without max_cells"),
-        ({"lengths": [3], "batch_size": 0}, "batch_size", "at least 1"),
-        ({"lengths": [3], "batch_size": 1, "seed": -1}, "seed", "at least 0"),
+        ({"lengths": [3, -1], "batch_size": 1}, Refusal("lengths", "at least 0")),
+        ({"lengths": [], "batch_size": 1}, Refusal("lengths", "at least one")),
+        ({"lengths": [1.0], "batch_size": 1}, wrong_type("lengths", "integers")),
+        ({"lengths": {}, "batch_size": 1}, Refusal("lengths", "at least one name")),
+        ({"lengths": {"a": [1], "b": [1, 2]}, "batch_size": 1}, Refusal("b", "hold 1, as a")),
+        ({"lengths": [3]}, Refusal("batch_size or max_cells", "be given")),
+        ({"lengths": [3, 9], "max_cells": 8}, Refusal("max_cells", "steps of each item")),
+        ({"lengths": [3], "batch_size": 2, "width": 3}, Refusal("width", "be 1 without max_cells")),
+        ({"lengths": [3], "batch_size": 0}, Refusal("batch_size", "at least 1")),
+        ({"lengths": [3], "batch_size": 1, "seed": -1}, Refusal("seed", "at least 0")),
     ],
 )
-def test_wrong_buckets_are_refused(arguments, named, expected):
-    with pytest.raises((rd.ArgumentError, rd.ArgumentTypeError), match=expected) as error:
+def test_wrong_buckets_are_refused(arguments, refusal):
+    with refused(refusal):
         Buckets(**arguments)
-    assert error.value.argument == named
 
 
 def test_sequences_come_in_batches_of_equal_cost(rng):
@@ -111,9 +111,8 @@ def test_sequences_come_in_batches_of_equal_cost(rng):
 
 
 def test_an_empty_sequence_is_named():
-    with pytest.raises(rd.ArgumentError, match="at least one step") as error:
+    with refused("sequences[1]", "at least one step"):
         SequenceBatches([np.ones((2, 1)), np.ones((0, 1)), np.ones((3, 1))], [0, 1, 0], 2, chosen=[2, 1])
-    assert error.value.argument == "sequences[1]"
 
 
 @settings(max_examples=60, deadline=None)
@@ -159,7 +158,7 @@ def test_packed_sequences_have_the_loss_and_gradient_of_padded_ones(rng):
 
 
 def test_rows_too_short_for_a_sequence_are_refused():
-    with pytest.raises(rd.ArgumentError, match="steps must be at least 3"):
+    with refused("steps", "be at least 3"):
         PackedBatches([np.arange(3)], [np.arange(3)], 2, 1)
 
 
@@ -190,16 +189,15 @@ def test_groups_are_divided_within_their_labels(rng):
     assert np.ptp(shares) < 0.08
     assert len(np.concatenate([np.unique(speakers[p]) for p in parts])) == 60
     labels[0] = "b"
-    with pytest.raises(rd.ArgumentError, match="one label each") as error:
+    with refused("groups", "one label each"):
         partition(len(speakers), (0.5, 0.5), labels=labels, groups=np.zeros(len(speakers)))
-    assert error.value.argument == "groups"
 
 
 def test_labels_that_are_not_numbers_keep_their_items():
     labels = np.array([np.nan] * 10 + [1.0] * 10)
     parts = partition(20, (0.5, 0.5), labels=labels)
     assert [len(p) for p in parts] == [10, 10]
-    with pytest.raises(rd.ArgumentError, match=r"a part of 0\.1"):
+    with refused("groups", "a part of 0.1"):
         partition(9, (0.9, 0.1), groups=[0] * 9)
 
 

@@ -109,19 +109,18 @@ def test_what_is_not_finite_is_located(few, single, rng, tune):
     params, x = cell.init(3, 4, rng, "float64"), rng.standard_normal((5, 3) if single else (5, 2, 3))
     run = rd.forward(cell, params, x)
 
-    def refused(name, a, index, call):
-        where = ", ".join(map(str, index))
+    def located(name, a, index, call):
         a[index] = np.inf
-        with pytest.raises(ValueError, match=rf"^{name} must be finite; came inf at index \({where},?\)$"):
+        with refused(name, "be finite", f"inf at index {index}"):
             call()
 
     for name in params:
         bad = {key: value.copy() for key, value in params.items()}
         index = (1, 2)[: bad[name].ndim]
-        refused(rf"params\['{name}'\]", bad[name], index, lambda bad=bad: rd.forward(cell, bad, x))
+        located(f"params[{name!r}]", bad[name], index, lambda bad=bad: rd.forward(cell, bad, x))
     bad_x, d = x.copy(), rng.standard_normal(run.output.shape)
-    refused("x", bad_x, (4, 1)[: x.ndim] if single else (4, 1, 0), lambda: rd.forward(cell, params, bad_x))
-    refused("d_output", d, (3, 1) if single else (3, 1, 0), lambda: rd.backward(run, d))
+    located("x", bad_x, (4, 1)[: x.ndim] if single else (4, 1, 0), lambda: rd.forward(cell, params, bad_x))
+    located("d_output", d, (3, 1) if single else (3, 1, 0), lambda: rd.backward(run, d))
 
 
 @by_few

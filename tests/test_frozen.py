@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cell_checks import case, group
 from hypothesis import given, settings
-from refusals import refused, wrong_type
+from refusals import Refusal, refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine.cpu import windows
@@ -94,7 +94,7 @@ def test_they_are_parameters_everywhere(rng):
     params, x = cell.init(3, 4, rng), rng.standard_normal((9, 2, 3)).astype("float32")
     frozen = rd.freeze(cell, params)
     same(rd.forward(other, frozen, x, tape=False), rd.forward(other, params, x))
-    with pytest.raises(ValueError, match="params"):
+    with refused("params['W']"):
         rd.forward(rd.cells.gru(), frozen, x, tape=False)
     run = rd.forward(cell, frozen, x)
     ours, theirs = (rd.backward(r, r.output).params for r in (run, rd.forward(cell, params, x)))
@@ -117,17 +117,17 @@ def test_cells_that_read_a_memory(rng):
         }
         taped = rd.forward(cell, params, x, memory=memory)
         same(rd.forward(cell, frozen, x, memory=memory, tape=False), taped)
-    with pytest.raises(ValueError, match="memory"):
+    with refused("memory"):
         rd.forward(cell, frozen, x, tape=False)
     plain = rd.freeze(rd.cells.gru(), rd.cells.gru().init(3, 4, rng))
-    with pytest.raises(ValueError, match="memory"):
+    with refused("memory"):
         rd.forward(plain.cell, plain, x, memory=memory, tape=False)
 
 
 def test_what_cannot_be_frozen(rng):
     cell = rd.cells.lstm()
     params = cell.init(3, 4, rng)
-    with pytest.raises(TypeError, match="cell must be a Cell"):
+    with refused(wrong_type("cell", "be a Cell")):
         rd.freeze(params, cell)
     broken = params["b"].copy()
     broken[3] = np.nan
@@ -135,7 +135,7 @@ def test_what_cannot_be_frozen(rng):
         rd.freeze(cell, {**params, "b": broken})
     with refused(wrong_type("params['b']", "float32")):
         rd.freeze(cell, {**params, "b": params["b"].astype("float64")})
-    with pytest.raises(ValueError, match="U"):
+    with refused("params"):
         rd.freeze(cell, {"W": params["W"]})
 
 
@@ -231,8 +231,15 @@ def test_short_runs_are_prepared_once_for_each_shape(rng):
     assert len(prepared.run._free) == 1
     with tuning(min_parallel_flops=0.0):  # prepared for another number of threads
         same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
-    for other in (x.astype("float64"), x[:, :2], x[:0], [1.0], None, np.ones((2, 2, 2, 3), "float32")):
-        with pytest.raises((TypeError, ValueError), match=r"x |steps"):
+    for refusal, other in (
+        (wrong_type("x", "float32", "float64"), x.astype("float64")),
+        (Refusal("x", "3 entries a step"), x[:, :2]),
+        (Refusal("x", "at least one step"), x[:0]),
+        (wrong_type("x", "float32", "float64"), [1.0]),
+        (Refusal("x or steps", "be given"), None),
+        (Refusal("x", "(T, B, N)", "(2, 2, 2, 3)"), np.ones((2, 2, 2, 3), "float32")),
+    ):
+        with refused(refusal):
             rd.forward(cell, frozen, other, tape=False)
     same(rd.forward(cell, frozen, x[::-1], tape=False), rd.forward(cell, params, x[::-1]))
 

@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics import nn
@@ -77,7 +78,7 @@ def path(tmp_path):
     return tmp_path / "model.npz"
 
 
-def refused(path, message, **options):
+def not_loaded(path, message, **options):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         nn.load(path, **options)
     assert str(path) in str(error.value)
@@ -87,19 +88,21 @@ def refused(path, message, **options):
 def test_a_cell_of_ones_own_is_given_to_the_loader(path):
     model = model_of(rd.cells.gru(), own_cell(2.0))
     nn.save(path, model, model.init())
-    refused(path, "layer 1 has a cell that is not of the library, 'my unit': give the loader cells=")
+    not_loaded(path, "layer 1 has a cell that is not of the library, 'my unit': give the loader cells=")
     found = nn.load(path, cells=[None, own_cell(2.0)])
     assert repr(found.model) == repr(model)
-    refused(
+    not_loaded(
         path,
         "layer 0 must have the equations that were saved, those of 'gru'; came other ones",
         cells=own_cell(2.0),
     )
-    refused(
+    not_loaded(
         path, "layer 1 must have the constants that were saved, {'power': 2.0}", cells=[None, own_cell(3.0)]
     )
-    refused(path, "cells must be one, or a sequence of one for each of 2 layers; came 1", cells=[own_cell()])
-    refused(path, "came builtin_function_or_method", cells=print)
+    not_loaded(
+        path, "cells must be one, or a sequence of one for each of 2 layers; came 1", cells=[own_cell()]
+    )
+    not_loaded(path, "came builtin_function_or_method", cells=print)
 
 
 class Mine(rd.parametrize.Antisymmetric):
@@ -109,7 +112,7 @@ class Mine(rd.parametrize.Antisymmetric):
 def test_a_parametrization_of_ones_own_is_given_to_the_loader(path):
     model = model_of(rd.cells.elman(), parametrize=Mine())
     nn.save(path, model, model.init())
-    refused(path, "layer 0 has a parametrization of its own: give the loader parametrize=")
+    not_loaded(path, "layer 0 has a parametrization of its own: give the loader parametrize=")
     assert nn.load(path, parametrize=Mine()).model.constraints[0].made_by == {"U": Mine()}
 
 
@@ -155,7 +158,7 @@ def of_type(name, kind):
 )
 def test_what_is_wrong_with_an_array_is_said(saved, change, message):
     edited(saved, arrays=change)
-    refused(saved, message)
+    not_loaded(saved, message)
 
 
 def set_in(*path_and_value):
@@ -197,7 +200,7 @@ FUNCTION = [{"U": {"kind": "orthogonality_penalty", "options": {}}}]
 )
 def test_what_is_wrong_with_a_description_is_said(saved, change, message):
     edited(saved, describe=change)
-    refused(saved, message)
+    not_loaded(saved, message)
 
 
 def npy_header(shape):
@@ -228,7 +231,7 @@ def test_no_memory_is_taken_for_what_is_not_meant(saved, array, message):
     with_array(saved, "more.npy", **array)
     tracemalloc.start()
     try:
-        refused(saved, message)
+        not_loaded(saved, message)
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
@@ -237,11 +240,11 @@ def test_no_memory_is_taken_for_what_is_not_meant(saved, array, message):
 def test_what_cannot_be_saved_is_refused_before_anything_is_written(path):
     model = model_of(rd.cells.gru())
     params = model.init()
-    with pytest.raises(TypeError, match=r"model must be a Model, .* came Cell"):
+    with refused(wrong_type("model", "be a Model", "Cell")):
         nn.save(path, rd.cells.gru(), params)
     with pytest.raises(ValueError, match="params must hold 'embedding/table'; came none of this name"):
         nn.save(path, model, params["layers"])
-    with pytest.raises(TypeError, match="extra must be what JSON can hold"):
+    with refused(wrong_type("extra", "be what JSON can hold")):
         nn.save(path, model, params, extra={"a": np.ones(2)})
     params["readout"]["b"][1] = np.inf
     with pytest.raises(ValueError, match=r"params 'readout/b' must be finite; came inf at index \(1,\)"):

@@ -112,7 +112,7 @@ def test_what_cannot_go_on_by_itself_is_refused(rng):
     pooled = Objective(LAYERS["one-hot"](), pool="last")
     with refused("model", "pool=None"):
         nn.generate(pooled, pooled.init(), [0], 3)
-    with pytest.raises(TypeError, match="model must be a Model or an Objective; came int"):
+    with refused(wrong_type("model", "be a Model or an Objective", "int")):
         nn.generate(3, {}, [0], 3)
     irregular = rd.ode.discretize(rd.ode.vector_field(rd.cells.elman()), "euler", step="signal")
     timed = Objective(nn.chain(nn.recurrent(irregular, 3, input_size=CLASSES), nn.dense(None, CLASSES)))

@@ -9,6 +9,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.parametrize import NAMED, Parametrization, skew
@@ -411,81 +412,92 @@ class TestInitializations:
             np.testing.assert_allclose(made.invert(made(free)[0]), free, atol=1e-12)
 
 
-def refused(function: Any, words: str, kind: type[Exception] = ValueError) -> None:
-    with pytest.raises(kind, match=words):
-        function()
-
-
 def test_refusals() -> None:
     turn = np.diag([1.0, -1.0, -1.0])
-    refused(
-        lambda: p.cayley.invert(turn),
-        r"I \+ U D must be invertible, .*eigenvalue -1; came one whose smallest",
-    )
+    with refused("I + U D", ("be invertible,", "eigenvalue -1"), "one whose smallest"):
+        p.cayley.invert(turn)
     assert np.isfinite(p.Cayley(negative=2).invert(turn)).all()
-    refused(lambda: p.cayley.invert(2 * np.eye(2)), r"U must be orthogonal; came one with .* up to 3")
-    refused(lambda: p.exponential.invert(np.diag([1.0, -1.0])), "determinant 1; came one .* determinant -1")
-    refused(lambda: p.exponential.invert(-np.eye(2)), "no eigenvalue -1, where the logarithm is not unique")
-    refused(lambda: p.cayley(np.zeros(4)), r"n \(n - 1\) / 2 numbers, .* such as 3 for n = 3; came 4")
-    refused(lambda: p.cayley([[1.0, 2.0], [3.0]]), "free must hold real numbers", TypeError)
-    refused(lambda: p.cayley(np.zeros((2, 2))), r"free must have 1 axis; came shape \(2, 2\)")
-    refused(
-        lambda: p.cayley(np.zeros(3, int)), "free must have dtype float32 or float64; came int64", TypeError
-    )
-    refused(lambda: p.cayley(np.array([np.nan])), r"free must be finite; came nan at index \(0,\)")
-    refused(lambda: p.Cayley(negative=3)(np.zeros(1)), "negative must be at most the size of U, 2; came 3")
-    refused(
-        lambda: p.cayley(np.full(3, 3e38, "float32")),
-        "small enough for the inverse of I .* came numbers up to 3e\\+38",
-    )
-    refused(lambda: p.exponential(np.full(3, 1e6)), "free must give an A of norm below 1e4")
-    refused(lambda: p.exponential(np.full(3, 1e30, "float32")), "free must give an A of norm below 1e4")
-    refused(
-        lambda: p.householder(np.zeros((3, 1))), "columns with a direction on and below .* length 0.0 at 0"
-    )
-    refused(lambda: p.householder(np.ones(3)), "free must have 2 axes")
-    refused(lambda: p.Householder(3).sample(4, initial="identity"), "odd number of reflections; came 3")
-    refused(lambda: p.Householder(5).sample(4), "reflections must be at most the number of rows, 4; came 5")
-    refused(lambda: p.householder(np.ones((3, 4))), r"at most as many columns as rows; came shape \(3, 4\)")
+    with refused("U", "be orthogonal", ("one with", "up to 3")):
+        p.cayley.invert(2 * np.eye(2))
+    with refused("U", "determinant 1", ("one", "determinant -1")):
+        p.exponential.invert(np.diag([1.0, -1.0]))
+    with refused("U", "no eigenvalue -1, where the logarithm is not unique"):
+        p.exponential.invert(-np.eye(2))
+    with refused("free", ("n (n - 1) / 2 numbers,", "such as 3 for n = 3"), "4"):
+        p.cayley(np.zeros(4))
+    with refused(wrong_type("free", "hold real numbers")):
+        p.cayley([[1.0, 2.0], [3.0]])
+    with refused("free", "have 1 axis", "shape (2, 2)"):
+        p.cayley(np.zeros((2, 2)))
+    with refused(wrong_type("free", "have dtype float32 or float64", "int64")):
+        p.cayley(np.zeros(3, int))
+    with refused("free", "be finite", "nan at index (0,)"):
+        p.cayley(np.array([np.nan]))
+    with refused("negative", "be at most the size of U, 2", "3"):
+        p.Cayley(negative=3)(np.zeros(1))
+    with refused("free", "small enough for the inverse of I", "numbers up to 3e+38"):
+        p.cayley(np.full(3, 3e38, "float32"))
+    with refused("free", "give an A of norm below 1e4"):
+        p.exponential(np.full(3, 1e6))
+    with refused("free", "give an A of norm below 1e4"):
+        p.exponential(np.full(3, 1e30, "float32"))
+    with refused("free", "columns with a direction on and below", "length 0.0 at 0"):
+        p.householder(np.zeros((3, 1)))
+    with refused("free", "have 2 axes"):
+        p.householder(np.ones(3))
+    with refused("initial", "odd number of reflections", "3"):
+        p.Householder(3).sample(4, initial="identity")
+    with refused("reflections", "be at most the number of rows, 4", "5"):
+        p.Householder(5).sample(4)
+    with refused("free", "at most as many columns as rows", "shape (3, 4)"):
+        p.householder(np.ones((3, 4)))
     above = np.triu(np.ones((3, 3)), 1)
-    refused(
-        lambda: p.householder(above), "a direction on and below the diagonal; came one of length 0.0 at 0"
-    )
-    refused(lambda: p.polar(np.zeros((3, 2))), "free must be of full column rank")
-    refused(lambda: p.polar(np.zeros((2, 3))), "at least as many rows as columns")
-    refused(lambda: p.givens.sample(5), "U must have an even number of rows; came 5")
-    refused(lambda: p.eunn.sample(6), "two rows for each of an even number of complex units; came 6")
-    refused(lambda: p.Givens(style="butterfly").sample(6), "power of two .* came 6")
-    refused(lambda: p.Givens(style="braid"), "style must be one of neighbours, butterfly; came 'braid'")
-    refused(
-        lambda: p.eunn({"theta": np.zeros((1, 1))}), "free must be a dict of theta, phi, omega; came theta"
-    )
-    refused(
-        lambda: p.unitary_product(p.unitary_product.sample(4) | {"v": np.zeros((2, 2, 2), "f4")}), "length 0"
-    )
+    with refused("free", "a direction on and below the diagonal", "one of length 0.0 at 0"):
+        p.householder(above)
+    with refused("free", "be of full column rank"):
+        p.polar(np.zeros((3, 2)))
+    with refused("free", "at least as many rows as columns"):
+        p.polar(np.zeros((2, 3)))
+    with refused("U", "have an even number of rows", "5"):
+        p.givens.sample(5)
+    with refused("U", "two rows for each of an even number of complex units", "6"):
+        p.eunn.sample(6)
+    with refused("free", "power of two", "6"):
+        p.Givens(style="butterfly").sample(6)
+    with refused("style", "be one of neighbours, butterfly", "'braid'"):
+        p.Givens(style="braid")
+    with refused("free", "be a dict of theta, phi, omega", "theta"):
+        p.eunn({"theta": np.zeros((1, 1))})
+    with refused("free['v']", came="length 0"):
+        p.unitary_product(p.unitary_product.sample(4) | {"v": np.zeros((2, 2, 2), "f4")})
     mixed = p.almost_orthogonal.sample(3) | {"singular": np.zeros(3)}
-    refused(lambda: p.almost_orthogonal(mixed), r"free\['singular'\] must have dtype float32", TypeError)
-    refused(lambda: p.AlmostOrthogonal(radius=1.5), "radius must be .* below 1; came 1.5")
-    refused(lambda: p.SymmetricAntisymmetric(share=0.2), "share must be .* of at least 0.5")
-    refused(
-        lambda: p.cayley.sample(4, initial="glorot"), "initial must be one of cayley_torus, .*; came 'glorot'"
-    )
-    refused(lambda: p.Cayley(initial="glorot"), "initial must be one of cayley_torus, .*; came 'glorot'")
-    refused(
-        lambda: p.cayley.sample(4, dtype="int32"), "dtype must be float32 or float64; came int32", TypeError
-    )
-    refused(lambda: p.cayley.sample(0), "size must be at least 1; came 0")
+    with refused(wrong_type("free['singular']", "have dtype float32")):
+        p.almost_orthogonal(mixed)
+    with refused("radius", ("be", "below 1"), "1.5"):
+        p.AlmostOrthogonal(radius=1.5)
+    with refused("share", ("be", "of at least 0.5")):
+        p.SymmetricAntisymmetric(share=0.2)
+    with refused("initial", "be one of cayley_torus,", "'glorot'"):
+        p.cayley.sample(4, initial="glorot")
+    with refused("initial", "be one of cayley_torus,", "'glorot'"):
+        p.Cayley(initial="glorot")
+    with refused(wrong_type("dtype", "be float32 or float64", "int32")):
+        p.cayley.sample(4, dtype="int32")
+    with refused("size", "be at least 1", "0"):
+        p.cayley.sample(0)
     U, pull = p.cayley(np.zeros(3))
-    refused(lambda: pull(np.ones((2, 2))), r"d_U must have shape \(3, 3\), as U has; came \(2, 2\)")
-    refused(
-        lambda: pull(U.astype("float32")), "d_U must have dtype float64, as U has; came float32", TypeError
-    )
+    with refused("d_U", "have shape (3, 3), as U has", "(2, 2)"):
+        pull(np.ones((2, 2)))
+    with refused(wrong_type("d_U", "have dtype float64, as U has", "float32")):
+        pull(U.astype("float32"))
 
 
 @pytest.mark.parametrize("name", [n for n in NAMED if n not in ("polar", "spectral_norm")])
 def test_a_matrix_that_is_not_square_is_refused(name: str) -> None:
-    refused(lambda: NAMED[name].sample((4, 6)), r"U must be square; came shape \(4, 6\)")
-    refused(lambda: NAMED[name].check(np.ones((4, 6))), r"U must be square; came shape \(4, 6\)")
+    with refused("U", "be square", "shape (4, 6)"):
+        NAMED[name].sample((4, 6))
+    with refused("U", "be square", "shape (4, 6)"):
+        NAMED[name].check(np.ones((4, 6)))
 
 
 def test_names() -> None:

@@ -9,6 +9,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.kernels import matrix_algebra
@@ -179,7 +180,5 @@ def test_every_layout_of_a_cotangent(rng: np.random.Generator) -> None:
 
 
 def test_a_singular_matrix_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"I \+ A is singular to working precision; came numbers up to 1e\+30"
-    ):
+    with refused("free", "I + A is singular to working precision", "numbers up to 1e+30"):
         p.cayley(np.full(N * (N - 1) // 2, 1e30))

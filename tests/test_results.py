@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from refusals import refused
 from result_examples import examples
 
 import recurrent_dynamics as rd
@@ -99,7 +100,7 @@ def test_a_result_draws_itself_where_it_is_told(kind, no_pyplot):
     if "axes" in parameters:
         _, given = plot.panels(len(drawn))
         assert list(result.plot(axes=given)) == given
-        with pytest.raises(ValueError, match=f"axes must be {len(drawn)}"):
+        with refused("axes", f"be {len(drawn)}"):
             result.plot(axes=given + given)
     else:
         _, (ax,) = plot.panels(1)

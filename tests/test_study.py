@@ -123,8 +123,10 @@ def test_characters_that_a_model_does_not_know_are_left_out(tmp_path):
 
 def test_a_text_too_short_for_an_update_is_refused(corpus):
     corpus.check_size(4, 5)
-    with pytest.raises(
-        ValueError, match="at least 2634 characters for --batch 50 and --truncation 50; came 1500"
+    with refused(
+        str(corpus.source),
+        "at least 2634 characters for --batch 50 and --truncation 50",
+        "1500",
     ):
         corpus.check_size(50, 50)
 
@@ -234,5 +236,5 @@ def test_the_last_loss_alone_and_all_losses_agree_at_lag_zero(character_model, c
 
 
 def test_a_text_too_short_to_study_is_refused(character_model, corpus):
-    with pytest.raises(ValueError, match="at least 101 characters for a window of 50 steps; came 75"):
+    with refused("tokens", "at least 101 characters for a window of 50 steps", "75"):
         study.measure(character_model.model, character_model.params, corpus.validation, window=50)

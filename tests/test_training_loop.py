@@ -223,8 +223,7 @@ def test_parameters_to_start_from_must_be_finite(tmp_path):
     params = small_model().init()
     params["layers"]["1"]["b"][3] = np.inf
     path = tmp_path / "run.npz"
-    message = r"params\['layers/1/b'\] must be finite; came inf at index \(3,\)"
-    with pytest.raises(ValueError, match=message):
+    with refused("params['layers/1/b']", "be finite", "inf at index (3,)"):
         training.fit(
             small_model(), params, streams(), optimizer=training.sgd(), learning_rate=0.1, updates=1,
             checkpoint=path,
@@ -261,16 +260,16 @@ def test_a_checkpoint_that_cannot_be_written_later_keeps_the_result(tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "error", "message"),
+    ("optimizer", "message"),
     [
-        (training.adam, TypeError, r"came the function adam, which makes one: call it, adam\(\)"),
-        ("adamm", ValueError, "optimizer must be one of sgd, rmsprop, adam, adamw; came 'adamm'"),
-        (0.1, TypeError, "optimizer must be an Optimizer; came float"),
-        (training.Optimizer, TypeError, "optimizer must be an Optimizer; came type"),
+        (training.adam, wrong_type("optimizer", came="the function adam, which makes one: call it, adam()")),
+        ("adamm", Refusal("optimizer", "be one of sgd, rmsprop, adam, adamw", "'adamm'")),
+        (0.1, wrong_type("optimizer", "be an Optimizer", "float")),
+        (training.Optimizer, wrong_type("optimizer", "be an Optimizer", "type")),
     ],
 )
-def test_what_is_no_optimizer_is_named(optimizer, error, message):
-    with pytest.raises(error, match=message):
+def test_what_is_no_optimizer_is_named(optimizer, message):
+    with refused(message):
         fit(optimizer=optimizer)
 
 
@@ -330,9 +329,10 @@ def test_history_goes_to_csv_and_back(tmp_path):
     assert back == result.history
     assert path.read_text().startswith("kind,update,epoch,loss,grad_norm")
     path.write_text(path.read_text() + "training,broken\n")
-    with pytest.raises(
-        ValueError,
-        match=r"line 17 of .*history\.csv must be a row of a history; came \['training', 'broken'\]",
+    with refused(
+        f"line 17 of {path}",
+        "be a row of a history",
+        "['training', 'broken']",
     ):
         training.History.read_csv(path)
     path.write_text("a,b\n")
@@ -378,7 +378,7 @@ def test_errors_name_the_argument(options, refusal):
 def test_data_of_another_kind_is_refused():
     with refused(wrong_type("data", came="tuple")):
         fit(data=(np.zeros((2, 2), int), np.zeros((2, 2), int)))
-    with pytest.raises(ValueError, match="empty list"):
+    with refused("data", came="empty list"):
         training.BatchList([])
 
 

@@ -90,7 +90,7 @@ def test_decay_may_be_kept_to_the_matrices(rng):
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "argument"),
     [
         (lambda: training.sgd(momentum=1.0), "momentum"),
         (lambda: training.sgd(nesterov=True), "momentum"),
@@ -108,8 +108,8 @@ def test_decay_may_be_kept_to_the_matrices(rng):
         (lambda: training.EarlyStopping(min_delta=-1.0), "min_delta"),
     ],
 )
-def test_errors_name_the_argument(call, message):
-    with pytest.raises(ValueError, match=rf"^{message} must be .+; came \S+$"):
+def test_errors_name_the_argument(call, argument):
+    with refused(argument, "be"):
         call()
 
 
@@ -176,9 +176,9 @@ def test_names_of_leaves_go_there_and_back(rng):
     tree = parameters(rng)
     assert list(dict(named_leaves(tree))) == ["layer/W", "b"]
     assert rd.ravel(nest(dict(named_leaves(tree))))[0].tolist() == rd.ravel(tree)[0].tolist()
-    with pytest.raises(ValueError, match="slash"):
+    with refused("params", "slash"):
         dict(named_leaves({"a/b": np.zeros(1)}))
-    with pytest.raises(ValueError, match="same keys"):
+    with refused("nested dicts", "same keys"):
         map_leaves(np.add, {"a": np.zeros(1)}, {"b": np.zeros(1)})
 
 

@@ -118,7 +118,7 @@ def test_errors(options, refusal):
         truncated_bptt(CELL, params, x, d_output, **options)
     with refused(refusal):
         truncated_windows(CELL, params, x, d_output, **options)  # at once, not with the first window
-    with pytest.raises(ValueError, match="loss_gradient"):
+    with refused("loss_gradient"):
         truncated_bptt(CELL, params, x, d_output[:2], window=2, stride=2)
-    with pytest.raises(ValueError, match="at least one step"):
+    with refused("x", "at least one step"):
         truncated_bptt(CELL, params, x[:0], d_output, window=2, stride=2)
