@@ -268,8 +268,7 @@ def test_eight_processes_that_compile_two_cells_at_once_get_right_numbers(
 ):
     """Each kernel is compiled by one of them, again and again from an empty cache.
 
-    With NUMBA_OPT=0 a round takes less time. RECURRENT_DYNAMICS_RACE_ROUNDS says how many there are in the exhaustive
-    tier.
+    RECURRENT_DYNAMICS_RACE_ROUNDS says how many times in the exhaustive tier.
     """
     for number in range(rounds):
         folder = tmp_path / str(number)
