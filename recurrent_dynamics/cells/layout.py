@@ -20,6 +20,8 @@ from ..equations.schedule import HIDDEN, LEAVES, Schedule, is_direct, operand_na
 from ..kernels.lazy import cached_property
 from .tying import drives_of, products_of, tied_to, vector_owner
 
+LINE = 16  # float32 of a line of the cache
+
 
 @dataclass(frozen=True)
 class Span:
@@ -95,7 +97,12 @@ class Layout:
 
     @cached_property
     def values_size(self) -> int:
-        return sum(s.width for s in self.values)
+        """Numbers of a row of values; that of a cell with a memory ends with unused ones, so that rows begin at lines.
+
+        Signals are the last numbers of a row.
+        """
+        size = sum(s.width for s in self.values)
+        return size + (-size % LINE if self.memory and not self.signals else 0)
 
     @cached_property
     def state_size(self) -> int:

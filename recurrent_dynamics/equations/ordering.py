@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .axes import SOURCE
 from .graph import DefinitionError, Graph, Recorded
 from .schedule import LINEAR, MEAN, READS, Product, Schedule, Vector, computed_operands, is_direct
 
@@ -63,7 +64,9 @@ def ordered(cell: Any, graph: Graph, drives: Drives, outputs: dict[str, int]) ->
         graph=graph,
         preactivations=tuple(
             sorted(
-                drives.preactivations.values(), key=lambda p: (not p.input, order.get(p.drive, len(order)))
+                drives.preactivations.values(),
+                # Values of the units before those of the positions, whose number may be odd: so they begin at lines.
+                key=lambda p: (not p.input, order.get(p.drive, len(order)), p.width == SOURCE),
             )
         ),
         products=tuple(products),

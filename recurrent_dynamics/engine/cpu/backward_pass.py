@@ -60,7 +60,7 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     """
     steps, batch, k, e = sizes(tape)
     initial = np.zeros((batch if tape.resets.size else 0, k), tape.dtype)  # else it is `before[0]`
-    vectors = np.zeros((batch, tape.layout.vectors_size), tape.dtype)
+    vectors = memory.zeros((batch, tape.layout.vectors_size), tape.dtype)
     d_memory = memory_gradient(tape)
     in_one_piece = keep_values or tape.layout.signals or tape.resets.size
     groups = group_count(tape)
