@@ -138,6 +138,15 @@ def test_reads_behind_one_another_are_one_stage_of_a_row():
     assert schedule.joined == (0, 1, 1, 1, 1, 5)
 
 
+def test_rows_and_preactivations_of_the_units_begin_at_lines_of_the_cache():
+    layout = attention(lstm()).layout(3, 32, 7)
+    assert layout.values_size % 16 == 0
+    assert layout.values_size - sum(s.width for s in layout.values) in range(16)
+    assert all(p.offset % 16 == 0 for p in layout.preactivations if p.width == 32)
+    read = gated_reader().layout(3, 32, 7)  # with a signal, the last numbers of its rows
+    assert read.signals[0].offset + read.signals[0].width == read.values_size
+
+
 @pytest.mark.parametrize("name", ["additive", "dot"])
 def test_pieces_of_the_backward_pass_give_the_memory_the_same_gradient(name, rng, tune):
     c = case((CELLS | MORE)[name], rng, 12, 60, 2, 5, lengths=True, source=7)
