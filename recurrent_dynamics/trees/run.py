@@ -44,6 +44,23 @@ def places_of(cell: TreeCell, hidden_size: int, state_size: int) -> tuple[np.nda
     ), cell.children
 
 
+class NodeViews(Views):
+    """Named stretches of rows (rows, k) in the order of the nodes: a copy of each, made when it is first asked for."""
+
+    def __init__(self, rows: np.ndarray, order: np.ndarray, spans: tuple[Span, ...]) -> None:
+        super().__init__(rows, spans)
+        self._order = order
+        self._found: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._found:
+            self._found[name] = read_only(gathered(super().__getitem__(name), self._order))
+        return self._found[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NodeViews, (self._array, self._order, tuple(self._spans.values()))
+
+
 def column_of(run: TreeRun, slot: str) -> int:
     """The column of the state of a row at which a slot, or its first place, begins."""
     if run.cell.children is None:
@@ -106,9 +123,9 @@ class TreeRun(Result):
             return None
         return read_only(gathered(self.tape.nodes.input[0], self.graph.levels.rows))
 
-    def by_node(self, a: np.ndarray) -> np.ndarray:
-        """Rows (rows, k) of the engine in the order of the nodes, with one copy of each slot."""
-        return gathered(self.one_place(a), self.graph.levels.rows)
+    def by_node(self, a: np.ndarray) -> Views:
+        """Slots of the states (rows, k) of the engine, in the order of the nodes."""
+        return NodeViews(self.one_place(a), self.graph.levels.rows, self.slots)
 
     def one_place(self, a: np.ndarray) -> np.ndarray:
         """The columns of the first place."""
@@ -129,13 +146,11 @@ class TreeRun(Result):
 
     @cached_property
     def states(self) -> Views:
-        return Views(self.by_node(self.tape.nodes.after[0]), self.slots)
+        return self.by_node(self.tape.nodes.after[0])
 
-    @cached_property
+    @property
     def output(self) -> np.ndarray:
-        at = column_of(self, self.cell.output)
-        width = next(s.width for s in self.slots if s.name == self.cell.output)
-        return read_only(gathered(self.tape.nodes.after[0, :, at : at + width], self.graph.levels.rows))
+        return self.states[self.cell.output]
 
     @cached_property
     def initial(self) -> Views:

@@ -15,7 +15,8 @@ from ..engine.backends import backend, resolve_device
 from ..engine.cpu import tree_pass
 from ..engine.cpu.tree_pass import TreeTape
 from ..engine.run import Tape
-from ..kernels.copying import gathered
+from ..kernels import memory
+from ..kernels.copying import add_columns
 from .cells import ARC, TreeCell, child_sum
 from .forest import Graph
 from .run import TreeRun, places_of, slots_of
@@ -87,7 +88,7 @@ def forward(
     arrays, dtype, n, hidden = check.given_parameters(cell.node, of_node)
     levels, order = graph.levels, graph.levels.order
     layout = cell.node.layout(n, hidden)
-    given = gathered(_input(x, graph.nodes, n, dtype, "W" in layout.shapes), order)  # a copy
+    given = _input(x, order, n, dtype, "W" in layout.shapes)
     slots = slots_of(cell, hidden)
     spans, places = places_of(cell, hidden, layout.state_size)
     start = initial_states("initial", initial, slots, graph.trees, dtype)
@@ -160,8 +161,9 @@ def _check_places(cell: TreeCell, graph: Graph) -> None:
         )
 
 
-def _input(x: Any, nodes: int, n: int, dtype: np.dtype, has_w: bool) -> np.ndarray:
-    """x (nodes, N) or class indices (nodes,), finite."""
+def _input(x: Any, order: np.ndarray, n: int, dtype: np.dtype, has_w: bool) -> np.ndarray:
+    """A finite copy of x (nodes, N), or of class indices (nodes,), in the order of the rows."""
+    nodes = len(order)
     if x is None:
         return np.zeros((nodes, n), dtype)
     x = check.array("x", x)
@@ -176,8 +178,13 @@ def _input(x: Any, nodes: int, n: int, dtype: np.dtype, has_w: bool) -> np.ndarr
                 f"be class indices in 0..{n - 1}, as params['W'] has {n} columns",
                 f"{x[wrong]} for node {wrong}",
             )
-        return x.astype(np.int64, copy=False)
-    return check.floating("x", x, dtype, (nodes, n))
+        return np.take(x.astype(np.int64, copy=False), order)
+    x = check.real("x", x, dtype)
+    check.shape("x", x, (nodes, n))
+    own = memory.empty(x.shape, dtype)
+    if not add_columns(x, own, 0, True, index=order):
+        check.finite("x", x)
+    return own
 
 
 def initial_states(

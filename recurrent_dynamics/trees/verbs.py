@@ -16,7 +16,7 @@ from ..engine.run import Views
 from ..kernels import memory
 from ..kernels.copying import add_columns, gathered
 from .cells import ARC
-from .run import TreeGradients, TreeRun, TreeTangent, column_of
+from .run import NodeViews, TreeGradients, TreeRun, TreeTangent, column_of
 from .running import NO_LENGTHS, initial_states, spread
 
 Arrays = Mapping[str, np.ndarray]
@@ -74,7 +74,7 @@ def _gradients(run: TreeRun, back: tree_pass.TreeCotangents) -> TreeGradients:
         {name: params[name] for name in run.params},
         gathered(back.x, levels.rows) if run.has_input and not tape.nodes.has_classes else None,
         Views(run.all_places(back.initial), run.slots),
-        Views(gathered(run.all_places(back.after), levels.rows), run.slots),
+        NodeViews(run.all_places(back.after), levels.rows, run.slots),
         signals,
         run.graph,
     )
@@ -151,7 +151,7 @@ def jvp(
     (3, 4)
     """
     moved = _tangents(run_of(run), d_params, d_x, d_initial, d_signals)
-    return TreeTangent(Views(run.by_node(moved.nodes.after), run.slots), run.cell.output)
+    return TreeTangent(run.by_node(moved.nodes.after), run.cell.output)
 
 
 def hvp(

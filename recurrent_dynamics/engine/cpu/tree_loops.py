@@ -26,7 +26,7 @@ from ...kernels.access import OPTIONS, get, put
 from ...kernels.barrier import barrier, meet
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads, kernel
-from ...kernels.product import ONE, ZERO, total
+from ...kernels.product import ONE, ZERO, clear, total
 from .input_products import write_drives
 from .resets_and_lengths import copy
 from .rows import compute_rows, row_task
@@ -107,10 +107,12 @@ def _step(
 ):  # fmt: skip
     """All stages of `count` rows from r on, of the states or the tangents in S and E; `back`: of the cotangents.
 
-    Of the tangents of cotangents also the products of the cotangents D with `t_packed`, the tangent of U; else that is
-    empty.
+    Cotangents of the state begin at zero here, where they are in cache. Of the tangents of cotangents also the products
+    of the cotangents D with `t_packed`, the tangent of U; else that is empty.
     """
     at = TILE_ROWS + r
+    if back:
+        clear(S, r * k, count * k)
     for i in range(stages + 1):
         stage = stages - i if back else i
         if back:
@@ -220,7 +222,7 @@ def adjoint(
     rows, active, widths, k, e, stages, products, packed, starts, P, C, E, S, dE, dS, dN, dP,
     qrows, qactive, qwidths, qe, qstages, qproducts, qpacked, qstarts, QP, QC, QE, QS, dQE, dQS, dQN, dQP,
 ):  # fmt: skip
-    """The backward pass of one thread. dN arrives with the cotangents from outside, dS and dQS with zeros."""
+    """The backward pass of one thread. dN arrives with the cotangents from outside."""
     part, parts, workers = _part(counters, shared, threads, i)
     epoch = ZERO()
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP))

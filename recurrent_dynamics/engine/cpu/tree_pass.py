@@ -60,7 +60,7 @@ class Way(NamedTuple):
         """New arrays; to be called inside of `POOL`."""
         _, rows, k, e = sizes(tape)
         vectors = np.zeros((rows, tape.layout.vectors_size), tape.dtype)
-        values, before = memory.empty((rows, e), tape.dtype), memory.zeros((rows, k), tape.dtype)
+        values, before = memory.empty((rows, e), tape.dtype), memory.empty((rows, k), tape.dtype)
         return cls(values, before, after, vectors, packed(tape, tape.matrices, True))
 
     def cell_arguments(self, tape: Tape, verb: str) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ def second(
 ):  # fmt: skip
     """The tangent of `tree_loops.adjoint`: dN and dE as that left them, tE and tS as `tree_loops.tangent` left them.
 
-    uN arrives with the tangents of the cotangents from outside, uS and uQS with zeros.
+    uN arrives with the tangents of the cotangents from outside.
     """
     part, parts, workers = _part(counters, shared, threads, i)
     epoch = ZERO()
