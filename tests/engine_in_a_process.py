@@ -38,6 +38,30 @@ def bad_index() -> None:
     read(np.arange(4.0), 4)
 
 
+def bad_row() -> None:
+    """Computes rows of a cell, then the same where the array of the new state is too short by an entry."""
+    import ctypes
+
+    from recurrent_dynamics.cells.layout import Layout
+    from recurrent_dynamics.engine.cpu import rows, tables
+
+    cell, instances = rd.cells.elman(), np.arange(2)
+    layout = Layout.of(cell, 3, 5)
+    made = rows.compiler(cell, "forward", "float64")("row")
+    integer, pointer = ctypes.c_int64, ctypes.c_void_p
+    kind = ctypes.CFUNCTYPE(None, integer, pointer, pointer, pointer, integer, integer)
+    kernel = kind(made.library.get_pointer_to_function(made.function))
+    widths = tables.widths(layout)
+    sizes = np.concatenate([widths, 0 * widths, widths])
+    for missing in (0, 1):
+        e, k = layout.values_size, layout.state_size
+        arrays = [np.zeros(n) for n in (2 * e, 2 * k, layout.vectors_size, 0, 2 * k - missing)]
+        task = np.array([e, k, layout.vectors_size, *(n for a in arrays for n in (a.ctypes.data, a.size))])
+        for stage in range(cell.schedule.stages + 1):
+            kernel(stage, task.ctypes.data, sizes.ctypes.data, instances.ctypes.data, 0, instances.size)
+        print("in range", flush=True)
+
+
 def compiled_before() -> None:
     """All verbs without SymPy, which compiling needs; Numba compiles nothing, not even what kernels call."""
     from numba.core import event

@@ -283,10 +283,11 @@ def test_many_processes_compile_each_unit_of_all_verbs_once(clean_environment, t
     assert json.loads(said(start(environment, "right", "all", *cells[:4]))[0]) == []
 
 
-def test_an_index_out_of_range_ends_a_checked_build(clean_environment, tmp_path):
+@pytest.mark.parametrize("task", ["bad_index", "bad_row"])
+def test_an_index_out_of_range_ends_a_checked_build(task, clean_environment, tmp_path):
     """By a signal, not by an exception: a compiled loop has nowhere to put one."""
     checked = {"RECURRENT_DYNAMICS_CHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    second = process("bad_index", clean_environment | checked)
+    second = process(task, clean_environment | checked)
     assert second.stdout == "in range\n", second.stderr
     assert second.returncode < 0
 
