@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 from odd_cells import ODD
+from odd_readers import READERS
 
 from recurrent_dynamics import cells
 from recurrent_dynamics.cells import DIAGONAL, NAMED, Cell, heads, low_rank
+from recurrent_dynamics.equations import over_units, tanh
 
 TIERS = ("quick", "compiled", "interpreted", "simulated", "assembly")
 
@@ -53,9 +55,19 @@ VARIANTS: dict[str, Variant] = {
     **_in("interpreted", ctrnn_noise=cells.ctrnn(noise=True)),
     # Those that read a memory at every step.
     **_in(
-        "interpreted",
+        "interpreted", "simulated",
         attention=cells.attention(keys="3", values="5"),
         attention_after=cells.attention(cells.gru(), "general", "after", values="2"),
+    ),
+    **_in(
+        "simulated",
+        attention_dot=cells.attention(cells.elman(), "dot", values="2"),
+        attention_monotonic=cells.attention(cells.elman(), weights="monotonic", location=1, keys="3", values="2"),
+        attention_covering=cells.attention(cells.gru(), location=1, coverage=True, query="after", values="3"),
+        attention_pointer=cells.attention(cells.elman(), "general", "after", alignment=True),
+        attention_unfed=cells.attention(cells.elman(), "additive", "after", input_feeding=False, values="2"),
+        attention_given=cells.attention(cells.elman(), lambda keys, h: over_units(tanh(keys * h)), "after"),
+        **READERS,
     ),
     **_in("interpreted", ctrnn_learnt=cells.ctrnn(learnt=True), cornn_irregular=cells.cornn(dt=None)),
     **_in("compiled", elman_hard_sigmoid=cells.elman("hard_sigmoid")),

@@ -83,10 +83,12 @@ def launches(
                     answer == "plan_walk" and name.endswith("choose")
                 ):
                     patch.setattr(sys.modules[name], answer, value)
-        groups = {name: cell_checks.group(c.point, name) for name in ("params", "initial", "signals")}
+        groups = {
+            name: cell_checks.group(c.point, name) for name in ("params", "initial", "signals", "memory")
+        }
         run = rd.forward(
             cell, groups["params"], c.x, initial=groups["initial"], signals=groups["signals"], check_finite=False,
-            device="cuda", **options,
+            memory=groups["memory"], memory_lengths=c.memory_lengths, device="cuda", **options,
         )  # fmt: skip
         if "forward" not in verbs:
             found.clear()

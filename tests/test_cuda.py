@@ -213,6 +213,33 @@ def test_what_is_counted():
     )  # every block reads the states of its group
 
 
+def test_a_cell_that_reads_a_memory_walks_by_steps():
+    """Operations and bytes: those of its products, and of both memories at every position."""
+    cell, S, B, H = cells.attention(cells.lstm()), 50, 64, 256
+    made = plan(cell, (50, B, H, H), positions=S)
+    matrices, read = 4 * H * 2 * H + H * H, 2 * S * H
+    for verb, programs, numbers in (("forward", 1, 1), ("tangent", 2, 2), ("adjoint", 2, 3)):
+        walk = made.walks[verb]
+        assert (walk.kind, walk.launches, walk.captured) == ("steps", 4, choose.CAPTURED_STEPS)
+        assert walk.flops == 2 * B * (matrices + programs * read)
+        assert walk.cache_bytes == 4 * (matrices + numbers * B * read)
+        assert walk.shared_bytes == 4 * walk.threads  # one sum at a time
+    longer = plan(cell, (50, B, H, H), positions=20 * S).walks["forward"]
+    assert longer.shared_bytes == made.walks["forward"].shared_bytes
+    assert longer.seconds > 5 * made.walks["forward"].seconds
+    assert "H = 256, S = 50, float32" in str(made)
+    covering = plan(cells.attention(location=2, coverage=True), (50, B, H, H), positions=S).walks["adjoint"]
+    assert covering.shared_bytes == 6 * 4 * covering.threads  # five shifts and the coverage
+    with refused("positions", "which reads a memory", "None"):
+        plan(cell, (50, B, H, H))
+    with refused("positions", "at least 1", "0"):
+        plan(cell, (50, B, H, H), positions=0)
+    with refused("positions", "which reads no memory", "3"):
+        plan(CELL, (1, 1, 2, 3), positions=3)
+    with refused("tape_dtype", "which reads a memory", "bfloat16"):
+        plan(cell, (50, B, H, H), positions=S, tape_dtype="bfloat16")
+
+
 def test_wrong_sizes_are_named():
     means = cells.elman().with_structure(DIAGONAL).with_normalization()  # which cuBLAS has nothing to do for
     with refused("sizes", "(T, B, N, H)", "(1, 2, 3)"):
@@ -262,7 +289,7 @@ def test_the_page_shows_what_is_counted(tables):
 
 def test_the_page_shows_what_is_wanted(tables):
     lines = {line[0]: line for line in tables.reach()}
-    assert len(lines) == 9
+    assert len(lines) == 10
     _, wanted, predicted = lines["LSTM, B = 64, H = 512, both ways"]
     walks = plan(CELL, (1000, 64, 512, 512)).walks
     products = 2 * 64000 * (3 * 2048 * 512 + 2048 * 512) / 67e12

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import machine_code
 import pytest
+from cell_variants import VARIANTS
 from machine_code import CAPABILITIES, check, launches
 
 from recurrent_dynamics import cells
@@ -28,6 +29,7 @@ CELLS: dict[str, Cell] = {
     "diagonal": cells.elman().with_structure(DIAGONAL),
 }
 DTYPES = ("float32", "float64")
+READERS = {name: variant.cell for name, variant in VARIANTS.items() if variant.cell.memory}
 
 
 # Walks that a plan would not take for these sizes, as the simulator's tests choose them.
@@ -97,6 +99,19 @@ def test_kernels_of_a_rounded_tape():
     for launch in rounding:
         ptx = machine_code.made(launch.function, launch.types, CAPABILITIES[0])[0]
         assert ".f32" not in ptx.split(".entry")[1]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", READERS)
+def test_cells_that_read_a_memory(name, dtype):
+    """Forward, tangent and adjoint by steps: softmax, shift, scan, sums over units and over positions."""
+    found = launches(READERS[name], dtype, VERBS)
+    assert {launch.name.split()[-1] for launch in found} == {
+        "step_kernels.forward_pass",
+        "step_kernels.backward_pass",
+    }
+    check(found, CAPABILITIES)
 
 
 OTHERS = [n for n in NAMED if n not in ("lstm", "gru", "gru_reset_before")]

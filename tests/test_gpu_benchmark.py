@@ -94,6 +94,10 @@ for name in cuda.VARIANTS:
     one = cuda.Cuda()
     one.setup(name, next(iter(cuda.SIZES)))
     assert one.track_forward(name, "") > 0 and one.track_backward(name, "") > 0
+cuda.CudaAttention.size, cuda.CudaAttention.positions = (2, 2, 3, 4), 3
+attention = cuda.CudaAttention()
+attention.setup()
+assert attention.track_forward() > 0 and attention.track_backward() > 0
 jacobians = cuda.CudaJacobians()
 jacobians.setup("gru")
 assert jacobians.bytes == 2 * 2 * 4 * 4 * 4

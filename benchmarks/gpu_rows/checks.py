@@ -34,7 +34,17 @@ COMPARED: dict[str, tuple[Callable[[Options], Cell], tuple[int, int, int, int]]]
     "diagonal LSTM, 300 units": (lambda o: cells.lstm().with_structure(DIAGONAL), (200, 5, 16, 300)),
     "Elman in heads, 64 units": (lambda o: cells.elman().with_structure(heads(2)), (200, 5, 16, 64)),
     "GRU of low rank, 64 units": (lambda o: cells.gru().with_structure(low_rank(2)), (200, 5, 16, 64)),
+    "attention decoder, 256 units": (lambda o: cells.attention(cells.lstm()), (50, 16, 16, 256)),
+    "dot attention after, 64 units": (
+        lambda o: cells.attention(cells.gru(), "dot", "after"),
+        (50, 5, 16, 64),
+    ),
+    "monotonic attention, 64 units": (
+        lambda o: cells.attention(cells.elman(), weights="monotonic", location=1),
+        (50, 5, 16, 64),
+    ),
 }
+POSITIONS = 45  # of the memory of a cell that reads one
 
 
 def problem(cell: Cell, size: tuple[int, ...], dtype: str, seed: int) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -45,6 +55,16 @@ def problem(cell: Cell, size: tuple[int, ...], dtype: str, seed: int) -> tuple[A
     width = next(s.width for s in cell.layout(N, H).slots if s.name == cell.output)
     x, d = rng.standard_normal((T, B, N)), rng.standard_normal((T, B, width))
     return params, x.astype(dtype), d.astype(dtype)
+
+
+def memory_of(cell: Cell, size: tuple[int, ...], dtype: str, seed: int, positions: int) -> dict[str, Any]:
+    """The memory of a cell that reads one, of sources of all lengths, as arguments of `forward`."""
+    _, B, N, H = size
+    rng, spans = np.random.default_rng(seed), cell.layout(N, H, positions).memory
+    return {
+        "memory": {m.name: rng.standard_normal((positions, B, m.width)).astype(dtype) for m in spans},
+        "memory_lengths": rng.integers(0, positions + 1, B),
+    }
 
 
 def error(came: np.ndarray, wanted: np.ndarray) -> float:
@@ -61,6 +81,7 @@ def quantities(
     values |= {f"state {name}": value for name, value in run.states.items()}
     values |= {f"d {name}": value for name, value in grads.params.items()}
     values |= {f"d initial {name}": value for name, value in grads.initial.items()}
+    values |= {f"d memory {name}": value for name, value in grads.memory.items()}
     values["tangent"] = rd.jvp(run, d_params=direction).output
     if jacobians:
         values["Jacobian"] = rd.jacobian(run, [0, run.steps - 1])
@@ -73,7 +94,7 @@ def compare(
     """(the largest error, the run of the CPU engine); an AssertionError says all that is wrong."""
     rng, dtype = np.random.default_rng(seed), str(x.dtype)
     direction = {name: rng.standard_normal(value.shape).astype(dtype) for name, value in params.items()}
-    jacobians = d.shape[-1] <= LARGEST_JACOBIAN and x.shape[1] <= 64
+    jacobians = d.shape[-1] <= LARGEST_JACOBIAN and x.shape[1] <= 64 and not cell.memory
     runs = [rd.forward(cell, params, x, device=device, **options) for device in ("cpu", "cuda")]
     wanted, came, again = (quantities(run, d, direction, jacobians) for run in (*runs, runs[1]))
     errors = {name: error(came[name], value) for name, value in wanted.items()}
@@ -91,14 +112,17 @@ def compared(name: str, options: Options) -> None:
     make, size = COMPARED[name]
     cell, size = make(options), options.size(*size)
     T, B = size[:2]
+    positions = (3 if options.dry else POSITIONS) if cell.memory else None
     for dtype, allowed in TOLERANCE.items():
         begun, errors = time.perf_counter(), []
         for seed in range(options.seeds):
             rng, ends = np.random.default_rng(seed), {}
             if seed == 1:
                 ends = {"lengths": rng.integers(T // 2, T + 1, B), "reset": rng.random((T, B)) < 0.01}
+            if positions is not None:
+                ends |= memory_of(cell, size, dtype, seed, positions)
             errors.append(compare(cell, *problem(cell, size, dtype, seed), seed, name, **ends)[0])
-        walks = rd.engine.plan(cell, size, dtype, driver.limits()).walks.values()
+        walks = rd.engine.plan(cell, size, dtype, driver.limits(), positions=positions).walks.values()
         kinds = sorted({f"{walk.kind}{'' if walk.resident else ' without U'}" for walk in walks})
         found(f"{dtype}, largest relative error", max(errors), "", at_most=allowed)
         say(f"walks: {', '.join(kinds)}; {time.perf_counter() - begun:.1f} s with compiling, both engines")

@@ -177,6 +177,50 @@ def against_loops(name: str, options: Options) -> None:
             )
 
 
+def attention_decoder(name: str, options: Options) -> None:
+    """A decoder with additive attention by turns with a loop of PyTorch's `LSTMCell` and attention."""
+    from peer_tables import attention
+
+    from recurrent_dynamics.engine.cuda import driver
+
+    torch, xp = pytorch(options), driver.array_module()
+    T, S, B, H = attention.TINY if options.dry else attention.SIZE
+    params, x, memory, d = attention.problem((T, S, B, H))
+    cell = cells.attention(cells.lstm())
+    there = {name: xp.asarray(value) for name, value in params.items()}
+    kept = {name: xp.asarray(value) for name, value in memory.items()}
+    given, cotangent = xp.asarray(x), xp.asarray(d)
+
+    def forward() -> Any:
+        return rd.forward(cell, there, given, memory=kept)
+
+    passes: dict[str, Callable[[], Any]] = {
+        "forward": forward, "both": lambda: rd.backward(forward(), cotangent)
+    }  # fmt: skip
+    passes["both"]()
+    numbers = None
+    if torch is None:
+        say("no PyTorch with CUDA here: ours alone")
+    else:
+        passes["loop"], numbers = attention.loop(params, x, memory, d)
+    wait_for_the_gpu()
+    if numbers is not None:
+        run = forward()
+        grads = rd.backward(run, cotangent)
+        host = lambda a: a if isinstance(a, np.ndarray) else a.get()
+        ours = {"output": run.output, "x": grads.x, **grads.memory, **grads.params}
+        worst = max(error(a, host(ours[key])) for key, a in numbers(passes["loop"]()).items())
+        say(f"PyTorch's numbers and ours agree to {worst:.1e}")
+        assert worst < TOLERANCE["float32"], worst
+    times = medians(passes, options.seconds)
+    walks = rd.engine.plan(cell, (T, B, H, H), "float32", driver.limits(), positions=S).walks
+    for verb, came in (("forward", times["forward"]), ("adjoint", times["both"] - times["forward"])):
+        say(f"{verb}: {came:.3f} ms, walk predicted {1e3 * walks[verb].seconds:.3f}")
+    found(f"{cell.name}, forward and backward", times["both"], "ms")
+    if "loop" in times:
+        found(f"{cell.name}, time of the loop over ours", times["loop"] / times["both"], "", at_least=10.0)
+
+
 def jacobians(name: str, options: Options) -> None:
     """Jacobians of a whole run, as a share of the bandwidth that writing them takes."""
     from recurrent_dynamics.engine.cuda import driver
@@ -226,4 +270,5 @@ TIMES: dict[str, Callable[[str, Options], None]] = {
     "Jacobians of whole runs": jacobians,
     "normalized LSTM against loops": against_loops,
     "LSTM of 2048 units": larger,
+    "attention decoder": attention_decoder,
 }

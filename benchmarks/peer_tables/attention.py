@@ -68,7 +68,18 @@ def ours(params: Numbers, x: np.ndarray, memory: Numbers, d: np.ndarray) -> Call
 
 
 def pytorch(params: Numbers, x: np.ndarray, memory: Numbers, d: np.ndarray) -> Callable[[], Numbers]:
-    """A loop of PyTorch's `LSTMCell` and attention, with batched products."""
+    """A loop of PyTorch's `LSTMCell` and attention."""
+    both_ways, numbers = loop(params, x, memory, d)
+    return lambda: numbers(both_ways())
+
+
+def loop(
+    params: Numbers, x: np.ndarray, memory: Numbers, d: np.ndarray
+) -> tuple[Callable[[], torch.Tensor], Callable[[torch.Tensor], Numbers]]:
+    """(the loop forward and backward with batched products, output and gradients as NumPy arrays).
+
+    On PyTorch's default device.
+    """
     units = params["v"].size
     cell = torch.nn.LSTMCell(x.shape[2] + units, units)
     query = torch.nn.Linear(units, units)
@@ -86,7 +97,7 @@ def pytorch(params: Numbers, x: np.ndarray, memory: Numbers, d: np.ndarray) -> C
     d_output = torch.tensor(d)
     leaves = [v, given, *kept.values(), *cell.parameters(), *query.parameters()]
 
-    def run() -> Numbers:
+    def both_ways() -> torch.Tensor:
         for leaf in leaves:
             leaf.grad = None
         h = c = torch.zeros(x.shape[1], units)
@@ -98,19 +109,23 @@ def pytorch(params: Numbers, x: np.ndarray, memory: Numbers, d: np.ndarray) -> C
             outputs.append(h)
         output = torch.stack(outputs)
         output.backward(d_output)
-        n = x.shape[2]
-        return {
-            "output": output.detach().numpy(),
-            "x": given.grad.numpy(),
-            **{name: a.grad.numpy().swapaxes(0, 1) for name, a in kept.items()},
-            "W": cell.weight_ih.grad[:, :n].numpy(),
-            "U_query": query.weight.grad.numpy(),
-            "U": torch.cat([cell.weight_hh.grad, cell.weight_ih.grad[:, n:]], 1).numpy(),
-            "b": torch.cat([cell.bias_ih.grad, query.bias.grad]).numpy(),
-            "v": v.grad.numpy(),
-        }
+        return output
 
-    return run
+    def numbers(output: torch.Tensor) -> Numbers:
+        n = x.shape[2]
+        found = {
+            "output": output.detach(),
+            "x": given.grad,
+            **{name: a.grad.swapaxes(0, 1) for name, a in kept.items()},
+            "W": cell.weight_ih.grad[:, :n],
+            "U_query": query.weight.grad,
+            "U": torch.cat([cell.weight_hh.grad, cell.weight_ih.grad[:, n:]], 1),
+            "b": torch.cat([cell.bias_ih.grad, query.bias.grad]),
+            "v": v.grad,
+        }
+        return {name: a.cpu().numpy() for name, a in found.items()}
+
+    return both_ways, numbers
 
 
 def jax_scan(params: Numbers, x: np.ndarray, memory: Numbers, d: np.ndarray) -> Callable[[], Numbers]:

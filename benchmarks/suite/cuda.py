@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell
 
@@ -51,6 +53,30 @@ class Cuda:
         return medians({"forward": forward}, SECONDS)["forward"]
 
     def track_backward(self, variant: str, size: str) -> float:
+        return medians({"backward": lambda: rd.backward(self.run, self.d_output)}, SECONDS)["backward"]
+
+
+class CudaAttention:
+    """Milliseconds of a decoder with additive attention, an LSTM: medians by events."""
+
+    timeout = 300
+    unit = "ms"
+    size, positions = (50, 64, 256, 256), 50  # T, B, N, H, and of the memory
+
+    def setup(self) -> None:
+        xp, cell = ready(), rd.cells.attention(rd.cells.lstm())
+        problem, rng = problem_of(cell, self.size), np.random.default_rng(0)
+        shape = (self.positions, self.size[1], self.size[3])
+        memory = {name: xp.asarray(rng.standard_normal(shape), "float32") for name in ("keys", "values")}
+        params = {name: xp.asarray(value) for name, value in problem.params.items()}
+        x, self.d_output = xp.asarray(problem.x), xp.asarray(problem.d_output)
+        self.forward = lambda: rd.forward(cell, params, x, memory=memory, device="cuda")
+        self.run = self.forward()
+
+    def track_forward(self) -> float:
+        return medians({"forward": self.forward}, SECONDS)["forward"]
+
+    def track_backward(self) -> float:
         return medians({"backward": lambda: rd.backward(self.run, self.d_output)}, SECONDS)["backward"]
 
 

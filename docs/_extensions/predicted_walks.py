@@ -29,6 +29,14 @@ HEADER = [
 WANTED = ["what", "goal", "predicted"]
 
 
+READER = "additive attention, T = S = 50"
+
+
+def planned(cell: Cell, sizes: tuple[int, int, int, int], dtype: str) -> rd.engine.Plan:
+    """The plan; a cell that reads a memory has 50 positions."""
+    return rd.engine.plan(cell, sizes, dtype, positions=50 if cell.memory else None)
+
+
 def cases() -> list[tuple[str, Cell, str, tuple[int, int, int, int]]]:
     """What is printed, the cell, its dtype and (T, B, N, H): those that ``benchmarks/gpu.py`` times."""
     lstm, gru, normalized = rd.cells.lstm(), rd.cells.gru(), rd.cells.lstm().with_normalization()
@@ -44,6 +52,7 @@ def cases() -> list[tuple[str, Cell, str, tuple[int, int, int, int]]]:
         ("LSTM, float64", lstm, "float64", (1000, 64, 128, 128)),
         ("LSTM, float64", lstm, "float64", (1000, 64, 512, 512)),
         ("normalized LSTM", normalized, "float32", (1000, 64, 256, 256)),
+        (READER, rd.cells.attention(lstm), "float32", (50, 64, 256, 256)),
     ]
 
 
@@ -51,7 +60,7 @@ def rows(verb: str) -> list[list[str]]:
     """The lines of the table for a verb, of a step: operations, bytes, barriers, launches, microseconds."""
     lines = []
     for name, cell, dtype, sizes in cases():
-        walk = rd.engine.plan(cell, sizes, dtype).walks[verb]
+        walk = planned(cell, sizes, dtype).walks[verb]
         numbers = (walk.flops / 1e6, walk.memory_bytes / 1e3, walk.cache_bytes / 1e3)
         waits = (str(walk.barriers), str(walk.grid_barriers), str(walk.launches or "1 in all"))
         time = f"{1e6 * walk.seconds / sizes[0]:.2f}"
@@ -77,6 +86,7 @@ def reach() -> list[list[str]]:
                 "normalized LSTM": "a 20th of a loop, a 5th of torch.compile",
                 "GRU": "cuDNN / 1.2",
                 "LSTM, float64": "cuDNN / 2",
+                READER: "a 10th of a loop",
             }
             wanted = times.get(name, "cuDNN")
             lines.append(
@@ -90,7 +100,7 @@ def forward(cell: Cell, size: tuple[int, int, int, int], dtype: str) -> float:
     T, B, N, H = size
     peak = rd.engine.Device("H200").flops[dtype == "float64"]
     product = 2 * T * B * N * cell.layout(N, H).input_rows / peak
-    return 1e3 * (rd.engine.plan(cell, size, dtype).walks["forward"].seconds + product)
+    return 1e3 * (planned(cell, size, dtype).walks["forward"].seconds + product)
 
 
 def both(cell: Cell, size: tuple[int, int, int, int], dtype: str) -> float:
@@ -98,7 +108,7 @@ def both(cell: Cell, size: tuple[int, int, int, int], dtype: str) -> float:
     T, B, N, H = size
     layout, peak = cell.layout(N, H), rd.engine.Device("H200").flops[dtype == "float64"]
     products = 2 * T * B * (2 * N * layout.input_rows + layout.matrices_size) / peak  # dW and dX; dU
-    back = rd.engine.plan(cell, size, dtype).walks["adjoint"].seconds + products
+    back = planned(cell, size, dtype).walks["adjoint"].seconds + products
     return forward(cell, size, dtype) + 1e3 * back
 
 

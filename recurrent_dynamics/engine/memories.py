@@ -1,7 +1,8 @@
 """The memories that a cell reads: arrays of a user as one flat array of the engine, and back.
 
 The engine has one row for each memory, `[keys of all positions | values of all positions | ...]`. `places` says for
-each instance where its memory begins, how long its source is, and where the row of its gradient begins.
+each instance where its memory begins, how long its source is, and where the row of its gradient begins. On a GPU the
+memories lie there, and `places` and `memory_of` on the host.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 
 from ..cells.cell import Cell
 from ..cells.layout import Layout, Span
-from ..checks import ArgumentError
+from ..checks import ArgumentError, is_finite
 from ..equations.axes import SOURCE
 from ..equations.schedule import OVER_POSITIONS, SOFTMAX, operand_name
 from ..kernels.copying import copy_vectors
 from ..kernels.memory import empty
 from . import check
-from .run import Tape
+from .run import Tape, namespace
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -90,7 +91,7 @@ def memory_of_run(
     count = 1 if first.ndim == 2 else first.shape[1]
     which = memory_numbers(of, count, batch)
     ends = _lengths(lengths, layout.source_size, count)
-    flat = _packed(layout, arrays, ends, count, single, dtype)
+    flat = _packed(layout, arrays, ends, count, single, dtype, xp=xp)
     return Memory(flat.reshape(-1), _places(layout, ends, which, batch), which)
 
 
@@ -112,28 +113,41 @@ def _packed(
     single: bool,
     dtype: np.dtype,
     prefix: str = "",
+    xp: Any = np,
 ) -> np.ndarray:
     """(memories, numbers of one)."""
     size = layout.source_size
-    flat, finite = empty((count, layout.memory_size), dtype), True
-    beyond = None if (ends == size).all() else np.arange(size) >= ends[:, None]
+    flat, finite = _room((count, layout.memory_size), dtype, xp), True
+    beyond = None if (ends == size).all() else xp.asarray(np.arange(size) >= ends[:, None])
     for m in layout.memory:
         name = f"{prefix}memory[{m.name!r}]"
         a = arrays[m.name]
         wanted = (size, m.width) if a.ndim == 2 and (single or count == 1) else (size, count, m.width)
         check.shape(name, a, wanted)
         part = flat[:, size * m.offset : size * (m.offset + m.width)].reshape(count, size, m.width)
-        finite &= copy_vectors(a.reshape(size, count, m.width).swapaxes(0, 1), part)
+        finite &= _copy(a.reshape(size, count, m.width).swapaxes(0, 1), part)
         if beyond is not None:
             part[beyond] = 0
     if not finite:
         for m in layout.memory:  # the first that is not says where
             a = arrays[m.name]
-            within = np.arange(size)[:, None, None] < ends[:, None]
+            within = xp.asarray(np.arange(size)[:, None, None] < ends[:, None])
             check.floating(
                 f"{prefix}memory[{m.name!r}]", a, dtype, within=within if a.ndim == 3 else within[:, 0]
             )
     return flat
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype, xp: Any) -> Any:
+    return empty(shape, dtype) if xp is np else xp.empty(shape, dtype)
+
+
+def _copy(a: Any, out: Any) -> bool:
+    """`copy_vectors` on the host or on a GPU."""
+    if isinstance(out, np.ndarray):
+        return copy_vectors(a, out)
+    out[...] = a
+    return is_finite(a)
 
 
 def _lengths(value: Any, size: int, count: int) -> np.ndarray:
@@ -180,7 +194,7 @@ def _places(layout: Layout, ends: np.ndarray, which: np.ndarray, batch: int) -> 
 
 def tangent_of_memory(tape: Tape, given: Arrays | None, single: bool) -> np.ndarray:
     """A direction of the memories, flat as those of the tape; memories without a direction do not move."""
-    layout = tape.layout
+    layout, xp = tape.layout, namespace(tape.memory)
     if not layout.memory:
         check.mapping("d_memory", given, ())
         return tape.memory
@@ -189,12 +203,12 @@ def tangent_of_memory(tape: Tape, given: Arrays | None, single: bool) -> np.ndar
     for name, a in arrays.items():
         arrays[name] = check.real(f"d_memory[{name!r}]", a, tape.dtype)
     still = {
-        m.name: np.zeros((layout.source_size, count, m.width), tape.dtype)
+        m.name: xp.zeros((layout.source_size, count, m.width), tape.dtype)
         for m in layout.memory
         if m.name not in arrays
     }
     ends = _ends(tape, count)
-    return _packed(layout, arrays | still, ends, count, single, tape.dtype, "d_").reshape(-1)
+    return _packed(layout, arrays | still, ends, count, single, tape.dtype, "d_", xp).reshape(-1)
 
 
 def _ends(tape: Tape, count: int) -> np.ndarray:
@@ -242,18 +256,18 @@ def repeated(tape: Tape, repeat: int) -> dict[str, np.ndarray]:
 
 def by_memory(tape: Tape, gradient: np.ndarray, single: bool) -> dict[str, np.ndarray]:
     """The gradients (S, B, width) by the memories from those of each instance (B, numbers)."""
-    layout, size = tape.layout, tape.layout.source_size
+    layout, size, xp = tape.layout, tape.layout.source_size, namespace(gradient)
     if tape.memory_of.size:
         count = tape.memory.size // layout.memory_size if layout.memory_size else 0
-        summed = np.zeros((count, layout.memory_size), tape.dtype)
+        summed = xp.zeros((count, layout.memory_size), tape.dtype)
         for b, which in enumerate(tape.memory_of):  # one after the other: the sum has one order
             summed[which] += gradient[b]
         gradient = summed
     found = {}
     for m in layout.memory:
         part = gradient[:, size * m.offset : size * (m.offset + m.width)]
-        whole = empty((size, len(gradient), m.width), tape.dtype)
-        copy_vectors(part.reshape(len(gradient), size, m.width).swapaxes(0, 1), whole)
+        whole = _room((size, len(gradient), m.width), tape.dtype, xp)
+        _copy(part.reshape(len(gradient), size, m.width).swapaxes(0, 1), whole)
         found[m.name] = whole[:, 0] if single and whole.shape[1] == 1 else whole
     return found
 

@@ -322,7 +322,7 @@ class Run(Result):
     def alignments(self) -> dict[str, np.ndarray]:
         from .memories import weights
 
-        return {name: read_only(self.shaped(a)) for name, a in weights(self.engine_tape).items()}
+        return {name: read_only(self.shaped(self.given(a))) for name, a in weights(self.engine_tape).items()}
 
     @cached_property
     def mask(self) -> np.ndarray | None:

@@ -108,7 +108,8 @@ def forward(
     tape_dtype : "bfloat16", optional
         With "cuda" and float32: keep the drives of all steps as bfloat16, in half the memory. The run is the same to
         the last bit. Gradients, tangents and Jacobians are computed from drives of 8 bits, with errors of about one
-        percent, and `drives` returns these rounded drives. States and signals stay float32.
+        percent, and `drives` returns these rounded drives. States and signals stay float32. Not for a cell that reads
+        a memory.
 
     Returns
     -------
@@ -152,25 +153,25 @@ def forward(
         if run is not None:
             return run
     where, gpu = resolve_device(
-        device, params=params, x=x, initial=initial, signals=signals, lengths=lengths, reset=reset
-    )
+        device, params=params, x=x, initial=initial, signals=signals, memory=memory, lengths=lengths, reset=reset,
+        memory_lengths=memory_lengths, memory_of=memory_of,
+    )  # fmt: skip
     if not isinstance(tape, bool | np.bool_):
         raise ArgumentTypeError("tape", "be True or False", repr(tape))
     check_finite, copy_params = boolean("check_finite", check_finite), boolean("copy_params", copy_params)
     on_cpu = where == "cpu"
     if not (on_cpu or tape):
         raise ArgumentError("tape", "be True, the default, on device='cuda'", "False")
-    if not on_cpu and isinstance(cell, Cell) and cell.memory:
-        raise ArgumentError("device", f"be 'cpu' for cell {cell.name!r}, which reads a memory", "'cuda'")
-    given_on_gpu = (
-        not on_cpu and resolve_device(None, params=params, x=x, initial=initial, signals=signals)[0] == "cuda"
-    )
+    of_arrays = {"params": params, "x": x, "initial": initial, "signals": signals, "memory": memory}
+    given_on_gpu = not on_cpu and resolve_device(None, **of_arrays)[0] == "cuda"
     engine = backend(where, gpu, stream)
     with engine.active():
         if not on_cpu:
             params, initial = engine.to_device("params", params), engine.to_device("initial", initial)
             lengths, reset = engine.to_host("lengths", lengths), engine.to_host("reset", reset)
-            signals = engine.to_device("signals", signals)
+            signals, memory = engine.to_device("signals", signals), engine.to_device("memory", memory)
+            memory_lengths = engine.to_host("memory_lengths", memory_lengths)
+            memory_of = engine.to_host("memory_of", memory_of)
             x = engine.to_device("x", x) if check.is_on_device(x) else x
         arrays: Arrays
         own: Arrays
@@ -187,6 +188,9 @@ def forward(
         if tf32 is not False:
             engine.check_tf32(tf32, dtype)
         rounded = engine.check_tape_dtype(tape_dtype, dtype)
+        if rounded and cell.memory:
+            expected = f"be None for cell {cell.name!r}, which reads a memory"
+            raise ArgumentError("tape_dtype", expected, repr(tape_dtype))
         given_x = x
         x, single, autonomous, batch = input_of(x, steps, initial, dtype, layout.input_size, layout)
         T = len(x)

@@ -81,6 +81,7 @@ def backward(
         back = to.verbs.adjoint(run.engine_tape, *given)
         if run.device != "cpu":
             wanted = ("x", "after", "initial", *(["values"] if run.cell.signals else []))
+            wanted += ("memory",) if run.cell.memory else ()
             moved = {name: run.given(getattr(back, name)) for name in wanted}
             back = back._replace(flat=Flat(*map(run.given, back.flat)), **moved)
         return _gradients(run, back)
@@ -124,6 +125,7 @@ def _tangents(
     layout = tape.layout
     d_params, d_x = to.to_device("d_params", d_params), to.to_device("d_x", d_x)
     d_initial, d_signals = to.to_device("d_initial", d_initial), to.to_device("d_signals", d_signals)
+    d_memory = to.to_device("d_memory", d_memory)
     move = {}
     for name, value in check.mapping("d_params", d_params, tuple(run.params)).items():
         move[name] = check.floating(f"d_params[{name!r}]", value, tape.dtype, run.params[name].shape)
@@ -291,6 +293,13 @@ def jacobian(
     True
     """
     run = check.layer_run(run)
+    if run.device != "cpu" and run.cell.memory:
+        raise ArgumentError(
+            "run",
+            f"be one of the CPU engine for Jacobians of cell {run.cell.name!r}, which reads a memory; "
+            "jacobian_operator copies a run to the host",
+            f"one of device={run.device!r}",
+        )
     chosen = check.steps(steps, run.steps)
     to = backend_of(run, stream)
     with to.active(run.event):

@@ -32,70 +32,89 @@ def read_lines(
     return [
         (
             read.stage,
-            _along(read, verb, places) if isinstance(read, Along) else _contraction(read, places, printer),
+            along_lines(read, verb, places)
+            if isinstance(read, Along)
+            else _contraction(read, places, printer),
         )
         for read in reads_of(derivation, verb)
     ]
 
 
-def _along(read: Along, verb: str, places: Places) -> list[str]:
+def along_lines(read: Along, verb: str, places: Places, *more: str) -> list[str]:
+    """The call of the function of a softmax, shift or scan, with `more` arguments at its end."""
     arrays = {"forward": "E", "tangent": "E, tE", "adjoint": "E, dE", "second": "E, tE, dE, uE"}[verb]
     given = [" + ".join(places.start("E", v)) for v in (*read.sources, read.target)]
-    given += ["length", places.width(SOURCE), *([str(read.by)] if read.kind == SHIFT else [])]
+    given += ["length", places.width(SOURCE), *([str(read.by)] if read.kind == SHIFT else []), *more]
     return [f"        {read.kind}_{verb}({arrays}, {', '.join(given)})"]
 
 
-def _contraction(read: Contraction, places: Places, printer: Printer) -> list[str]:
-    units, zero = places.width(read.units), printer.constant(0)
-    needed = symbols_of(read.program)
-    reads = {symbol: place for symbol, place in read.reads.items() if symbol in needed}
+class Lines:
+    """The lines of a contraction by where they may stand: once, at a position, at a unit, or at both.
 
-    def entry(place: Place) -> str:
+    `inside` computes the results r0, r1, ... at a position and a unit.
+    """
+
+    def __init__(self, read: Contraction, places: Places, printer: Printer) -> None:
+        self._places, self.units = places, places.width(read.units)
+        self.once: list[str] = []
+        self.of_position: list[str] = []
+        self.of_unit: list[str] = []
+        self.of_both: list[str] = []
+        needed = symbols_of(read.program)
+        for symbol, place in read.reads.items():
+            if symbol in needed:
+                self._lines_for(place).append(f"{symbol} = get({self.entry(place)})")
+        self.inside = computed(read.program, printer)
+
+    def _lines_for(self, place: Place) -> list[str]:
+        if place.array == "C":
+            return self.once
+        if place.variable.row == "memory":
+            return self.of_both
+        return self.of_position if is_of_positions(place.variable) else self.of_unit
+
+    def entry(self, place: Place) -> str:
+        """Array, index and stream of a place at position p and unit j."""
         v = place.variable
         if v.row == "memory":
-            return places(place.array, v, f"p * {units}", "j")
-        return places(place.array, v, "p" if is_of_positions(v) else "j")
+            return self._places(place.array, v, f"p * {self.units}", "j")
+        return self._places(place.array, v, "p" if is_of_positions(v) else "j")
 
-    def added(place: Place, value: str) -> str:
-        array, index, stream = entry(place).split(", ")
-        return f"put({array}, {index}, get({array}, {index}, {stream}) + {value}, {stream})"
+    def put(self, place: Place, value: str) -> str:
+        """The line that writes a value."""
+        array, index, stream = self.entry(place).split(", ")
+        return f"put({array}, {index}, {value}, {stream})"
 
-    at_start = [f"{s} = get({entry(p)})" for s, p in reads.items() if p.array == "C"]
-    of_position = [
-        f"{s} = get({entry(p)})" for s, p in reads.items() if p.array != "C" and is_of_positions(p.variable)
-    ]
-    of_unit = [
-        f"{s} = get({entry(p)})"
-        for s, p in reads.items()
-        if p.array != "C" and not is_of_positions(p.variable)
-    ]
-    inside, after = computed(read.program, printer), []
+    def add(self, place: Place, value: str) -> str:
+        """The line that adds a value."""
+        return self.put(place, f"get({self.entry(place)}) + {value}")
+
+
+def _contraction(read: Contraction, places: Places, printer: Printer) -> list[str]:
+    zero, lines = printer.constant(0), Lines(read, places, printer)
+    inside, after = [*lines.of_unit, *lines.of_both, *lines.inside], []
     summed: list[int] = []
     for i, place in enumerate(read.adds):
         if is_of_positions(place.variable):
             summed.append(i)
-            after.append(added(place, f"sum{i}"))
+            after.append(lines.add(place, f"sum{i}"))
         else:
-            inside.append(added(place, f"r{i}"))
+            inside.append(lines.add(place, f"r{i}"))
     if not read.adds and read.over_units:
         summed.append(0)
-        array, index, stream = entry(read.target).split(", ")
-        after.append(f"put({array}, {index}, sum0, {stream})")
+        after.append(lines.put(read.target, "sum0"))
     elif not read.adds:
-        inside.append(added(read.target, "r0"))
+        inside.append(lines.add(read.target, "r0"))
     inside += [f"sum{i} = plus(sum{i}, r{i}, j)" for i in summed]
-    lines = [f"        {line}" for line in at_start]
+    found = [f"        {line}" for line in lines.once]
     if not read.adds and not read.over_units:
-        lines += [f"        for j in range(0, {units}):"]
-        array, index, stream = entry(read.target).split(", ")
-        lines += [f"            put({array}, {index}, {zero}, {stream})"]
-    lines += ["        for p in positions(0, length):"]
-    lines += [f"            {line}" for line in (*of_position, *(f"sum{i} = {zero}" for i in summed))]
-    lines += [f"            for j in range(0, {units}):"]
-    lines += [f"                {line}" for line in (*of_unit, *inside)]
-    lines += [f"            {line}" for line in after]
+        found += [f"        for j in range(0, {lines.units}):", f"            {lines.put(read.target, zero)}"]
+    found += ["        for p in positions(0, length):"]
+    found += [f"            {line}" for line in (*lines.of_position, *(f"sum{i} = {zero}" for i in summed))]
+    found += [f"            for j in range(0, {lines.units}):"]
+    found += [f"                {line}" for line in inside]
+    found += [f"            {line}" for line in after]
     if not read.adds and read.over_units:
-        array, index, stream = entry(read.target).split(", ")
-        lines += [f"        for p in positions(length, {places.width(SOURCE)}):"]
-        lines += [f"            put({array}, {index}, {zero}, {stream})"]
-    return lines
+        found += [f"        for p in positions(length, {places.width(SOURCE)}):"]
+        found += [f"            {lines.put(read.target, zero)}"]
+    return found

@@ -66,8 +66,11 @@ class Along:
     by: int
 
 
-def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Along]:
-    """The reads of a cell for a verb, by stage; the stage after the last one of a step comes after all steps."""
+def reads_of(derivation: Derivation, verb: str, after_steps: bool = True) -> list[Contraction | Along]:
+    """The reads of a cell for a verb, by stage; the stage after the last one of a step comes after all steps.
+
+    Without `after_steps` there is no such stage: all cotangents of memories are added within the step.
+    """
     if verb not in _TARGET:
         return []
     found: list[Contraction | Along] = []
@@ -77,7 +80,7 @@ def reads_of(derivation: Derivation, verb: str) -> list[Contraction | Along]:
             sources = tuple(_boundary_variable(derivation, i) for i in p.operand)
             found.append(Along(p.stage, p.kind, sources, target, p.by))
         else:
-            found += _contractions(derivation, verb, p, target)
+            found += _contractions(derivation, verb, p, target, after_steps)
     return found
 
 
@@ -90,7 +93,9 @@ def _boundary_variable(derivation: Derivation, index: int) -> Variable:
     return Variable("values", operand_name(index), width)
 
 
-def _contractions(derivation: Derivation, verb: str, product: Product, target: Variable) -> list[Contraction]:
+def _contractions(
+    derivation: Derivation, verb: str, product: Product, target: Variable, after_steps: bool
+) -> list[Contraction]:
     """A contraction; of the adjoint those within the step and after all steps, if they add anything."""
     graph, summed = derivation.schedule.graph, product.value or 0
     used: dict[Variable, None] = {}
@@ -129,13 +134,12 @@ def _contractions(derivation: Derivation, verb: str, product: Product, target: V
         program = tangent(program, moves | {d: u})
         reads[u] = Place("uE", target)
     prefix = "d" if verb == "adjoint" else "u"
-    found = []
+    found, apart = [], after_steps and verb == "adjoint"
     for later in (False, True):
         kept = [
             (v, r)
             for v, r in zip(moving, program.results, strict=True)
-            if r != 0
-            and later == (verb == "adjoint" and v.row == "memory" and not _reads_memory(program, r, moving))
+            if r != 0 and later == (apart and v.row == "memory" and not _reads_memory(program, r, moving))
         ]
         if kept:
             some = Program(program.statements, tuple(r for _, r in kept))

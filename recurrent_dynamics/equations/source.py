@@ -38,6 +38,10 @@ class Printer(PythonCodePrinter):
     def constant(self, e: Any) -> str:
         return self.constants.setdefault(float(e), f"k{len(self.constants)}")
 
+    def defined(self) -> list[str]:
+        """The lines that define the constants."""
+        return [f"    {name} = E.dtype.type({value!r})" for value, name in self.constants.items()]
+
     _print_Integer = _print_Rational = _print_Float = constant
     _print_One = _print_Zero = _print_Half = _print_NegativeOne = constant
 
@@ -120,24 +124,30 @@ class Places:
         return f"{array}, {' + '.join(terms) or '0'}, {self.stream(array, variable)}"
 
 
-def source(derivation: Derivation, verb: str) -> Source:
-    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream."""
+def source(derivation: Derivation, verb: str, with_reads: bool = True) -> Source:
+    """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream.
+
+    Without its reads the function is that of a cell that reads no memory; `block_source` has them then.
+    """
     from .read_source import read_lines
 
     places, printer = Places(derivation), Printer()
     # A stage ends with its reads, whose operands its loops compute; cotangents go the other way.
     stages = [(loop.stage, _loop(loop, places, printer)) for loop in derivation.loops(verb)]
-    stages += read_lines(derivation, verb, places, printer)
-    stages.sort(key=lambda of_stage: of_stage[0])
-    joined = (*derivation.schedule.joined, derivation.schedule.stages + 1)
+    joined = tuple(range(derivation.schedule.stages + 1))
+    if with_reads:
+        stages += read_lines(derivation, verb, places, printer)
+        stages.sort(key=lambda of_stage: of_stage[0])
+        joined = (*derivation.schedule.joined, derivation.schedule.stages + 1)
     body = []
     for stage, lines in stages[::-1] if verb in ("adjoint", "second") else stages:
         body += [f"    if stage == {joined[stage]}:", *lines]
-    head = [f"def {verb}(cell, stage, sizes, {signature(verb, bool(derivation.cell.memory))}):"]
+    given = signature(verb, with_reads and bool(derivation.cell.memory))
+    head = [f"def {verb}(cell, stage, sizes, {given}):"]
     # Sizes are all widths, then the first units that are to be computed, then the units where they end.
     n = len(places.labels)
     head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
-    head += [f"    {name} = E.dtype.type({value!r})" for value, name in printer.constants.items()]
+    head += printer.defined()
     return Source("\n".join(head + body) + "\n", tuple(places.streams))
 
 

@@ -10,9 +10,11 @@ from dataclasses import replace
 
 from ...cells import Cell
 from ...cells.layout import Layout
+from ...equations.axes import axes
+from ...equations.schedule import HIDDEN, OVER_POSITIONS, SCAN, width_labels
 from ..stacked_products import stacked_products
 from .device_model import COLUMN_THREADS, LANES, ROWS, TILE, TILES, Device, Sizes, Walk
-from .tables import scratch_of_means, slices
+from .tables import scratch_of_means, scratch_of_reads, slices
 
 # In cycles: a barrier of a block, a program of some dozen operations, a read from the device's memory.
 BARRIER, PROGRAM, MEMORY = 40, 250, 700
@@ -23,10 +25,17 @@ LAUNCH, GRID_BARRIER = 5e-6, 1.5e-6  # seconds
 PRODUCT, PRODUCT_SHARE = 3e-6, 0.6
 CAPTURED, GIVEN = 1.5e-6, 30e-6
 CAPTURED_STEPS = 8  # steps of one CUDA graph
+# Of a read of a memory: instructions at a position and a unit, about those of a tanh; cycles of a read from L2; how
+# many positions a thread reads at once.
+READ, CACHE, AT_ONCE = 25, 300, 4
+# How often a verb goes over a memory: its programs, and the numbers that it reads or writes.
+PROGRAMS, NUMBERS = {"forward": 1, "tangent": 2, "adjoint": 2}, {"forward": 1, "tangent": 2, "adjoint": 3}
 
 
 def plan_walk(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
     """The walk of one verb that should be the fastest; a ValueError where none fits."""
+    if layout.reads:
+        return _reading(cell, layout, verb, sizes, device)
     if not layout.products:
         return columns(layout, verb, sizes, device)
     found = blocks(cell, layout, verb, sizes, device) + grids(cell, layout, verb, sizes, device)
@@ -167,10 +176,11 @@ def steps(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -
     """A kernel for each stage that ends in products, between those of cuBLAS; one block for each instance."""
     products = stacked_products(layout)
     multiplied = [p for p in products if p.size]
-    if not multiplied:
+    if not (multiplied or layout.reads):
         return []
-    threads, shared = sizes.threads(device, "block"), scratch_of_means(products, 1, LANES) * sizes.itemsize
-    kernels = len({p.stage for p in multiplied})
+    threads = sizes.threads(device, "reads" if layout.reads else "block")
+    shared = max(scratch_of_means(products, 1, LANES), scratch_of_reads(cell, threads)) * sizes.itemsize
+    kernels = len({p.stage for p in multiplied}) or 1
     count = len(multiplied) + kernels
     flops = [2 * p.size * sizes.batch for p in multiplied]
     reads = [p.size * sizes.itemsize for p in multiplied]
@@ -179,18 +189,62 @@ def steps(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -
         PRODUCT + max(n / (PRODUCT_SHARE * peak), read / device.bandwidth)
         for n, read in zip(flops, reads, strict=True)
     )
-    moved = _moved(layout, verb, sizes)
-    cycles = (MEMORY + PROGRAM * -(-max(layout.widths) // threads)) * (cell.schedule.stages + 1)
-    step += max(moved / device.bandwidth, cycles * -(-sizes.batch // device.multiprocessors) / device.clock)
+    moved, (read_cycles, waits, numbers) = (
+        _moved(layout, verb, sizes),
+        _reads(cell, layout, verb, sizes, threads),
+    )
+    cycles = (MEMORY + PROGRAM * -(-max(layout.widths) // threads)) * (cell.schedule.stages + 1) + read_cycles
+    read_bytes = NUMBERS[verb] * numbers * sizes.batch * sizes.itemsize
+    step += max(
+        moved / device.bandwidth,
+        read_bytes / device.cache_bandwidth,
+        cycles * -(-sizes.batch // device.multiprocessors) / device.clock,
+    )
     captured = CAPTURED_STEPS if step < GIVEN * count and sizes.steps > 2 * CAPTURED_STEPS else 0
     step += CAPTURED * count
     barriers = 2 * kernels + cell.schedule.stages + 1 + 2 * len({p.stage for p in products if not p.size})
+    flops.append(2 * PROGRAMS[verb] * numbers * sizes.batch)
     walk = Walk(
-        verb, "steps", False, sizes.batch, threads, 1, shared, barriers, sum(flops), moved, sum(reads),
+        verb, "steps", False, sizes.batch, threads, 1, shared, barriers + waits, sum(flops), moved,
+        sum(reads) + read_bytes,
         launches=count, captured=captured,
     )  # fmt: skip
     each = step if captured else max(step, GIVEN * count)
     return [replace(walk, seconds=sizes.steps * each + LAUNCH)]
+
+
+def _reading(cell: Cell, layout: Layout, verb: str, sizes: Sizes, device: Device) -> Walk:
+    """The walk of a cell that reads a memory: by steps alone."""
+    walk = steps(cell, layout, verb, sizes, device)[0]
+    if walk.shared_bytes > device.shared_bytes:
+        raise ValueError(
+            f"the {verb} walk of cell {cell.name!r} keeps {walk.shared_bytes} bytes of sums over units in the shared "
+            f"memory of a block, {device.name} has {device.shared_bytes}; device='cpu' takes such a score"
+        )
+    return walk
+
+
+def _reads(cell: Cell, layout: Layout, verb: str, sizes: Sizes, threads: int) -> tuple[float, int, int]:
+    """Of a step of one instance: cycles and barriers of its reads, numbers of the memory that they go over."""
+    nodes, size = cell.schedule.graph.nodes, dict(zip(width_labels(cell), layout.widths, strict=True))
+    S, at_once = layout.source_size, max(1, threads // LANES)
+    cycles, waits, numbers = 0.0, 0, 0
+    for read in cell.schedule.reads:
+        if read.value is None:  # a softmax or shift by all threads, a scan by one
+            waits += 4
+            cycles += S * CACHE / 10 if read.kind == SCAN else 2 * CACHE
+            continue
+        units = size[axes(nodes[read.value].width)[1] or HIDDEN]
+        numbers += S * units
+        cycles += PROGRAMS[verb] * READ * S * units / 128 * sizes.wide
+        along = (read.kind == OVER_POSITIONS) == (
+            verb != "adjoint"
+        )  # whether a thread goes along the positions
+        waits += 1 if along else 2 * -(-S // at_once)
+        cycles += (
+            CACHE * -(-S // (AT_ONCE if along else at_once)) * -(-units // (threads if along else 8 * LANES))
+        )
+    return cycles + BARRIER * waits, waits, numbers
 
 
 def _moved(layout: Layout, verb: str, sizes: Sizes) -> int:

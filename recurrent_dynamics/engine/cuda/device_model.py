@@ -10,8 +10,10 @@ LANES = 32  # partial sums of a mean: see `block_products`
 TILES = (1, 2, 4)  # instances of a block: of 8, sums do not all find a register on compute capability 8.0
 COLUMN_THREADS = 128  # of a block that walks by columns
 # Of a thread, by walk and the bytes of a number. A multiprocessor has 65536; kernels that need more of them, and those
-# of doubles, which take two each, have fewer threads.
-REGISTERS = {"block": {4: 168, 8: 255}, "columns": {4: 128, 8: 255}, "grid": {4: 200, 8: 255}}
+# of doubles, which take two each, have fewer threads; so have kernels that read a memory.
+REGISTERS = {
+    "block": {4: 168, 8: 255}, "columns": {4: 128, 8: 255}, "grid": {4: 200, 8: 255}, "reads": {4: 255, 8: 255},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Device:
         The largest shared memory of a block.
     threads
         Threads of a block. Kernels use only as many as find registers: three quarters, on a grid five eighths, for
-        float64 half.
+        float64 and for reads of a memory half.
     lanes
         Threads of a warp.
     flops, tf32_flops
@@ -70,7 +72,7 @@ class Sizes:
 
     def threads(self, device: Device, kind: str) -> int:
         """The number of threads, in whole warps, for which there are enough registers in kernels of this kind."""
-        eighths = 4 if self.wide == 2 else {"block": 6, "grid": 5}[kind]
+        eighths = 4 if self.wide == 2 else {"block": 6, "grid": 5, "reads": 4}[kind]
         return max(1, device.threads * eighths // 8 // device.lanes) * device.lanes
 
     @property
@@ -98,8 +100,8 @@ class Walk:
     barriers, grid_barriers
         Of a block and of all blocks, a step.
     flops, memory_bytes, cache_bytes
-        A step, of the whole batch: floating-point operations of the products, bytes to and from the device's memory,
-        and of U and states that come through the L2 cache.
+        A step, of the whole batch: floating-point operations of the products and of sums over a memory, bytes to and
+        from the device's memory, and of U, states and memories that come through the L2 cache.
     seconds
         Predicted for the whole walk.
     slices

@@ -36,6 +36,9 @@ def needed(layout: Layout, sizes: Sizes, verb: str, resets: bool = False, rounde
         diagonals = min(4 * rows * (e + k) * size, DERIVATIVES)
         return (rows * (k * k + e + k) + together * e * k) * size + diagonals
     params = layout.input_rows * n + 2 * layout.matrices_size + 2 * layout.vectors_size
+    params += (
+        sizes.batch * layout.memory_size
+    )  # as given and as read, or the gradient of each sequence and all of them
     values, walked = rows * e * size, 0
     if rounded:
         kept = kept_size(layout)

@@ -21,9 +21,10 @@ def flat(a: Any) -> Any:
     return a.reshape(-1) if a.size else array_module().zeros(1, a.dtype)
 
 
-def _widths(tape: Tape) -> tuple[tuple[int, ...], int]:
-    """(widths, the widest)."""
-    return tuple(int(w) for w in tape.layout.widths), max(tape.layout.widths)
+def _widths(tape: Tape) -> tuple[Any, int]:
+    """(widths, the widest); an array of them for cells that read a memory, see `step_kernels`."""
+    widths = tuple(int(w) for w in tape.layout.widths)
+    return array_module().asarray(widths, np.int64) if tape.layout.reads else widths, max(widths)
 
 
 def _ends(tape: Tape) -> tuple[Any, Any, bool]:
@@ -31,6 +32,13 @@ def _ends(tape: Tape) -> tuple[Any, Any, bool]:
     xp = array_module()
     lengths = tape.lengths if tape.lengths.size else xp.full(tape.batch, tape.steps, np.int64)
     return lengths, flat(tape.resets), bool(tape.resets.size)
+
+
+def _reads(tape: Tape, moving: Any) -> tuple[Any, ...]:
+    """(memory, its tangents or cotangents, places): of a cell that reads none, places that are not read."""
+    xp = array_module()
+    places = xp.asarray(tape.places) if tape.places.size else xp.zeros(3 * tape.batch, np.int64)
+    return flat(tape.memory), flat(moving), places
 
 
 def _table(tape: Tape, walk: Walk) -> tuple[Any, int]:
@@ -46,11 +54,19 @@ def _packed(tape: Tape, walk: Walk) -> Any:
 
 
 def forward_pass(
-    tape: Tape, walk: Walk, vectors: Any, values: Any, initial: Any, before: Any, after: Any, lanes: int
+    tape: Tape,
+    walk: Walk,
+    vectors: Any,
+    values: Any,
+    initial: Any,
+    before: Any,
+    after: Any,
+    memory: Any,
+    lanes: int,
 ) -> None:
     """The forward pass or its tangent: fill `values`, `before`, `after`; `initial` is the state after a reset.
 
-    `before[0]` holds the state that the walk starts from.
+    `before[0]` holds the state that the walk starts from. A tangent goes in the direction of `vectors` and `memory`.
     """
     layout, dtype, how = tape.layout, tape.dtype.name, (walk.blocks, walk.threads, walk.shared_bytes)
     sizes = (tape.steps, tape.batch, layout.state_size, layout.values_size, *_widths(tape))
@@ -65,7 +81,8 @@ def forward_pass(
     if walk.kind == "steps":
         size, k, e = tape.batch, layout.state_size, layout.values_size
         work = [xp.zeros((size, n), tape.dtype) for n in (e, k, k)]
-        arguments = (*sizes, *_table(tape, walk), P, tP, C, E, S, *moving, *ends, *map(flat, work))
+        arguments = (*sizes, *_table(tape, walk), P, tP, C, E, S, *moving, *ends, *_reads(tape, memory))
+        arguments += tuple(map(flat, work))
         _step_by_step(tape, walk, work[0], work[1], arguments)
         return
     arguments = (*sizes, *_table(tape, walk), _packed(tape, walk), P, tP, C, E, S, *moving, *ends)
@@ -77,9 +94,12 @@ def forward_pass(
 
 
 def backward_pass(
-    tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, lanes: int
+    tape: Tape, walk: Walk, values: Any, after: Any, vectors: Any, memory: Any, lanes: int
 ) -> tuple[Any, Any]:
-    """The backward pass: fill `values`, add to `after` and `vectors`; cotangents of the first state, and of resets."""
+    """The backward pass: fill `values`, add to `after`, `vectors` and `memory`.
+
+    Returns the cotangents of the first state, and of the states after resets.
+    """
     xp, layout, dtype = array_module(), tape.layout, tape.dtype
     how = (walk.blocks, walk.threads, walk.shared_bytes)
     e, k = layout.values_size, layout.state_size
@@ -94,7 +114,8 @@ def backward_pass(
         )
     elif walk.kind == "steps":
         work = [xp.zeros((tape.batch, n), dtype) for n in (e, k)]
-        arguments = (*sizes, *_table(tape, walk), *point, *cotangents, *ends, *map(flat, work))
+        arguments = (*sizes, *_table(tape, walk), *point, *cotangents, *ends, *_reads(tape, memory))
+        arguments += tuple(map(flat, work))
         _step_by_step(tape, walk, work[0], work[1], arguments)
     elif walk.kind == "block":
         kernel = block_kernels.walk(tape.cell, "adjoint", dtype.name, walk.tile, walk.resident)
@@ -113,8 +134,9 @@ def _step_by_step(tape: Tape, walk: Walk, values: Any, state: Any, arguments: tu
     """All steps of walk 3: the kernel that begins the first one, and then products and kernels in turn."""
     xp, backward = array_module(), walk.verb == "adjoint"
     found = stacked_products(tape.layout)
-    stages = sorted({p.stage for p in found if p.size}, reverse=backward)
     last = tape.cell.schedule.stages
+    # Without a product, as of a cell of reads alone, a launch begins before the last stage.
+    stages = sorted({p.stage for p in found if p.size} or {last - 1}, reverse=backward)
     clock = xp.full(tape.batch, tape.steps if backward else -1, np.int64)
     kernel = step_kernels.walk(tape.cell, walk.verb, tape.dtype.name)
 

@@ -31,6 +31,8 @@ class Plan:
         By verb: "forward", "tangent", "adjoint".
     memory
         By verb, bytes of device memory: of the run, and what its tangent or its gradients take besides.
+    positions
+        S of the memory that the cell reads; 0 for a cell that reads none.
     """
 
     cell: str
@@ -38,13 +40,14 @@ class Plan:
     device: Device
     walks: dict[str, Walk]
     memory: dict[str, int]
+    positions: int = 0
 
     def __str__(self) -> str:
         s = self.sizes
         own = "in TF32" if s.tf32 else f"in float{8 * s.itemsize}"
         lines = [
             f"{self.cell} on {self.device.name}: T = {s.steps}, B = {s.batch}, N = {s.input_size}, "
-            f"H = {s.hidden_size}, float{8 * s.itemsize}"
+            f"H = {s.hidden_size}, {f'S = {self.positions}, ' if self.positions else ''}float{8 * s.itemsize}"
         ]
         for walk in self.walks.values():
             where = {"columns": "", "steps": f" around products of cuBLAS {own}"}.get(
@@ -75,6 +78,7 @@ def plan(
     device: Device = H200,
     tf32: bool = False,
     tape_dtype: str | None = None,
+    positions: int | None = None,
 ) -> Plan:
     """How a cell would walk through time on a CUDA device, without one.
 
@@ -92,6 +96,8 @@ def plan(
         Whether cuBLAS multiplies in TF32, as `forward` is told.
     tape_dtype
         "bfloat16" for drives that are kept so, as `forward` is told.
+    positions
+        S, the positions of its memory, of a cell that reads one.
 
     Returns
     -------
@@ -124,13 +130,35 @@ def plan(
         raise ArgumentTypeError("dtype", "be float32 or float64", np.dtype(dtype))
     if tf32 and np.dtype(dtype) != np.float32:
         raise ArgumentError("tf32", "be False for other dtypes than float32", f"True and {np.dtype(dtype)}")
-    layout, of = cell.layout(N, H), Sizes(T, B, N, H, np.dtype(dtype).itemsize, tf32)
+    source = _source_size(cell, positions)
+    layout, of = cell.layout(N, H, source), Sizes(T, B, N, H, np.dtype(dtype).itemsize, tf32)
     rounded = tape_dtype == "bfloat16"
     if tape_dtype is not None and not (rounded and np.dtype(dtype) == np.float32):
         raise ArgumentError(
             "tape_dtype", "be None, or 'bfloat16' of float32", f"{tape_dtype!r} of {np.dtype(dtype)}"
         )
+    if rounded and cell.memory:
+        raise ArgumentError(
+            "tape_dtype", f"be None for cell {cell.name!r}, which reads a memory", repr(tape_dtype)
+        )
     memory = {verb: needed(layout, of, verb, rounded=rounded) for verb in VERBS}
     return Plan(
-        cell.name, of, device, {verb: plan_walk(cell, layout, verb, of, device) for verb in VERBS}, memory
+        cell.name,
+        of,
+        device,
+        {verb: plan_walk(cell, layout, verb, of, device) for verb in VERBS},
+        memory,
+        source,
     )
+
+
+def _source_size(cell: Cell, positions: int | None) -> int:
+    if not cell.memory:
+        if positions is not None:
+            raise ArgumentError(
+                "positions", f"be None for cell {cell.name!r}, which reads no memory", positions
+            )
+        return 0
+    if positions is None:
+        raise ArgumentError("positions", f"be given for cell {cell.name!r}, which reads a memory", "None")
+    return positive_integer("positions", positions)

@@ -36,14 +36,14 @@ def put(array, index, value, stream):
 
 
 def program(cell: Cell, verb: str, dtype: str) -> Callable[..., None]:
-    """The row function of one verb of a cell, as `equations.source` writes it."""
+    """The row function of one verb of a cell, as `equations.source` writes it; without reads, see `block_reads`."""
     key = (cell.fingerprint, verb, dtype)
     if key not in _PROGRAMS:
         from ...equations.derive import Derivation
         from ...equations.source import source
 
-        text = source(Derivation(cell), verb).text
-        _PROGRAMS[key] = _compiled(text, verb, {"get": get, "put": put, **scalars(dtype)})
+        text = source(Derivation(cell), verb, with_reads=False).text
+        _PROGRAMS[key] = compiled(text, verb, {"get": get, "put": put, **scalars(dtype)})
     return _PROGRAMS[key]
 
 
@@ -63,7 +63,8 @@ def moving(cell: Cell, verb: str, dtype: str) -> Callable[..., None]:
     return device(forward if verb == "forward" else tangent)
 
 
-def _compiled(text: str, name: str, namespace: dict[str, Any]) -> Callable[..., Any]:
+def compiled(text: str, name: str, namespace: dict[str, Any]) -> Callable[..., Any]:
+    """The device function of a text that defines one of this name, with the functions that it calls."""
     exec(compile(text, f"<{name} on a device>", "exec"), namespace)
     return device(namespace[name])
 
@@ -75,7 +76,7 @@ def unit_sizes(labels: int) -> Callable[..., Any]:
     width = ", ".join(f"widths[{i}]" for i in every)
     start = ", ".join("j" for _ in every)
     end = ", ".join(f"min(j + 1, widths[{i}])" for i in every)
-    return _compiled(f"def sizes(widths, j):\n    return ({width}, {start}, {end})\n", "sizes", {})
+    return compiled(f"def sizes(widths, j):\n    return ({width}, {start}, {end})\n", "sizes", {})
 
 
 @cache
@@ -85,7 +86,7 @@ def column_sizes(labels: int) -> Callable[..., Any]:
     one, zero = ", ".join("1" for _ in every), ", ".join("0" for _ in every)
     # Of one width every thread has a unit: with a loop that surely runs once, all indices are constants.
     end = ", ".join(f"1 if j < widths[{i}] else 0" for i in every) if labels > 1 else "1"
-    return _compiled(f"def sizes(widths, j):\n    return ({one}, {zero}, {end})\n", "sizes", {})
+    return compiled(f"def sizes(widths, j):\n    return ({one}, {zero}, {end})\n", "sizes", {})
 
 
 @cache
@@ -95,7 +96,7 @@ def each(size: int, statement: str) -> Callable[..., Any]:
     Written out, as a loop over them can keep them out of the registers: the compiler makes it a copy of memory.
     """
     lines = "".join(f"    {statement.format(i=i)}\n" for i in range(size))
-    return _compiled(f"def each(a, b, zero):\n{lines}", "each", {})
+    return compiled(f"def each(a, b, zero):\n{lines}", "each", {})
 
 
 _COLUMNS: dict[tuple[str, str], tuple[Callable[..., None], Callable[..., None]]] = {}
@@ -120,7 +121,7 @@ def columns(cell: Cell, row: str) -> tuple[Callable[..., None], Callable[..., No
                     text += f"    if j < widths[{number}]:\n" + "".join(f"        {m}\n" for m in moves)
                 if moves and name == "load" and len(labels) > 1:  # a unit that this width does not have
                     text += "    else:\n" + "".join(f"        {m.partition(' = ')[0]} = 0\n" for m in moves)
-            made.append(_compiled(text + "    return\n", name, {"get": get, "put": put}))
+            made.append(compiled(text + "    return\n", name, {"get": get, "put": put}))
         _COLUMNS[key] = (made[0], made[1])
     return _COLUMNS[key]
 

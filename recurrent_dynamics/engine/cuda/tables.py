@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...cells import Cell
+from ...equations.axes import SOURCE as POSITIONS
 from ..stacked_products import MEAN, StackedProduct
+from .device_model import LANES
 
 # Columns of the table of products, one row a product: see `StackedProduct`.
 STAGE, FROM_STATE, SOURCE, COLUMNS, TARGET, HEIGHT, HEADS, AT, SLICES = range(9)
@@ -30,6 +33,13 @@ def scratch_of_means(products: tuple[StackedProduct, ...], tile: int, lanes: int
     """Numbers of scratch memory that the means of the busiest stage need."""
     stages = [p.stage for p in products if p.at == MEAN]
     return max((stages.count(s) for s in set(stages)), default=0) * tile * lanes
+
+
+def scratch_of_reads(cell: Cell, threads: int) -> int:
+    """Numbers of scratch memory that the reads of a memory need: see `equations.block_source`."""
+    nodes = cell.schedule.graph.nodes
+    sums = [sum(nodes[i].width == POSITIONS for i in read.operand) for read in cell.schedule.reads]
+    return max(1, *sums) * max(1, threads // LANES) * LANES if sums else 0
 
 
 def table(products: tuple[StackedProduct, ...], cut: Sequence[int]) -> np.ndarray:

@@ -105,7 +105,9 @@ def forward(tape: Tape) -> bool:
             part = piece(tape, first, last, values)
         begin(tape, first, tape.initial, tape.before, tape.after)
         large_products.inputs(part.values, part, part.x, part.W, part.bias)
-        _forward_pass(part, "forward", tape.vectors, part.values, tape.initial, part.before, part.after)
+        _forward_pass(
+            part, "forward", tape.vectors, part.values, tape.initial, part.before, part.after, tape.memory
+        )
         if isinstance(tape.values, Rounded):
             tape.values.keep(first, last, part.values)
     return bool(xp.isfinite(tape.after).all())
@@ -117,10 +119,10 @@ def drives(tape: Tape) -> Any:
 
 
 def _forward_pass(
-    tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any
+    tape: Tape, verb: str, vectors: Any, values: Any, initial: Any, before: Any, after: Any, memory: Any
 ) -> None:
     lanes = current_device().lanes
-    launches.forward_pass(tape, planned(tape, verb), vectors, values, initial, before, after, lanes)
+    launches.forward_pass(tape, planned(tape, verb), vectors, values, initial, before, after, memory, lanes)
     large_products.clear_ended(tape, values)  # to which products were added
 
 
@@ -134,6 +136,7 @@ def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
     into, x, kept = zeros(layout, dtype, xp), xp.zeros(tape.x.shape, dtype), kept_size(layout)
     signals = xp.zeros((tape.steps, tape.batch, layout.values_size - kept), dtype)
     start = initial = xp.zeros((tape.batch, layout.state_size), dtype)
+    memory = xp.zeros((tape.batch, layout.memory_size), dtype)
     for first, last in reversed(pieces(tape)):
         part = piece(tape, first, last)
         if last < tape.steps:
@@ -141,13 +144,13 @@ def adjoint(tape: Tape, before: Any, after: Any) -> Cotangents:
         values = xp.empty((last - first, tape.batch, layout.values_size), dtype)
         vectors = xp.zeros((tape.batch, layout.vectors_size), dtype)
         start, again = launches.backward_pass(
-            part, planned(part, "adjoint"), values, after[first:last], vectors, lanes
+            part, planned(part, "adjoint"), values, after[first:last], vectors, memory, lanes
         )
         initial = initial + again
         large_products.add_gradients(into, x[first:last], part, values)
         into.vectors[...] += vectors.sum(axis=0)
         signals[first:last] = values[..., kept:]
-    return Cotangents(into, x, signals, after, initial + start, xp.zeros((tape.batch, 0), dtype))
+    return Cotangents(into, x, signals, after, initial + start, memory)
 
 
 def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None, memory: Any) -> Tangents:
@@ -165,5 +168,7 @@ def tangent(tape: Tape, move: Flat, x: Any, initial: Any, signals: Any | None, m
         large_products.add_moved(values, part, move.matrices)
         large_products.clear_ended(part, values)
         begin(tape, first, initial, before, after)
-        _forward_pass(part, "tangent", move.vectors, values, initial, before[first:last], after[first:last])
+        _forward_pass(
+            part, "tangent", move.vectors, values, initial, before[first:last], after[first:last], memory
+        )
     return Tangents(move, x, values, before, after, memory)
