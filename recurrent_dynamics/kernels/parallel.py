@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
 from .access import ENTRY, INTERPRETED, OPTIONS
-from .placement import KNOWN, keep_apart, note, restore
+from .placement import KNOWN, keep_apart, note, restore, settle
 from .progress import compiling
 from .threads import start_threads
 
@@ -107,8 +107,10 @@ else:
     def _loop(function, data, threads):
         notes = keep_apart(threads)
         for i in prange(threads):
-            _call(function, data, np.int64(i))
             if i > 0:  # the caller has the first part
+                settle(notes)
+            _call(function, data, np.int64(i))
+            if i > 0:
                 note(notes)
         restore(notes)
 

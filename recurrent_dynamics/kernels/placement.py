@@ -3,7 +3,7 @@
 Linux wakes a thread where it ran last. If that processor is busy, it looks for an idle one in a few steps only, which
 on two processors may be none. Once both threads had run on one processor, they did so in all calls that followed, one
 after the other, while the other processor was idle: an LSTM of 64 units took 2.7 instead of 1.3 milliseconds. So the
-second thread notes where it has run. If its caller runs there now, it may not use that processor until the call ends.
+second thread notes where it has run. If its caller runs there now, it may not use that processor until it is awake.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _entries(b: ir.IRBuilder, start: Any) -> Any:
 
 @intrinsic
 def keep_apart(typingctx, threads):
-    """To be called before `threads` start: the address of the notes, for `note` and `restore`; 0 unless it is two."""
+    """To be called before `threads` start: the address of the notes, for the functions below; 0 unless it is two."""
 
     def codegen(context, b, signature, arguments):
         found = cgutils.alloca_once_value(b, _I64(0))
@@ -99,6 +99,24 @@ def keep_apart(typingctx, threads):
 
 
 @intrinsic
+def settle(typingctx, start):
+    """To be called by the second thread at its beginning: it may use the same processors as before."""
+
+    def codegen(context, b, signature, arguments):
+        if KNOWN:
+            with b.if_then(b.icmp_signed("!=", arguments[0], _I64(0))):
+                at = _entries(b, arguments[0])
+                other = b.icmp_signed("!=", b.load(at(CALLER)), _call(b, "pthread_self", _I64))
+                away = b.icmp_signed("!=", b.load(at(AWAY)), _I64(0))
+                with b.if_then(b.and_(other, away), likely=False):
+                    b.store(_I64(0), at(AWAY))
+                    _set(b, "set", _I64(0), at(ALLOWED))  # of this thread
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
 def note(typingctx, start):
     """To be called by the second thread at its end: it notes where it runs."""
 
@@ -117,7 +135,7 @@ def note(typingctx, start):
 
 @intrinsic
 def restore(typingctx, start):
-    """To be called by the caller when both threads have ended: the second one may use the same processors as before."""
+    """To be called by the caller when both threads have ended: as `settle`, if the second thread had no part."""
 
     def codegen(context, b, signature, arguments):
         if KNOWN:
