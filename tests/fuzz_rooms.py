@@ -138,6 +138,7 @@ ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
     "engine.Stepper.branch": {"state": ("x", "parents")},
     "interop.from_torch": {"state_dict": ("layer",)},
     "interop.model_from_torch": {"state_dict": ("layer", "params")},
+    "data.read_text": {"path": ("odd",)},  # a file of this name, which another case wrote
     "study.load_corpus": {"path": ("odd",)},
     "study.load_model": {"path": ("odd",)},
     "nn.load": {"path": ("odd",)},

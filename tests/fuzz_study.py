@@ -52,7 +52,7 @@ STUDY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                              "resume": False, "overwrite": False, "say": str},
     "study.portraits": lambda _: {"model": G()["trained"].model, "params": G()["trained"].params,
                                   "tokens": G()["tokens"]},
-    "study.save_model": lambda _: {"path": Path("model.npz"), "trained": G()["trained"]},
+    "study.save_model": lambda _: {"path": Path("characters.npz"), "trained": G()["trained"]},
     "study.train": lambda _: {"settings": G()["settings"], "corpus": G()["corpus"], "folder": Path(),
                               "resume": False, "progress": False, "say": str},
 }  # fmt: skip
