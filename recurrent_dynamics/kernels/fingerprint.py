@@ -22,8 +22,8 @@ FORMAT = "1"  # of the payloads of `machine_code`
 COMPILE_NOTHING = {
     "kernels": ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress", "tuning"),
     "engine/cpu": (
-        "__init__", "ahead", "arguments", "backward_pass", "forward_pass", "groups", "independent_steps", "linear",
-        "streaming", "tree_gradients", "tree_pass", "verbs", "windows",
+        "__init__", "ahead", "arguments", "backward_pass", "branches", "forward_pass", "groups", "independent_steps",
+        "linear", "streaming", "tree_gradients", "tree_pass", "tree_second", "verbs", "windows",
     ),
 }  # fmt: skip
 
