@@ -64,7 +64,6 @@ class Comparison:
             "processor": processor(),
             "vector bytes": BYTES,
             "threads": self.threads,
-            "seconds": self.seconds,
         }
         facts |= {package: version(package) for package in packages}
         print(", ".join(f"{k} {v}" for k, v in facts.items()), flush=True)
@@ -77,6 +76,19 @@ class Comparison:
     def medians(self, passes: Mapping[str, Any]) -> dict[str, float]:
         """Median milliseconds of passes that run by turns."""
         return medians(passes, self.seconds)
+
+    def by_pairs(self, passes: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+        """Median milliseconds of all, ours beside the first peer; and of each peer over ours in the same pair of runs.
+
+        In pairs, as a third library that leaves other caches behind would change the ratio of the first two.
+        """
+        times: dict[str, float] = {}
+        ratios = {"ours": 1.0}
+        for peer in [name for name in passes if name != "ours"] or ["ours"]:
+            found = self.medians({name: passes[name] for name in dict.fromkeys(("ours", peer))})
+            times = found | times
+            ratios[peer] = found[peer] / found["ours"]
+        return times, ratios
 
     def against_limits(self, passes: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, float]:
         """Median milliseconds of passes and the fastest run of each limit, by turns."""

@@ -61,31 +61,17 @@ def race(
     ratios: dict[str, list[list[float]]] = {cell: [] for cell in cells}
     for cell, size in cases:
         racers = {peer: make() for peer, make in contestants_of(cell, size).items()}
-        times, of_case = _by_pairs(comparison, racers)
+        passes = [
+            comparison.by_pairs({peer: getattr(racer, name) for peer, racer in racers.items()})
+            for name in ("forward", "both")
+        ]
+        of_case = [ratios_of[peer] for peer in peers if peer != "ours" for _, ratios_of in passes]
         ratios[cell].append(of_case)
-        comparison.row([cell, text(size)], [t for peer in peers for t in times[peer]] + of_case)
+        times = [times_of[peer] for peer in peers for times_of, _ in passes]
+        comparison.row([cell, text(size)], times + of_case)
     for cell, of_cell in ratios.items():
         for quantity, column in zip(ratio_names, zip(*of_cell, strict=True), strict=True):
             comparison.summary(
                 f"{cell}, {quantity}", {"geometric mean": geometric_mean(column), "worst": min(column)}
             )
     comparison.agreement(errors, tolerance)
-
-
-def _by_pairs(comparison: Comparison, racers: dict[str, Any]) -> tuple[dict[str, list[float]], list[float]]:
-    """Medians of forward, and of forward and backward, of all; and of each peer over ours in the same pair of runs.
-
-    In pairs, as a third library that leaves other caches behind would change the ratio of the first two.
-    """
-    times: dict[str, list[float]] = {}
-    ratios = []
-    for peer in [name for name in racers if name != "ours"] or ["ours"]:
-        for what in ("forward", "both"):
-            pair = {name: getattr(racers[name], what) for name in dict.fromkeys(("ours", peer))}
-            found = comparison.medians(pair)
-            for name, milliseconds in found.items():
-                times.setdefault(name, []).append(milliseconds)
-            if peer != "ours":
-                ratios.append(found[peer] / found["ours"])
-    times["ours"] = times["ours"][:2]  # beside the first peer
-    return times, ratios

@@ -116,6 +116,9 @@ def _steps_at_once(tape: Tape, groups: int) -> int:
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
     tuned = current()
     size = tuned.min_piece_bytes if groups > 1 else tuned.min_piece_bytes_ungrouped
+    # The gradient by the memory is read and written once a piece, which then has as many bytes as it.
+    of_memory = tape.batch * tape.layout.memory_size * tape.dtype.itemsize
+    size = max(size, min(of_memory, tuned.min_piece_bytes_ungrouped))
     rows = max(size / (e * tape.dtype.itemsize), tuned.min_piece_flops / flops)
     blocks = max(1, round(rows / weight_gradients.BLOCK))
     pieces = max(1, round(tape.steps * tape.batch / (blocks * weight_gradients.BLOCK)))
