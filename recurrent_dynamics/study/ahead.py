@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from .. import cells, engine
 from ..checks import one_of
 from ..engine.cpu import ahead
 from ..kernels.access import INTERPRETED
 from ..kernels.disk import default_disk
+from .patience import said
 
 TRAINING = ("forward", "backward")
+PATIENCE = 20.0  # seconds to wait for the analyses' code once the training has ended
 CLASSES = "classes"  # the text is class indices
 ANALYSES = (
     ("float64", ("forward", CLASSES, "jacobian", "drives", "qr")),
@@ -21,9 +25,9 @@ ANALYSES = (
 
 def compile_training(cell: str, say: Callable[[str], None]) -> None:
     """Compile what the training of a cell needs, on all cores; a line is said if that takes its time."""
-    if not INTERPRETED and _missing(("float32", (*TRAINING, CLASSES))):
-        say("compiling the engine, once: later runs find it on disk")
-    engine.compile(cells.by_name(cell), TRAINING, class_indices=True)
+    missing = not INTERPRETED and _missing(("float32", (*TRAINING, CLASSES)))
+    with said(say, "compiling the engine, once: later runs find it on disk") if missing else nullcontext():
+        engine.compile(cells.by_name(cell), TRAINING, class_indices=True)
 
 
 def compile_analyses(cell: str) -> None:
@@ -46,7 +50,7 @@ def analyses_beside(cell: str) -> Iterator[None]:
         yield
         return
     process = ahead.start(
-        f"import os\nos.nice(5)\nfrom {__name__} import compile_analyses\ncompile_analyses({cell!r})"
+        f"from {__name__} import compile_analyses, stand_back\nstand_back()\ncompile_analyses({cell!r})"
     )
     try:
         yield
@@ -54,7 +58,21 @@ def analyses_beside(cell: str) -> Iterator[None]:
         process.terminate()
         raise
     finally:
-        process.wait()
+        try:
+            process.wait(PATIENCE)
+        except (
+            subprocess.TimeoutExpired
+        ):  # other work leaves it no time: the analyses compile what is missing
+            process.terminate()
+            process.wait()
+
+
+def stand_back() -> None:
+    """Take only the processor time that others leave: a training would wait for its slower thread in each step."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not on Linux, or not allowed
+        os.nice(19)
 
 
 def _missing(needed: tuple[str, tuple[str, ...]]) -> bool:

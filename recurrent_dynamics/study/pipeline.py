@@ -13,6 +13,7 @@ from .corpus import Corpus
 from .measure import measure
 from .model_file import CharacterModel
 from .origin import Origin
+from .patience import said
 from .report import check_subject, write_report
 from .train import CHECKPOINT, HISTORY, MODEL, REPORT
 
@@ -56,10 +57,10 @@ def study(
     check_subject(path, trained, corpus, history, origin)
     callable_("say", say, "of a text")
     window = min(2 * trained.settings.truncation, (len(corpus.validation) - 1) // 2)
-    say(f"measuring on windows of {window} steps: gradients, Jacobian products, gates")
-    found = measure(trained.model, trained.params, corpus.validation, window=window)
-    say("drawing the report")
-    return write_report(path, trained, corpus, found, history, origin)
+    with said(say, f"measuring on windows of {window} steps: gradients, Jacobian products, gates"):
+        found = measure(trained.model, trained.params, corpus.validation, window=window)
+    with said(say, "drawing the report"):
+        return write_report(path, trained, corpus, found, history, origin)
 
 
 def prepare_folder(folder: Path, *, overwrite: bool = False) -> None:
