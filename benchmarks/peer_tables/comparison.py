@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import math
 import operator
 import platform
 from collections.abc import Mapping, Sequence
@@ -101,9 +102,10 @@ class Comparison:
         print("|" + "---|" * len(labels) + "---:|" * len(quantities), flush=True)
 
     def row(self, labels: Sequence[Any], numbers: Sequence[float]) -> None:
-        """Print a row; numbers in the order of the quantities."""
+        """Print a row; numbers in the order of the quantities, NaN for one that was not measured."""
         case = "; ".join(map(str, labels))
-        self.records += [(self.table_name, case, q, v) for q, v in zip(self.quantities, numbers, strict=True)]
+        measured = [(q, v) for q, v in zip(self.quantities, numbers, strict=True) if not math.isnan(v)]
+        self.records += [(self.table_name, case, q, v) for q, v in measured]
         print(f"| {' | '.join([*map(str, labels), *map(shown, numbers)])} |", flush=True)
 
     def summary(self, case: str, numbers: Mapping[str, float], unit: str = "") -> None:
@@ -149,6 +151,8 @@ def text(size: Size) -> str:
 
 def shown(number: float) -> str:
     """Write a number for a table."""
+    if math.isnan(number):
+        return ""
     digits = 0 if abs(number) >= 1000 else 1 if abs(number) >= 100 else 2
     return f"{number:,.{digits}f}"
 
