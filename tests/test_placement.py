@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 
 import numba
 import numpy as np
@@ -89,3 +90,15 @@ def test_threads_on_other_processors_are_left_alone(two_threads):
     call()
     assert notes[PROCESSOR] == second
     assert not notes[placement.ALLOWED :].any()
+
+
+def test_a_forked_child_forgets_the_threads_of_its_parent(two_threads):
+    """Else it would keep a thread of its parent from a processor for good."""
+    assert notes.any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 for processes with threads
+        child = os.fork()
+    if not child:
+        os._exit(int(notes.any()))
+    assert os.waitpid(child, 0)[1] == 0
+    assert notes.any()

@@ -8,6 +8,7 @@ second thread notes where it has run. If its caller runs there now, it may not u
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -38,6 +39,15 @@ def _provide(_: str = "") -> None:
 
 
 machine_code.provides(_NOTES, _provide)
+
+
+def _after_fork() -> None:
+    """Forget the threads of the parent, which go on there."""
+    notes[:] = 0
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _call(b: ir.IRBuilder, name: str, result: Any, *arguments: Any) -> Any:
