@@ -4,7 +4,7 @@ Questions about pictures
 
 A network looks at a picture, reads a question about it, and answers with one word: two readings, one answer. The
 pictures are no photographs, and nobody asked these questions. Each picture has four fields, two to four of them hold a
-handwritten digit of 8 by 8 pixels. Four kinds of questions are made by a grammar of a few rules. What is asked for is
+handwritten digit of 8 by 8 pixels. Three kinds of questions are made by a grammar of a few rules. What is asked for is
 still what such a network has to learn: to find the part of the picture that a question is about.
 
 The digits come with scikit-learn.

@@ -466,6 +466,13 @@ def test_rows_of_a_state():
         FunctionPredictor(lambda state, symbols: (None, state), 2).take(
             {"n": np.zeros((2, 1))}, np.array([2])
         )
+    model = rd.nn.Model(cell, hidden_size=3, vocabulary_size=2)
+    predictor = ModelPredictor(model, model.init(rng=0))
+    _, begun = predictor.start(np.array([[0, 1]]))
+    for rows in (begun, predictor.take(begun, np.array([1, 0]))):
+        for index in ([2], [0.5], 1):
+            with refused("index", "rows 0..1"):
+                predictor.take(rows, np.array(index))
     after, out = step(x, state), state.like()
     step(x[1:3], state.part(slice(1, 3)), out=out.part(slice(1, 3)))
     np.testing.assert_array_equal(out["h"][1:3], after["h"][1:3])

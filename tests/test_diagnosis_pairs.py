@@ -73,6 +73,20 @@ def test_lengths_end_where_each_sequence_ends(rng):
     np.testing.assert_allclose(found.flows[0].relative, 0.9 ** np.arange(9), rtol=1e-9)
 
 
+def test_a_source_of_one_step_leaves_the_encoder_to_the_others(rng):
+    model, params = an_encoder_decoder(0.8, 0.95)
+    batch = a_batch(rng, source_lengths=np.array([12, 1, 11, 12, 10, 12]))
+    found = pair_flows(model, model.run(params, batch), batch)
+    assert found.paths == ["encoder"]
+    np.testing.assert_allclose(found.flows[0].relative, 0.8 ** np.arange(10), rtol=1e-9)
+
+
+def test_a_wrong_validation_is_named(rng):
+    model, params = an_encoder_decoder()
+    with refused(wrong_type("validation", "Pairs")):
+        rd.diagnose(model, a_batch(rng), params=params, validation=(1, 2))
+
+
 def test_the_gradient_is_that_of_each_last_loss_alone(rng):
     """Against the derivative of the last symbols' losses by hand."""
     model = MODELS["attention"]

@@ -13,6 +13,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell, Drive
 from recurrent_dynamics.engine import arguments, flatten
 from recurrent_dynamics.engine.cpu import verbs
+from recurrent_dynamics.engine.linear import packed_linear
 from recurrent_dynamics.equations import tanh
 from recurrent_dynamics.kernels import copying
 from recurrent_dynamics.kernels.tuning import tuning
@@ -243,3 +244,28 @@ def test_absent_parameters_count_as_zero():
     assert not flat.W.any()
     assert not flat.matrices.any()
     assert flat.bias.sum() == 9.0
+
+
+def test_arrays_of_other_shapes_are_left_to_numpy(tune):
+    tune(min_compiled_copy=1)
+    a, shorter = np.ones((6, 2, 3)), np.ones((3, 2, 3))
+    with pytest.raises(ValueError, match="dimensions"):
+        copying.concatenated([a, shorter])
+    out = np.zeros((6, 2, 3))
+    copying.copy_vectors(np.ones((1, 2, 3)), out)
+    assert out.all()
+    swapped = np.zeros((3, 4, 2, 5)).swapaxes(0, 1)
+    copying.copy_vectors(np.ones((4, 3, 2, 5)), swapped)
+    assert swapped.all()
+
+
+def test_one_step_from_its_end_is_a_copy():
+    a = np.ones((1, 2, 3))
+    assert not np.shares_memory(copying.turned(a), a)
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (3, 2)])
+def test_a_linear_map_of_nothing_is_its_bias(shape):
+    bias = np.arange(float(shape[0]))
+    found = packed_linear(np.ones(shape), bias)(np.ones((4, shape[1])))
+    np.testing.assert_array_equal(found, np.tile(bias + shape[1], (4, 1)))

@@ -26,6 +26,9 @@ LAYERS = {
     ),
     "one-hot": lambda: nn.chain(nn.recurrent(LSTM, 3, input_size=CLASSES), nn.dense(None, CLASSES)),
     "one cell alone": lambda: nn.recurrent(GRU, CLASSES, input_size=CLASSES),
+    "a cell that reads its input": lambda: nn.chain(
+        nn.embedding(CLASSES, 3), nn.recurrent(rd.cells.mut1(), 3), nn.dense(None, CLASSES)
+    ),
     "no memory": lambda: nn.chain(nn.embedding(CLASSES, 3), nn.dense(None, CLASSES)),
     "numbers": lambda: nn.chain(nn.dense(2, 4), nn.residual(nn.recurrent(GRU, 4)), nn.dense(None, 2)),
     "made matrices": lambda: nn.chain(

@@ -196,6 +196,8 @@ def test_a_cell_of_ones_own_is_given_to_the_loader(tmp_path, rng):
             nn.load(tmp_path / "model.npz", cells=other)
     with pytest.raises(ValueError, match="came list"):
         nn.load(tmp_path / "model.npz", cells=[own_cell()])
+    with pytest.raises(ValueError, match="parametrize must be None for a model of trees"):
+        nn.load(tmp_path / "model.npz", cells=own_cell(), parametrize=rd.parametrize.cayley)
     saved = nn.load(tmp_path / "model.npz", cells=own_cell())
     assert saved.model.loss(saved.params, batch) == model.loss(params, batch)
 

@@ -269,6 +269,10 @@ def test_a_picture_is_coloured_where_it_is_read():
             Refusal("weights", "between 0 and 1"),
         ),
         (lambda: plot.attended_picture(weights[0], np.ones((4, 6)), ["a"]), Refusal("weights", "(T, P)")),
+        (
+            lambda: plot.attended_picture(np.nan * weights, np.ones((4, 6)), ["a"]),
+            Refusal("weights", "between 0 and 1"),
+        ),
         (lambda: plot.attended_picture(weights, np.ones(24), ["a"]), Refusal("picture", "(height, width)")),
         (lambda: plot.attended_picture(weights, np.ones((4, 6)), ["a"] * 4), Refusal("words", "1 to 3", "4")),
         (lambda: plot.attended_picture(weights, np.ones((4, 6)), [3]), wrong_type("words[0]", "a str")),

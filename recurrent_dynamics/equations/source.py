@@ -1,4 +1,4 @@
-"""A verb's loops as the source of one Python function, which Numba compiles and NumPy can run.
+"""A verb's loops as the source of one Python function, which is compiled and which NumPy can run.
 
 The function reads and writes flat arrays through `get` and `put`, at the offset of a row plus that of a variable:
 

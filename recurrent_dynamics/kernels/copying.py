@@ -26,6 +26,7 @@ from .tuning import current
 
 OPERATIONS = 16  # an entry counts as so many operations: its time is that of memory
 REALS = (np.dtype(np.float32), np.dtype(np.float64))
+MOST_AXES = 3  # of which any may lie anyhow; further ones might not merge
 NONE = np.empty(0, np.int64)  # no ends of sequences, or no index
 
 
@@ -64,7 +65,7 @@ def add_columns(
 
 def copy_vectors(a: np.ndarray, out: np.ndarray) -> bool:
     """out[...] = a, whose axes but the last may lie anyhow. Returns as `add_columns` does."""
-    if not _is_large(a) or a.dtype != out.dtype:
+    if not _is_large(a) or (a.dtype, a.shape) != (out.dtype, out.shape) or a.ndim > MOST_AXES:
         out[...] = a
         return is_finite(a)
     return _move(a, out)
@@ -87,7 +88,7 @@ def turned(a: np.ndarray, ends: np.ndarray = NONE) -> np.ndarray:
         _move(a, out, plain(ends.astype(np.int64, copy=False)), from_end=True)
         return out
     if not ends.size:
-        return np.ascontiguousarray(a[::-1])
+        return np.array(a[::-1], order="C")
     steps = np.arange(len(a))[:, None]
     return a[np.where(steps < ends, ends - 1 - steps, steps), np.arange(a.shape[1])]
 
@@ -95,7 +96,7 @@ def turned(a: np.ndarray, ends: np.ndarray = NONE) -> np.ndarray:
 def concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """The arrays behind each other on the last axis."""
     first = arrays[0]
-    if not all(a.dtype == first.dtype and _is_large(a) for a in arrays):
+    if not all((a.dtype, a.shape[:-1]) == (first.dtype, first.shape[:-1]) and _is_large(a) for a in arrays):
         return np.concatenate(arrays, axis=-1)
     out, at = memory.empty((*first.shape[:-1], sum(a.shape[-1] for a in arrays)), first.dtype), 0
     for a in arrays:

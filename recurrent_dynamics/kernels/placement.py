@@ -1,9 +1,10 @@
 """Two threads of a call on two processors: the second one does not wake where its caller runs.
 
-Linux wakes a thread where it ran last. If that processor is busy, it looks for an idle one in a few steps only, which
-on two processors may be none. Once both threads had run on one processor, they did so in all calls that followed, one
-after the other, while the other processor was idle: an LSTM of 64 units took 2.7 instead of 1.3 milliseconds. So the
-second thread notes where it has run. If its caller runs there now, it may not use that processor until it is awake.
+This is done in calls with two threads, on any number of processors. Linux wakes a thread where it ran last. If that
+processor is busy, it looks for an idle one in a few steps only, which on two processors may be none. Once both threads
+had run on one processor, they did so in all calls that followed, one after the other, while the other processor was
+idle: an LSTM of 64 units took 2.7 instead of 1.3 milliseconds. So the second thread notes where it has run. If its
+caller runs there now, it may not use that processor until it is awake.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def keep_apart(typingctx, threads):
             at = _entries(b, start)
             caller, here = _call(b, "pthread_self", _I64), _here(b)
             known = b.icmp_signed("==", b.load(at(CALLER)), caller)
+            known = b.and_(known, b.icmp_signed("!=", b.load(at(THREAD)), _I64(0)))
             same = b.icmp_signed("==", b.load(at(PROCESSOR)), here)
             b.store(caller, at(CALLER))
             inside = b.icmp_unsigned("<", here, _I64(64 * WORDS))
@@ -110,7 +112,7 @@ def keep_apart(typingctx, threads):
 
 @intrinsic
 def settle(typingctx, start):
-    """To be called by the second thread at its beginning: it may use the same processors as before."""
+    """To be called by the second thread at its beginning: who was sent away may use the same processors as before."""
 
     def codegen(context, b, signature, arguments):
         if KNOWN:
@@ -120,7 +122,8 @@ def settle(typingctx, start):
                 away = b.icmp_signed("!=", b.load(at(AWAY)), _I64(0))
                 with b.if_then(b.and_(other, away), likely=False):
                     b.store(_I64(0), at(AWAY))
-                    _set(b, "set", _I64(0), at(ALLOWED))  # of this thread
+                    # Of the thread that was sent away: some threading layers give the part to another one.
+                    _set(b, "set", b.load(at(THREAD)), at(ALLOWED))
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen

@@ -96,7 +96,9 @@ class Translation:
                     self.builder.gep(variables[name], [self._instruction(at, variables)])
                 )
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return self.builder.fsub(self.real(-0.0), self._value(operand, variables))
+                value = self._value(operand, variables)
+                if getattr(value, "type", None) == self.real:
+                    return self.builder.fsub(self.real(-0.0), value)
             case ast.BinOp(left=left, op=op, right=right):
                 a, b = self._instruction(left, variables), self._instruction(right, variables)
                 names: Mapping[type[ast.operator], str] = _OF_INTEGERS if a.type == INTEGER else _OF_REALS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError
@@ -12,6 +13,18 @@ from ..engine.stepper_state import State
 from .layers.base import Layer
 from .scored import Scored
 from .streaming import Memory, Parents
+
+
+def rows_taken(parents: Parents, size: int, index: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which of `size` rows those of an index go on from, where `parents` already are some of them."""
+    rows: NDArray[np.intp] = np.arange(size) if parents is None else parents
+    try:
+        if np.ndim(index) == 1:
+            return rows[index]
+        came: object = f"shape {np.shape(index)}"
+    except IndexError as error:
+        came = error
+    raise ArgumentError("index", f"hold some of the rows 0..{len(rows) - 1}, shape (m,)", came)
 
 
 class ClosedLoop:

@@ -22,6 +22,7 @@ from ..kernels.access import INTERPRETED, OPTIONS, get, put, stream_access
 from ..kernels.elementary import COMPILED
 from ..kernels.parallel import by_threads
 from ..kernels.product import clear, total
+from . import softmax
 from .softmax import largest_of
 
 LOWEST = -1e300
@@ -231,7 +232,7 @@ def write_row(row, weight, out, at, classes):
         store(out, at + v, out.dtype.type(load(row, v, BEFORE) * weight), AFTER)
 
 
-@by_threads
+@by_threads(depends=(softmax.__file__,))
 def loss_and_gradient(
     i, threads, logits, targets, lengths, target_lengths, weights, steps, batch, classes, width, blank, normalized,
     losses, gradient,
@@ -288,7 +289,7 @@ def log_sum_tangent(a, b, c, da, db, dc):
     return (p * da + q * db + r * dc) / (p + q + r)
 
 
-@by_threads
+@by_threads(depends=(softmax.__file__,))
 def second_order(
     i, threads, logits, moves, targets, lengths, target_lengths, weights, steps, batch, classes, width, blank,
     normalized, d_losses, d_gradient,

@@ -14,6 +14,7 @@ from numba import njit
 
 from ..kernels.access import OPTIONS, get, put
 from ..kernels.parallel import by_threads
+from . import ctc_kernels, softmax
 from .ctc_kernels import (
     EXTRA,
     LOWEST,
@@ -40,7 +41,7 @@ def _best_before(alpha, at, skip, s):
     return 1 if one >= two else 2
 
 
-@by_threads
+@by_threads(depends=(ctc_kernels.__file__, softmax.__file__))
 def best_paths(
     i, threads, logits, targets, lengths, target_lengths, steps, batch, classes, width, blank, normalized,
     path, positions, scores,
@@ -111,7 +112,7 @@ def _child(node, label, parents, last, first_child, sibling, count):
     return count, count + 1
 
 
-@by_threads
+@by_threads(depends=(ctc_kernels.__file__, softmax.__file__))
 def best_prefixes(
     i, threads, logits, lengths, steps, batch, classes, blank, normalized, width, found, labels, label_counts, scores
 ):  # fmt: skip

@@ -187,6 +187,8 @@ def _again(described: Mapping[str, Any], cells: Any, choices: Any) -> Kept:
         encoder, reader = layers_described.layers_again(found["layers"], cells, choices)
         return TwoReadings(encoder, reader, found["loss"], **found["options"])
     if "trees" in described:
+        if choices is not None:
+            raise FileError(f"parametrize must be None for a model of trees; came {type(choices).__name__}")
         return trees_described.rebuild(described["trees"], cells)
     return rebuild(described["model"], cells, choices)
 

@@ -66,7 +66,8 @@ def of_cell(cell: Cell, params: Mapping[str, NDArray[Any]], memory: Memory | Non
         product = FoldedEmbedding(np.asarray(table), np.asarray(params["W"])).product()
         return of_cell(cell, {**params, "W": product}, memory)
 
-    return Streamed([stepper], step, folded=folded if "W" in params else None)
+    # A cell that reads its input as it is needs the vectors themselves.
+    return Streamed([stepper], step, folded=folded if "W" in params and "x" not in cell.signals else None)
 
 
 def pointwise(function: Callable[[NDArray[Any]], NDArray[Any]]) -> Streamed:

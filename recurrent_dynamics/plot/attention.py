@@ -85,7 +85,7 @@ def attended_picture(
     ndarray of Axes
     """
     read, image = numbers("weights", weights), numbers("picture", picture)
-    if read.ndim != 2 or not read.size or (read < 0).any() or (read > 1.001).any():
+    if read.ndim != 2 or not read.size or not ((read >= 0) & (read <= 1.001)).all():
         raise ArgumentError("weights", "be weights between 0 and 1 of shape (T, P)", f"shape {read.shape}")
     if image.ndim != 2 or not image.size:
         raise ArgumentError("picture", "have shape (height, width)", image.shape)

@@ -122,7 +122,7 @@ def diagnose(
     gates = [[gate.saturation() for gate in dynamics.gates(r)] for r in runs]
     by_step: dict[str, Any] = {}
     if validation is not None:
-        held_out = as_pairs(validation) if pairs else as_batch(validation)
+        held_out = as_pairs(validation, "validation") if pairs else as_batch(validation)
         unseen = model.run(params, held_out, tape=False)
         steps = min(len(run.output), len(unseen.output))
         by_step = {

@@ -87,10 +87,15 @@ def pair_flows(model: EncoderDecoder, run: Any, batch: Any) -> Flows:
     by_start = model.backward(run, d, through="start") if model.memory is not None else whole
     lengths = as_pairs(batch).source_lengths
     ends = np.full(size, run.encoder.steps) if lengths is None else np.asarray(lengths)
-    if ends.min() > 1:
+    several = np.flatnonzero(ends > 1)  # of one step nothing is carried
+    if several.size:
         # A direction from the end whose last step is not read has no gradient that enters at its end.
         unread = model.encoder.from_end if model.summary != BOTH_DIRECTIONS else frozenset()
-        inner = {p: _flow(g, ends - 1) for p, g in by_start.encoder.runs.items() if p not in unread}
+        inner = {
+            p: _flow(g, ends[several] - 1, several)
+            for p, g in by_start.encoder.runs.items()
+            if p not in unread
+        }
         inner = {p: flow for p, flow in inner.items() if flow.norms.any()}
         if inner:
             found["encoder"], sizes["encoder"] = inner, int(ends.max())
@@ -187,11 +192,14 @@ def _gradients(model: Scored, run: Any, batch: Batch) -> list[Any]:
     return found
 
 
-def _flow(gradients: Any, last: np.ndarray) -> dynamics.GradientFlow:
-    """The flow from the step of each sequence's loss back, in the order in which the layer took its steps."""
+def _flow(gradients: Any, last: np.ndarray, sequences: np.ndarray | None = None) -> dynamics.GradientFlow:
+    """The flow from the step of each sequence's loss back, in the order in which the layer took its steps.
+
+    Of all sequences, or of those with the indices `sequences`.
+    """
     places = last - np.arange(last.min(), -1, -1)[:, None]  # (lags, B), the longest lag first
     d = np.concatenate(list(gradients.states.values()), axis=-1)
-    return dynamics.gradient_flow(d[places, np.arange(len(last))])
+    return dynamics.gradient_flow(d[places, np.arange(len(last)) if sequences is None else sequences])
 
 
 def loss_by_step(model: Trainable, output: np.ndarray, losses: Losses) -> np.ndarray:

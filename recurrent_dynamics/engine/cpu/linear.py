@@ -47,6 +47,8 @@ class PackedLinear:
         g, n = self._shape
         if x.strides[1] != x.itemsize or x.strides[0] % x.itemsize or not x.flags.aligned:
             x = np.array(x, order="C")
+        if not x.size or not g:
+            return np.tile(self._bias, (len(x), 1))
         out, start, step = np.empty((len(x), g), x.dtype), x.ctypes.data, x.strides[0] // x.itemsize
         with POOL:
             launch(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...checks import ArgumentError, instance
 from ...engine.stepper_state import State
 from ..batch import Batch
-from ..closed_loop import ClosedLoop, check_autonomous
+from ..closed_loop import ClosedLoop, check_autonomous, rows_taken
 from ..leaves import check_states
 from ..scored import Scored
 
@@ -27,7 +27,9 @@ class Branches(NamedTuple):
 
     def take(self, index: NDArray[np.intp]) -> Branches:
         """Rows of these rows."""
-        return self._replace(parents=index if self.parents is None else self.parents[index])
+        if not self.states:  # nothing is remembered, so rows do not count
+            return self
+        return self._replace(parents=rows_taken(self.parents, len(self.states[0].rows), index))
 
 
 class ModelPredictor:

@@ -186,7 +186,8 @@ class Conditioned(Trainable):
             d_maps, d_read = encoded.memory.back(d_memory)
             d_y = added(d_y, d_read)
             params["memory"] = d_maps
-        encoder = encoded.pull.gradients(d_y, nested(d_final) if d_final else None, d_penalty=1.0)
+        d_penalty = 0.0 if through == "attention" else 1.0  # once in the sum of both ways
+        encoder = encoded.pull.gradients(d_y, nested(d_final) if d_final else None, d_penalty=d_penalty)
         if self.encoder.has_params:
             params["encoder"] = encoder.params
         return IntoSource(params, encoder, d_summary)

@@ -113,8 +113,8 @@ class EncoderDecoder(Architecture):
         d_output : ndarray (T, B, V) or None
         through : {"all", "start", "attention"}
             The ways from the decoder into the encoder that are taken: by what the decoder knows of the source at its
-            start and with `every_step`, by what it reads with attention, or both. The gradients of "start" and
-            "attention" add up to that of "all".
+            start and with `every_step`, by what it reads with attention, or both. The gradients by the source and by
+            the parameters of its side add up to those of "all"; those of the decoder's side are the same in each.
         """
         one_of("through", through, WAYS)
         if through == "attention" and self.memory is None:

@@ -112,17 +112,17 @@ class Alphabet:
     end: int | None
 
 
-def as_pairs(batch: Any) -> Pairs:
-    """Take a mapping of the names for `Pairs`."""
+def as_pairs(batch: Any, name: str = "batch") -> Pairs:
+    """Take a mapping of the names for `Pairs`; errors name the argument `name`."""
     if isinstance(batch, Pairs):
         return batch
     if isinstance(batch, Mapping):
         names = tuple(Pairs.__dataclass_fields__)
-        given = check.mapping("batch", batch, names)
+        given = check.mapping(name, batch, names)
         if "source" in given and "target" in given:
             return Pairs(**given)
     came = ", ".join(map(str, batch)) if isinstance(batch, Mapping) else type(batch).__name__
-    raise ArgumentTypeError("batch", "be Pairs, or a dict with source and target", came or "none")
+    raise ArgumentTypeError(name, "be Pairs, or a dict with source and target", came or "none")
 
 
 def read_source(source: Any, lengths: ArrayLike | None, encoder: Layer) -> Source:

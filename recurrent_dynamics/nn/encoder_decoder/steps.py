@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.stepper_state import State
-from ..closed_loop import ClosedLoop
+from ..closed_loop import ClosedLoop, rows_taken
 from ..layers.base import Layer
 from ..layers.context import States
 from ..streaming import Memory
@@ -37,7 +37,7 @@ class Rows:
 
     def take(self, index: NDArray[np.intp]) -> Rows:
         """Rows (m,) of this one, in the order of their indices, without a copy."""
-        return replace(self, parents=index if self.parents is None else self.parents[index])
+        return replace(self, parents=rows_taken(self.parents, len(self.states[0].rows), index))
 
     def of(self, a: NDArray[Any] | None) -> NDArray[Any] | None:
         """The rows of an array that belong to the hypotheses."""
