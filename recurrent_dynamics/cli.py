@@ -161,7 +161,7 @@ def _trained(options: argparse.Namespace) -> tuple[Trained, Corpus] | None:
         say=_say,
     )
     settings, corpus = todo.settings, todo.corpus
-    with analyses_beside(settings.cell) if options.command == "study" else nullcontext():
+    with analyses_beside(settings.cell, _say) if options.command == "study" else nullcontext():
         trained = train(settings, corpus, folder, resume=todo.resume, say=_say)
     bits = trained.character_model.facts["validation_bits"]
     if bits is not None:

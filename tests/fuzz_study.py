@@ -29,8 +29,8 @@ def given_study() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _entered(cell: Any) -> None:
-    with study.analyses_beside(cell):
+def _entered(cell: Any, say: Any = None) -> None:
+    with study.analyses_beside(cell, say):
         pass
 
 
@@ -45,7 +45,7 @@ ALSO_CALLED: dict[str, dict[str, tuple[str, ...]]] = {
 G = given_study
 STUDY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "study.Origin": lambda _: {"arguments": ["study"], "model": Path("model.npz")},
-    "study.analyses_beside": lambda _: {"cell": "elman"},
+    "study.analyses_beside": lambda _: {"cell": "elman", "say": str},
     "study.measure": lambda _: {"model": G()["trained"].model, "params": G()["trained"].params, "tokens": G()["tokens"],
                                 "window": 3, "windows": 2},
     "study.plan": lambda _: {"folder": Path("folder"), "given": {"hidden": 3}, "file": Path("absent.txt"),

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from .. import cells, engine
-from ..checks import one_of
+from ..checks import callable_, one_of
 from ..engine.cpu import ahead
 from ..kernels.access import INTERPRETED
 from ..kernels.disk import default_disk
 from .patience import said
 
 TRAINING = ("forward", "backward")
+WAITING = "compiling the analyses, once: later runs find them on disk"
 PATIENCE = 20.0  # seconds to wait for the analyses' code once the training has ended
 CLASSES = "classes"  # the text is class indices
 ANALYSES = (
@@ -31,14 +32,16 @@ def compile_training(cell: str, say: Callable[[str], None]) -> None:
 
 
 def compile_analyses(cell: str) -> None:
-    """Compile what the analyses of a cell need, in this process."""
+    """Compile what the analyses of a cell need, in this process and one more."""
     for dtype, verbs in ANALYSES:
-        ahead.compile_ahead([cells.by_name(cell)], verbs, dtype, processes=1)
+        ahead.compile_ahead([cells.by_name(cell)], verbs, dtype, processes=2)
 
 
 @contextmanager
-def analyses_beside(cell: str) -> Iterator[None]:
-    """While entered, another process compiles what the analyses of a cell need and is not on disk.
+def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """While entered, other processes compile what the analyses of a cell need and is not on disk.
+
+    A line is said if they have not ended at the end.
 
     Raises
     ------
@@ -46,6 +49,8 @@ def analyses_beside(cell: str) -> Iterator[None]:
         For a name that is none of a cell.
     """
     one_of("cell", cell, tuple(cells.NAMED))
+    if say is not None:
+        callable_("say", say, "of a text")
     if INTERPRETED or not any(map(_missing, ANALYSES)) or not default_disk().can_store():
         yield
         return
@@ -59,7 +64,8 @@ def analyses_beside(cell: str) -> Iterator[None]:
         raise
     finally:
         try:
-            process.wait(PATIENCE)
+            with said(say, WAITING) if say is not None and process.poll() is None else nullcontext():
+                process.wait(PATIENCE)
         except (
             subprocess.TimeoutExpired
         ):  # other work leaves it no time: the analyses compile what is missing
