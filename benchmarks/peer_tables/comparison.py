@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
-import operator
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,11 +60,7 @@ class Comparison:
         if JAX:
             packages.append("jax")
         packages += [p for p in ("onnxruntime",) if importlib.util.find_spec(p) is not None]
-        facts = {
-            "processor": processor(),
-            "vector bytes": BYTES,
-            "threads": self.threads,
-        }
+        facts = {"processor": processor(), "vector bytes": BYTES, "threads": self.threads}
         facts |= {package: version(package) for package in packages}
         print(", ".join(f"{k} {v}" for k, v in facts.items()), flush=True)
         self.records += [(ENVIRONMENT, "", k, v) for k, v in facts.items()]
@@ -139,9 +134,14 @@ class Comparison:
 
 def other_tables(before: Sequence[Record], now: Sequence[Record]) -> list[Record]:
     """Return the records of tables that were not measured now; none if another machine or library measured them."""
-    environments = ([r for r in records if r[0] == ENVIRONMENT] for records in (before, now))
+    if _environment(before) != _environment(now):
+        return []
     measured = {record[0] for record in now}
-    return [r for r in before if r[0] not in measured] if operator.eq(*environments) else []
+    return [r for r in before if r[0] not in measured]
+
+
+def _environment(records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if r[0] == ENVIRONMENT]
 
 
 def text(size: Size) -> str:

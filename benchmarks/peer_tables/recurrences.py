@@ -65,7 +65,7 @@ def race(
             comparison.by_pairs({peer: getattr(racer, name) for peer, racer in racers.items()})
             for name in ("forward", "both")
         ]
-        of_case = [ratios_of[peer] for peer in peers if peer != "ours" for _, ratios_of in passes]
+        of_case = [ratios_of[peer] for peer in others for _, ratios_of in passes]
         ratios[cell].append(of_case)
         times = [times_of[peer] for peer in peers for times_of, _ in passes]
         comparison.row([cell, text(size)], times + of_case)

@@ -66,9 +66,8 @@ def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iter
         try:
             with said(say, WAITING) if say is not None and process.poll() is None else nullcontext():
                 process.wait(PATIENCE)
-        except (
-            subprocess.TimeoutExpired
-        ):  # other work leaves it no time: the analyses compile what is missing
+        except subprocess.TimeoutExpired:
+            # Other work leaves it no time. The analyses compile what is missing.
             process.terminate()
             process.wait()
 
