@@ -75,8 +75,7 @@ def test_the_heaviest_are_shared_out_first_and_modules_stay_together():
         ["time_loops.adjoint", "time_loops.forward"],
         ["weight_gradients.gradients", "stage_products.pack_factors"],
     ]
-    assert ahead.shares(names, 2, taken=10.0)[0] == []
-    assert ahead.shares([], 3) == [[], [], []]
+    assert ahead.shares([], 3) == []
 
 
 def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
@@ -89,8 +88,8 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
     monkeypatch.setattr(ahead, "start", fails)
     monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
     rd.compile(rd.cells.elman(), "forward", "float64", processes=2)
-    assert len(started) == 1
-    assert "compile_kernel" in started[0]
+    assert len(started) == 2
+    assert all("compile_kernel" in code for code in started)
     assert ahead._kernel("time_loops.forward", "float64")[0].signatures
 
 

@@ -63,10 +63,21 @@ _MODULES = {
     "copying": copying, "qr": qr,
 }  # fmt: skip
 _SECONDS = {
-    "time_loops.forward": 3.4, "time_loops.adjoint": 1.5, "weight_gradients.gradients": 2.8, "jacobian.jacobian": 2.0,
-    "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 5.0, "stage_products.pack_factors": 1.0,
+    "time_loops.forward": 2.7, "time_loops.adjoint": 1.3, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
+    "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 4.5, "stage_products.pack_factors": 0.3,
 }  # fmt: skip
-_SECONDS_TO_START = 0.6  # of a further process
+_WORTH_A_PROCESS = 1.0  # seconds of compilation; a process takes half of that to start
+
+# The program of a further process. Numba would load SciPy's linear algebra, which no kernel calls, and time each call
+# of LLVM, which nobody asks for: 0.4 of 5 seconds.
+_OTHER = """
+import sys
+sys.modules["scipy.linalg"] = None
+from numba.core import event
+event.start_event = event.end_event = lambda *_, **__: None
+from {module} import compile_kernel
+for name in {names!r}: compile_kernel(name, {dtype!r})
+"""
 
 # The types of the arguments of kernels by their names. All others are integers.
 _REALS = frozenset(
@@ -115,25 +126,32 @@ def is_kept(name: str, dtype: str) -> bool:
     return bool(kernel._cache.is_kept(arguments))
 
 
-def shares(names: Iterable[str], processes: int, taken: float = 0.0) -> list[list[str]]:
-    """Distribute names so that all processes take about as long; the first one has `taken` seconds of work already.
+def _seconds_of(names: Iterable[str]) -> float:
+    return sum(_SECONDS.get(name, 0.5) for name in names)
+
+
+def shares(names: Iterable[str], processes: int) -> list[list[str]]:
+    """Distribute names so that all processes take about as long.
 
     The kernels of a module stay together: they call the same functions, which each process compiles again.
     """
     modules: dict[str, list[str]] = {}
     for name in names:
         modules.setdefault(name.partition(".")[0], []).append(name)
-    load, shared = [taken] + [_SECONDS_TO_START] * (processes - 1), [list[str]() for _ in range(processes)]
-    seconds = {module: sum(_SECONDS.get(name, 0.5) for name in own) for module, own in modules.items()}
-    for module in sorted(modules, key=lambda module: -seconds[module]):
+    load, shared = [0.0] * processes, [list[str]() for _ in range(processes)]
+    for own in sorted(modules.values(), key=_seconds_of, reverse=True):
         least = load.index(min(load))
-        shared[least] += modules[module]
-        load[least] += seconds[module]
-    return shared
+        shared[least] += own
+        load[least] += _seconds_of(own)
+    return [share for share in shared if share]
 
 
 def start(code: str) -> subprocess.Popen[bytes]:
-    """Start a process that runs Python code, which compiles and stores kernels on disk."""
+    """Start a process that runs Python code, which compiles and stores kernels on disk.
+
+    It never looks for cycles among its objects, and does not take them apart at its end: a tenth of its time.
+    """
+    code = f"import gc, os\ngc.disable()\n{code}\nos._exit(0)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
@@ -142,31 +160,24 @@ def start(code: str) -> subprocess.Popen[bytes]:
 
 
 def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, processes: int) -> None:
-    """Compile the kernels that the verbs of cells need, on `processes` processes, this one among them."""
+    """Compile the kernels that the verbs of cells need, on `processes` further processes.
+
+    Those have an end of their own: to free the compiler's many objects, Python would take half a second of the caller.
+    """
     if INTERPRETED:
         return
     names = list(dict.fromkeys(name for verb in verbs for name in KERNELS[verb]))
-    rows = [
-        (cell, kernel)
-        for cell in cells
-        for kernel in dict.fromkeys(ROW_KERNELS[v] for v in verbs if v in ROW_KERNELS)
-    ]
-    if not default_disk().can_store():
-        processes = 1  # kernels come back from other processes through the disk
     missing = [name for name in names if not is_kept(name, dtype)]
-    mine, *others = shares(missing, max(1, processes), taken=0.4 + 0.1 * len(rows))
+    # Kernels come back from other processes through the disk.
+    alone = processes < 2 or _seconds_of(missing) < _WORTH_A_PROCESS or not default_disk().can_store()
     running = [
-        start(
-            f"from {__name__} import compile_kernel\nfor name in {names!r}: compile_kernel(name, {dtype!r})"
-        )
-        for names in others
-        if names
+        start(_OTHER.format(module=__name__, names=share, dtype=dtype))
+        for share in ([] if alone else shares(missing, processes))
     ]
     try:
-        for cell, kernel in rows:
-            row_kernel(cell, kernel, np.dtype(dtype))
-        for name in mine:
-            compile_kernel(name, dtype)
+        for verb in dict.fromkeys(ROW_KERNELS[verb] for verb in verbs if verb in ROW_KERNELS):
+            for cell in cells:
+                row_kernel(cell, verb, np.dtype(dtype))
     finally:
         for process in running:
             process.wait()
