@@ -17,7 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
-from .access import INTERPRETED, array_of, njit_inner
+from .access import INTERPRETED, njit_inner
+from .flat_arrays import array_of
 
 _LETTERS = {types.float32: "f", types.float64: "d", types.int64: "i", types.boolean: "b", types.int32: "j"}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}

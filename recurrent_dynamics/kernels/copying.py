@@ -12,13 +12,12 @@ from math import isfinite
 from operator import add
 
 import numpy as np
-from numba import carray, njit, types
-from numba.extending import intrinsic
 
 from ..checks import is_finite
 from . import memory
-from .access import INTERPRETED, OPTIONS, get, put
+from .access import INTERPRETED, get, put
 from .barrier import share
+from .flat_arrays import array_at
 from .parallel import by_threads
 from .product import ZERO, clear, total
 from .threads import POOL, launch, threads_for
@@ -171,20 +170,6 @@ def are_finite(checksums: np.ndarray) -> bool:
 def sum_in_order(checksums: np.ndarray) -> float:
     """Add the sums of threads or blocks in their order: the same bits with any version of Python or NumPy."""
     return reduce(add, checksums.tolist(), 0.0)
-
-
-@intrinsic
-def _pointer(typingctx, address):
-    def codegen(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.int64), codegen
-
-
-@njit(**OPTIONS)
-def array_at(address, n, like):
-    """The array of n entries at an address."""
-    return carray(_pointer(address), (n,), like.dtype)
 
 
 @by_threads

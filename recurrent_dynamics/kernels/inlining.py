@@ -15,7 +15,7 @@ import itertools
 from functools import cache, partial
 from typing import Any
 
-from numba import _dynfunc
+from numba import _dynfunc, config
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_lock import require_global_compiler_lock
@@ -62,8 +62,17 @@ class _Linked(JITCodeLibrary):
         self._finalized = True
 
 
+class _LinkedLight(_Linked):
+    """Code that is not optimized before it is linked."""
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        self._final_module.link_in(ll_module)
+
+
 class _Whole(JITCodeLibrary):
     """Machine code in which only functions that are called from outside keep their names."""
+
+    level = 3  # of LLVM's optimization
 
     def _optimize_final_module(self) -> None:
         defined = [function for function in self._final_module.functions if not function.is_declaration]
@@ -75,7 +84,15 @@ class _Whole(JITCodeLibrary):
             if not function.name.startswith((*OUTSIDE, RUNTIME)):
                 # Private is not enough: the linker mistakes a private function for one of that name in another library.
                 function.linkage, function.name = "internal", f"{prefix}.{number}"
-        super()._optimize_final_module()
+        # First a cheap pass, as Numba has it: it brings references to one array into one function, where they cancel.
+        cheap = {"loop_vectorize": False, "slp_vectorize": False, "opt": 0, "cost": "cheap"}
+        for options in (cheap, {"opt": min(self.level, int(config.OPT))}):
+            passes, builder = self._codegen._module_pass_manager(**options)
+            passes.run(self._final_module, builder)
+
+
+class _WholeLight(_Whole):
+    level = 2  # 3 takes a third longer and makes loops that only call others no faster
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -83,10 +100,11 @@ class _Lowering(NativeLowering):
     """Lower typed code to LLVM without a wrapper for calls from Python."""
 
     _name = "inlined_lowering"
+    library = _Linked
 
     def run_pass(self, state: Any) -> bool:
         if state.library is None:
-            state.library = _Linked(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
             state.library.enable_object_caching()
         state.flags.no_compile = True
         super().run_pass(state)
@@ -98,6 +116,12 @@ class _Lowering(NativeLowering):
         state.reload_init.extend(state.library._reload_init)
         state["cr"] = _LowerResult(described, made.call_helper, cfunc=entry, env=made.env)
         return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LoweringLight(_Lowering):
+    _name = "lowering_light"
+    library = _LinkedLight
 
 
 # Numba's passes without those that find nothing in kernels: closures, calls of other languages, arrays as wholes.
@@ -137,20 +161,34 @@ class _Quick(Compiler):
 class Whole(_Quick):
     """Numba's compiler for functions that are called from Python or by address."""
 
+    library: type[_Whole] = _Whole
+
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *rest: Any) -> None:
         if library is None:
             library = self.new_library(targetctx.codegen())
         super().__init__(typingctx, targetctx, library, *rest)
 
-    @staticmethod
-    def new_library(codegen: Any) -> Any:
+    @classmethod
+    def new_library(cls, codegen: Any) -> Any:
         """An empty library for such functions."""
-        library = _Whole(codegen, f"whole.{next(_numbers)}")
+        library = cls.library(codegen, f"whole.{next(_numbers)}")
         library.enable_object_caching()
         return library
+
+
+class WholeLight(Whole):
+    """`Whole` for functions that leave the work to others that they call."""
+
+    library = _WholeLight
 
 
 class Inlined(_Quick):
     """Numba's compiler for functions that compiled functions call: with another lowering pass."""
 
     lowering = _Lowering
+
+
+class InlinedLight(Inlined):
+    """`Inlined` for functions that leave the work to others: optimized in their callers, not by themselves before."""
+
+    lowering = _LoweringLight

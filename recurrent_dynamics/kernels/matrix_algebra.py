@@ -14,6 +14,7 @@ from numba import njit
 
 from .access import INTERPRETED, OPTIONS, get, put
 from .barrier import share
+from .flat_arrays import empty, zeros
 from .microkernel import TILE_ROWS
 from .parallel import by_threads, kernel, parallel
 from .product import ONE, ZERO, clear, gemm, new_index, pack, packed_size, panel_width
@@ -121,11 +122,11 @@ def _multiply_rows(i, threads, how, tasks, starts, a, a_row, a_column, packed, c
 @kernel
 def _multiply(threads, how, tasks, a, a_row, a_column, b, b_row, b_column, c, ldc):
     count = tasks.shape[0]
-    starts, tallest = np.zeros(count + 1, np.int64), 0
+    starts, tallest = zeros(count + 1, np.int64), 0
     for q in range(count):
         starts[q + 1] = starts[q] + packed_size(tasks[q, 4], tasks[q, 5], c)
         tallest = max(tallest, tasks[q, 3])
-    packed, index = np.empty(starts[-1], c.dtype), new_index(tallest)
+    packed, index = empty(starts[-1], c.dtype), new_index(tallest)
     parallel(_pack_right, threads, (threads, how, tasks, starts, b, b_row, b_column, packed))
     parallel(
         _multiply_rows, threads, (threads, how, tasks, starts, a, a_row, a_column, packed, c, ldc, index)
@@ -197,8 +198,8 @@ def _eliminate_elsewhere(i, threads, k, m, n, a, left, packed, index):
 def _invert(threads, a, n):
     s = np.int64(STEP)
     index, first = new_index(n), new_index(s)
-    packed, left = np.empty(packed_size(s, n, a), a.dtype), np.empty((n + s) * s, a.dtype)
-    row = np.empty(s, a.dtype)
+    packed, left = empty(packed_size(s, n, a), a.dtype), empty((n + s) * s, a.dtype)
+    row = empty(s, a.dtype)
     for k in range(0, n, STEP):
         m = min(s, n - k)
         # The inverse of the block on the diagonal, beyond the rows of `left`; and the identity in its place.

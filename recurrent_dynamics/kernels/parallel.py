@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
-from .access import ENTRY, INTERPRETED, OPTIONS
+from .access import ENTRY, INTERPRETED, LIGHT, LIGHT_ENTRY, OPTIONS
 from .placement import KNOWN, keep_apart, note, restore, settle
 from .progress import compiling
 from .threads import start_threads
@@ -28,16 +28,21 @@ _LOOP = "parallel.loop"
 _SYMBOL = f"{machine_code.SYMBOL}{_LOOP}:"  # the loop's name in machine code
 
 
-def kernel(function: Callable[..., Any] | None = None, *, depends: Iterable[str] = ()) -> Any:
+def kernel(
+    function: Callable[..., Any] | None = None,
+    *,
+    depends: Iterable[str] = (),
+    options: dict[str, Any] = ENTRY,
+) -> Any:
     """Make a kernel, a function that Python calls: compiled for the types of its arguments, and kept on disk.
 
     `depends` are further files whose source is compiled into it. It returns a number or nothing.
     """
     if function is None:
-        return lambda f: kernel(f, depends=depends)
+        return lambda f: kernel(f, depends=depends, options=options)
     if INTERPRETED:
         return function
-    dispatcher = njit(**ENTRY)(function)
+    dispatcher = njit(**options)(function)
     cache = machine_code.KernelCache(function, depends)
     dispatcher._cache = cache
     compile_ = dispatcher.compile
@@ -55,15 +60,20 @@ def kernel(function: Callable[..., Any] | None = None, *, depends: Iterable[str]
     return dispatcher
 
 
-def by_threads(function: Callable[..., Any] | None = None, *, depends: Iterable[str] = ()) -> Any:
+def by_threads(
+    function: Callable[..., Any] | None = None,
+    *,
+    depends: Iterable[str] = (),
+    options: dict[str, Any] = ENTRY,
+) -> Any:
     """Make a kernel (threads, ...) of a function (thread, threads, ...) that each of the threads calls."""
     if function is None:
-        return lambda f: by_threads(f, depends=depends)
+        return lambda f: by_threads(f, depends=depends, options=options)
     names = ", ".join(list(inspect.signature(function).parameters)[1:])
     rest = names.partition(", ")[2]
     scope: dict[str, Any] = {
         "parallel": parallel,
-        "part": function if INTERPRETED else njit(**OPTIONS)(function),
+        "part": function if INTERPRETED else njit(**(LIGHT if options is LIGHT_ENTRY else OPTIONS))(function),
         "__name__": function.__module__,
     }
     text = f"def {function.__name__}({names}):\n    parallel(part, threads, (threads, {rest}))\n"
@@ -71,7 +81,7 @@ def by_threads(function: Callable[..., Any] | None = None, *, depends: Iterable[
     made = scope[function.__name__]
     made.__module__ = function.__module__
     made.__doc__ = function.__doc__
-    return kernel(made, depends=depends)
+    return kernel(made, depends=depends, options=options)
 
 
 if INTERPRETED:

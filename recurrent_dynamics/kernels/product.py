@@ -11,8 +11,9 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from .access import OPTIONS, get, moved, pointer, put
+from .access import OPTIONS, SUM, get, moved, pointer, put
 from .compiled_once import compiled_once
+from .flat_arrays import empty
 from .microkernel import (
     HALF_TILE,
     TILE_ROWS,
@@ -197,7 +198,7 @@ def _wide_tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, wid
 @njit(**OPTIONS)
 def new_index(n):
     """An index for `gemm`: 0 to TILE_ROWS - 1, which it needs itself, then 0 to n - 1, which a caller may change."""
-    index = np.empty(TILE_ROWS + n, np.int64)
+    index = empty(TILE_ROWS + n, np.int64)
     for i in range(TILE_ROWS):
         index[i] = i
     for i in range(n):
@@ -282,7 +283,7 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
             )  # fmt: skip
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True)
+@njit(**SUM)
 def total(a, at, n):
     """Sum of n entries in an order that is fixed by n alone; reassociated, so that it vectorizes."""
     s = a.dtype.type(0)

@@ -18,6 +18,7 @@ from ..kernels.access import INTERPRETED, OPTIONS, get, put
 from ..kernels.barrier import share
 from ..kernels.copying import are_finite, plain, sum_in_order
 from ..kernels.elementary import COMPILED
+from ..kernels.flat_arrays import empty
 from ..kernels.parallel import by_threads
 from ..kernels.product import ZERO, total
 from ..kernels.threads import POOL, launch, threads_for
@@ -123,9 +124,9 @@ def _block(logits, index, weights, classes, out, first, rows, losses, sums):
 @by_threads
 def _cross_entropy(i, threads, logits, targets, weights, classes, out, sums, valid):
     losses, exponentials, index = (
-        np.empty(ROWS, out.dtype),
-        np.empty(ROWS, out.dtype),
-        np.empty(ROWS, np.int64),
+        empty(ROWS, out.dtype),
+        empty(ROWS, out.dtype),
+        empty(ROWS, np.int64),
     )
     for b in range(share(sums.size, threads, i), share(sums.size, threads, i + 1)):
         first = b * ROWS
@@ -140,7 +141,7 @@ def _cross_entropy(i, threads, logits, targets, weights, classes, out, sums, val
 
 @by_threads
 def _log_softmax(i, threads, logits, classes, out, checksums):
-    rows, exponentials, checksum = out.size // classes, np.empty(classes, out.dtype), 0.0
+    rows, exponentials, checksum = out.size // classes, empty(classes, out.dtype), 0.0
     for r in range(share(rows, threads, i), share(rows, threads, i + 1)):
         at = r * classes
         largest = largest_of(logits, at, classes)

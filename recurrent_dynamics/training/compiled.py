@@ -14,9 +14,10 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from ..kernels.access import OPTIONS, get, put, stream_access
+from ..kernels.access import OPTIONS, SUM, get, put, stream_access
 from ..kernels.barrier import share
-from ..kernels.copying import OPERATIONS, array_at, sum_in_order
+from ..kernels.copying import OPERATIONS, sum_in_order
+from ..kernels.flat_arrays import array_at, zeros
 from ..kernels.parallel import by_threads, kernel
 from ..kernels.threads import POOL, launch, threads_for
 from . import rules
@@ -82,7 +83,7 @@ def _block(addresses, leaf, column, start, n, like):
     return array_at(addresses[leaf, column] + start * like.itemsize, n, like)
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True)
+@njit(**SUM)
 def _sum_of_squares(a, n):
     """In an order that is fixed by n alone; reassociated, so that it vectorizes."""
     s = 0.0
@@ -139,7 +140,7 @@ def _steps(rule, scale, decay, g, w, a, b, new_a, new_b, to, steps, n):
 # The rules are compiled into it, and stand in a file of their own.
 @by_threads(depends=(rules.__file__,))
 def _advance(i, threads, rule, scale, decays, addresses, blocks, out, new_a, new_b, added, sums):
-    steps, columns = np.zeros(BLOCK, out.dtype), addresses.shape[1] - 1
+    steps, columns = zeros(BLOCK, out.dtype), addresses.shape[1] - 1
     for k in range(share(sums.size, threads, i), share(sums.size, threads, i + 1)):
         leaf, start, n, to = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]
         g, w = _block(addresses, leaf, 0, start, n, out), _block(addresses, leaf, 1, start, n, out)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernels.access import get, put
+from ...kernels.access import LIGHT_ENTRY, get, put
 from ...kernels.barrier import share
+from ...kernels.flat_arrays import empty
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads
 from ...kernels.product import ONE, ZERO, new_index, total
@@ -25,7 +26,7 @@ PARENTS = 96  # rows at once: they and the matrices share the second cache
 CHILDREN = 48
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def of_parents(
     i, threads, rows, active, widths, k, e, drives, until, products, bias, packed, starts, P, C, M, places, E, S,
     parents, classes,
@@ -51,7 +52,7 @@ def of_parents(
             )  # fmt: skip
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def of_children(
     i, threads, rows, active, widths, k, e, n, g, begin, stages, products, W, bias, classes, packed, starts, P, C, M,
     places, spans, slots, X, E, S, N, parents, weights_at, weights_width, weights, checksums,
@@ -63,8 +64,8 @@ def of_children(
     `weights` gets the attention's weights of each row. `checksums` gets the sum of the input and of the new state.
     """
     index, sizes = new_index(CHILDREN), unit_ranges(widths, ZERO(), ONE())
-    own, before = np.empty(CHILDREN * e, E.dtype), np.empty(CHILDREN * k, E.dtype)
-    after, own_places = np.empty(CHILDREN * k, E.dtype), np.empty(CHILDREN * PLACES, np.int64)
+    own, before = empty(CHILDREN * e, E.dtype), empty(CHILDREN * k, E.dtype)
+    after, own_places = empty(CHILDREN * k, E.dtype), empty(CHILDREN * PLACES, np.int64)
     task = row_task(e, k, P.size, (own, before, P, C, after, M, own_places))
     end, checksum = share(parents.size, threads, i + 1), E.dtype.type(0)
     for first in range(share(parents.size, threads, i), end, CHILDREN):

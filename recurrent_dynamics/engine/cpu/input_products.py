@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, put
+from ...kernels.access import LIGHT, LIGHT_ENTRY, get, put
 from ...kernels.barrier import share
-from ...kernels.copying import array_at
+from ...kernels.flat_arrays import array_at, empty
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads, kernel, parallel
 from ...kernels.product import ONE, ZERO, gemm, gemm_from, new_index, packed_size
@@ -16,13 +15,13 @@ from .stage_products import pack_matrix
 CACHED_ROWS = 6 * TILE_ROWS  # rows of the input that stay in cache while all panels of W are read
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def bias_of(classes, row, drives):
     """Where the bias of a row begins: there is one for all, or, with class indices, one for each class."""
     return get(classes, row) * drives if classes.size > 0 else ZERO()
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def write_drives(X, W, bias, classes, E, of_input, first, count, n, g, drives, e, index, at, worker, workers):
     """The part of the drives that needs no state: E[:, :drives] = bias, then E[:, :g] += X W^T.
 
@@ -43,7 +42,7 @@ def write_drives(X, W, bias, classes, E, of_input, first, count, n, g, drives, e
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def write_input_gradient(dX, W, dE, zeros, first, count, n, g, e, index, at):
     """The adjoint of `write_drives` by X: dX = dE[:, :g] W; `zeros` has n entries."""
     gemm_from(
@@ -52,12 +51,12 @@ def write_input_gradient(dX, W, dE, zeros, first, count, n, g, e, index, at):
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _pack_input(i, threads, W, g, n, packed):
     pack_matrix(W, ZERO(), g, n, False, packed, ZERO(), i, threads)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _multiply_input(i, threads, X, packed, bias, classes, E, index, n, g, drives, e):
     rows = index.size - TILE_ROWS
     end = share(rows, threads, i + 1)
@@ -71,18 +70,18 @@ def _multiply_input(i, threads, X, packed, bias, classes, E, index, n, g, drives
             gemm(count, g, n, X, ZERO(), n, ONE(), packed, ZERO(), E, ZERO(), e, index, at, ZERO(), ONE())
 
 
-@kernel
+@kernel(options=LIGHT_ENTRY)
 def multiply_input(threads, X, W, bias, classes, E, index, n, g, drives, e):
     """E[:, :drives] = bias (kept as it is where the bias is empty), then E[:, :g] += X W^T; X (rows, n), W (g, n).
 
     With class indices, n is 0 and there is a bias for each class.
     """
-    packed = np.empty(packed_size(n, g, X), X.dtype)
+    packed = empty(packed_size(n, g, X), X.dtype)
     parallel(_pack_input, threads, (threads, W, g, n, packed))
     parallel(_multiply_input, threads, (threads, X, packed, bias, classes, E, index, n, g, drives, e))
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def multiply_rows_of(i, threads, start, step, W, bias, out, n, g):
     """out = bias + X W^T for rows of X (rows, n) that lie `step` entries apart behind the address `start`."""
     index, end = new_index(CACHED_ROWS), share(out.size // g, threads, i + 1)

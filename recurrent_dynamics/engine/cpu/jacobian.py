@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from ...kernels.access import OPTIONS, get, put
+from ...kernels.flat_arrays import empty, zeros
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads
 from ...kernels.product import ONE, ZERO, clear, gemm, new_index, pack, packed_size
@@ -47,16 +48,16 @@ def jacobian(
 ):  # fmt: skip
     """J (rows, k, k); `times` (rows,) is the step of each row. Beyond its length the Jacobian is the identity."""
     some_rows_are_zero, at_once = _state_rows(entries) < k, _instances_at_once(entries)
-    local = np.zeros(at_once * local_size, E.dtype)
-    D = np.zeros(e * k, E.dtype)  # the derivatives of the values by the state, (e, k)
+    local = zeros(at_once * local_size, E.dtype)
+    D = zeros(e * k, E.dtype)  # the derivatives of the values by the state, (e, k)
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, local_size, (E, S, P, C, local))
     widest, tallest = 0, 0
     for p in range(products.shape[0]):
         widest, tallest = max(widest, products[p, COLUMNS]), max(tallest, products[p, ROWS])
         if products[p, OPERAND] == STATE:
             _place(products, p, U, D, k)
-    packed = np.empty(packed_size(widest, k, E), E.dtype)
-    index, listed, end = new_index(tallest), np.empty(at_once, np.int64), rows * (i + 1) // threads
+    packed = empty(packed_size(widest, k, E), E.dtype)
+    index, listed, end = new_index(tallest), empty(at_once, np.int64), rows * (i + 1) // threads
     for r in range(rows * i // threads, end, at_once):
         instances = min(at_once, end - r)
         if some_rows_are_zero:

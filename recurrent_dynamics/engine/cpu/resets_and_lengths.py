@@ -9,23 +9,23 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, put
+from ...kernels.access import LIGHT, get, put
 from ...kernels.product import clear
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def copy(a, at, c, to, n):
     for j in range(n):
         put(c, to + j, get(a, at + j))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add(a, at, c, to, n):
     for j in range(n):
         put(c, to + j, get(c, to + j) + get(a, at + j))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def apply_reset(resets, initial, N, S, t, first, previous, batch, b0, b1, k):
     """Write S of step t where S and N are separate arrays: the state before, or the initial state after a reset.
 
@@ -39,7 +39,7 @@ def apply_reset(resets, initial, N, S, t, first, previous, batch, b0, b1, k):
                 copy(N, (previous + b) * k, S, (first + b) * k, k)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def reset_adjoint(resets, dS, dN, d_initial, t, batch, b0, b1, k):
     """The adjoint of `apply_reset`."""
     if resets.size > 0:
@@ -51,7 +51,7 @@ def reset_adjoint(resets, dS, dN, d_initial, t, batch, b0, b1, k):
                 _add(dS, i * k, dN, (i - batch) * k, k)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def active_instances(lengths, t, b0, b1, index, at):
     """List the instances whose sequence has not ended before step t; return their number."""
     count = 0
@@ -62,7 +62,7 @@ def active_instances(lengths, t, b0, b1, index, at):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def rows_of_steps(lengths, t, end, batch, b0, b1, index, at):
     """List the active rows of the steps t to `end`, counted from step t; return their number."""
     count = 0
@@ -74,7 +74,7 @@ def rows_of_steps(lengths, t, end, batch, b0, b1, index, at):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def hold_ended(lengths, t, first, b0, b1, S, N, k):
     """Copy the states of sequences that have ended from S to N, in the rows of step t, which begin at `first`."""
     if lengths.size > 0:
@@ -83,7 +83,7 @@ def hold_ended(lengths, t, first, b0, b1, S, N, k):
                 copy(S, (first + b) * k, N, (first + b) * k, k)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def hold_adjoint(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
     """The adjoint of `hold_ended`; the cotangents of the values of such a step are zeros."""
     if lengths.size > 0:
@@ -94,7 +94,7 @@ def hold_adjoint(lengths, t, batch, b0, b1, dN, dS, dE, k, e):
                 clear(dE, r * e, e)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def hold_adjoint_of_all_steps(lengths, steps, batch, b0, b1, dN, dS, dE, k, e):
     """`hold_adjoint` of every step, the last one first."""
     for t in range(steps - 1, -1, -1):

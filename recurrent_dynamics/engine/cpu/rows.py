@@ -19,13 +19,13 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from ...cells import Cell
 from ...equations.schedule import width_labels
 from ...equations.signatures import ARRAYS, MEMORY_ARRAYS, signature
 from ...kernels import fingerprint, machine_code, translation
-from ...kernels.access import INTERPRETED, OPTIONS, array_of, stream_access, stream_instructions
+from ...kernels.access import INTERPRETED, OPTIONS, stream_access, stream_instructions
+from ...kernels.flat_arrays import array_of, empty, flat_array
 
 REAL = {"float32": types.float32, "float64": types.float64}
 REAL_OF_LLVM = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
@@ -215,17 +215,7 @@ def _array_in(real: Any) -> Any:
                 builder.load(builder.gep(numbers, [builder.add(at, ir.IntType(64)(n))])) for n in (0, 1)
             )
             data = builder.inttoptr(where, context.get_data_type(real).as_pointer())
-            made = context.make_array(found)(context, builder)
-            bytes_of_one = context.get_constant(types.intp, real.bitwidth // 8)
-            arrayobj.populate_array(
-                made,
-                builder.gep(data, [start]),
-                [builder.sub(size, start)],
-                [bytes_of_one],
-                bytes_of_one,
-                None,
-            )
-            return made._getvalue()
+            return flat_array(context, builder, found, builder.gep(data, [start]), builder.sub(size, start))
 
         return found(task, types.int64, types.int64), codegen
 
@@ -266,7 +256,7 @@ else:
     @njit(**OPTIONS)
     def row_task(e, k, v, arrays):
         """The task of a kernel: widths of the rows and addresses of the arrays. The arrays must outlive it."""
-        task = np.empty(WIDTHS + 2 * len(arrays), np.int64)
+        task = empty(WIDTHS + 2 * len(arrays), np.int64)
         task[VALUES], task[STATE], task[VECTORS] = e, k, v
         _write_addresses(task, arrays)
         return task

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, put
+from ...kernels.access import LIGHT, LIGHT_ENTRY, get, put
 from ...kernels.barrier import share
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads
@@ -30,7 +30,7 @@ from .tables import (
 ALL_STAGES = -1
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def pack_matrix(M, at, rows, columns, transposed, packed, start, worker, workers):
     """One share of the panels of a matrix (rows, columns) as right factor of `v M^T`, or transposed of `d M`."""
     K, N, k_step, n_step = (rows, columns, columns, ONE()) if transposed else (columns, rows, ONE(), columns)
@@ -40,7 +40,7 @@ def pack_matrix(M, at, rows, columns, transposed, packed, start, worker, workers
     pack(M, at + first * n_step, k_step, n_step, K, end - first, packed, start + first * K)
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def pack_factors(i, threads, products, U, W, n, g, transposed, packed, starts, of_input):
     """The blocks of U and W (g, n) as right factors of `v U^T` and `x W^T`, or transposed of `d U` and `d W`.
 
@@ -57,7 +57,7 @@ def pack_factors(i, threads, products, U, W, n, g, transposed, packed, starts, o
     pack_matrix(W, ZERO(), g, n, transposed, of_input, ZERO(), i, threads)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def has_products(products, stage):
     for p in range(products.shape[0]):
         if products[p, STAGE] == stage:
@@ -65,7 +65,7 @@ def has_products(products, stage):
     return False
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def multiply(
     products, stage, packed, starts, means, S, E, out, first, count, k, e, index, at, worker, workers
 ):  # fmt: skip
@@ -80,7 +80,7 @@ def multiply(
             )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def multiply_transposed(
     products, stage, packed, starts, means, dT, dS, dE, first, count, k, e, index, at, worker, workers
 ):  # fmt: skip
@@ -92,7 +92,7 @@ def multiply_transposed(
             )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _multiply_one(
     products, p, transposed, packed, starts, means, S, E, T, first, count, k, e, index, at, worker, workers
 ):  # fmt: skip
@@ -122,7 +122,7 @@ def _multiply_one(
         )
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _mean(a, at, c, to, e, width, uniform, fresh, index, first, count, worker, workers):
     """c = (if `fresh`) or += the mean over `width` entries of each row of a; `uniform` assigns unit 0 only."""
     for i in range(count):
@@ -139,7 +139,7 @@ def _mean(a, at, c, to, e, width, uniform, fresh, index, first, count, worker, w
                 put(c, to + row + j, get(c, to + row + j) + m)
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def add_matrix_products(i, threads, products, packed, starts, S, E, out, index, k, e):
     """out[target] += M operand for the products of all stages, without means: the part of a tangent that moves U.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...kernels.access import LIGHT_ENTRY
 from ...kernels.barrier import barrier
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads
@@ -21,7 +22,7 @@ from .stage_products import has_products, multiply, multiply_transposed
 from .work_split import assignment, unit_ranges
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def tangent(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, tE,
     tS, tN, tP, tM, t_initial, lengths, resets, by_units, counters,
@@ -47,7 +48,7 @@ def tangent(
             hold_ended(lengths, t, first, b0, b1, tS, tN, k)
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def second(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, t_packed, P, C, M,
     places, E, S, tE, tS, tP, tM, dE, dN, uE, uS, uN, uP, uM, u_initial, lengths, resets, by_units, counters,

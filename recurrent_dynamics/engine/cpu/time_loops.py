@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, prefetch, put
+from ...kernels.access import LIGHT, LIGHT_ENTRY, get, prefetch, put
 from ...kernels.barrier import barrier, share
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads, kernel
@@ -47,13 +47,13 @@ SHORTEST_WINDOW = 3
 PREFETCHED = 1 << 16
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _input_steps(b0, b1):
     """For how many steps the input is multiplied at once."""
     return max(1, INPUT_ROWS // max(1, b1 - b0))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _start_window(resets, last, b0, b1, N, S, k):
     """Copy the state after the last step of a window, in the rows that begin at `last`, to S of the first step.
 
@@ -63,7 +63,7 @@ def _start_window(resets, last, b0, b1, N, S, k):
         copy(N, (last + b0) * k, S, b0 * k, (b1 - b0) * k)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _write_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out, worker, workers):
     """Copy the output of step t out of the states, which are overwritten later; zeros for sequences that have ended.
 
@@ -78,7 +78,7 @@ def _write_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out, 
             clear(out, to, j1 - j0)
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def forward(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, N,
     initial, lengths, resets, by_units, counters, checksums, X, W, bias, classes, n, g, drives, window, slot, width,
@@ -144,7 +144,7 @@ def forward(
     checksums[i] = checksum
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _prefetch_rows(a, width, first, count, index, at):
     """Prefetch rows that `index` lists into the second cache."""
     for q in range(count):
@@ -153,7 +153,7 @@ def _prefetch_rows(a, width, first, count, index, at):
             prefetch(a, row + j)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add_to_memories(rows, stage, task, sizes, lengths, steps, batch, b0, b1, indices, at):
     """Add what waited for all steps to the cotangents of the memories, instance by instance: each stays in cache."""
     for b in range(b0, b1):
@@ -163,7 +163,7 @@ def _add_to_memories(rows, stage, task, sizes, lengths, steps, batch, b0, b1, in
             compute_rows(rows, stage, task, sizes, indices, at, t * batch, ONE())
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def adjoint(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, dE,
     dS, dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g,
@@ -204,7 +204,7 @@ def adjoint(
         _add_to_memories(rows, stages + 1, task, sizes, lengths, steps, batch, b0, b1, indices, at)
 
 
-@kernel
+@kernel(options=LIGHT_ENTRY)
 def one_step(
     rows, active, widths, k, e, n, g, drives, stages, products, W, bias, classes, packed, starts, P, C, M, places, X,
     E, S, N, batch,

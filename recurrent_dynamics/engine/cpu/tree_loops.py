@@ -22,8 +22,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, put
+from ...kernels.access import LIGHT, LIGHT_ENTRY, get, put
 from ...kernels.barrier import barrier, meet
+from ...kernels.flat_arrays import empty
 from ...kernels.microkernel import TILE_ROWS
 from ...kernels.parallel import by_threads, kernel
 from ...kernels.product import ONE, ZERO, clear, total
@@ -36,13 +37,13 @@ from .work_split import unit_ranges
 CHUNK_ROWS = 96  # rows that pass through all stages before the next rows, so that their values stay in cache
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add(a, at, c, to, n):
     for j in range(n):
         put(c, to + j, get(c, to + j) + get(a, at + j))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _gather(M, brings, begin, position, places, spans, initial, tree, S, r0, r1, k):
     """Write the state before rows r0 to r1: what their arcs bring, and the initial state in places without an arc.
 
@@ -65,7 +66,7 @@ def _gather(M, brings, begin, position, places, spans, initial, tree, S, r0, r1,
             before = p
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _collect(dM, row_of, leaving, arcs, position, spans, dN, r0, r1, k):
     """The adjoint of `_gather` by M: add to dN what came back along the arcs that leave rows r0 to r1."""
     for r in range(r0, r1):
@@ -76,21 +77,21 @@ def _collect(dM, row_of, leaving, arcs, position, spans, dN, r0, r1, k):
                 _add(dM, row_of[a] * k + at, dN, r * k + at, spans[s, 1])
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _copy_rows(M, rows, S, a0, a1, k):
     """S[a] = M[rows[a]] for a from a0 to a1."""
     for a in range(a0, a1):
         copy(M, rows[a] * k, S, a * k, k)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _share_drives(F, target, r0, E, a0, a1, drives, e):
     """Copy the drives in F, those of target r0 first, to each arc that leads to it."""
     for a in range(a0, a1):
         copy(F, (target[a] - r0) * drives, E, a * e, drives)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _sum_drives(dE, begin, dF, r0, r1, drives, e):
     """The adjoint of `_share_drives`: dF[r] = the sum over the arcs into row r, in their order."""
     for r in range(r0, r1):
@@ -101,7 +102,7 @@ def _sum_drives(dE, begin, dF, r0, r1, drives, e):
                 _add(dE, a * e, dF, r * drives, drives)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _step(
     back, rows, active, sizes, task, stages, products, packed, starts, S, E, t_packed, D, index, r, count, k, e
 ):  # fmt: skip
@@ -131,7 +132,7 @@ def _step(
             )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _arcs(
     back, ends, M, given, F, target, r0, a0, last, rows, active, sizes, task, stages, products, packed, starts, S, E,
     t_packed, D, index, drives, k, e,
@@ -149,7 +150,7 @@ def _arcs(
         a0 = a1
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _part(counters, shared, threads, i):
     """(part, parts, workers) of thread i: which of the parts of each level it has; -1 if it has none.
 
@@ -162,7 +163,7 @@ def _part(counters, shared, threads, i):
     return worker, workers, workers
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _range(bounds, threads, part, parts, level):
     """The rows of a part of a level; all rows where one thread does everything."""
     if parts < threads:
@@ -170,7 +171,7 @@ def _range(bounds, threads, part, parts, level):
     return bounds[part, level], bounds[part + 1, level]
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def forward(
     i, threads, shared, bounds, begin, source, target, position, brings, places, spans, tree, index, counters,
     checksums, initial, first_products, with_arcs,
@@ -182,7 +183,7 @@ def forward(
     epoch, checksum = ZERO(), E.dtype.type(0)
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, N))
     qsizes, qtask = unit_ranges(qwidths, ZERO(), ONE()), row_task(qe, k, QP.size, (QE, QS, QP, QC, QN))
-    F, nothing = np.empty(CHUNK_ROWS * qdrives if with_arcs else 0, E.dtype), np.empty(0, E.dtype)
+    F, nothing = empty(CHUNK_ROWS * qdrives if with_arcs else 0, E.dtype), empty(0, E.dtype)
     for level in range(bounds.shape[1] if part >= 0 else 0):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
@@ -215,7 +216,7 @@ def forward(
     checksums[i] = checksum
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def adjoint(
     i, threads, shared, bounds, begin, target, position, row_of, leaving, arcs, spans, index, counters, first_products,
     with_arcs, dF, qdrives,
@@ -228,7 +229,7 @@ def adjoint(
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, dN, dE, dS, dP))
     qsizes = unit_ranges(qwidths, ZERO(), ONE())
     qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, dQN, dQE, dQS, dQP))
-    nothing = np.empty(0, E.dtype)
+    nothing = empty(0, E.dtype)
     for level in range(bounds.shape[1] - 1 if part >= 0 else -1, -1, -1):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
@@ -253,7 +254,7 @@ def adjoint(
             epoch = barrier(counters, workers, epoch)
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def tangent(
     i, threads, shared, bounds, begin, source, position, brings, places, spans, tree, index, counters, t_initial,
     with_arcs,
@@ -266,7 +267,7 @@ def tangent(
     sizes, task = unit_ranges(widths, ZERO(), ONE()), row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, tN))
     qsizes = unit_ranges(qwidths, ZERO(), ONE())
     qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, tQE, tQS, tQP, tQN))
-    nothing = np.empty(0, E.dtype)
+    nothing = empty(0, E.dtype)
     for level in range(bounds.shape[1] if part >= 0 else 0):
         r0, end = _range(bounds, threads, part, parts, level)
         while r0 < end:
@@ -288,7 +289,7 @@ def tangent(
             epoch = barrier(counters, workers, epoch)
 
 
-@kernel
+@kernel(options=LIGHT_ENTRY)
 def initial_adjoint(
     begin, position, places, spans, tree, index, leaves, dS, d_initial, k, stages, products, packed, starts, dE, sums,
     e,

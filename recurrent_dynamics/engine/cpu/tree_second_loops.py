@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from ...kernels.access import LIGHT_ENTRY
 from ...kernels.barrier import barrier
+from ...kernels.flat_arrays import empty
 from ...kernels.parallel import by_threads
 from ...kernels.product import ONE, ZERO
 from .rows import row_task
@@ -12,7 +12,7 @@ from .tree_loops import CHUNK_ROWS, _arcs, _collect, _part, _range, _step, _sum_
 from .work_split import unit_ranges
 
 
-@by_threads
+@by_threads(options=LIGHT_ENTRY)
 def second(
     i, threads, shared, bounds, begin, target, position, row_of, leaving, arcs, spans, index, counters, first_products,
     with_arcs, uF, qdrives,
@@ -29,7 +29,7 @@ def second(
     epoch = ZERO()
     sizes, qsizes = unit_ranges(widths, ZERO(), ONE()), unit_ranges(qwidths, ZERO(), ONE())
     task = row_task(e, k, P.size, (E, S, P, C, tE, tS, tP, dE, dN, uN, uE, uS, uP))
-    nothing = np.empty(0, E.dtype)
+    nothing = empty(0, E.dtype)
     qtask = row_task(qe, k, QP.size, (QE, QS, QP, QC, tQE, tQS, tQP, dQE, dQN, uQN, uQE, uQS, uQP))
     for level in range(bounds.shape[1] - 1 if part >= 0 else -1, -1, -1):
         r0, end = _range(bounds, threads, part, parts, level)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from ...kernels.access import OPTIONS, get, put
+from ...kernels.access import LIGHT, LIGHT_ENTRY, get, put
 from ...kernels.barrier import share
+from ...kernels.flat_arrays import empty, zeros
 from ...kernels.microkernel import TILE_ROWS, move_strip
 from ...kernels.parallel import kernel, parallel
 from ...kernels.product import (
@@ -38,7 +39,7 @@ SUMMED = 4  # rows of dE that are summed before they are added to the bias
 BLOCKS = 8  # blocks whose operands are packed at once where threads share a group
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _operand(products, p, X, n, S, k, E, e):
     """The array in which the operand of a product lies, and the length of its rows."""
     if products[p, OPERAND] == INPUT:
@@ -48,7 +49,7 @@ def _operand(products, p, X, n, S, k, E, e):
     return E, e
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _left_factors(a, lda, index, first, rows, m0, m1, strips, so):
     """Pack the columns m0 to m1 of a as left factors of tiles: strips of a few columns, one after the other.
 
@@ -66,10 +67,10 @@ def _left_factors(a, lda, index, first, rows, m0, m1, strips, so):
                         put(strips, to + s, get(a, source + s))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _panels(products, block, like):
     """Where the packed operand of each product begins, for one block of rows. Products of one operand share a place."""
-    starts, end = np.zeros(products.shape[0] + 1, np.int64), 0
+    starts, end = zeros(products.shape[0] + 1, np.int64), 0
     for p in range(products.shape[0]):
         starts[p] = end
         for q in range(p):
@@ -84,7 +85,7 @@ def _panels(products, block, like):
     return starts
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _right_factors(
     products, starts, block, X, n, S, k, E, e, index, first, count, panels, po, worker, threads
 ):
@@ -101,7 +102,7 @@ def _right_factors(
                 done += packed_size(block, C, E)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _clear(dW, dU, d_bias, q, groups, worker, threads):
     """Set the sums of group q to zero: one worker's share."""
     for a in (dW, dU, d_bias):
@@ -110,7 +111,7 @@ def _clear(dW, dU, d_bias, q, groups, worker, threads):
         clear(a, q * size + first, share(size, threads, worker + 1) - first)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add_rows(dE, e, index, first, count, m0, m1, d_bias, at, classes, drives):
     """d_bias[at:] += the sum of columns m0 to m1 over rows; several rows at once where they have the same bias."""
     q = ZERO()
@@ -130,7 +131,7 @@ def _add_rows(dE, e, index, first, count, m0, m1, d_bias, at, classes, drives):
         q += 1
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _group_share(groups, threads, i):
     """(first group, end, worker, workers) of thread i: its groups, and the share of them that it computes."""
     if groups % threads == 0:
@@ -141,7 +142,7 @@ def _group_share(groups, threads, i):
     return ZERO(), groups, i, threads
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add_block(
     products, starts, block, panels, po, dE, e, index, first, count, strips, so, dW, dU, d_bias, classes, q, groups,
     drives, wide, worker, workers, identity,
@@ -176,7 +177,7 @@ def _add_block(
             )
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add_groups(sums, whole, groups, worker, threads):
     """whole = the sum over the groups: one worker's share."""
     first, end = share(whole.size, threads, worker), share(whole.size, threads, worker + 1)
@@ -187,12 +188,12 @@ def _add_groups(sums, whole, groups, worker, threads):
             put(whole, j, get(whole, j) + get(sums, q * whole.size + j))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _pack_input_transposed(i, threads, W, g, n, right):
     pack_matrix(W, ZERO(), g, n, True, right, ZERO(), i, threads)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _pack_operands(
     i, threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias,
     clear,
@@ -211,17 +212,17 @@ def _pack_operands(
             )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add_blocks(
     i, threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias,
-    clear, own_groups, dE, dX, right, zeros, g, assign, classes, drives, wide,
+    clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives, wide,
 ):  # fmt: skip
     """Add the contributions of some blocks of each group.
 
     With `own_groups` no two threads work on one group, and each thread packs the operands of its groups itself.
     """
     groups, po = ends.size - 1, i * starts[-1]
-    strips, identity = np.empty(block * wide, dE.dtype), new_index(strip_width(dE))
+    strips, identity = empty(block * wide, dE.dtype), new_index(strip_width(dE))
     begin, end, worker, workers = _group_share(groups, threads, i)
     for q in range(begin, end):
         if own_groups and clear:
@@ -252,7 +253,7 @@ def _add_blocks(
                 po = (q * blocks_packed + (r - chunk) // block) * starts[-1]
             q0, q1 = share(count, workers, worker), share(count, workers, worker + 1)
             if assign:
-                write_input_gradient(dX, right, dE, zeros, ZERO(), q1 - q0, n, g, e, index, first + q0)
+                write_input_gradient(dX, right, dE, no_bias, ZERO(), q1 - q0, n, g, e, index, first + q0)
             else:
                 gemm(
                     q1 - q0, n, g, dE, ZERO(), e, ONE(), right, ZERO(), dX, ZERO(), n, index, first + q0, ZERO(), ONE()
@@ -263,13 +264,13 @@ def _add_blocks(
             )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _add_all_groups(i, threads, groups, dW, dU, d_bias, total_W, total_U, total_bias):
     for sums, whole in ((dW, total_W), (dU, total_U), (d_bias, total_bias)):
         _add_groups(sums, whole, groups, i, threads)
 
 
-@kernel
+@kernel(options=LIGHT_ENTRY)
 def gradients(
     threads, products, dE, X, W, S, E, dX, dW, dU, d_bias, total_W, total_U, total_bias, classes, index, ends, n, g,
     drives, k, e, assign, first_time, last_time,
@@ -285,7 +286,7 @@ def gradients(
     Where threads share a group, they first pack the operands of some blocks, which all of them read. Otherwise they do
     not wait for each other.
     """
-    right, zeros = np.empty(packed_size(g, n, W), W.dtype), np.zeros(n, W.dtype)
+    right, no_bias = empty(packed_size(g, n, W), W.dtype), zeros(n, W.dtype)
     groups, longest, own_groups = ends.size - 1, ZERO(), (ends.size - 1) % threads == 0
     for q in range(groups):
         longest = max(longest, ends[q + 1] - ends[q])
@@ -295,7 +296,7 @@ def gradients(
         _panels(products, block, E),
         blocks if own_groups else min(blocks, max(1, BLOCKS // groups)),
     )
-    panels = np.empty((threads if own_groups else groups * blocks_packed) * starts[-1], E.dtype)
+    panels = empty((threads if own_groups else groups * blocks_packed) * starts[-1], E.dtype)
     members, width = _group_share(groups, threads, ZERO())[3], strip_width(E)
     wide = min(
         CHUNK // width * width, max(width, (drives + members * width - 1) // (members * width) * width)
@@ -313,7 +314,7 @@ def gradients(
         parallel(
             _add_blocks,
             threads,
-            packing + (own_groups, dE, dX, right, zeros, g, assign, classes, drives, wide),
+            packing + (own_groups, dE, dX, right, no_bias, g, assign, classes, drives, wide),
         )
     if last_time and groups > 1:
         parallel(_add_all_groups, threads, (threads, groups, dW, dU, d_bias, total_W, total_U, total_bias))

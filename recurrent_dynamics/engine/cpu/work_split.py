@@ -11,8 +11,9 @@ import numpy as np
 from numba import njit
 
 from ...cells.layout import Layout
-from ...kernels.access import INTERPRETED, OPTIONS
+from ...kernels.access import INTERPRETED, LIGHT
 from ...kernels.barrier import meet, share
+from ...kernels.flat_arrays import empty
 from ...kernels.microkernel import HALF_TILE
 from ...kernels.threads import available_for
 from ...kernels.tuning import current
@@ -45,7 +46,7 @@ def split(layout: Layout, dtype: np.dtype, steps: int, batch: int, resets: bool)
     return by_units, workers if by_units else max(1, min(available, batch))
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def _slice_start(batch, lengths, threads, i):
     """The first instance of slice i of the batch. With lengths, slices have about the same number of steps in total."""
     if lengths.size == 0:
@@ -60,7 +61,7 @@ def _slice_start(batch, lengths, threads, i):
     return np.int64(batch)
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def assignment(counters, by_units, batch, lengths, threads, i):
     """The work of thread i, (b0, b1, worker, workers): the instances b0 to b1, of each the units of one worker."""
     i, b0, b1 = np.int64(i), np.int64(0), np.int64(batch)  # the index of a parallel loop is unsigned
@@ -75,11 +76,11 @@ def assignment(counters, by_units, batch, lengths, threads, i):
     return b0, b1, worker, workers
 
 
-@njit(**OPTIONS)
+@njit(**LIGHT)
 def unit_ranges(widths, worker, workers):
     """For the row kernels: the width of each label, then the first and the end of a worker's units of each label."""
     n = widths.size
-    sizes = np.empty(3 * n, np.int64)
+    sizes = empty(3 * n, np.int64)
     for i in range(n):
         sizes[i] = widths[i]
         sizes[n + i] = widths[i] * worker // workers

@@ -14,6 +14,7 @@ from numba import njit
 
 from ..access import OPTIONS, get, put
 from ..barrier import share
+from ..flat_arrays import empty, zeros
 from ..parallel import by_threads
 from ..product import ZERO, clear, new_index
 from ..threads import POOL, launch, threads_for
@@ -60,10 +61,10 @@ def _carry(i, threads, J, steps, low, high, diagonals, frames, moved, R, logs, c
     batch, count = logs.shape[1:]
     panels = (count + width() - 1) // width()
     # Buffers of the thread, which stay in its cache: three frames, and R if it is not kept.
-    own = np.empty(3 * panels * width() * size, frames.dtype)
-    kept = np.empty(0 if R.size > 0 else count * count, frames.dtype)
-    scratch = np.zeros((size + 2 + (2 + panels) * width()) * width(), frames.dtype)
-    index, two = new_index(max(size, width())), np.zeros(2 * count + 2, frames.dtype)
+    own = empty(3 * panels * width() * size, frames.dtype)
+    kept = empty(0 if R.size > 0 else count * count, frames.dtype)
+    scratch = zeros((size + 2 + (2 + panels) * width()) * width(), frames.dtype)
+    index, two = new_index(max(size, width())), zeros(2 * count + 2, frames.dtype)
     for b in range(share(batch, threads, i), share(batch, threads, i + 1)):
         r, ro = (R, b * count * count) if R.size > 0 else (kept, ZERO())
         _one(

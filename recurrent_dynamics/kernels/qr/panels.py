@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..access import OPTIONS, get, pointer
+from ..access import OPTIONS, SUM, get, pointer
 from ..microkernel import TILE_ROWS, tile_one
 from ..product import ONE, ZERO, clear, gemm
 from .rows import WIDTH
@@ -30,7 +30,7 @@ def multiply(M, K, a, ao, row_step, k_step, b, bo, c, co, index):
     )  # fmt: skip
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True)
+@njit(**SUM)
 def dot(a, at, b, to, n):
     """Sum of products, in an order that is fixed by n alone."""
     s = 0.0

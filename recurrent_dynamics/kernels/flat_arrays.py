@@ -1,0 +1,87 @@
+"""Flat arrays that compiled code makes: new ones, and views of memory at an address.
+
+NumPy's functions do the same. Numba compiles each of them as functions of its own, three for one `np.empty`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from .access import INTERPRETED
+
+
+def flat_array(context: Any, builder: Any, kind: Any, start: Any, size: Any, owner: Any = None) -> Any:
+    """The LLVM value of an array of `size` entries from the pointer `start` on; without an owner it is a view."""
+    made = context.make_array(kind)(context, builder)
+    item = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+    populate_array(made, data=start, shape=[size], strides=[item], itemsize=item, meminfo=owner)
+    return made._getvalue()
+
+
+def _new(context: Any, builder: Any, kind: Any, size: Any, cleared: bool) -> Any:
+    bytes_ = builder.mul(size, context.get_constant(types.intp, kind.dtype.bitwidth // 8))
+    alignment = context.get_constant(types.uint32, context.get_preferred_array_alignment(kind.dtype))
+    owner = context.nrt.meminfo_alloc_aligned(builder, bytes_, alignment)
+    data = context.nrt.meminfo_data(builder, owner)
+    if cleared:
+        cgutils.memset(builder, data, bytes_, 0)
+    start = builder.bitcast(data, context.get_data_type(kind.dtype).as_pointer())
+    return flat_array(context, builder, kind, start, size, owner)
+
+
+if INTERPRETED:
+    empty, zeros = np.empty, np.zeros
+
+else:
+
+    def _flat(dtype: Any) -> Any:
+        return types.Array(dtype.dtype, 1, "C")
+
+    @intrinsic
+    def empty(typingctx, size, dtype):
+        """A new array of `size` entries; `dtype` is that of an array, or a class such as np.int64."""
+        kind = _flat(dtype)
+
+        def codegen(context, builder, signature, arguments):
+            return _new(context, builder, kind, arguments[0], cleared=False)
+
+        return kind(types.int64, dtype), codegen
+
+    @intrinsic
+    def zeros(typingctx, size, dtype):
+        """A new array of zeros, as `empty`."""
+        kind = _flat(dtype)
+
+        def codegen(context, builder, signature, arguments):
+            return _new(context, builder, kind, arguments[0], cleared=True)
+
+        return kind(types.int64, dtype), codegen
+
+
+@intrinsic
+def array_of(typingctx, start, size):
+    """The entries behind a pointer."""
+    kind = types.Array(start.dtype, 1, "C")
+
+    def codegen(context, builder, signature, arguments):
+        return flat_array(context, builder, kind, *arguments)
+
+    return kind(start, types.int64), codegen
+
+
+@intrinsic
+def array_at(typingctx, address, size, like):
+    """The entries at an address, of the dtype of another array."""
+    kind = types.Array(like.dtype, 1, "C")
+
+    def codegen(context, builder, signature, arguments):
+        start = builder.inttoptr(arguments[0], context.get_data_type(like.dtype).as_pointer())
+        return flat_array(context, builder, kind, start, arguments[1])
+
+    return kind(types.int64, types.int64, like), codegen
