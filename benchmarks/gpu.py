@@ -186,7 +186,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     if options.row is not None:
         if options.dry_run:
-            sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other at every barrier
+            from gpu_rows import simulator
+
+            simulator.install()
         (CHECKS | TIMES)[options.row](options.row, Options(options.dry_run, options.seconds, options.seeds))
         return 0
     about = environment(options.dry_run)

@@ -32,16 +32,6 @@ def bounds(found: dict, row: str) -> dict[str, tuple[float | None, float | None]
     return {f["what"]: (f["at_least"], f["at_most"]) for f in found["findings"] if f["row"] == row}
 
 
-def test_a_check_and_a_time(clean_environment, tmp_path):
-    check, timed = "LSTM, 96 units", "LSTM of at most 120 units"
-    done, found = run(clean_environment, tmp_path, "--seeds=2", "--rows", check, timed)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert found["failed"] == []
-    assert set(bounds(found, check).values()) == {(None, 1e-4), (None, 1e-11)}
-    assert all(f["met"] for f in found["findings"] if f["row"] == check)
-    assert set(bounds(found, timed).values()) == {(None, 2.0)}
-
-
 def test_a_row_that_fails_is_told_and_takes_no_other_along(clean_environment, tmp_path):
     """Without a seed there is no largest error: the check fails, and the time is taken."""
     done, found = run(
@@ -74,7 +64,6 @@ def test_without_a_gpu_it_says_so(clean_environment):
     assert done.stdout == ""
 
 
-@pytest.mark.full
 def test_every_row(clean_environment, tmp_path):
     done, found = run(clean_environment, tmp_path, "--seeds=2", "--minutes=30", "--processes=2")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,11 +71,16 @@ def test_every_row(clean_environment, tmp_path):
     exact = [f for f in found["findings"] if "error" in f["what"]]
     assert len(exact) >= 30
     assert all(f["met"] for f in exact)
+    assert set(bounds(found, "LSTM, 96 units").values()) == {(None, 1e-4), (None, 1e-11)}
+    assert set(bounds(found, "LSTM of at most 120 units").values()) == {(None, 2.0)}
 
 
 ASV = """
 import sys
 sys.path.insert(0, {folder!r})
+if {simulated}:
+    from gpu_rows import simulator
+    simulator.install()
 from suite import cuda
 cuda.SIZES, cuda.SECONDS = dict.fromkeys(cuda.SIZES, (2, 2, 3, 4)), 0.0
 cuda.CudaJacobians.size = (2, 2, 3, 4)
@@ -107,9 +101,9 @@ assert jacobians.track_jacobians("gru") > 0
 
 def test_benchmarks_of_asv(clean_environment):
     """In the simulator they run; elsewhere without a GPU they are left out."""
-    program = ASV.format(folder=str(PROGRAM.parent))
     simulator = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
     for environment in (simulator, {}):
+        program = ASV.format(folder=str(PROGRAM.parent), simulated=bool(environment))
         done = subprocess.run(
             [sys.executable, "-c", program], env=clean_environment | environment, capture_output=True, text=True,
             check=False,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 
-collect_ignore_glob = [] if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else ["test_*.py"]
-# The simulator has one Python thread for each of a block, and they wait for each other at every barrier.
-sys.setswitchinterval(1e-5)
+collect_ignore_glob = ["test_*.py"]
+if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    sys.path.append(str(pathlib.Path(__file__).parents[2] / "benchmarks"))
+    from gpu_rows import simulator
+
+    simulator.install()
+    collect_ignore_glob = []
