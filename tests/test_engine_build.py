@@ -260,17 +260,13 @@ def test_without_a_folder_there_are_one_warning_and_right_numbers(clean_environm
     assert warnings_in(errors) == 1
 
 
-@pytest.mark.parametrize(
-    "rounds", [pytest.param(3, marks=pytest.mark.full), pytest.param(ROUNDS, marks=pytest.mark.exhaustive)]
-)
-def test_eight_processes_that_compile_two_cells_at_once_get_right_numbers(
-    rounds, clean_environment, tmp_path
-):
+@pytest.mark.exhaustive
+def test_eight_processes_that_compile_two_cells_at_once_get_right_numbers(clean_environment, tmp_path):
     """Each kernel is compiled by one of them, again and again from an empty cache.
 
-    RECURRENT_DYNAMICS_RACE_ROUNDS says how many times in the exhaustive tier.
+    RECURRENT_DYNAMICS_RACE_ROUNDS says how many times.
     """
-    for number in range(rounds):
+    for number in range(ROUNDS):
         folder = tmp_path / str(number)
         compile_at_once(clean_environment, folder, "forward", ["elman", "gru"] * 4)
         shutil.rmtree(folder)

@@ -53,10 +53,12 @@ def path(tmp_path, kind):
 def no_file_left_open():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
+        gc.freeze()  # the objects of all tests before need not be looked at
         try:
             yield
         finally:
             gc.collect()
+            gc.unfreeze()
             assert not [str(w.message) for w in caught if w.category is ResourceWarning]
 
 
