@@ -111,7 +111,7 @@ def from_classes(tape: Tape, flat: Flat) -> Flat:
 
 
 def _steps_at_once(tape: Tape, groups: int) -> int:
-    """Steps of a piece: the rows of some whole blocks of `weight_gradients`, and about the same in all pieces."""
+    """Steps of a piece: the rows of some whole blocks of each group, and about the same in all pieces."""
     e = max(1, tape.layout.values_size)
     flops = 4 * e * (tape.layout.input_size + tape.layout.state_size)
     tuned = current()
@@ -120,8 +120,9 @@ def _steps_at_once(tape: Tape, groups: int) -> int:
     of_memory = tape.batch * tape.layout.memory_size * tape.dtype.itemsize
     size = max(size, min(of_memory, tuned.min_piece_bytes_ungrouped))
     rows = max(size / (e * tape.dtype.itemsize), tuned.min_piece_flops / flops)
-    blocks = max(1, round(rows / weight_gradients.BLOCK))
-    pieces = max(1, round(tape.steps * tape.batch / (blocks * weight_gradients.BLOCK)))
+    block = groups * weight_gradients.BLOCK
+    blocks = max(1, round(rows / block))
+    pieces = max(1, round(tape.steps * tape.batch / (blocks * block)))
     return -(-tape.steps // pieces)
 
 
