@@ -30,7 +30,11 @@ ALL = [
     for j, verb in enumerate(ARRAYS)
     if (name, verb, DTYPES[(i + j) % 2]) not in QUICK
 ]
-INSTANCES, STEPS, UNITS = 3, 2, 37
+INSTANCES, STEPS, UNITS = (
+    3,
+    2,
+    101,
+)  # with vectors of 64 bytes, 64 units are computed at a time, then the rest
 
 
 def arrays_of(cell, verb, dtype, rng):
@@ -73,7 +77,7 @@ def test_translated_equations_have_the_bits_of_those_that_numba_compiles(name, v
         np.testing.assert_array_equal(translated, wanted)
 
 
-def compiled(source, functions=None):
+def compiled(source, lanes=0):
     """A function f(array of integers) of a source."""
     pointer = translation.INTEGER.as_pointer()
 
@@ -81,13 +85,15 @@ def compiled(source, functions=None):
         def put(array, at, value):
             builder.store(value, builder.gep(array, [at]))
 
-        translation.Translation(builder, ir.DoubleType(), {"put": put}).write(source, *builder.function.args)
+        made = translation.Translation(builder, ir.DoubleType(), {"put": put}, lanes)
+        made.write(source, *builder.function.args)
 
     made = machine_code.of_instructions(ir.FunctionType(ir.VoidType(), [pointer]), write)("test")
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(made.library.get_pointer_to_function(made.function)), made
 
 
-def test_loops_and_conditions_are_those_of_python():
+@pytest.mark.parametrize("lanes", [0, 1])
+def test_loops_and_conditions_are_those_of_python(lanes):
     source = """
 def f(a):
     n, limit = a[0], a[1]
@@ -96,8 +102,8 @@ def f(a):
             if i == j:
                 put(a, 2 + i * limit + j, 7 * a[0] - j)
 """
-    function, _ = compiled(source)
-    for n, limit in ((3, 4), (4, 3), (0, 2), (-1, 2)):
+    function, _ = compiled(source, lanes)
+    for n, limit in ((3, 4), (4, 3), (0, 2), (-1, 2), (2, 7), (1, 8)):
         numbers = np.arange(20)
         numbers[:2] = n, limit
         wanted = numbers.copy()

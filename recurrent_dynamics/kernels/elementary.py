@@ -55,6 +55,7 @@ _COS = {
 
 _LN2_HIGH = {32: 0.693359375, 64: 6.93147180369123816490e-01}  # few bits: k * high is exact
 _LN2_LOW = {32: -2.12194440e-4, 64: 1.90821492927058770002e-10}
+_LN2 = {32: 0.693147182464599609375, 64: 0.693147180559945286}  # rounded
 _LOG2_E = 1.4426950408889634
 _TWO_PI_HIGH, _TWO_PI_LOW = 6.283185307179586, 2.4492935982947064e-16
 
@@ -67,9 +68,19 @@ def _absolute(e: Emitter, x: Value) -> Value:
 def _reduced_expm1(e: Emitter, x: Value) -> tuple[Value, Value]:
     """Return p and the integer k of exp(x) = 2^k (1 + p), |p| < 0.42; p = expm1(x) where k = 0."""
     t = e.fma(x, _LOG2_E, e.magic)
-    k = t - e.magic
+    k = t - e.held(e.magic)
     r = e.fma(k, -_LN2_LOW[e.bits], e.fma(k, -_LN2_HIGH[e.bits], x))
     p = e.fma(r * r, e.polynomial(r, _EXPM1[e.bits]), r)
+    return p, e.to_bits(t) - e.to_bits(e.constant(e.magic))
+
+
+def _reduced_expm1_of_twice(e: Emitter, x: Value) -> tuple[Value, Value]:
+    """The same of 2 x, for small k: ln(2) is rounded, so r has an error of up to 2e-9 k (float32) or 3e-17 k."""
+    t = e.fma(x, 2 * _LOG2_E, e.magic)
+    k = t - e.held(e.magic)
+    r = e.fma(k, -_LN2[e.bits] / 2, x)
+    coefficients = [c * 2 ** (n + 2) for n, c in enumerate(_EXPM1[e.bits])]
+    p = e.fma(r * r, e.polynomial(r, coefficients), r + r)
     return p, e.to_bits(t) - e.to_bits(e.constant(e.magic))
 
 
@@ -96,24 +107,27 @@ def _expm1(e: Emitter, x: Value) -> Value:
 
 def _tanh(e: Emitter, x: Value) -> Value:
     """Hyperbolic tangent. Largest error 2.4 ulp (float32), 2.5 ulp (float64)."""
-    a = _absolute(e, x)
-    limit = 20.0 if e.bits == 32 else 40.0  # from here tanh(a) rounds to 1
-    p, k = _reduced_expm1(e, e.select(a + a > limit, limit, a + a))
+    a = e.positive(x)
+    limit = e.held(10.0 if e.bits == 32 else 20.0)  # from here tanh(a) rounds to 1
+    # It is 1 - 2 / (exp(2 a) + 1): where exp(2 a) is so large that its error is, the error of tanh is small.
+    p, k = _reduced_expm1_of_twice(e, e.select(a > limit, limit, a))
     scale = e.power_of_two(k + e.bias)
-    y = e.fma(scale, p, scale - 1.0)
-    return e.copy_sign(y / (y + 2.0), x)
+    y = e.fma(scale, p, scale - e.held(1.0))
+    return e.with_sign(y / (y + e.held(2.0)), x)
 
 
 def _sigmoid(e: Emitter, x: Value) -> Value:
     """Logistic sigmoid. Largest error 2.4 ulp (float32), 2.3 ulp (float64)."""
-    a = _absolute(e, x)
-    limit = 104.0 if e.bits == 32 else 746.0  # from here sigmoid(-a) rounds to 0
-    p, k = _reduced_expm1(e, -e.select(a > limit, limit, a))
-    # exp(-a) times a power of two, so that it is a normal number; where the result is not, the division rounds it.
+    # Beyond these numbers it rounds to 0 and to 1.
+    low, high = (e.held(limit) for limit in ((-104.0, 40.0) if e.bits == 32 else (-746.0, 60.0)))
+    clamped = e.select(x < low, low, x)
+    clamped = e.select(clamped > high, high, clamped)
+    p, k = _reduced_expm1(e, -clamped)
+    # 1 / (1 + exp(-x)), with 1 and exp(-x) times a power of two, so that exp(-x) is a normal number and finite.
     lift = (e.bias + 1) // 2
-    scale = e.power_of_two(k + (e.bias + lift))
-    z = e.fma(scale, p, scale)
-    return e.select(x < 0.0, z, 2.0**lift) / (z + 2.0**lift)
+    scale = e.power_of_two(k + (e.bias - lift))
+    one = e.held(2.0**-lift)
+    return one / (one + e.fma(scale, p, scale))
 
 
 def _log_series(e: Emitter, f: Value) -> tuple[Value, Value]:
@@ -342,7 +356,7 @@ COMPILED: dict[str, Any] = {name: _compiled(name, emit) for name, emit in _EMITT
 
 def written(builder: Any, real: Any) -> dict[str, Callable[..., Any]]:
     """The nonlinearities as functions of LLVM values of one type, which write their instructions."""
-    emitter = Emitter(builder, 32 if real == ir.FloatType() else 64)
+    emitter = Emitter(builder, 32 if real == ir.FloatType() else 64, hold=True)
 
     def function(emit: Callable[..., Value]) -> Callable[..., Any]:
         return lambda *given: emit(emitter, *(Value(emitter, value) for value in given)).value

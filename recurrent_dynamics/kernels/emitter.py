@@ -85,8 +85,9 @@ class Value:
 class Emitter:
     """Emits the instructions of one function for one dtype into the caller's block."""
 
-    def __init__(self, builder: Any, bits: int) -> None:
-        self.builder, self.bits = builder, bits
+    def __init__(self, builder: Any, bits: int, hold: bool = False) -> None:
+        self.builder, self.bits, self._hold = builder, bits, hold
+        self._held: dict[str, Value] = {}
         self.real = ir.FloatType() if bits == 32 else ir.DoubleType()
         self.integer = ir.IntType(bits)
         self.mantissa, self.bias = (23, 127) if bits == 32 else (52, 1023)
@@ -100,6 +101,21 @@ class Emitter:
     def constant(self, value: float) -> Value:
         """Return a real constant."""
         return Value(self, ir.Constant(self.real, value))
+
+    def held(self, value: float) -> Value:
+        """Return a real constant; with `hold`, one that LLVM does not see through and that exists before any loop.
+
+        LLVM would load each constant in each pass of a loop, and store it on the stack where registers are few: a third
+        of the instructions of an LSTM with AVX2. Functions that are inlined may not hold constants: a loop with a fence
+        inside does not become vectors.
+        """
+        if not self._hold:
+            return self.constant(value)
+        key = repr(value)  # 0.0 == -0.0
+        if key not in self._held:
+            with self.builder.goto_entry_block():
+                self._held[key] = self.call("llvm.arithmetic.fence", self.constant(value))
+        return self._held[key]
 
     def select(self, condition: Value, yes: Value | float, no: Value | float) -> Value:
         """Return one of two values, without a branch."""
@@ -116,16 +132,17 @@ class Emitter:
 
     def fma(self, a: Value, b: Value | float, c: Value | float) -> Value:
         """Return a * b + c, rounded once."""
-        return self.call("llvm.fma", a, self.like(a, b), self.like(a, c))
+        b, c = (v if isinstance(v, Value) else self.held(v) for v in (b, c))
+        return self.call("llvm.fma", a, b, c)
 
     def polynomial(self, x: Value, coefficients: Sequence[float]) -> Value:
         """Evaluate by Estrin's scheme, which has half the latency of Horner's; the constant coefficient comes first."""
         values: list[Any] = list(coefficients)
         while len(values) > 1:
-            pairs = [self.fma(self.like(x, b), x, a) for a, b in zip(values[::2], values[1::2], strict=False)]
+            pairs = [self.fma(x, b, a) for a, b in zip(values[::2], values[1::2], strict=False)]
             x = x * x
             if len(values) % 2:
-                pairs[-1] = self.fma(self.like(x, values[-1]), x, pairs[-1])
+                pairs[-1] = self.fma(x, values[-1], pairs[-1])
             values = pairs
         return values[0]
 
@@ -145,6 +162,16 @@ class Emitter:
         """Return ``magnitude`` with the sign of ``sign``."""
         bits = self.to_bits(magnitude) & (self.sign_bit - 1)
         return self.from_bits(bits | (self.to_bits(sign) & self.sign_bit))
+
+    def positive(self, x: Value) -> Value:
+        """Return the absolute value; its mask is `held`."""
+        sign = self.to_bits(self.held(-0.0))
+        return self.from_bits(self.to_bits(x) & (sign ^ -1))
+
+    def with_sign(self, magnitude: Value, sign: Value) -> Value:
+        """Return ``magnitude``, which is not negative, with the sign of ``sign``."""
+        of_sign = self.to_bits(sign) & self.to_bits(self.held(-0.0))
+        return self.from_bits(self.to_bits(magnitude) | of_sign)
 
     def power_of_two(self, biased: Value) -> Value:
         """Return the power of two of a biased exponent."""

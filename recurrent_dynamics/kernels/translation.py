@@ -23,6 +23,10 @@ from typing import Any
 from llvmlite import ir
 
 INTEGER = ir.IntType(64)
+# Vectors that an innermost loop computes at a time, instruction by instruction. A processor holds about a hundred
+# instructions that wait. If they are those of one vector after the other, most of them wait for the one before: a unit
+# of an LSTM of 256 units took 2.7 instead of 1.9 ns with AVX2, 1.7 instead of 1.5 ns with AVX-512 (Zen 4).
+INTERLEAVED = 4
 _OF_INTEGERS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 _OF_REALS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 
@@ -37,12 +41,18 @@ class Translation:
         The type of all reals.
     functions : mapping
         By their names in the source, functions that take and return LLVM values. Constants are `int` for them.
+    lanes : int
+        Entries of a vector. If given, innermost loops compute INTERLEAVED vectors at a time, and the rest singly.
     """
 
     def __init__(
-        self, builder: ir.IRBuilder, real: ir.Type, functions: Mapping[str, Callable[..., Any]]
+        self,
+        builder: ir.IRBuilder,
+        real: ir.Type,
+        functions: Mapping[str, Callable[..., Any]],
+        lanes: int = 0,
     ) -> None:
-        self.builder, self.real, self.functions = builder, real, functions
+        self.builder, self.real, self.functions, self._lanes = builder, real, functions, lanes
 
     def write(self, source: str, *arguments: Any) -> None:
         """Write the body of the one function of a source, for these arguments."""
@@ -73,8 +83,13 @@ class Translation:
                     orelse=[],
                 ) if len(ends) <= 2:
                     first, end = ([INTEGER(0)] + [self._instruction(end, variables) for end in ends])[-2:]
-                    with count_up(self.builder, first, end) as index:
-                        self._block(body, variables | {name: index})
+                    parts = [(first, end, 1)]
+                    if self._lanes and not any(isinstance(n, ast.For) for s in body for n in ast.walk(s)):
+                        middle = _last_whole(self.builder, first, end, INTERLEAVED * self._lanes)
+                        parts = [(first, middle, INTERLEAVED), (middle, end, 1)]
+                    for first, end, vectors in parts:
+                        with count_up(self.builder, first, end, vectors) as index:
+                            self._block(body, variables | {name: index})
                 case ast.Expr(value=ast.Call() as call):
                     self._value(call, variables)
                 case _:
@@ -111,9 +126,19 @@ class Translation:
         raise TypeError(f"cannot translate {ast.unparse(expression)!r}")
 
 
+def _last_whole(builder: ir.IRBuilder, first: Any, end: Any, n: int) -> Any:
+    """The last of the integers first, first + n, ... that is at most `end`; n is a power of two."""
+    count = builder.sub(end, first)
+    some = builder.icmp_signed(">", count, INTEGER(0))
+    return builder.add(first, builder.select(some, builder.and_(count, INTEGER(-n)), INTEGER(0)))
+
+
 @contextmanager
-def count_up(builder: ir.IRBuilder, first: Any, end: Any) -> Any:
-    """A loop over the integers from `first` to before `end`; its body is what is written while entered."""
+def count_up(builder: ir.IRBuilder, first: Any, end: Any, vectors: int = 1) -> Any:
+    """A loop over the integers from `first` to before `end`; its body is what is written while entered.
+
+    With several `vectors` LLVM is to compute so many at a time, instruction by instruction.
+    """
     before = builder.block
     inside, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
     builder.cbranch(builder.icmp_signed("<", first, end), inside, after)
@@ -123,5 +148,11 @@ def count_up(builder: ir.IRBuilder, first: Any, end: Any) -> Any:
     yield index
     following = builder.add(index, INTEGER(1), flags=("nsw",))
     index.add_incoming(following, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, end), inside, after)
+    again = builder.cbranch(builder.icmp_signed("<", following, end), inside, after)
+    if vectors > 1:
+        module = builder.module
+        name, number = ir.MetaDataString(module, "llvm.loop.interleave.count"), ir.IntType(32)(vectors)
+        loop = module.add_metadata([module.add_metadata([name, number])])
+        loop.operands = (loop, *loop.operands)
+        again.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)

@@ -26,6 +26,7 @@ from ...equations.signatures import ARRAYS, MEMORY_ARRAYS, signature
 from ...kernels import fingerprint, machine_code, translation
 from ...kernels.access import INTERPRETED, OPTIONS, stream_access, stream_instructions
 from ...kernels.flat_arrays import array_of, empty, flat_array
+from ...kernels.processor import BYTES
 
 REAL = {"float32": types.float32, "float64": types.float64}
 REAL_OF_LLVM = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
@@ -159,7 +160,8 @@ def _of_instructions(cell: Cell, verb: str, dtype: str) -> Callable[[str], machi
             inner.write(found.text, None, *arguments)
 
         functions = written(builder, real) | stream_instructions(builder, found.streams)
-        inner = translation.Translation(builder, real, functions)
+        lanes = BYTES // np.dtype(dtype).itemsize
+        inner = translation.Translation(builder, real, functions, lanes)
         outer = translation.Translation(builder, real, {"array": array, "row": row})
         outer.write(_text(cell, verb), *builder.function.args)
 
