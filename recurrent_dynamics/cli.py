@@ -10,13 +10,13 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .study import Corpus, Trained
+    from .study import CharacterModel, Corpus, Plan, Trained
+    from .training import History
 
 OUT = Path("study")
 DESCRIPTION = """\
@@ -88,12 +88,12 @@ def _share_the_cores() -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    trained = _trained(options)
-    return 0 if trained is not None else 130
+    return 0 if _trained(options, _plan(options)) is not None else 130
 
 
 def _study(options: argparse.Namespace) -> int:
-    from .study import Origin, history_beside, load_corpus, load_model, study
+    from .study import analyses_beside, history_beside, load_corpus, load_model
+    from .study.ahead import compile_training
 
     if options.model is not None:
         _refuse(options, "--model studies a model as it is", (*_setting_names(), "resume", "overwrite"))
@@ -102,15 +102,32 @@ def _study(options: argparse.Namespace) -> int:
         corpus = load_corpus(options.file or character_model.source, character_model.vocabulary)
         folder = getattr(options, "out", options.model.parent)
         folder.mkdir(parents=True, exist_ok=True)
-        history = history_beside(options.model)
-    else:
-        both = _trained(options)
-        if both is None:
+        cell = character_model.settings.cell
+        with analyses_beside(cell, _say) as training_has_ended:
+            compile_training(cell, _say)
+            training_has_ended()
+            return _report(options, folder, model, character_model, corpus, history_beside(model))
+    todo = _plan(options)
+    with analyses_beside(todo.settings.cell, _say) as training_has_ended:
+        trained = _trained(options, todo)
+        if trained is None:
             return 130
-        trained, corpus = both
-        character_model, history = trained.character_model, trained.history
+        training_has_ended()
         folder = getattr(options, "out", OUT)
         model = folder / "model.npz"
+        return _report(options, folder, model, trained.character_model, todo.corpus, trained.history)
+
+
+def _report(
+    options: argparse.Namespace,
+    folder: Path,
+    model: Path,
+    character_model: CharacterModel,
+    corpus: Corpus,
+    history: History | None,
+) -> int:
+    from .study import Origin, study
+
     origin = Origin(options.arguments, model)
     diagnosis = study(folder / "report.html", character_model, corpus, history, _say, origin)
     _say("\n".join(diagnosis.sentences))
@@ -146,41 +163,43 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(options: argparse.Namespace) -> tuple[Trained, Corpus] | None:
-    """Train as the options say; None after Ctrl-C, with everything kept."""
-    from .study import analyses_beside, plan, train
+def _plan(options: argparse.Namespace) -> Plan:
+    """What the options say is to be trained."""
+    from .study import plan
 
-    folder = getattr(options, "out", OUT)
     given = {name: getattr(options, name) for name in _setting_names() if hasattr(options, name)}
-    todo = plan(
-        folder,
+    return plan(
+        getattr(options, "out", OUT),
         given,
         options.file,
         resume=hasattr(options, "resume"),
         overwrite=hasattr(options, "overwrite"),
         say=_say,
     )
-    settings, corpus = todo.settings, todo.corpus
-    with analyses_beside(settings.cell, _say) if options.command == "study" else nullcontext():
-        trained = train(settings, corpus, folder, resume=todo.resume, say=_say)
+
+
+def _trained(options: argparse.Namespace, todo: Plan) -> Trained | None:
+    """Train; None after Ctrl-C, with everything kept."""
+    from .study import train
+
+    folder = getattr(options, "out", OUT)
+    trained = train(todo.settings, todo.corpus, folder, resume=todo.resume, say=_say)
     bits = trained.character_model.facts["validation_bits"]
     if bits is not None:
         _say(
             f"{trained.character_model.facts['updates']} updates done, validation {bits:.3f} bits per character"
         )
     if trained.stopped_by == "updates":
-        return trained, corpus
-    return _unfinished(options, folder, trained, corpus)
+        return trained
+    return _unfinished(options, folder, trained)
 
 
-def _unfinished(
-    options: argparse.Namespace, folder: Path, trained: Trained, corpus: Corpus
-) -> tuple[Trained, Corpus] | None:
+def _unfinished(options: argparse.Namespace, folder: Path, trained: Trained) -> Trained | None:
     out = [] if folder == OUT else ["--out", str(folder)]
     again = shlex.join(["recurrent-dynamics", options.command, "--resume", *out])
     _say(f"stopped before the end; what was learnt is in {folder}; go on with: {again}")
     if trained.stopped_by != "interrupt":
-        return trained, corpus
+        return trained
     study = ["recurrent-dynamics", "study", "--model", str(folder / "model.npz")]
     _say(f"or study it as it is with: {shlex.join(study)}")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -71,11 +72,79 @@ def test_the_heaviest_are_shared_out_first_and_modules_stay_together():
         "time_loops.adjoint",
         "time_loops.forward",
     ]
-    assert ahead.shares(names, 2) == [
-        ["time_loops.adjoint", "time_loops.forward"],
-        ["weight_gradients.gradients", "stage_products.pack_factors"],
-    ]
+    packed, gradients, adjoint, forward = kernels = [(name, "float32") for name in names]
+    assert ahead.shares(kernels, 2) == [[adjoint, forward], [gradients, packed]]
     assert ahead.shares([], 3) == []
+
+
+def test_the_dtypes_of_a_module_are_shared_out():
+    both = [("jacobian.jacobian", dtype) for dtype in ("float64", "float32")]
+    assert ahead.shares(both, 2) == [both[:1], both[1:]]
+
+
+def test_each_kernel_is_wanted_once_and_in_the_order_of_the_verbs():
+    wanted = ahead.kernels_of([("dense", "float64"), ("drives", "float64"), ("dense", "float32")])
+    assert wanted == [
+        ("input_products.multiply_input", "float64"),
+        ("stage_products.add_matrix_products", "float64"),
+        ("input_products.multiply_input", "float32"),
+    ]
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"  # nobody asked for its status yet
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for a process in /proc")
+def test_the_helper_of_a_process_ends_with_it(tmp_path):
+    told = tmp_path / "pid"
+    helper = "import time\ntime.sleep(600)"
+    code = (
+        "import os, time\nfrom recurrent_dynamics.engine.cpu import ahead\n"
+        f"process = ahead.start({helper!r})\n"
+        f"open({str(tmp_path / 'new')!r}, 'w').write(str(process.pid))\n"
+        f"os.rename({str(tmp_path / 'new')!r}, {str(told)!r})\ntime.sleep(600)"
+    )
+    process = ahead.start(code)
+    wait_for(told.exists, seconds=60)
+    pid = int(told.read_text())
+    assert is_running(pid)
+    process.kill()
+    ahead.finish(process)
+    wait_for(lambda: not is_running(pid), seconds=60)
+
+
+def test_an_error_ends_the_other_processes(monkeypatch):
+    started = []
+
+    def sleeps(code):
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+        return started[-1]
+
+    def fails():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ahead, "start", sleeps)
+    monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
+    with pytest.raises(KeyboardInterrupt):
+        ahead.compile_ahead([], [("dense", "float64"), ("forward", "float64")], 2, fails)
+    assert len(started) == 2
+    assert all(process.returncode for process in started)
+
+
+def test_the_analyses_are_compiled_after_the_training(monkeypatch):
+    events, looks = [], iter([False, False, True])
+    monkeypatch.setattr(ahead, "stand_back", lambda: events.append("stand back"))
+    monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: next(looks))
+    monkeypatch.setattr(ahead.time, "sleep", lambda seconds: events.append("wait"))
+    monkeypatch.setattr(ahead, "compile_ahead", lambda cells, wanted, processes: events.append(wanted))
+    ahead.compile_beside("elman", [("qr", "float64")], after=[("dense", "float32")])
+    assert events == ["stand back", "wait", "wait", [("qr", "float64")]]
 
 
 def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
@@ -121,8 +190,8 @@ def told_at_once(tune):
     return progress._Progress()
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 10
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -66,10 +66,10 @@ def compile(
         raise ArgumentTypeError("dtype", "be float32 or float64", repr(dtype))
     if boolean("class_indices", class_indices):
         chosen.append("classes")
-    count = _cores() if processes is None else integer("processes", processes, at_least=1)
+    count = cores() if processes is None else integer("processes", processes, at_least=1)
     from .cpu.ahead import compile_ahead
 
-    compile_ahead(cells, chosen, kind.name, count)
+    compile_ahead(cells, [(verb, kind.name) for verb in chosen], count)
 
 
 def _cells(given: Any) -> list[Cell]:
@@ -81,7 +81,7 @@ def _cells(given: Any) -> list[Cell]:
     return cells
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

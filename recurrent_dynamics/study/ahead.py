@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
-from .. import cells, engine
+import numpy as np
+
+from .. import cells
 from ..checks import callable_, one_of
+from ..engine.compiling import cores
 from ..engine.cpu import ahead
 from ..kernels.access import INTERPRETED
 from ..kernels.disk import default_disk
+from ..nn import cross_entropy
+from ..training import Optimizer
+from ..training.optimizers import advance
 from .patience import said
 
-TRAINING = ("forward", "backward")
-WAITING = "compiling the analyses, once: later runs find them on disk"
-PATIENCE = 20.0  # seconds to wait for the analyses' code once the training has ended
-CLASSES = "classes"  # the text is class indices
+COMPILING = "compiling the engine, once: later runs find it on disk"
+STILL = "the analyses are still being compiled, once: later runs find them on disk"
+PATIENCE = 20.0  # seconds for the analyses' code once the training has ended
+TRAINING = tuple((verb, "float32") for verb in ("forward", "backward", "classes", "dense"))
+# In the order in which the analyses need them: Jacobian products, fixed points, Lyapunov exponents, samples.
+LAST = (("qr", "float64"), ("branch", "float32"))
 ANALYSES = (
-    ("float64", ("forward", CLASSES, "jacobian", "drives", "qr")),
-    ("float32", ("jacobian", "drives", "step")),
+    *((verb, "float32") for verb in ("jacobian", "drives")),
+    *((verb, "float64") for verb in ("forward", "jacobian", "drives")),
+    *LAST,
 )
 
 
-def compile_training(cell: str, say: Callable[[str], None]) -> None:
-    """Compile what the training of a cell needs, on all cores; a line is said if that takes its time."""
-    missing = not INTERPRETED and _missing(("float32", (*TRAINING, CLASSES)))
-    with said(say, "compiling the engine, once: later runs find it on disk") if missing else nullcontext():
-        engine.compile(cells.by_name(cell), TRAINING, class_indices=True)
+def compile_training(
+    cell: str, say: Callable[[str], None], meanwhile: Callable[[], None] | None = None
+) -> None:
+    """Compile what the training of a cell needs, on all cores; a line is said if that takes its time.
+
+    This process also calls `meanwhile`, such as `try_update`.
+    """
+    missing = not INTERPRETED and _missing(TRAINING)
+    with said(say, COMPILING) if missing else nullcontext():
+        ahead.compile_ahead([cells.by_name(cell)], TRAINING, cores(), meanwhile)
 
 
-def compile_analyses(cell: str) -> None:
-    """Compile what the analyses of a cell need, in this process and one more."""
-    for dtype, verbs in ANALYSES:
-        ahead.compile_ahead([cells.by_name(cell)], verbs, dtype, processes=2)
+def try_update(optimizer: Optimizer, params: Mapping[str, Any]) -> None:
+    """Compile the loss and the update of the parameters by computing them once; the parameters stay as they are."""
+    cross_entropy(np.zeros((1, 2), np.float32), [0])
+    advance(optimizer, params, optimizer.init(params), params, 0.0)
 
 
 @contextmanager
-def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iterator[None]:
-    """While entered, other processes compile what the analyses of a cell need and is not on disk.
+def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iterator[Callable[[], None]]:
+    """While entered, another process compiles what the analyses of a cell need and is not on disk.
 
-    A line is said if they have not ended at the end.
+    It begins when the code of the training is on disk, and takes the processor time that others leave. It goes on
+    beside the analyses, with a second process for the last kernels. The analyses wait for a kernel that is being
+    compiled, and compile one themselves that is not. At the end the processes end too.
+
+    Yields
+    ------
+    callable
+        To be called when the training has ended. The processes then have some seconds left, which is enough unless
+        other work takes all cores; a line is said if there is still something to compile.
 
     Raises
     ------
@@ -51,36 +74,43 @@ def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iter
     one_of("cell", cell, tuple(cells.NAMED))
     if say is not None:
         callable_("say", say, "of a text")
-    if INTERPRETED or not any(map(_missing, ANALYSES)) or not default_disk().can_store():
-        yield
+    if INTERPRETED or not _missing(ANALYSES) or not default_disk().can_store():
+        yield lambda: None
         return
-    process = ahead.start(
-        f"from {__name__} import compile_analyses, stand_back\nstand_back()\ncompile_analyses({cell!r})"
-    )
+    processes, timers = [_start(cell, ANALYSES, after=TRAINING)], []
+
+    def limit() -> None:
+        if processes[0].poll() is not None:
+            return
+        if say is not None:
+            say(STILL)
+        processes.append(_start(cell, LAST, after=()))
+        # An analysis may wait for a kernel whose process gets no processor time.
+        timers.extend([threading.Timer(PATIENCE, process.kill) for process in processes])
+        for timer in timers:
+            timer.daemon = True
+            timer.start()
+
     try:
-        yield
-    except BaseException:
-        process.terminate()
-        raise
+        yield limit
     finally:
-        try:
-            with said(say, WAITING) if say is not None and process.poll() is None else nullcontext():
-                process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            # Other work leaves it no time. The analyses compile what is missing.
-            process.terminate()
-            process.wait()
+        for timer in timers:
+            timer.cancel()
+        for process in processes:
+            process.kill()
+            ahead.finish(process)
 
 
-def stand_back() -> None:
-    """Take only the processor time that others leave: a training would wait for its slower thread in each step."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):  # not on Linux, or not allowed
-        os.nice(19)
+def _start(
+    cell: str, wanted: tuple[ahead.Wanted, ...], after: tuple[ahead.Wanted, ...]
+) -> subprocess.Popen[bytes]:
+    """Start a process that compiles what verbs of a cell need."""
+    return ahead.start(
+        f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_beside\n"
+        f"compile_beside({cell!r}, {wanted}, {after})"
+    )
 
 
-def _missing(needed: tuple[str, tuple[str, ...]]) -> bool:
+def _missing(wanted: tuple[ahead.Wanted, ...]) -> bool:
     """Whether a kernel of these verbs is not on disk."""
-    dtype, verbs = needed
-    return not all(ahead.is_kept(name, dtype) for verb in verbs for name in ahead.KERNELS[verb])
+    return not all(ahead.is_kept(*kernel) for kernel in ahead.kernels_of(wanted))

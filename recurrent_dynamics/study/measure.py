@@ -117,13 +117,17 @@ def measure(
     last = np.zeros_like(every)
     last[-1] = every[-1]
     of_last, of_all = model.backward(run, last), model.backward(run, every)
-    layers = []
+    # The order in which `ahead.ANALYSES` are compiled, perhaps even now. The first one needs no further kernel.
+    units = [_units(of_layer) for of_layer in run.runs]
+    multiplied = [_products(of_layer) for of_layer in run.runs]
     drawn = portraits(model, params, tokens)
+    layers = []
     for index, cell in enumerate(model.cells):
         flow, flow_all = (
             dynamics.gradient_flow(g.layers[index].states[cell.output]) for g in (of_last, of_all)
         )
-        products, paths = _products(run.runs[index])
+        products, paths = multiplied[index]
+        gates, states, time_scales = units[index]
         layers.append(
             Layer(
                 cell=cell,
@@ -131,9 +135,9 @@ def measure(
                 flow_all=flow_all,
                 products=products,
                 paths=paths,
-                gates=[gate.saturation() for gate in dynamics.gates(run.runs[index])],
-                states=dynamics.states(run.runs[index]),
-                time_scales=_time_scales(run.runs[index]),
+                gates=gates,
+                states=states,
+                time_scales=time_scales,
                 portrait=drawn[index],
             )
         )
@@ -167,6 +171,14 @@ def _joined(several: list[dynamics.PathNorms]) -> dynamics.PathNorms:
         np.concatenate([getattr(p, name) for p in several], axis=1) for name in ("direct", "rest")
     )
     return dynamics.PathNorms(several[0].steps, direct, rest, several[0].slot)
+
+
+def _units(
+    run: Run,
+) -> tuple[list[dynamics.Saturation], list[dynamics.Saturation], list[dynamics.TimeScales]]:
+    """Saturation of gates and of states, and time scales."""
+    gates = [gate.saturation() for gate in dynamics.gates(run)]
+    return gates, dynamics.states(run), _time_scales(run)
 
 
 def _time_scales(run: Run) -> list[dynamics.TimeScales]:

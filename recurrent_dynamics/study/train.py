@@ -14,7 +14,7 @@ from ..checks import ArgumentError, boolean, callable_, instance, pathlike
 from ..data import Streams
 from ..results import Result
 from ..training import Checkpoint, History, fit, load_checkpoint
-from .ahead import compile_training
+from .ahead import compile_training, try_update
 from .corpus import Corpus
 from .model_file import CharacterModel, build, save_model
 from .origin import versions
@@ -104,14 +104,15 @@ def train(
         f"training {settings.layers} x {settings.hidden} {settings.cell} on {corpus.name}: {updates} updates, "
         f"{updates / data.batches_per_epoch:.1f} epochs of {len(corpus.training):,} characters"
     )
+    params, optimizer = model.init(rng=settings.seed), settings.make_optimizer()
     if not resume or load_checkpoint(path).update < updates:
-        compile_training(settings.cell, say)
+        compile_training(settings.cell, say, lambda: try_update(optimizer, params))
     shown = sys.stderr.isatty() if progress is None else progress
     result = fit(
         model,
-        model.init(rng=settings.seed),
+        params,
         data,
-        optimizer=settings.make_optimizer(),
+        optimizer=optimizer,
         learning_rate=settings.make_schedule(updates, data.batches_per_epoch),
         updates=updates,
         minutes=settings.minutes,

@@ -11,18 +11,20 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from ...cells import Cell
+from ...cells import Cell, by_name
 from ...kernels import copying
 from ...kernels.access import INTERPRETED
 from ...kernels.disk import default_disk
 from ...kernels.qr import compiled as qr
 from . import (
+    branch_loops,
     classes,
     input_products,
     jacobian,
@@ -54,38 +56,55 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "jacobian": (*_FORWARD, "jacobian.jacobian"),
     "step": ("time_loops.one_step", "stage_products.pack_factors"),
     "drives": ("input_products.multiply_input", "stage_products.add_matrix_products"),
+    "dense": ("input_products.multiply_input",),
+    "branch": ("branch_loops.of_parents", "branch_loops.of_children", "input_products.multiply_rows_of"),
     "qr": ("qr._carry",),
     "classes": ("classes._biases", "classes._gradients"),
 }
 _MODULES = {
     "time_loops": time_loops, "tangent_loops": tangent_loops, "stage_products": stage_products,
     "input_products": input_products, "weight_gradients": weight_gradients, "jacobian": jacobian, "classes": classes,
-    "copying": copying, "qr": qr,
+    "branch_loops": branch_loops, "copying": copying, "qr": qr,
 }  # fmt: skip
 _SECONDS = {
     "time_loops.forward": 2.7, "time_loops.adjoint": 1.3, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
     "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 4.5, "stage_products.pack_factors": 0.3,
+    "branch_loops.of_parents": 1.0, "branch_loops.of_children": 0.9, "input_products.multiply_rows_of": 0.2,
 }  # fmt: skip
 _WORTH_A_PROCESS = 1.0  # seconds of compilation; a process takes half of that to start
 
-# The program of a further process. Numba would load SciPy's linear algebra, which no kernel calls, and time each call
-# of LLVM, which nobody asks for: 0.4 of 5 seconds.
-_OTHER = """
+_PAUSE = 0.25  # seconds between two looks at the disk
+
+Wanted = tuple[str, str]  # a verb, and its dtype
+Kernel = tuple[str, str]  # the name of a kernel of all cells, and its dtype
+
+# How each further process begins. It ends when its parent has ended, however that did: the parent holds the other end
+# of its standard input, and never writes to it. It never looks for cycles among its objects.
+_BEGIN = """
+import gc, os, threading
+gc.disable()
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+"""
+
+# What a process that only compiles does before. Numba would load SciPy's linear algebra, which no kernel calls, and
+# time each call of LLVM, which nobody asks for: 0.4 of 5 seconds.
+ONLY_COMPILES = """
 import sys
 sys.modules["scipy.linalg"] = None
 from numba.core import event
 event.start_event = event.end_event = lambda *_, **__: None
-from {module} import compile_kernel
-for name in {names!r}: compile_kernel(name, {dtype!r})
 """
 
 # The types of the arguments of kernels by their names. All others are integers.
 _REALS = frozenset(
     "M dM tM uM "
     "U W packed t_packed of_input P C E S N initial checksums X bias dE dS dN dP d_initial zeros dX tE tS tN tP "
-    "t_initial uE uS uN uP u_initial out dW dU d_bias total_W total_U total_bias J d_biases frames moved R".split()
+    "t_initial uE uS uN uP u_initial out dW dU d_bias total_W total_U total_bias J d_biases frames moved R "
+    "weights".split()
 )
-_INTEGERS = frozenset("starts widths places lengths counters classes index ends times".split())
+_INTEGERS = frozenset(
+    "starts widths places lengths counters classes index ends times parents spans slots".split()
+)
 _TABLES = frozenset("products entries diagonals".split())
 _FLAGS = frozenset("active resets".split())
 _TRUTHS = frozenset("transposed by_units assign adds from_end first_time last_time".split())
@@ -114,6 +133,11 @@ def _kernel(name: str, dtype: str) -> tuple[Any, tuple[Any, ...]]:
     return kernel, tuple(_argument(argument, REAL[dtype], module == "qr") for argument in arguments)
 
 
+def kernels_of(wanted: Iterable[Wanted]) -> list[Kernel]:
+    """The kernels of all cells that verbs need, in this order."""
+    return list(dict.fromkeys((name, dtype) for verb, dtype in wanted for name in KERNELS[verb]))
+
+
 def compile_kernel(name: str, dtype: str) -> None:
     """Compile a kernel of all cells, or read it from the disk."""
     kernel, arguments = _kernel(name, dtype)
@@ -126,19 +150,19 @@ def is_kept(name: str, dtype: str) -> bool:
     return bool(kernel._cache.is_kept(arguments))
 
 
-def _seconds_of(names: Iterable[str]) -> float:
-    return sum(_SECONDS.get(name, 0.5) for name in names)
+def _seconds_of(kernels: Iterable[Kernel]) -> float:
+    return sum(_SECONDS.get(name, 0.5) for name, _ in kernels)
 
 
-def shares(names: Iterable[str], processes: int) -> list[list[str]]:
-    """Distribute names so that all processes take about as long.
+def shares(kernels: Iterable[Kernel], processes: int) -> list[list[Kernel]]:
+    """Distribute kernels so that all processes take about as long.
 
     The kernels of a module stay together: they call the same functions, which each process compiles again.
     """
-    modules: dict[str, list[str]] = {}
-    for name in names:
-        modules.setdefault(name.partition(".")[0], []).append(name)
-    load, shared = [0.0] * processes, [list[str]() for _ in range(processes)]
+    modules: dict[Kernel, list[Kernel]] = {}
+    for name, dtype in kernels:
+        modules.setdefault((name.partition(".")[0], dtype), []).append((name, dtype))
+    load, shared = [0.0] * processes, [list[Kernel]() for _ in range(processes)]
     for own in sorted(modules.values(), key=_seconds_of, reverse=True):
         least = load.index(min(load))
         shared[least] += own
@@ -147,39 +171,82 @@ def shares(names: Iterable[str], processes: int) -> list[list[str]]:
 
 
 def start(code: str) -> subprocess.Popen[bytes]:
-    """Start a process that runs Python code, which compiles and stores kernels on disk.
+    """Start a process that runs Python code, which compiles and stores kernels on disk; it ends when this one does.
 
     It never looks for cycles among its objects, and does not take them apart at its end: a tenth of its time.
     """
-    code = f"import gc, os\ngc.disable()\n{code}\nos._exit(0)"
+    code = f"{_BEGIN}\n{code}\nos._exit(0)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdin=nothing, stdout=nothing, stderr=nothing
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing
     )
 
 
-def compile_ahead(cells: Sequence[Cell], verbs: Sequence[str], dtype: str, processes: int) -> None:
-    """Compile the kernels that the verbs of cells need, on `processes` further processes.
+def finish(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process."""
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def stand_back() -> None:
+    """Take only the processor time that others leave: a training would wait for its slower thread in each step."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not on Linux, or not allowed
+        os.nice(19)
+
+
+def compile_ahead(
+    cells: Sequence[Cell],
+    wanted: Sequence[Wanted],
+    processes: int,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
+    """Compile the kernels that verbs of cells need, on `processes` further processes, or here in their order for one.
 
     Those have an end of their own: to free the compiler's many objects, Python would take half a second of the caller.
+    This process calls `meanwhile`: what it compiles is code that the other processes do not import.
     """
     if INTERPRETED:
         return
-    names = list(dict.fromkeys(name for verb in verbs for name in KERNELS[verb]))
-    missing = [name for name in names if not is_kept(name, dtype)]
+    kernels = kernels_of(wanted)
+    missing = [kernel for kernel in kernels if not is_kept(*kernel)]
     # Kernels come back from other processes through the disk.
     alone = processes < 2 or _seconds_of(missing) < _WORTH_A_PROCESS or not default_disk().can_store()
     running = [
-        start(_OTHER.format(module=__name__, names=share, dtype=dtype))
+        start(
+            f"{ONLY_COMPILES}from {__name__} import compile_kernel\nfor own in {share!r}: compile_kernel(*own)"
+        )
         for share in ([] if alone else shares(missing, processes))
     ]
     try:
-        for verb in dict.fromkeys(ROW_KERNELS[verb] for verb in verbs if verb in ROW_KERNELS):
+        for kernel, dtype in dict.fromkeys(
+            (ROW_KERNELS[v], dtype) for v, dtype in wanted if v in ROW_KERNELS
+        ):
             for cell in cells:
-                row_kernel(cell, verb, np.dtype(dtype))
+                row_kernel(cell, kernel, np.dtype(dtype))
+        if meanwhile is not None:
+            meanwhile()
+    except BaseException:
+        for process in running:
+            process.kill()
+        raise
     finally:
         for process in running:
-            process.wait()
-    for name in names:  # also those that another process failed to compile: here the error is seen
-        compile_kernel(name, dtype)
+            finish(process)
+    for own in kernels:  # also those that another process failed to compile: here the error is seen
+        compile_kernel(*own)
+
+
+def compile_beside(cell: str, wanted: Sequence[Wanted], after: Sequence[Wanted]) -> None:
+    """Compile what verbs of a cell need, in the processor time that others leave.
+
+    It begins when another process has compiled the verbs `after`: that process would otherwise wait for code that both
+    need, and that this one compiles slowly. A second process would delay a training on two cores by a tenth.
+    """
+    stand_back()
+    while not all(is_kept(*kernel) for kernel in kernels_of(after)):
+        time.sleep(_PAUSE)
+    compile_ahead([by_name(cell)], wanted, processes=1)
