@@ -18,6 +18,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.engine.compiling import VERBS
 from recurrent_dynamics.engine.cpu import ahead
 from recurrent_dynamics.kernels import progress
+from recurrent_dynamics.kernels.disk import Disk
 
 
 def signatures():
@@ -160,6 +161,17 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
     assert len(started) == 2
     assert all("compile_kernel" in code for code in started)
     assert ahead._kernel("time_loops.forward", "float64")[0].signatures
+
+
+def test_a_process_that_only_compiles_stores_what_it_compiles(monkeypatch, tmp_path):
+    monkeypatch.setenv("RECURRENT_DYNAMICS_CACHE_DIR", str(tmp_path))
+    process = ahead.start(
+        f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_kernel\n"
+        "compile_kernel('classes._biases', 'float64')"
+    )
+    ahead.finish(process)
+    assert process.returncode == 0
+    assert Disk(tmp_path).info().files == 1
 
 
 def test_python_looks_for_cycles_again_after_a_compilation():
