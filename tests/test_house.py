@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import logging.config
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,9 @@ def test_numba_cuda_is_imported_by_one_module_of_engine_cuda(trees):
     assert all(name.startswith("engine/cuda") for name in importers)
 
 
-def test_each_room_imports_only_from_the_rooms_below_it():
+def test_each_room_imports_only_from_the_rooms_below_it(monkeypatch):
+    # It would switch off the loggers that other tests look at.
+    monkeypatch.setattr(logging.config, "dictConfig", lambda config: None)
     reports = pytest.importorskip("importlinter.cli", reason="import-linter is not installed")
     assert reports.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
