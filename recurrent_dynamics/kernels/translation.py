@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.ir.values import MDValue
 
 INTEGER = ir.IntType(64)
 # Vectors that an innermost loop computes at a time, instruction by instruction. A processor holds about a hundred
@@ -42,7 +43,8 @@ class Translation:
     functions : mapping
         By their names in the source, functions that take and return LLVM values. Constants are `int` for them.
     lanes : int
-        Entries of a vector. If given, innermost loops compute INTERLEAVED vectors at a time, and the rest singly.
+        Entries of a vector. If given, innermost loops compute INTERLEAVED vectors at a time, and the rest in a loop of
+        its own.
     """
 
     def __init__(
@@ -152,7 +154,9 @@ def count_up(builder: ir.IRBuilder, first: Any, end: Any, vectors: int = 1) -> A
     if vectors > 1:
         module = builder.module
         name, number = ir.MetaDataString(module, "llvm.loop.interleave.count"), ir.IntType(32)(vectors)
-        loop = module.add_metadata([module.add_metadata([name, number])])
-        loop.operands = (loop, *loop.operands)
+        wish = module.add_metadata([name, number])
+        # Made directly: `add_metadata` would give all loops one node, and LLVM tells loops apart by their nodes.
+        loop = MDValue(module, [wish], name=str(len(module.metadata)))
+        loop.operands = (loop, wish)
         again.set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
