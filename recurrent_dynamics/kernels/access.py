@@ -43,7 +43,7 @@ CALLED: dict[str, Any] = {
     "pipeline_class": Whole,
 }
 ENTRY: dict[str, Any] = {**ARITHMETIC, "no_cfunc_wrapper": True, "nogil": True, "pipeline_class": Whole}
-# `OPTIONS` and `ENTRY` of functions that leave the work to others: compiled in two thirds of the time, as fast.
+# `OPTIONS` and `ENTRY` of functions that leave most of the work to others: compiled in two thirds of the time, as fast.
 LIGHT: dict[str, Any] = {**OPTIONS, "pipeline_class": InlinedLight}
 LIGHT_ENTRY: dict[str, Any] = {**ENTRY, "pipeline_class": WholeLight}
 

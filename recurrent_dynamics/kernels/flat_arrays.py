@@ -1,6 +1,7 @@
 """Flat arrays that compiled code makes: new ones, and views of memory at an address.
 
-NumPy's functions do the same. Numba compiles each of them as functions of its own, three for one `np.empty`.
+NumPy's functions do the same. Numba compiles each of them as functions of its own, three for one `np.empty`. Here no
+size may be below 0, which nothing checks.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ from numba.np.arrayobj import populate_array
 from .access import INTERPRETED
 
 
+def _bytes_of_one(context: Any, kind: Any) -> Any:
+    return context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+
+
 def flat_array(context: Any, builder: Any, kind: Any, start: Any, size: Any, owner: Any = None) -> Any:
     """The LLVM value of an array of `size` entries from the pointer `start` on; without an owner it is a view."""
     made = context.make_array(kind)(context, builder)
-    item = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+    item = _bytes_of_one(context, kind)
     populate_array(made, data=start, shape=[size], strides=[item], itemsize=item, meminfo=owner)
     return made._getvalue()
 
 
 def _new(context: Any, builder: Any, kind: Any, size: Any, cleared: bool) -> Any:
-    bytes_ = builder.mul(size, context.get_constant(types.intp, kind.dtype.bitwidth // 8))
+    bytes_ = builder.mul(size, _bytes_of_one(context, kind))
     alignment = context.get_constant(types.uint32, context.get_preferred_array_alignment(kind.dtype))
     owner = context.nrt.meminfo_alloc_aligned(builder, bytes_, alignment)
     data = context.nrt.meminfo_data(builder, owner)
