@@ -28,10 +28,12 @@ class OneAtATime(kernel.BlockThread):
     def run(self) -> None:
         """Wait for the first turn, and tell when the thread has ended."""
         self.turn.acquire()
-        if not self.abort:
-            super().run()
-        self.over = True
-        self.back.release()
+        try:
+            if not self.abort:
+                super().run()
+        finally:
+            self.over = True
+            self.back.release()
 
     def advance(self) -> None:
         """Run to the next barrier or to the end."""
