@@ -120,7 +120,8 @@ def test_the_helper_of_a_process_ends_with_it(tmp_path):
     wait_for(lambda: not is_running(pid), seconds=60)
 
 
-def test_an_error_ends_the_other_processes(monkeypatch):
+@pytest.mark.parametrize("when", ["before the wait", "in the wait"])
+def test_an_error_ends_the_other_processes(monkeypatch, when):
     started = []
 
     def sleeps(code):
@@ -132,8 +133,17 @@ def test_an_error_ends_the_other_processes(monkeypatch):
 
     monkeypatch.setattr(ahead, "start", sleeps)
     monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
+
+    def interrupted(process):
+        monkeypatch.setattr(ahead, "finish", finish)
+        fails()
+
+    finish, meanwhile = ahead.finish, fails
+    if when == "in the wait":
+        monkeypatch.setattr(ahead, "finish", interrupted)
+        meanwhile = None
     with pytest.raises(KeyboardInterrupt):
-        ahead.compile_ahead([], [("dense", "float64"), ("forward", "float64")], 2, fails)
+        ahead.compile_ahead([], [("dense", "float64"), ("forward", "float64")], 2, meanwhile)
     assert len(started) == 2
     assert all(process.returncode for process in started)
 

@@ -39,7 +39,7 @@ def compile(
     class_indices
         Whether the input will be class indices: two small kernels more.
     processes
-        How many processes compile; as many as there are cores by default.
+        How many further processes compile; as many as there are cores by default. With 1 this process compiles all.
 
     Raises
     ------

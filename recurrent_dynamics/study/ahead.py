@@ -1,4 +1,4 @@
-"""What a study compiles: for the training at once and on all cores, for the analyses beside the training."""
+"""What a study compiles: for the training at once and on all cores, for the analyses beside everything else."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..checks import ArgumentError, boolean, callable_, instance, pathlike
 from ..data import Streams
 from ..results import Result
-from ..training import Checkpoint, History, fit, load_checkpoint
+from ..training import Checkpoint, History, fit
 from .ahead import compile_training, try_update
 from .corpus import Corpus
 from .model_file import CharacterModel, build, save_model
@@ -105,8 +105,8 @@ def train(
         f"{updates / data.batches_per_epoch:.1f} epochs of {len(corpus.training):,} characters"
     )
     params, optimizer = model.init(rng=settings.seed), settings.make_optimizer()
-    if not resume or load_checkpoint(path).update < updates:
-        compile_training(settings.cell, say, lambda: try_update(optimizer, params))
+    # Also for a training that has ended: the analyses need the same code.
+    compile_training(settings.cell, say, lambda: try_update(optimizer, params))
     shown = sys.stderr.isatty() if progress is None else progress
     result = fit(
         model,

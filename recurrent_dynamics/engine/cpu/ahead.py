@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,16 @@ _PAUSE = 0.25  # seconds between two looks at the disk
 Wanted = tuple[str, str]  # a verb, and its dtype
 Kernel = tuple[str, str]  # the name of a kernel of all cells, and its dtype
 
-# How each further process begins. It ends when its parent has ended, however that did: the parent holds the other end
-# of its standard input, and never writes to it. It never looks for cycles among its objects.
+# How each further process begins. It ends when its parent and what that has forked have ended, however they did: they
+# hold the other end of its standard input, and never write to it. The pipe is moved to another number, because on
+# Windows whoever looks at the standard input waits for the thread that reads it. It never looks for cycles among its
+# objects.
 _BEGIN = """
 import gc, os, threading
 gc.disable()
-threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+os.dup2(nothing, 0)
+threading.Thread(target=lambda: (os.read(pipe, 1), os._exit(1)), daemon=True).start()
 """
 
 # What a process that only compiles does before. Numba would load SciPy's linear algebra, which no kernel calls, and
@@ -195,7 +200,8 @@ def stand_back() -> None:
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):  # not on Linux, or not allowed
-        os.nice(19)
+        with suppress(AttributeError, OSError):  # not on Windows
+            os.nice(19)
 
 
 def compile_ahead(
@@ -215,13 +221,11 @@ def compile_ahead(
     missing = [kernel for kernel in kernels if not is_kept(*kernel)]
     # Kernels come back from other processes through the disk.
     alone = processes < 2 or _seconds_of(missing) < _WORTH_A_PROCESS or not default_disk().can_store()
-    running = [
-        start(
-            f"{ONLY_COMPILES}from {__name__} import compile_kernel\nfor own in {share!r}: compile_kernel(*own)"
-        )
-        for share in ([] if alone else shares(missing, processes))
-    ]
+    running: list[subprocess.Popen[bytes]] = []
     try:
+        for share in [] if alone else shares(missing, processes):
+            program = f"from {__name__} import compile_kernel\nfor own in {share!r}: compile_kernel(*own)"
+            running.append(start(ONLY_COMPILES + program))
         for kernel, dtype in dict.fromkeys(
             (ROW_KERNELS[v], dtype) for v, dtype in wanted if v in ROW_KERNELS
         ):
@@ -229,13 +233,13 @@ def compile_ahead(
                 row_kernel(cell, kernel, np.dtype(dtype))
         if meanwhile is not None:
             meanwhile()
+        for process in running:
+            finish(process)
     except BaseException:
         for process in running:
             process.kill()
-        raise
-    finally:
-        for process in running:
             finish(process)
+        raise
     for own in kernels:  # also those that another process failed to compile: here the error is seen
         compile_kernel(*own)
 
