@@ -29,44 +29,31 @@ def flat_array(context: Any, builder: Any, kind: Any, start: Any, size: Any, own
     return made._getvalue()
 
 
-def _new(context: Any, builder: Any, kind: Any, size: Any, cleared: bool) -> Any:
-    bytes_ = builder.mul(size, _bytes_of_one(context, kind))
-    alignment = context.get_constant(types.uint32, context.get_preferred_array_alignment(kind.dtype))
-    owner = context.nrt.meminfo_alloc_aligned(builder, bytes_, alignment)
-    data = context.nrt.meminfo_data(builder, owner)
-    if cleared:
-        cgutils.memset(builder, data, bytes_, 0)
-    start = builder.bitcast(data, context.get_data_type(kind.dtype).as_pointer())
-    return flat_array(context, builder, kind, start, size, owner)
-
-
-if INTERPRETED:
-    empty, zeros = np.empty, np.zeros
-
-else:
-
-    def _flat(dtype: Any) -> Any:
-        return types.Array(dtype.dtype, 1, "C")
+def _constructor(cleared: bool) -> Any:
+    """`empty` or, `cleared`, `zeros`."""
 
     @intrinsic
-    def empty(typingctx, size, dtype):
+    def new(typingctx, size, dtype):
         """A new array of `size` entries; `dtype` is that of an array, or a class such as np.int64."""
-        kind = _flat(dtype)
+        kind = types.Array(dtype.dtype, 1, "C")
 
         def codegen(context, builder, signature, arguments):
-            return _new(context, builder, kind, arguments[0], cleared=False)
+            size = arguments[0]
+            bytes_ = builder.mul(size, _bytes_of_one(context, kind))
+            alignment = context.get_constant(types.uint32, context.get_preferred_array_alignment(kind.dtype))
+            owner = context.nrt.meminfo_alloc_aligned(builder, bytes_, alignment)
+            data = context.nrt.meminfo_data(builder, owner)
+            if cleared:
+                cgutils.memset(builder, data, bytes_, 0)
+            start = builder.bitcast(data, context.get_data_type(kind.dtype).as_pointer())
+            return flat_array(context, builder, kind, start, size, owner)
 
         return kind(types.int64, dtype), codegen
 
-    @intrinsic
-    def zeros(typingctx, size, dtype):
-        """A new array of zeros, as `empty`."""
-        kind = _flat(dtype)
+    return new
 
-        def codegen(context, builder, signature, arguments):
-            return _new(context, builder, kind, arguments[0], cleared=True)
 
-        return kind(types.int64, dtype), codegen
+empty, zeros = (np.empty, np.zeros) if INTERPRETED else map(_constructor, (False, True))
 
 
 @intrinsic
