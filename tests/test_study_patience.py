@@ -58,7 +58,7 @@ def beside(monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(ahead.ahead, "start", start)
-    monkeypatch.setattr(ahead, "_missing", lambda wanted: True)
+    monkeypatch.setattr(ahead.ahead, "is_missing", lambda wanted: True)
     monkeypatch.setattr(ahead, "INTERPRETED", False)
     return seconds, started
 

@@ -41,7 +41,7 @@ def compile_training(
 
     This process also calls `meanwhile`, such as `try_update`.
     """
-    missing = not INTERPRETED and _missing(TRAINING)
+    missing = not INTERPRETED and ahead.is_missing(TRAINING)
     with said(say, COMPILING) if missing else nullcontext():
         ahead.compile_ahead([cells.by_name(cell)], TRAINING, cores(), meanwhile)
 
@@ -74,7 +74,7 @@ def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iter
     one_of("cell", cell, tuple(cells.NAMED))
     if say is not None:
         callable_("say", say, "of a text")
-    if INTERPRETED or not _missing(ANALYSES) or not default_disk().can_store():
+    if INTERPRETED or not ahead.is_missing(ANALYSES) or not default_disk().can_store():
         yield lambda: None
         return
     processes, timers = [_start(cell, ANALYSES, after=TRAINING)], []
@@ -109,8 +109,3 @@ def _start(
         f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_beside\n"
         f"compile_beside({cell!r}, {wanted}, {after})"
     )
-
-
-def _missing(wanted: tuple[ahead.Wanted, ...]) -> bool:
-    """Whether a kernel of these verbs is not on disk."""
-    return not all(ahead.is_kept(*kernel) for kernel in ahead.kernels_of(wanted))

@@ -155,6 +155,11 @@ def is_kept(name: str, dtype: str) -> bool:
     return bool(kernel._cache.is_kept(arguments))
 
 
+def is_missing(wanted: Iterable[Wanted]) -> bool:
+    """Whether a kernel of these verbs is not on disk."""
+    return not all(is_kept(*kernel) for kernel in kernels_of(wanted))
+
+
 def _seconds_of(kernels: Iterable[Kernel]) -> float:
     return sum(_SECONDS.get(name, 0.5) for name, _ in kernels)
 
@@ -251,6 +256,6 @@ def compile_beside(cell: str, wanted: Sequence[Wanted], after: Sequence[Wanted])
     need, and that this one compiles slowly. A second process would delay a training on two cores by a tenth.
     """
     stand_back()
-    while not all(is_kept(*kernel) for kernel in kernels_of(after)):
+    while is_missing(after):
         time.sleep(_PAUSE)
     compile_ahead([by_name(cell)], wanted, processes=1)
