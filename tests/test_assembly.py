@@ -413,15 +413,15 @@ TILES = {
 
 
 def faults_of_a_tile(tile: Any, rows: int, panels: int, dtype: str) -> list[str]:
-    """What its one loop does beyond loads and a multiply-add for each accumulator.
+    """What its loop does beyond loads and a multiply-add for each accumulator.
 
-    Of the integers of the tallest one, 15 pointers and steps, one may have to be read.
+    LLVM may make two of it, one that prefetches and one that does not. Of the integers of the tallest one, 15 pointers and steps, one may have to be read.
     """
     i = types.int64
     real, index = types.CPointer(REAL[dtype]), types.CPointer(i)
     text = assembly(tile, real, i, i, real, i, real, i, real, i, i, index, real, i)
     inner = list(loops(text))
-    found = [f"refers to {symbol}" for symbol in foreign(text)] + [f"{len(inner)} loops"] * (len(inner) != 1)
+    found = [f"refers to {symbol}" for symbol in foreign(text)] + [f"{len(inner)} loops"] * (len(inner) not in (1, 2))
     for loop in inner:
         found += loop.matching(STORE) + loop.matching(CALL)
         read = loop.matching(loop.stack)
@@ -441,8 +441,8 @@ def test_a_tile_that_does_not_fit_or_has_another_shape_is_seen():
     judged = faults_of_a_tile(microkernel._tile(32), 32, 1, "float32")
     assert any(re.match(STORE, line) for line in judged)
     assert not any("arithmetic" in fault for fault in judged)
-    (fault,) = faults_of_a_tile(microkernel.tile_pair, TILE_ROWS, 1, "float32")
-    assert fault.startswith("arithmetic")
+    faults = faults_of_a_tile(microkernel.tile_pair, TILE_ROWS, 1, "float32")
+    assert faults and all(fault.startswith("arithmetic") for fault in faults)
 
 
 @pytest.mark.parametrize("dtype", REAL)
@@ -455,7 +455,8 @@ def test_a_product_has_the_loops_of_its_tiles(dtype):
     assert all(
         set(loop.arithmetic) == {BYTES} and set(loop.arithmetic[BYTES]) == {"fused"} for loop in of_tiles
     )
-    assert Counter(loop.arithmetic[BYTES]["fused"] for loop in of_tiles) == shapes
+    counted = Counter(loop.arithmetic[BYTES]["fused"] for loop in of_tiles)
+    assert shapes <= counted <= shapes + shapes  # with prefetching and without
     # All vectors stay in registers. Of the integers of a whole product one may have to be read, of float64 four with
     # the schedule for Zen 4 and two with others, and in the tiles with pointers to more rows more of them.
     for loop in of_tiles:

@@ -9,8 +9,8 @@ of two multiply-adds a cycle (EPYC, Zen 5). With 16 registers six rows fit, whic
 least: the latency of a multiply-add is four cycles, so fewer than eight sums would wait. For vectors of 16 bytes LLVM
 uses what the host has: NEON, SSE or scalars.
 
-Each iteration also prefetches: it reads `pace` bytes further on from `ahead` each time, and so covers the tile's part
-of the next panel.
+Unless `pace` is 0, each iteration also prefetches: it reads `pace` bytes further on from `ahead` each time, and so
+covers the tile's part of the next panel.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def _tile(rows: int, panels: int = 1) -> Any:
             panel_size = b.mul(k, i64(VECTORS * lanes))
             panel = [b.gep(packed, [b.mul(panel_size, i64(p))]) for p in range(panels)]
             zero = ir.Constant(vector, [0.0] * lanes)
+            prefetches = b.icmp_signed("!=", pace, i64(0))
             before, loop, done = b.block, b.append_basic_block(), b.append_basic_block()
             b.cbranch(b.icmp_signed(">", k, i64(0)), loop, done)
             b.position_at_end(loop)
@@ -90,7 +91,10 @@ def _tile(rows: int, panels: int = 1) -> Any:
             base, column = b.mul(n, i64(VECTORS * lanes)), b.mul(n, k_step)
             right = [load(b.gep(p, [b.add(base, i64(v * lanes))])) for p in panel for v in range(VECTORS)]
             if panels == 1:
-                fetch(b, b.gep(b.bitcast(ahead, ir.IntType(8).as_pointer()), [b.mul(n, pace)]), locality=2)
+                with b.if_then(prefetches):
+                    fetch(
+                        b, b.gep(b.bitcast(ahead, ir.IntType(8).as_pointer()), [b.mul(n, pace)]), locality=2
+                    )
             undefined = ir.Constant(vector, ir.Undefined)
             broadcast = ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
             new = []
@@ -99,16 +103,17 @@ def _tile(rows: int, panels: int = 1) -> Any:
                 x = b.shuffle_vector(b.insert_element(undefined, x, i32(0)), undefined, broadcast)
                 new += [b.call(multiply_add, [x, right[v], sums[r * len(columns) + v]]) for v in columns]
             following = b.add(n, i64(1))
-            n.add_incoming(following, loop)
+            last = b.block
+            n.add_incoming(following, last)
             for x, y in zip(sums, new, strict=True):
-                x.add_incoming(y, loop)
+                x.add_incoming(y, last)
             again = b.cbranch(b.icmp_signed("<", following, k), loop, done)
             again.set_metadata("llvm.loop", not_unrolled(b.module))
             b.position_at_end(done)
             final = [b.phi(vector) for _ in sums]
             for f, y in zip(final, new, strict=True):
                 f.add_incoming(zero, before)
-                f.add_incoming(y, loop)
+                f.add_incoming(y, last)
             with b.if_else(b.icmp_signed("<", width, i64(len(columns) * lanes))) as (narrow, whole):
                 for branch, partly in ((narrow, True), (whole, False)):
                     with branch:
