@@ -140,8 +140,8 @@ def _move(
 
 def _place(a: np.ndarray) -> tuple[int, int, int]:
     """(address, how many entries the steps and the rows of an array (T, B, width) are apart)."""
-    step, row = (stride // a.itemsize for stride in a.strides[:2])
-    return a.__array_interface__["data"][0], step, row
+    strides, size = a.strides, a.itemsize
+    return memory.address(a), strides[0] // size, strides[1] // size
 
 
 class _Lent:

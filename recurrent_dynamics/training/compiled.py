@@ -18,7 +18,8 @@ from ..kernels.access import OPTIONS, SUM, get, put, stream_access
 from ..kernels.barrier import share
 from ..kernels.copying import OPERATIONS, sum_in_order
 from ..kernels.flat_arrays import array_at, zeros
-from ..kernels.parallel import by_threads, kernel
+from ..kernels.memory import address
+from ..kernels.parallel import by_threads
 from ..kernels.threads import POOL, launch, threads_for
 from . import rules
 
@@ -37,7 +38,7 @@ class Compiled:
         self.dtype, self.columns = leaves[0][0].dtype, len(leaves[0])
         self.sizes = tuple([leaf[0].size for leaf in leaves])
         self.blocks = blocks_of(self.sizes)
-        self.addresses = np.array([*map(_address, self.arrays)], np.int64).reshape(len(leaves), self.columns)
+        self.addresses = np.array([*map(address, self.arrays)], np.int64).reshape(len(leaves), self.columns)
         self.threads = threads_for(len(self.blocks), OPERATIONS * BLOCK)
 
     def squares(self) -> float:
@@ -59,12 +60,6 @@ class Compiled:
         places = [*zip(accumulate(self.sizes, initial=0), accumulate(self.sizes), self.shapes)]
         parted = [[a[start:end].reshape(shape) for start, end, shape in places] for a in new]
         return parted, sum_in_order(sums)
-
-
-@kernel
-def _address(a):
-    """Asked of NumPy, it takes three times as long."""
-    return a.ctypes.data
 
 
 @lru_cache(maxsize=64)

@@ -49,7 +49,7 @@ class PackedLinear:
             x = np.array(x, order="C")
         if not x.size or not g:
             return np.tile(self._bias, (len(x), 1))
-        out, start, step = np.empty((len(x), g), x.dtype), x.ctypes.data, x.strides[0] // x.itemsize
+        out, start, step = np.empty((len(x), g), x.dtype), memory.address(x), x.strides[0] // x.itemsize
         with POOL:
             launch(
                 threads_for(len(x), 2 * g * n), input_products.multiply_rows_of, start, step, self._packed,
