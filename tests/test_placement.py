@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 import warnings
 
 import numba
@@ -17,10 +19,19 @@ from recurrent_dynamics.kernels.placement import AWAY, PROCESSOR, THREAD, notes
 
 PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
-pytestmark = pytest.mark.skipif(
+placed = pytest.mark.skipif(
     INTERPRETED or not placement.KNOWN or len(PROCESSORS) < 2 or numba.config.NUMBA_NUM_THREADS < 2,
     reason="threads cannot be placed here",
 )
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gettid"),
+    reason="the system lacks the functions",
+)
+def test_a_process_that_has_compiled_nothing_finds_the_functions():
+    program = "from recurrent_dynamics.kernels import placement; assert placement.KNOWN"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.fixture
@@ -46,6 +57,7 @@ def two_threads(tune):
         os.sched_setaffinity(t, PROCESSORS)
 
 
+@placed
 def test_a_thread_on_the_processor_of_its_caller_is_sent_away(two_threads):
     call, thread = two_threads
     here = min(PROCESSORS)
@@ -68,6 +80,7 @@ def test_a_thread_on_the_processor_of_its_caller_is_sent_away(two_threads):
     assert np.array_equal(result, expected)
 
 
+@placed
 def test_a_thread_that_may_run_on_one_processor_stays(two_threads):
     call, thread = two_threads
     here = min(PROCESSORS)
@@ -80,6 +93,7 @@ def test_a_thread_that_may_run_on_one_processor_stays(two_threads):
         assert os.sched_getaffinity(thread) == {here}
 
 
+@placed
 def test_threads_on_other_processors_are_left_alone(two_threads):
     call, thread = two_threads
     first, second = sorted(PROCESSORS)[:2]
@@ -92,6 +106,7 @@ def test_threads_on_other_processors_are_left_alone(two_threads):
     assert not notes[placement.ALLOWED :].any()
 
 
+@placed
 def test_a_forked_child_forgets_the_threads_of_its_parent(two_threads):
     """Else it would keep a thread of its parent from a processor for good."""
     assert notes.any()

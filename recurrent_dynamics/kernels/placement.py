@@ -9,7 +9,9 @@ caller runs there now, it may not use that processor until it is awake.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -29,7 +31,17 @@ notes = np.zeros(ALLOWED + WORDS, np.int64)
 _NOTES = "placement.notes"
 _SYMBOL = f"{machine_code.SYMBOL}{_NOTES}:"
 _NEEDED = ("gettid", "pthread_self", "sched_getcpu", "sched_getaffinity", "sched_setaffinity")
-KNOWN = all(llvm.address_of_symbol(name) for name in _NEEDED)  # on Linux, with a C library of 2019 or later
+
+
+def _has(names: tuple[str, ...]) -> bool:
+    """Whether this is Linux and its C library has these functions. LLVM knows none before its first compilation."""
+    if sys.platform != "linux":
+        return False
+    process = ctypes.CDLL(None)
+    return all(hasattr(process, name) for name in names)
+
+
+KNOWN = _has(_NEEDED)  # with a C library of 2019 or later
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _SIZE = _I64(8 * WORDS)
