@@ -25,6 +25,7 @@ from .derive import Derivation, Loop
 from .program import NONLINEAR, Program
 from .schedule import width_labels
 from .signatures import OFFSETS, signature
+from .split_loops import split
 from .variables import Variable
 
 
@@ -124,16 +125,18 @@ class Places:
         return f"{array}, {' + '.join(terms) or '0'}, {self.stream(array, variable)}"
 
 
-def source(derivation: Derivation, verb: str, with_reads: bool = True) -> Source:
+def source(derivation: Derivation, verb: str, with_reads: bool = True, splits: bool = False) -> Source:
     """The function of one verb; see the module. The last argument of `get` and `put` is the number of the stream.
 
-    Without its reads the function is that of a cell that reads no memory; `block_source` has them then.
+    Without its reads the function is that of a cell that reads no memory; `block_source` has them then. `splits` says
+    whether loops are split where this is faster on a processor with vectors, see `split_loops`.
     """
     from .read_source import read_lines
 
     places, printer = Places(derivation), Printer()
     # A stage ends with its reads, whose operands its loops compute; cotangents go the other way.
-    stages = [(loop.stage, _loop(loop, places, printer)) for loop in derivation.loops(verb)]
+    loops = [part for loop in derivation.loops(verb) for part in (split(loop) if splits else [loop])]
+    stages = [(loop.stage, _loop(loop, places, printer)) for loop in loops]
     joined = tuple(range(derivation.schedule.stages + 1))
     if with_reads:
         stages += read_lines(derivation, verb, places, printer)

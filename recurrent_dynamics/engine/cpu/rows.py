@@ -44,7 +44,7 @@ _START |= {"m": "places[3 * b]", "length": "places[3 * b + 1]", "dm": "places[3 
 # The modules that turn equations into the source of a row function. An edit of any other module recompiles nothing.
 _DERIVATION = (
     "axes", "derive", "graph", "jacobian_sparsity", "nonlinearities", "program", "read_source", "reads", "schedule",
-    "signatures", "source", "storage", "symbolic", "variables",
+    "signatures", "source", "split_loops", "storage", "symbolic", "variables",
 )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def _row_source(cell: Cell, verb: str) -> Any:
     from ...equations.derive import Derivation
     from ...equations.source import source
 
-    return source(Derivation(cell, store_activations=True), verb)
+    return source(Derivation(cell, store_activations=True), verb, splits=verb == "forward")
 
 
 def _defined(text: str, name: str, scope: dict[str, Any]) -> Callable[..., None]:
