@@ -3,8 +3,10 @@
 This is done in calls with two threads, on any number of processors. Linux wakes a thread where it ran last. If that
 processor is busy, it looks for an idle one in a few steps only, which on two processors may be none. Once both threads
 had run on one processor, they did so in all calls that followed, one after the other, while the other processor was
-idle: an LSTM of 64 units took 2.7 instead of 1.3 milliseconds. So the second thread notes where it has run. If its
-caller runs there now, it may not use that processor until it is awake.
+idle: an LSTM of 64 units took 2.7 instead of 1.3 milliseconds. After a pause Linux may also wake the thread on the
+processor of its caller, although it had run on the other one: it then began 300 instead of 50 microseconds late, after
+every second pause of 3 milliseconds. So the second thread notes where it has run. If its caller runs there now, or if
+the thread may have fallen asleep, it may not use the processor of its caller until it is awake.
 """
 
 from __future__ import annotations
@@ -24,13 +26,22 @@ from numba.extending import intrinsic
 from . import machine_code
 
 WORDS = 16  # of a set of 1024 processors, as the C library has it
-# Entries of the notes: the caller, the second thread, its processor, whether it was sent away, and all it may use then.
-CALLER, THREAD, PROCESSOR, AWAY, ALLOWED = range(5)
+# Entries of the notes: the caller, the second thread, its processor, when the call ended, whether the thread was sent
+# away, after how many nanoseconds it may sleep, and all processors that it may use.
+CALLER, THREAD, PROCESSOR, ENDED, AWAY, ASLEEP, ALLOWED = range(7)
 notes = np.zeros(ALLOWED + WORDS, np.int64)
+notes[ASLEEP] = 50_000  # a little less than it polls, see `threads.SPINS`
 
 _NOTES = "placement.notes"
 _SYMBOL = f"{machine_code.SYMBOL}{_NOTES}:"
-_NEEDED = ("gettid", "pthread_self", "sched_getcpu", "sched_getaffinity", "sched_setaffinity")
+_NEEDED = (
+    "gettid",
+    "pthread_self",
+    "sched_getcpu",
+    "sched_getaffinity",
+    "sched_setaffinity",
+    "clock_gettime",
+)
 
 
 def _has(names: tuple[str, ...]) -> bool:
@@ -56,7 +67,7 @@ machine_code.provides(_NOTES, _provide)
 
 def _after_fork() -> None:
     """Forget the threads of the parent, which go on there."""
-    notes[:] = 0
+    notes[:ASLEEP] = 0
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -71,6 +82,15 @@ def _call(b: ir.IRBuilder, name: str, result: Any, *arguments: Any) -> Any:
 def _here(b: ir.IRBuilder) -> Any:
     """The processor of this thread; below 0 if the system does not say."""
     return b.sext(_call(b, "sched_getcpu", _I32), _I64)
+
+
+def _now(b: ir.IRBuilder) -> Any:
+    """Nanoseconds of a clock that never goes back."""
+    time = cgutils.alloca_once(b, ir.ArrayType(_I64, 2))
+    seconds, rest = (b.gep(time, [_I64(0), _I64(n)]) for n in (0, 1))
+    monotonic = _I32(1)
+    _call(b, "clock_gettime", _I32, monotonic, seconds)
+    return b.add(b.mul(b.load(seconds), _I64(1_000_000_000)), b.load(rest))
 
 
 def _set(b: ir.IRBuilder, what: str, thread: Any, allowed: Any) -> Any:
@@ -103,9 +123,11 @@ def keep_apart(typingctx, threads):
             known = b.icmp_signed("==", b.load(at(CALLER)), caller)
             known = b.and_(known, b.icmp_signed("!=", b.load(at(THREAD)), _I64(0)))
             same = b.icmp_signed("==", b.load(at(PROCESSOR)), here)
+            pause = b.sub(_now(b), b.load(at(ENDED)))
+            late = b.or_(same, b.icmp_signed(">", pause, b.load(at(ASLEEP))))
             b.store(caller, at(CALLER))
             inside = b.icmp_unsigned("<", here, _I64(64 * WORDS))
-            with b.if_then(b.and_(b.and_(known, same), inside), likely=False):
+            with b.if_then(b.and_(b.and_(known, late), inside), likely=False):
                 thread = b.load(at(THREAD))
                 with b.if_then(_set(b, "get", thread, at(ALLOWED))):
                     others = cgutils.alloca_once(b, ir.ArrayType(_I64, WORDS))
@@ -160,12 +182,16 @@ def note(typingctx, start):
 
 @intrinsic
 def restore(typingctx, start):
-    """To be called by the caller when both threads have ended: as `settle`, if the second thread had no part."""
+    """To be called by the caller when both threads have ended: as `settle`, if the second thread had no part.
+
+    The caller notes the time.
+    """
 
     def codegen(context, b, signature, arguments):
         if KNOWN:
             with b.if_then(b.icmp_signed("!=", arguments[0], _I64(0))):
                 at = _entries(b, arguments[0])
+                b.store(_now(b), at(ENDED))
                 with b.if_then(b.icmp_signed("!=", b.load(at(AWAY)), _I64(0)), likely=False):
                     b.store(_I64(0), at(AWAY))
                     _set(b, "set", b.load(at(THREAD)), at(ALLOWED))
