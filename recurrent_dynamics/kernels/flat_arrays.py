@@ -29,6 +29,11 @@ def flat_array(context: Any, builder: Any, kind: Any, start: Any, size: Any, own
     return made._getvalue()
 
 
+def _start_and_size(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, Any]:
+    made = context.make_array(kind)(context, builder, array)
+    return made.data, made.nitems
+
+
 def _constructor(cleared: bool) -> Any:
     """`empty` or, `cleared`, `zeros`."""
 
@@ -54,6 +59,57 @@ def _constructor(cleared: bool) -> Any:
 
 
 empty, zeros = (np.empty, np.zeros) if INTERPRETED else map(_constructor, (False, True))
+
+if INTERPRETED:
+
+    def part(array: np.ndarray, at: int, size: int) -> np.ndarray:
+        return array[at : at + size]
+
+    def flattened(table: np.ndarray) -> np.ndarray:
+        return table.reshape(-1)
+
+    def table_of(array: np.ndarray, columns: int) -> np.ndarray:
+        return array.reshape(-1, columns)
+
+else:
+
+    @intrinsic
+    def part(typingctx, array, at, size):
+        """array[at : at + size] as a view without an owner: the array must outlive it."""
+        kind = types.Array(array.dtype, 1, "C")
+
+        def codegen(context, builder, signature, arguments):
+            start, _ = _start_and_size(context, builder, signature.args[0], arguments[0])
+            return flat_array(context, builder, kind, builder.gep(start, [arguments[1]]), arguments[2])
+
+        return kind(array, types.int64, types.int64), codegen
+
+    @intrinsic
+    def flattened(typingctx, table):
+        """All entries of a table, row by row, as a view without an owner."""
+        kind = types.Array(table.dtype, 1, "C")
+
+        def codegen(context, builder, signature, arguments):
+            return flat_array(context, builder, kind, *_start_and_size(context, builder, table, arguments[0]))
+
+        return kind(table), codegen
+
+    @intrinsic
+    def table_of(typingctx, array, columns):
+        """A flat array as a table of so many columns, as a view without an owner."""
+        kind = types.Array(array.dtype, 2, "C")
+
+        def codegen(context, builder, signature, arguments):
+            start, size = _start_and_size(context, builder, signature.args[0], arguments[0])
+            columns, item = arguments[1], _bytes_of_one(context, kind)
+            made = context.make_array(kind)(context, builder)
+            populate_array(
+                made, data=start, shape=[builder.sdiv(size, columns), columns],
+                strides=[builder.mul(columns, item), item], itemsize=item, meminfo=None,
+            )  # fmt: skip
+            return made._getvalue()
+
+        return kind(array, types.int64), codegen
 
 
 @intrinsic

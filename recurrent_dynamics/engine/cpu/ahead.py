@@ -68,7 +68,7 @@ _MODULES = {
     "branch_loops": branch_loops, "copying": copying, "qr": qr,
 }  # fmt: skip
 _SECONDS = {
-    "time_loops.forward": 2.7, "time_loops.adjoint": 1.3, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
+    "time_loops.forward": 2.7, "time_loops.adjoint": 1.8, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
     "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 4.5, "stage_products.pack_factors": 0.3,
     "branch_loops.of_parents": 1.0, "branch_loops.of_children": 0.9, "input_products.multiply_rows_of": 0.2,
 }  # fmt: skip
@@ -110,7 +110,7 @@ _REALS = frozenset(
 _INTEGERS = frozenset(
     "starts widths places lengths counters classes index ends times parents spans slots".split()
 )
-_TABLES = frozenset("products entries diagonals".split())
+_TABLES = frozenset("products parameters entries diagonals".split())
 _FLAGS = frozenset("active resets".split())
 _TRUTHS = frozenset("transposed by_units assign adds from_end first_time last_time".split())
 _OF_QR = {"J": 1, "frames": 1, "moved": 1, "R": 1, "logs": 3, "conditions": 2}

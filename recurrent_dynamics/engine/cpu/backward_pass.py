@@ -1,11 +1,13 @@
 """The backward pass, in pieces of some steps: the adjoint loop over time, then the gradients by the parameters.
 
-The gradients are large products over all rows of a piece. They find its cotangents in cache.
+The gradients are large products over all rows of a piece. They find its cotangents in cache. If each thread reads only
+cotangents that it has written itself, one kernel computes all pieces. Otherwise there are two kernels a piece.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,26 +77,51 @@ def adjoint(tape: Tape, before: np.ndarray, after: np.ndarray, keep_values: bool
     else:
         x = new_input(tape)
     sums = weight_gradients.group_sums(groups, (flat.W, flat.matrices, flat.bias))
-    of_all_steps = [a.reshape(-1) for a in (tape.input, tape.values, tape.before, x, before, after)]
-    widths, d_values = [a.size // steps for a in of_all_steps], values.reshape(-1)
+    arrays = StepArrays.of(tape.input, tape.values, tape.before, x, before, after, values)
     with POOL:
         factors = packed_for_adjoint(tape)
-        for start in range((steps - 1) // per_piece * per_piece, -1, -per_piece):
-            count = min(per_piece, steps - start)
-            of_piece = [a[start * w : (start + count) * w] for a, w in zip(of_all_steps, widths)]
-            lengths = np.clip(tape.lengths - start, 0, count) if tape.lengths.size else tape.lengths
-            arrays = StepArrays(*of_piece, d_values)  # type: ignore[call-arg]  # of lists mypy does not know the lengths
-            written = run_adjoint(tape, factors, arrays, vectors, d_memory, initial, count, lengths)
-            add_gradients(
-                tape, sums, arrays, tape.W, grouped_rows(count, batch, lengths, groups),
-                DONE if written or tape.has_classes else WRITE,
-                first_time=start + count == steps, last_time=start == 0,
+        by_units, threads = choose_split(tape)
+        # With lengths the threads share the batch anew in each piece.
+        if by_units or groups % threads or tape.lengths.size:
+            _adjoint_by_pieces(tape, factors, arrays, vectors, d_memory, initial, sums, groups, per_piece)
+        else:
+            gradients = *_operands(tape, arrays.x), *sums, groups, drives_size(tape.layout)
+            run_adjoint(
+                tape, factors, arrays, vectors, d_memory, initial, steps, tape.lengths, per_piece, gradients
             )  # fmt: skip
     if tape.has_classes:
         flat = from_classes(tape, flat)
     if vectors.size:
         flat = flat._replace(vectors=vectors.sum(axis=0))
     return Cotangents(flat, x, values, after, initial if tape.resets.size else before[0], d_memory)
+
+
+def _adjoint_by_pieces(
+    tape: Tape,
+    factors: Factors,
+    of_all_steps: StepArrays,
+    vectors: np.ndarray,
+    d_memory: np.ndarray,
+    initial: np.ndarray,
+    sums: list[np.ndarray],
+    groups: int,
+    per_piece: int,
+) -> None:
+    """The backward pass where threads read cotangents of each other: all finish a piece before its gradients begin."""
+    steps, batch, _, _ = sizes(tape)
+    *by_steps, d_values = of_all_steps
+    widths = [a.size // steps for a in by_steps]
+    for start in range((steps - 1) // per_piece * per_piece, -1, -per_piece):
+        count = min(per_piece, steps - start)
+        of_piece = [a[start * w : (start + count) * w] for a, w in zip(by_steps, widths)]
+        lengths = np.clip(tape.lengths - start, 0, count) if tape.lengths.size else tape.lengths
+        arrays = StepArrays(*of_piece, d_values)  # type: ignore[call-arg]  # of lists mypy does not know the lengths
+        written = run_adjoint(tape, factors, arrays, vectors, d_memory, initial, count, lengths)
+        add_gradients(
+            tape, sums, arrays, tape.W, grouped_rows(count, batch, lengths, groups),
+            DONE if written or tape.has_classes else WRITE,
+            first_time=start + count == steps, last_time=start == 0,
+        )  # fmt: skip
 
 
 def memory_gradient(tape: Tape) -> np.ndarray:
@@ -150,11 +177,14 @@ def run_adjoint(
     initial: np.ndarray,
     steps: int,
     lengths: np.ndarray,
+    per_piece: int | None = None,
+    gradients: tuple[Any, ...] | None = None,
 ) -> bool:
-    """The adjoint loop over the steps of a piece. Returns whether it has written d_x.
+    """The adjoint loop over some steps, by pieces or in one. Returns whether it has written d_x.
 
-    It writes d_x if the factors have W and the threads do not share units. A short piece may split its work in another
-    way than all steps together would.
+    `gradients` are the arguments with which the kernel computes the gradients by the parameters too. It writes d_x if
+    the factors have W and the threads do not share units. A short piece may split its work in another way than all
+    steps together would.
     """
     by_units, threads = choose_split(tape, steps)
     with_input = factors.W.size > 0 and not by_units
@@ -164,9 +194,24 @@ def run_adjoint(
         *first_arguments(tape, "adjoint", factors, steps), tape.vectors, tape.constants, tape.memory, tape.places,
         arrays.values, arrays.before, arrays.d_values, arrays.d_before, arrays.d_after, vectors.reshape(-1),
         d_memory.reshape(-1), initial.reshape(-1), lengths, tape.resets, by_units, new_counters(),
-        np.zeros(n, tape.dtype), arrays.d_x, factors.W, n, g,
+        np.zeros(n, tape.dtype), arrays.d_x, factors.W, n, g, per_piece or steps,
+        *(gradients or _no_gradients(tape.dtype)),
     )  # fmt: skip
     return g > 0
+
+
+def _operands(tape: Tape, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(table of the products with parameters, the input as numbers, the input as class indices) for an input x."""
+    if x.dtype.kind == "i":
+        return tables.matrix_products(tape.cell, tape.layout), np.empty(0, tape.dtype), x
+    return tables.parameter_products(tape.cell, tape.layout), x, NO_CLASSES
+
+
+@lru_cache(maxsize=2)
+def _no_gradients(dtype: np.dtype) -> tuple[Any, ...]:
+    """The arguments of a backward pass that computes no gradients by the parameters."""
+    nothing = np.empty(0, dtype)
+    return tables.input_product(0, 0), nothing, NO_CLASSES, *[nothing] * 6, 0, 0
 
 
 def add_gradients(
@@ -188,10 +233,7 @@ def add_gradients(
     _, _, k, e = sizes(tape)
     index, ends = grouped
     n, g = tape.layout.input_size, 0 if input_gradient == DONE else tape.layout.input_rows
-    products, indices, numbers = tables.parameter_products(tape.cell, tape.layout), NO_CLASSES, arrays.x
-    if arrays.x.dtype.kind == "i":
-        products, indices = tables.matrix_products(tape.cell, tape.layout), arrays.x
-        numbers = np.empty(0, tape.dtype)
+    products, numbers, indices = _operands(tape, arrays.x)
     threads = threads_for(index.size, 2 * step_flops(tape.layout))
     launch(
         threads, weight_gradients.gradients,

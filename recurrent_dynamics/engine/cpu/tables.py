@@ -15,6 +15,7 @@ from ..stacked_products import MEAN, stacked_products
 
 # Columns of the table of products, one row a product.
 STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, UNIFORM_TARGET, UNIFORM_SOURCE = range(10)
+COLUMNS_OF_PRODUCTS = 10
 VALUES, STATE, INPUT = range(
     3
 )  # in column OPERAND: the array of the operand; in column MATRIX a mean has MEAN
@@ -72,7 +73,7 @@ def products(cell: Cell, layout: Layout) -> np.ndarray:
         )
         for p in stacked_products(layout)
     ]  # fmt: skip
-    return np.array(rows, np.int64).reshape(len(rows), 10)
+    return np.array(rows, np.int64).reshape(len(rows), COLUMNS_OF_PRODUCTS)
 
 
 def input_product(columns: int, rows: int) -> np.ndarray:

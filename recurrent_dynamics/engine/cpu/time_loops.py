@@ -19,8 +19,9 @@ from numba import njit
 
 from ...kernels.access import LIGHT, LIGHT_ENTRY, get, prefetch, put
 from ...kernels.barrier import barrier, share
+from ...kernels.flat_arrays import empty, part
 from ...kernels.microkernel import TILE_ROWS
-from ...kernels.parallel import by_threads, kernel
+from ...kernels.parallel import by_threads, kernel, parallel
 from ...kernels.product import LINE, ONE, ZERO, clear, new_index, total
 from .input_products import write_drives, write_input_gradient
 from .resets_and_lengths import (
@@ -35,6 +36,7 @@ from .resets_and_lengths import (
 )
 from .rows import compute_rows, row_task
 from .stage_products import has_products, multiply, multiply_transposed
+from .weight_gradients import add_all_groups, add_own_groups
 from .work_split import assignment, unit_ranges
 
 INPUT_ROWS = 96  # rows, those of some steps, whose input is multiplied by W at once
@@ -163,12 +165,12 @@ def _add_to_memories(rows, stage, task, sizes, lengths, steps, batch, b0, b1, in
             compute_rows(rows, stage, task, sizes, indices, at, t * batch, ONE())
 
 
-@by_threads(options=LIGHT_ENTRY)
-def adjoint(
+@njit(**LIGHT)
+def _adjoint_of_piece(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, dE,
     dS, dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g,
 ):  # fmt: skip
-    """The backward pass of one thread. dN arrives with the cotangents from outside; dS of the step after is added.
+    """The backward pass of one thread through `steps` steps, see `adjoint`.
 
     dX is written for a few steps at once too, unless g is 0; `zeros` has n entries.
     """
@@ -202,6 +204,74 @@ def adjoint(
         reset_adjoint(resets, dS, dN, d_initial, t, batch, b0, b1, k)
     if dM.size > 0:
         _add_to_memories(rows, stages + 1, task, sizes, lengths, steps, batch, b0, b1, indices, at)
+
+
+@njit(**LIGHT)
+def _rows_of_groups(steps, batch, groups):
+    """`groups.every_row_grouped`."""
+    index, ends = new_index(steps * batch), empty(groups + 1, np.int64)
+    for q in range(groups + 1):
+        ends[q] = steps * share(batch, groups, q)
+    at = np.int64(TILE_ROWS)
+    for q in range(groups):
+        for t in range(steps):
+            for b in range(share(batch, groups, q), share(batch, groups, q + 1)):
+                put(index, at, t * batch + b)
+                at += 1
+    return index, ends
+
+
+@njit(**LIGHT)
+def _adjoint_of_thread(
+    i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, dE,
+    dS, dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g, per_piece, parameters, X,
+    classes, dW, dU, d_bias, groups, drives,
+):  # fmt: skip
+    start = (steps - 1) // per_piece * per_piece
+    while start >= 0:
+        count, last = min(per_piece, steps - start), start + per_piece >= steps
+        first, size = start * batch, count * batch
+        of_E, of_S = part(E, first * e, size * e), part(S, first * k, size * k)
+        _adjoint_of_piece(
+            i, threads, rows, active, widths, count, batch, k, e, stages, products, packed, starts, P, C, M, places,
+            of_E, of_S, dE, part(dS, first * k, size * k), part(dN, first * k, size * k), dP, dM, d_initial, lengths,
+            resets, by_units, counters, zeros, part(dX, first * n, size * n), W, n, g,
+        )  # fmt: skip
+        if groups > 0:
+            index, ends = _rows_of_groups(count, batch, groups)
+            of_X = part(X, first * n, size * n) if X.size > 0 else X
+            of_classes = part(classes, first, size) if classes.size > 0 else classes
+            add_own_groups(
+                i, threads, parameters, dE, of_X, of_S, of_E, dW, dU, d_bias, of_classes, index, ends, n, drives, k, e,
+                last,
+            )  # fmt: skip
+        start -= per_piece
+
+
+@kernel(options=LIGHT_ENTRY)
+def adjoint(
+    threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, dE, dS,
+    dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g, per_piece, parameters, X, classes,
+    dW, dU, d_bias, total_W, total_U, total_bias, groups, drives,
+):  # fmt: skip
+    """The backward pass. dN arrives with the cotangents from outside; dS of the step after is added.
+
+    It goes back by pieces of `per_piece` steps, and dE has the rows of one piece. Unless `groups` is 0, each piece is
+    followed by the gradients that it gives, see `weight_gradients.gradients`: of this number of groups, which the
+    number of threads divides. A thread computes the gradients from rows that it has written itself, and threads wait
+    for each other only at the end. So it has the same instances in all pieces. Threads that share the units of a step,
+    lengths and resets need one piece of all steps, and lengths no groups.
+    """
+    parallel(
+        _adjoint_of_thread, threads,
+        (
+            threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S,
+            dE, dS, dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g, per_piece,
+            parameters, X, classes, dW, dU, d_bias, groups, drives,
+        ),
+    )  # fmt: skip
+    if groups > 1:
+        parallel(add_all_groups, threads, (threads, groups, dW, dU, d_bias, total_W, total_U, total_bias))
 
 
 @kernel(options=LIGHT_ENTRY)

@@ -12,7 +12,8 @@ from numba import njit
 
 from ...kernels.access import LIGHT, LIGHT_ENTRY, get, put
 from ...kernels.barrier import share
-from ...kernels.flat_arrays import empty, zeros
+from ...kernels.compiled_once import compiled_once
+from ...kernels.flat_arrays import empty, flattened, part, table_of, zeros
 from ...kernels.microkernel import TILE_ROWS, move_strip
 from ...kernels.parallel import kernel, parallel
 from ...kernels.product import (
@@ -28,7 +29,7 @@ from ...kernels.product import (
 )
 from .input_products import bias_of, write_input_gradient
 from .stage_products import pack_matrix
-from .tables import COLUMNS, HEADS, INPUT, MATRIX, OPERAND, ROWS, SOURCE, STATE, TARGET
+from .tables import COLUMNS, COLUMNS_OF_PRODUCTS, HEADS, INPUT, MATRIX, OPERAND, ROWS, SOURCE, STATE, TARGET
 
 # A block has about BLOCK rows of dE, a strip about CHUNK columns. A panel of the right factor of an outer product then
 # stays in the first cache (25 of 48 kB), the left factor in the second. With 192 or 256 rows, strips would be a large
@@ -213,15 +214,33 @@ def _pack_operands(
 
 
 @njit(**LIGHT)
-def _add_blocks(
-    i, threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias,
-    clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives, wide,
+def _sizes(ends, threads, drives, like):
+    """(rows of the longest group, its blocks, rows of a block, columns of a strip)."""
+    groups, longest, width = ends.size - 1, ZERO(), strip_width(like)
+    for q in range(groups):
+        longest = max(longest, ends[q + 1] - ends[q])
+    blocks = max(1, (longest + BLOCK // 2) // BLOCK)
+    members = _group_share(groups, threads, ZERO())[3]
+    wide = min(
+        CHUNK // width * width, max(width, (drives + members * width - 1) // (members * width) * width)
+    )
+    return longest, blocks, max(1, (longest + blocks - 1) // blocks), wide
+
+
+@compiled_once
+def _add_blocks_of_thread(
+    i, threads, table, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias, clear, own_groups,
+    dE, dX, right, no_bias, g, assign, classes, drives,
 ):  # fmt: skip
-    """Add the contributions of some blocks of each group.
+    """Add the contributions of some blocks of each group. `table` is the flat table of products.
 
     With `own_groups` no two threads work on one group, and each thread packs the operands of its groups itself.
     """
-    groups, po = ends.size - 1, i * starts[-1]
+    products, groups, po = table_of(table, COLUMNS_OF_PRODUCTS), ends.size - 1, ZERO()
+    _, blocks, block, wide = _sizes(ends, threads, drives, E)
+    starts = _panels(products, block, E)
+    if own_groups:
+        panels, blocks_packed = empty(starts[-1], E.dtype), blocks
     strips, identity = empty(block * wide, dE.dtype), new_index(strip_width(dE))
     begin, end, worker, workers = _group_share(groups, threads, i)
     for q in range(begin, end):
@@ -232,23 +251,8 @@ def _add_blocks(
             count, first = min(block, rows - r), TILE_ROWS + ends[q] + r
             if own_groups:
                 _right_factors(
-                    products,
-                    starts,
-                    block,
-                    X,
-                    n,
-                    S,
-                    k,
-                    E,
-                    e,
-                    index,
-                    first,
-                    count,
-                    panels,
-                    po,
-                    worker,
-                    workers,
-                )
+                    products, starts, block, X, n, S, k, E, e, index, first, count, panels, po, worker, workers
+                )  # fmt: skip
             else:
                 po = (q * blocks_packed + (r - chunk) // block) * starts[-1]
             q0, q1 = share(count, workers, worker), share(count, workers, worker + 1)
@@ -265,7 +269,30 @@ def _add_blocks(
 
 
 @njit(**LIGHT)
-def _add_all_groups(i, threads, groups, dW, dU, d_bias, total_W, total_U, total_bias):
+def _add_blocks(
+    i, threads, products, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias, clear,
+    own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
+):  # fmt: skip
+    _add_blocks_of_thread(
+        i, threads, flattened(products), X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias,
+        clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
+    )  # fmt: skip
+
+
+@njit(**LIGHT)
+def add_own_groups(
+    i, threads, products, dE, X, S, E, dW, dU, d_bias, classes, index, ends, n, drives, k, e, first_time
+):
+    """`gradients` of the groups of one thread, which nobody else adds to; without the gradient by X."""
+    none = part(E, ZERO(), ZERO())
+    _add_blocks(
+        i, threads, products, X, n, S, k, E, e, index, ends, ZERO(), ZERO(), none, dW, dU, d_bias, first_time, True,
+        dE, none, none, none, ZERO(), False, classes, drives,
+    )  # fmt: skip
+
+
+@njit(**LIGHT)
+def add_all_groups(i, threads, groups, dW, dU, d_bias, total_W, total_U, total_bias):
     for sums, whole in ((dW, total_W), (dU, total_U), (d_bias, total_bias)):
         _add_groups(sums, whole, groups, i, threads)
 
@@ -287,37 +314,24 @@ def gradients(
     not wait for each other.
     """
     right, no_bias = empty(packed_size(g, n, W), W.dtype), zeros(n, W.dtype)
-    groups, longest, own_groups = ends.size - 1, ZERO(), (ends.size - 1) % threads == 0
-    for q in range(groups):
-        longest = max(longest, ends[q + 1] - ends[q])
-    blocks = max(1, (longest + BLOCK // 2) // BLOCK)
-    block = max(1, (longest + blocks - 1) // blocks)
-    starts, blocks_packed = (
-        _panels(products, block, E),
-        blocks if own_groups else min(blocks, max(1, BLOCKS // groups)),
-    )
-    panels = empty((threads if own_groups else groups * blocks_packed) * starts[-1], E.dtype)
-    members, width = _group_share(groups, threads, ZERO())[3], strip_width(E)
-    wide = min(
-        CHUNK // width * width, max(width, (drives + members * width - 1) // (members * width) * width)
-    )
+    groups, own_groups = ends.size - 1, (ends.size - 1) % threads == 0
+    longest, blocks, block, _ = _sizes(ends, threads, drives, E)
+    starts = _panels(products, block, E)
+    blocks_packed = blocks if own_groups else min(blocks, max(1, BLOCKS // groups))
+    panels = empty(ZERO() if own_groups else groups * blocks_packed * starts[-1], E.dtype)
     if g > 0:
         parallel(_pack_input_transposed, threads, (threads, W, g, n, right))
     for chunk in range(0, max(1, longest), blocks_packed * block):
         clear = chunk == 0 and first_time
-        packing = (
-            threads, products, starts, block, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU,
-            d_bias, clear,
-        )  # fmt: skip
+        operands = (X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias, clear)
         if not own_groups:
-            parallel(_pack_operands, threads, packing)
+            parallel(_pack_operands, threads, (threads, products, starts, block) + operands)
         parallel(
-            _add_blocks,
-            threads,
-            packing + (own_groups, dE, dX, right, no_bias, g, assign, classes, drives, wide),
-        )
+            _add_blocks, threads,
+            (threads, products) + operands + (own_groups, dE, dX, right, no_bias, g, assign, classes, drives),
+        )  # fmt: skip
     if last_time and groups > 1:
-        parallel(_add_all_groups, threads, (threads, groups, dW, dU, d_bias, total_W, total_U, total_bias))
+        parallel(add_all_groups, threads, (threads, groups, dW, dU, d_bias, total_W, total_U, total_bias))
 
 
 def group_sums(groups: int, totals: Sequence[np.ndarray]) -> list[np.ndarray]:
