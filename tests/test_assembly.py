@@ -396,6 +396,8 @@ def test_rows_are_vectors_without_calls(name, dtype, verb):
     text = row_assembly(cell, verb, dtype)
     assert shortcomings(text, widest(), *wanted(cell, verb)) == []
     assert bool(doubles(text)) == (dtype == "float64")
+    if not cell.memory:
+        assert not re.findall(r"vmovup[sd]\s.*%[er]sp.*", text)  # the stack is aligned to vectors
     own = functions(text)
     (kernel,) = {loop.function for loop in loops(text)}
     assert not symbols(own[kernel]) & set(own)  # the row is inside of the loop over rows

@@ -33,6 +33,7 @@ from . import fingerprint
 from .access import ARITHMETIC, CALLED
 from .disk import default_disk
 from .inlining import WRITTEN, Whole
+from .processor import BYTES
 from .progress import compiling, is_compiling
 
 SYMBOL = "recurrent_dynamics."  # begins the names of functions that compiled code calls by name
@@ -189,7 +190,11 @@ def of_instructions(
             name = f"{_private_name(WRITTEN, key)}.{next(_numbers)}"
             library = Whole.new_library(_context().codegen())
             module = library.create_ir_module(name)
-            builder = ir.IRBuilder(ir.Function(module, signature, name).append_basic_block())
+            function = ir.Function(module, signature, name)
+            # Vectors that LLVM keeps on the stack lay across two lines, and in some processes across two pages.
+            function.attributes.alignstack = BYTES
+            function.attributes.add("nounwind")  # llvmlite prints no alignment alone
+            builder = ir.IRBuilder(function.append_basic_block())
             write(builder)
             builder.ret_void()
             fastmathpass.rewrite_module(module, FastMathOptions(ARITHMETIC["fastmath"]))
