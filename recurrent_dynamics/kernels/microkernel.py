@@ -216,6 +216,49 @@ def _interpreted_move(count: Callable[[int], int]) -> Any:
     return move
 
 
+@intrinsic
+def _transpose_square(typingctx, source, at, step, target, to, width):
+    i = types.intp
+    signature = types.void(source, i, i, target, i, i)
+
+    def codegen(context, b, sig, args):
+        source, at, step, target, to, width = args
+        bits, i32 = sig.args[0].dtype.bitwidth, ir.IntType(32)
+        side = vector_entries(bits // 8)
+        vector = ir.VectorType(context.get_value_type(sig.args[0].dtype), side)
+        places = ir.VectorType(i32, side)
+
+        def pointer(kind, array, start, apart, n):
+            entry = b.add(start, b.mul(apart, ir.IntType(64)(n)))
+            return b.bitcast(element_pointer(context, b, kind, array, entry), vector.as_pointer())
+
+        rows = [b.load(pointer(sig.args[0], source, at, step, n), align=bits // 8) for n in range(side)]
+        # Exchanges entries whose row and column differ in one bit of their numbers, bit after bit.
+        for bit in (1 << n for n in range(side.bit_length() - 1)):
+            for n in (n for n in range(side) if not n & bit):
+                pair = rows[n], rows[n + bit]
+                for m, first in ((n, 0), (n + bit, bit)):
+                    taken = [first + j if not j & bit else side + first + j - bit for j in range(side)]
+                    rows[m] = b.shuffle_vector(*pair, ir.Constant(places, taken))
+        for n, row in enumerate(rows):
+            b.store(row, pointer(sig.args[3], target, to, width, n), align=bits // 8)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _interpreted_square(source, at, step, target, to, width):
+    side = range(vector_entries(source.itemsize))
+    for k in side:
+        for n in side:
+            target[to + k * width + n] = source[at + n * step + k]
+
+
+def vector_entries(itemsize: int) -> int:
+    """Entries of a vector."""
+    return BYTES // itemsize
+
+
 def panel_entries(itemsize: int) -> int:
     """Columns of a panel."""
     return VECTORS * BYTES // itemsize
@@ -231,6 +274,8 @@ tile_full, tile_half, tile_pair, tile_one = _make(TILE_ROWS), _make(HALF_TILE), 
 tile_tall, tile_tallest = _make(TILE_ROWS + 1), _make(TILE_ROWS + 2)
 tile_pair_wide, tile_one_wide = _make(2, WIDE), _make(1, WIDE)
 
-# target[to:] = source[at:], a panel's or a strip's width at once, in registers.
+# target[to:] = source[at:], the width of a vector, a panel or a strip at once, in registers.
 _make_move = _interpreted_move if INTERPRETED else _move
-move_panel, move_strip = _make_move(panel_entries), _make_move(strip_entries)
+move_vector, move_panel, move_strip = map(_make_move, (vector_entries, panel_entries, strip_entries))
+# target[to + k width + n] = source[at + n step + k] for as many k and n as a vector has entries, in registers.
+transpose_square = _interpreted_square if INTERPRETED else _transpose_square

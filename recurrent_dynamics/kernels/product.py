@@ -20,6 +20,7 @@ from .microkernel import (
     VECTORS,
     WIDE,
     move_panel,
+    move_vector,
     panel_entries,
     strip_entries,
     tile_full,
@@ -30,6 +31,8 @@ from .microkernel import (
     tile_pair_wide,
     tile_tall,
     tile_tallest,
+    transpose_square,
+    vector_entries,
 )
 from .processor import BYTES
 
@@ -66,6 +69,7 @@ def _width(entries):
 
 panel_width = _width(panel_entries)  # columns of a panel
 strip_width = _width(strip_entries)  # columns of a strip
+vector_width = _width(vector_entries)
 
 
 @njit(**OPTIONS)
@@ -83,27 +87,26 @@ def packed_size(K, N, like):
 
 
 @njit(**OPTIONS)
-def _transpose(source, at, k_step, n_step, K, N, out, to, w):
-    """`transpose` of a block; for a constant K and N by shuffles in registers."""
-    for k in range(K):
-        for n in range(N):
-            put(out, to + k * w + n, get(source, at + n * n_step + k * k_step))
-
-
-@njit(**OPTIONS)
 def transpose(source, at, k_step, n_step, K, N, out, to, w):
     """out[to + k w + n] = source[at + k k_step + n n_step].
 
-    Block by block, so that both sides are read and written by the line, whichever of the steps is 1.
+    Whichever of the steps is 1, both sides are read and written by the vector, but for what remains beyond whole ones.
     """
-    for k in range(0, K, LINE):
-        whole = min(LINE, K - k)
-        for n in range(0, N, LINE):
-            block, corner = at + n * n_step + k * k_step, to + k * w + n
-            if whole == LINE and N - n >= LINE:
-                _transpose(source, block, k_step, n_step, LINE, LINE, out, corner, w)
-            else:
-                _transpose(source, block, k_step, n_step, whole, min(LINE, N - n), out, corner, w)
+    side = vector_width(source)
+    whole, done = N // side * side, ZERO()
+    if n_step == 1:
+        done = K
+        for k in range(K):
+            for n in range(0, whole, side):
+                move_vector(source, at + k * k_step + n, out, to + k * w + n)
+    elif k_step == 1:
+        done = K // side * side
+        for k in range(0, done, side):
+            for n in range(0, whole, side):
+                transpose_square(source, at + n * n_step + k, n_step, out, to + k * w + n, w)
+    for k in range(K):
+        for n in range(whole if k < done else 0, N):
+            put(out, to + k * w + n, get(source, at + k * k_step + n * n_step))
 
 
 @compiled_once
