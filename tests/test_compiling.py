@@ -102,22 +102,23 @@ def is_running(pid):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for a process in /proc")
-def test_the_helper_of_a_process_ends_with_it(tmp_path):
-    told = tmp_path / "pid"
-    helper = "import time\ntime.sleep(600)"
-    code = (
-        "import os, time\nfrom recurrent_dynamics.engine.cpu import ahead\n"
-        f"process = ahead.start({helper!r})\n"
-        f"open({str(tmp_path / 'new')!r}, 'w').write(str(process.pid))\n"
-        f"os.rename({str(tmp_path / 'new')!r}, {str(told)!r})\ntime.sleep(600)"
+def test_the_helper_of_a_process_and_its_fork_end_with_it(tmp_path):
+    told = tmp_path / "pids"
+    helper = (
+        "import os, time\nforked = os.fork()\nif forked:\n"
+        f"    open({str(tmp_path / 'new')!r}, 'w').write(f'{{os.getpid()}} {{forked}}')\n"
+        f"    os.rename({str(tmp_path / 'new')!r}, {str(told)!r})\ntime.sleep(600)"
     )
-    process = ahead.start(code)
+    process = ahead.start(
+        "import time\nfrom recurrent_dynamics.engine.cpu import ahead\n"
+        f"process = ahead.start({helper!r})\ntime.sleep(600)"
+    )
     wait_for(told.exists, seconds=60)
-    pid = int(told.read_text())
-    assert is_running(pid)
+    pids = [int(pid) for pid in told.read_text().split()]
+    assert all(map(is_running, pids))
     process.kill()
     ahead.finish(process)
-    wait_for(lambda: not is_running(pid), seconds=60)
+    wait_for(lambda: not any(map(is_running, pids)), seconds=60)
 
 
 @pytest.mark.parametrize("when", ["before the wait", "in the wait"])
@@ -138,6 +139,7 @@ def test_an_error_ends_the_other_processes(monkeypatch, when):
         monkeypatch.setattr(ahead, "finish", finish)
         fails()
 
+    monkeypatch.setattr(ahead, "FORKS", False)
     finish, meanwhile = ahead.finish, fails
     if when == "in the wait":
         monkeypatch.setattr(ahead, "finish", interrupted)
@@ -158,7 +160,8 @@ def test_the_analyses_are_compiled_after_the_training(monkeypatch):
     assert events == ["stand back", "wait", "wait", [("qr", "float64")]]
 
 
-def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
+@pytest.mark.parametrize("forks", [False, True])
+def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch, forks):
     started = []
 
     def fails(code):
@@ -167,21 +170,33 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch):
 
     monkeypatch.setattr(ahead, "start", fails)
     monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
+    monkeypatch.setattr(ahead, "FORKS", forks)
     rd.compile(rd.cells.elman(), "forward", "float64", processes=2)
-    assert len(started) == 2
-    assert all("compile_kernel" in code for code in started)
+    assert len(started) == (1 if forks else 2)
+    assert all("compile_shares" in code for code in started)
     assert ahead._kernel("time_loops.forward", "float64")[0].signatures
 
 
 def test_a_process_that_only_compiles_stores_what_it_compiles(monkeypatch, tmp_path):
     monkeypatch.setenv("RECURRENT_DYNAMICS_CACHE_DIR", str(tmp_path))
+    shares = [[("classes._biases", "float64")], [("classes._gradients", "float64")]][
+        : 2 if ahead.FORKS else 1
+    ]
     process = ahead.start(
-        f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_kernel\n"
-        "compile_kernel('classes._biases', 'float64')"
+        f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_shares\ncompile_shares({shares!r})"
     )
     ahead.finish(process)
     assert process.returncode == 0
-    assert Disk(tmp_path).info().files == 1
+    assert Disk(tmp_path).info().files == len(shares)
+
+
+def test_a_process_that_compiles_imports_what_its_caller_has_imported(monkeypatch, tmp_path):
+    """Python would look into the folder first in which it has been started."""
+    (tmp_path / "recurrent_dynamics.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    process = ahead.start("import recurrent_dynamics")
+    ahead.finish(process)
+    assert process.returncode == 0
 
 
 def test_python_looks_for_cycles_again_after_a_compilation():

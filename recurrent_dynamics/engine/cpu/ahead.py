@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core.registry import cpu_target
 
 from ...cells import Cell, by_name
 from ...kernels import copying
@@ -74,21 +75,28 @@ _SECONDS = {
 }  # fmt: skip
 _WORTH_A_PROCESS = 1.0  # seconds of compilation; a process takes half of that to start
 
+# Whether a process may fork after it has loaded its libraries: those of macOS may not go on in a fork.
+FORKS = sys.platform == "linux"
+
 _PAUSE = 0.25  # seconds between two looks at the disk
 
 Wanted = tuple[str, str]  # a verb, and its dtype
 Kernel = tuple[str, str]  # the name of a kernel of all cells, and its dtype
 
 # How each further process begins. It ends when its parent and what that has forked have ended, however they did: they
-# hold the other end of its standard input, and never write to it. The pipe is moved to another number, because on
-# Windows whoever looks at the standard input waits for the thread that reads it. It never looks for cycles among its
-# objects.
+# hold the other end of its standard input, and never write to it. So do the processes that it forks itself. The pipe is
+# moved to another number, because on Windows whoever looks at the standard input waits for the thread that reads it. It
+# never looks for cycles among its objects.
 _BEGIN = """
 import gc, os, threading
 gc.disable()
 pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0)
-threading.Thread(target=lambda: (os.read(pipe, 1), os._exit(1)), daemon=True).start()
+def watch():
+    threading.Thread(target=lambda: (os.read(pipe, 1), os._exit(1)), daemon=True).start()
+watch()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=watch)
 """
 
 # What a process that only compiles does before. Numba would load SciPy's linear algebra, which no kernel calls, and
@@ -180,16 +188,40 @@ def shares(kernels: Iterable[Kernel], processes: int) -> list[list[Kernel]]:
     return [share for share in shared if share]
 
 
+def compile_shares(shared: Sequence[Sequence[Kernel]]) -> None:
+    """Compile the first share in this process and each other one in a fork of it, which need not load the compiler."""
+    cpu_target.target_context.refresh()  # loads the rest of the compiler, which would be loaded when it is first used
+    forked = []
+    for share in shared[1:]:
+        process = os.fork()
+        if process == 0:
+            try:
+                for own in share:
+                    compile_kernel(*own)
+            finally:
+                os._exit(0)
+        forked.append(process)
+    for own in shared[0]:
+        compile_kernel(*own)
+    for process in forked:
+        os.waitpid(process, 0)
+
+
 def start(code: str) -> subprocess.Popen[bytes]:
     """Start a process that runs Python code, which compiles and stores kernels on disk; it ends when this one does.
 
-    It never looks for cycles among its objects, and does not take them apart at its end: a tenth of its time.
+    It imports the modules that this one would import, wherever it is started. It never looks for cycles among its
+    objects, and does not take them apart at its end: a tenth of its time.
     """
     code = f"{_BEGIN}\n{code}\nos._exit(0)"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing
+        [sys.executable, "-P", "-c", code],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=nothing,
+        stderr=nothing,
     )
 
 
@@ -228,8 +260,9 @@ def compile_ahead(
     alone = processes < 2 or _seconds_of(missing) < _WORTH_A_PROCESS or not default_disk().can_store()
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for share in [] if alone else shares(missing, processes):
-            program = f"from {__name__} import compile_kernel\nfor own in {share!r}: compile_kernel(*own)"
+        shared = [] if alone else shares(missing, processes)
+        for group in [shared] if FORKS and shared else [[share] for share in shared]:
+            program = f"from {__name__} import compile_shares\ncompile_shares({group!r})"
             running.append(start(ONLY_COMPILES + program))
         for kernel, dtype in dict.fromkeys(
             (ROW_KERNELS[v], dtype) for v, dtype in wanted if v in ROW_KERNELS
