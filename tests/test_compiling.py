@@ -17,8 +17,9 @@ from refusals import Refusal, refused, wrong_type
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine.compiling import VERBS
 from recurrent_dynamics.engine.cpu import ahead
-from recurrent_dynamics.kernels import progress
+from recurrent_dynamics.kernels import machine_code, progress
 from recurrent_dynamics.kernels.disk import Disk
+from recurrent_dynamics.kernels.product import provide_rows
 
 
 def signatures():
@@ -188,6 +189,14 @@ def test_a_process_that_only_compiles_stores_what_it_compiles(monkeypatch, tmp_p
     ahead.finish(process)
     assert process.returncode == 0
     assert Disk(tmp_path).info().files == len(shares)
+
+
+def test_the_product_that_is_compiled_first_is_that_of_the_loops(monkeypatch):
+    rd.compile(rd.cells.elman(), "forward", "float64", processes=1)
+    monkeypatch.setattr(
+        machine_code, "address", lambda key, label, compiler: pytest.fail(f"compiles {label}")
+    )
+    provide_rows("float64")
 
 
 def test_a_process_that_compiles_imports_what_its_caller_has_imported(monkeypatch, tmp_path):

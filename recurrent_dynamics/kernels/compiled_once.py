@@ -91,7 +91,7 @@ def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
     machine_code.provides(name, provide)
     by_name = _by_name(name, names, provide)
-    by_name.compiler = compiler
+    by_name.compiler, by_name.provide = compiler, provide
     return by_name
 
 

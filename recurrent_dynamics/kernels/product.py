@@ -292,6 +292,12 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
             )  # fmt: skip
 
 
+def provide_rows(dtype):
+    """Compile `multiply_rows` for numbers of a dtype, or read it from the disk."""
+    real = "p" + np.dtype(dtype).char
+    multiply_rows.provide(f"iii{real}ii{real}{real}i{real}ipiiii")
+
+
 @njit(**SUM)
 def total(a, at, n):
     """Sum of n entries in an order that is fixed by n alone; reassociated, so that it vectorizes."""

@@ -24,6 +24,7 @@ from ...cells import Cell, by_name
 from ...kernels import copying
 from ...kernels.access import INTERPRETED
 from ...kernels.disk import default_disk
+from ...kernels.product import provide_rows
 from ...kernels.qr import compiled as qr
 from . import (
     branch_loops,
@@ -189,13 +190,19 @@ def shares(kernels: Iterable[Kernel], processes: int) -> list[list[Kernel]]:
 
 
 def compile_shares(shared: Sequence[Sequence[Kernel]]) -> None:
-    """Compile the first share in this process and each other one in a fork of it, which need not load the compiler."""
+    """Compile the first share in this process and each other one in a fork of it, which need not load the compiler.
+
+    The forward pass takes longest. The next process compiles the product before the loops over time need it.
+    """
     cpu_target.target_context.refresh()  # loads the rest of the compiler, which would be loaded when it is first used
     forked = []
     for share in shared[1:]:
         process = os.fork()
         if process == 0:
             try:
+                for name, dtype in shared[0] if share is shared[1] else ():
+                    if name == "time_loops.forward":
+                        provide_rows(dtype)
                 for own in share:
                     compile_kernel(*own)
             finally:
