@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -152,11 +152,6 @@ def stream_instructions(builder: ir.IRBuilder, streams: tuple[str, ...]) -> dict
         mark(builder.store(value, entry(array, index)), builder.module, stream)
 
     return {"get": get, "put": put}
-
-
-def njit_inner(function: Any) -> Any:
-    """Compile a function into each compiled function that calls it."""
-    return njit(**OPTIONS)(function)
 
 
 if INTERPRETED:

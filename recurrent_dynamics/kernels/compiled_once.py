@@ -12,13 +12,14 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
-from .access import INTERPRETED, njit_inner
+from .access import INTERPRETED, LIGHT, OPTIONS
 from .flat_arrays import array_of
+from .inlining import WholeLight
 
 _LETTERS = {types.float32: "f", types.float64: "d", types.int64: "i", types.boolean: "b", types.int32: "j"}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
@@ -58,11 +59,13 @@ def _passed(words: list[str]) -> list[Any]:
     return passed
 
 
-def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled_once(function: Callable[..., Any] | None = None, *, options: dict[str, Any] = OPTIONS) -> Any:
     """Compile a function once for each set of types; it takes numbers, pointers and flat arrays and returns nothing.
 
-    With NUMBA_DISABLE_JIT=1 it is the function itself.
+    The options are `OPTIONS` or `LIGHT`. With NUMBA_DISABLE_JIT=1 it is the function itself.
     """
+    if function is None:
+        return lambda f: compiled_once(f, options=options)
     if INTERPRETED:
         return function
     name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -73,13 +76,14 @@ def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as C calls it: arrays come as pointers and lengths."""
         taken = [n if w[0] != "a" else f"{n}, {n}_size" for n, w in zip(names, words, strict=True)]
         given = [n if w[0] != "a" else f"array({n}, {n}_size)" for n, w in zip(names, words, strict=True)]
-        scope: dict[str, Any] = {"function": njit_inner(function), "array": array_of}
+        scope: dict[str, Any] = {"function": njit(**options)(function), "array": array_of}
         exec(f"def called({', '.join(taken)}):\n    function({', '.join(given)})\n", scope)
         return scope["called"]
 
     def compiler(letters: str) -> Callable[[str], machine_code.Compiled]:
         words = _words(letters)
-        return machine_code.by_numba(types.void(*_passed(words)), lambda: make(words))
+        called: dict[str, Any] = {"pipeline_class": WholeLight} if options is LIGHT else {}
+        return machine_code.by_numba(types.void(*_passed(words)), lambda: make(words), **called)
 
     def provide(letters: str) -> None:
         symbol = f"{machine_code.SYMBOL}{name}:{letters}"

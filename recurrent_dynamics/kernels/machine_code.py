@@ -168,7 +168,7 @@ def by_numba(
     def compile_(key: str) -> Compiled:
         function = make()
         function.__name__ = function.__qualname__ = _private_name("kernel_", key)
-        dispatcher = njit(**CALLED, **options)(function)
+        dispatcher = njit(**(CALLED | options))(function)
         dispatcher.compile(signature)
         made = dispatcher.overloads[tuple(signature.args)]
         _refuse_constants(made)

@@ -227,7 +227,7 @@ def _sizes(ends, threads, drives, like):
     return longest, blocks, max(1, (longest + blocks - 1) // blocks), wide
 
 
-@compiled_once
+@compiled_once(options=LIGHT)
 def _add_blocks_of_thread(
     i, threads, table, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias, clear, own_groups,
     dE, dX, right, no_bias, g, assign, classes, drives,
