@@ -28,7 +28,7 @@ from numba import config, njit, types
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.cells import Cell
-from recurrent_dynamics.engine.cpu import rows, tangent_loops, time_loops
+from recurrent_dynamics.engine.cpu import rows, tangent_loops, time_loops, weight_gradients
 from recurrent_dynamics.equations.derive import Derivation
 from recurrent_dynamics.equations.nonlinearities import sigmoid, tanh
 from recurrent_dynamics.equations.split_loops import split
@@ -493,6 +493,9 @@ def test_time_loops_add_in_vectors_and_leave_the_rest_to_rows_and_products(verb,
     called = {s.removeprefix("_") for s in foreign(text)} - {"sched_yield", "NRT_MemInfo_alloc_aligned"}
     gradients = {s for s in called if s.startswith(blocks)}
     assert len(gradients) == (verb == "adjoint")
+    for symbol in gradients:  # an error of an allocation would not reach the caller
+        own = c_assembly(weight_gradients._add_blocks_of_thread.compiler(symbol.removeprefix(blocks)))
+        assert not any("NRT_MemInfo" in called for called in foreign(own))
     assert called - gradients == {product + PRODUCT[dtype], loop}
     assert bool(doubles(text)) == (dtype == "float64")
     inside = list(loops(text))

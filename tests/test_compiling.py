@@ -208,6 +208,18 @@ def test_a_process_that_compiles_imports_what_its_caller_has_imported(monkeypatc
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted there")
+def test_a_process_starts_where_the_current_folder_was_deleted(monkeypatch, tmp_path):
+    folder, source = tmp_path / "deleted", os.path.dirname(os.path.dirname(rd.__file__))
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    monkeypatch.setattr(sys, "path", ["", *sys.path, source])
+    process = ahead.start("import recurrent_dynamics")
+    ahead.finish(process)
+    assert process.returncode == 0
+
+
 def test_python_looks_for_cycles_again_after_a_compilation():
     for wanted in (False, True):
         (gc.enable if wanted else gc.disable)()

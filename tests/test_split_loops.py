@@ -8,7 +8,7 @@ from recurrent_dynamics import cells
 from recurrent_dynamics.cells import Cell
 from recurrent_dynamics.equations import sigmoid, tanh
 from recurrent_dynamics.equations.derive import Derivation
-from recurrent_dynamics.equations.program import NONLINEAR
+from recurrent_dynamics.equations.program import NONLINEAR, symbols_of
 from recurrent_dynamics.equations.split_loops import split
 
 
@@ -17,7 +17,8 @@ def parts(cell: Cell) -> list[list[tuple[list[str], list[str]]]]:
     found = []
     for loop in Derivation(cell, store_activations=True).loops("forward"):
         parts = split(loop)
-        assert {symbol for part in parts for symbol in part.reads} >= set(loop.reads)
+        for part in parts:
+            assert symbols_of(part.program) <= {*part.reads, *dict(part.program.statements)}
         assert Counter(w for part in parts for w in part.writes) == Counter(loop.writes)
         found.append([
             (

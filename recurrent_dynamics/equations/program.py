@@ -88,6 +88,14 @@ class Program:
         return Program(tuple(ordered), results)
 
 
+def symbols_of(program: Program) -> set[sp.Symbol]:
+    """All symbols of a program."""
+    needed: set[sp.Symbol] = set()
+    for e in [e for _, e in program.statements] + list(program.results):
+        needed |= e.free_symbols
+    return needed
+
+
 def _symbols(e: sp.Expr) -> list[sp.Symbol]:
     """Free symbols in an order that does not depend on the process."""
     return sorted(e.free_symbols, key=str)

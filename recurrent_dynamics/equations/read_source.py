@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from .axes import SOURCE
 from .derive import Derivation
+from .program import symbols_of
 from .reads import Along, Contraction, Place, is_of_positions, reads_of
 from .schedule import SHIFT
-from .source import Places, Printer, computed, symbols_of
+from .source import Places, Printer, computed
 
 
 def read_lines(

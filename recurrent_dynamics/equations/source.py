@@ -17,12 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
 from .axes import SOURCE
 from .derive import Derivation, Loop
-from .program import NONLINEAR, Program
+from .program import NONLINEAR, Program, symbols_of
 from .schedule import width_labels
 from .signatures import OFFSETS, signature
 from .split_loops import split
@@ -152,14 +151,6 @@ def source(derivation: Derivation, verb: str, with_reads: bool = True, splits: b
     head += [f"    w{i}, a{i}, b{i} = sizes[{i}], sizes[{n + i}], sizes[{2 * n + i}]" for i in range(n)]
     head += printer.defined()
     return Source("\n".join(head + body) + "\n", tuple(places.streams))
-
-
-def symbols_of(program: Program) -> set[sp.Symbol]:
-    """All symbols of a program."""
-    needed: set[sp.Symbol] = set()
-    for e in [e for _, e in program.statements] + list(program.results):
-        needed |= e.free_symbols
-    return needed
 
 
 def computed(program: Program, printer: Printer) -> list[str]:

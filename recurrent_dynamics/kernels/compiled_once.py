@@ -17,9 +17,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
-from .access import INTERPRETED, LIGHT, OPTIONS
+from .access import INTERPRETED, OPTIONS
 from .flat_arrays import array_of
-from .inlining import WholeLight
+from .inlining import InlinedLight, WholeLight
 
 _LETTERS = {types.float32: "f", types.float64: "d", types.int64: "i", types.boolean: "b", types.int32: "j"}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
@@ -62,7 +62,8 @@ def _passed(words: list[str]) -> list[Any]:
 def compiled_once(function: Callable[..., Any] | None = None, *, options: dict[str, Any] = OPTIONS) -> Any:
     """Compile a function once for each set of types; it takes numbers, pointers and flat arrays and returns nothing.
 
-    The options are `OPTIONS` or `LIGHT`. With NUMBA_DISABLE_JIT=1 it is the function itself.
+    It may not allocate memory: an error inside of it would not reach the caller. The options are `OPTIONS` or `LIGHT`.
+    With NUMBA_DISABLE_JIT=1 it is the function itself.
     """
     if function is None:
         return lambda f: compiled_once(f, options=options)
@@ -82,7 +83,9 @@ def compiled_once(function: Callable[..., Any] | None = None, *, options: dict[s
 
     def compiler(letters: str) -> Callable[[str], machine_code.Compiled]:
         words = _words(letters)
-        called: dict[str, Any] = {"pipeline_class": WholeLight} if options is LIGHT else {}
+        called: dict[str, Any] = (
+            {"pipeline_class": WholeLight} if options["pipeline_class"] is InlinedLight else {}
+        )
         return machine_code.by_numba(types.void(*_passed(words)), lambda: make(words), **called)
 
     def provide(letters: str) -> None:

@@ -191,7 +191,7 @@ def of_instructions(
             library = Whole.new_library(_context().codegen())
             module = library.create_ir_module(name)
             function = ir.Function(module, signature, name)
-            # Vectors that LLVM keeps on the stack lay across two lines, and in some processes across two pages.
+            # Otherwise vectors that LLVM keeps on the stack may lie across two lines, or across two pages.
             function.attributes.alignstack = BYTES
             function.attributes.add("nounwind")  # llvmlite prints no alignment alone
             builder = ir.IRBuilder(function.append_basic_block())

@@ -4,7 +4,7 @@ This is done in calls with two threads, on any number of processors. Linux wakes
 processor is busy, it looks for an idle one in a few steps only, which on two processors may be none. Once both threads
 had run on one processor, they did so in all calls that followed, one after the other, while the other processor was
 idle: an LSTM of 64 units took 2.7 instead of 1.3 milliseconds. After a pause Linux may also wake the thread on the
-processor of its caller, although it had run on the other one: it then began 300 instead of 50 microseconds late, after
+processor of its caller, although it had run on the other one: it then began 320 instead of 55 microseconds late, after
 every second pause of 3 milliseconds. So the second thread notes where it has run. If its caller runs there now, or if
 the thread may have fallen asleep, it may not use the processor of its caller until it is awake.
 """
@@ -27,10 +27,10 @@ from . import machine_code
 
 WORDS = 16  # of a set of 1024 processors, as the C library has it
 # Entries of the notes: the caller, the second thread, its processor, when the call ended, whether the thread was sent
-# away, after how many nanoseconds it may sleep, and all processors that it may use.
+# away, after how many nanoseconds it may be asleep, and all processors that it may use.
 CALLER, THREAD, PROCESSOR, ENDED, AWAY, ASLEEP, ALLOWED = range(7)
 notes = np.zeros(ALLOWED + WORDS, np.int64)
-notes[ASLEEP] = 50_000  # a little less than it polls, see `threads.SPINS`
+notes[ASLEEP] = 50_000  # it polls for 90 microseconds on Zen 4, see `threads.SPINS`, for less elsewhere
 
 _NOTES = "placement.notes"
 _SYMBOL = f"{machine_code.SYMBOL}{_NOTES}:"

@@ -85,12 +85,14 @@ Wanted = tuple[str, str]  # a verb, and its dtype
 Kernel = tuple[str, str]  # the name of a kernel of all cells, and its dtype
 
 # How each further process begins. It ends when its parent and what that has forked have ended, however they did: they
-# hold the other end of its standard input, and never write to it. So do the processes that it forks itself. The pipe is
+# hold the other end of its standard input, and never write to it. The processes that it forks itself end in the same
+# way. Python 3.12 warns of a fork beside the thread that looks at the pipe, which holds no lock. The pipe is
 # moved to another number, because on Windows whoever looks at the standard input waits for the thread that reads it. It
 # never looks for cycles among its objects.
 _BEGIN = """
-import gc, os, threading
+import gc, os, threading, warnings
 gc.disable()
+warnings.simplefilter("ignore", DeprecationWarning)
 pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0)
 def watch():
@@ -192,7 +194,7 @@ def shares(kernels: Iterable[Kernel], processes: int) -> list[list[Kernel]]:
 def compile_shares(shared: Sequence[Sequence[Kernel]]) -> None:
     """Compile the first share in this process and each other one in a fork of it, which need not load the compiler.
 
-    The forward pass takes longest. The next process compiles the product before the loops over time need it.
+    The first process needs the product for the forward pass, which takes longest. The second one compiles it meanwhile.
     """
     cpu_target.target_context.refresh()  # loads the rest of the compiler, which would be loaded when it is first used
     forked = []
@@ -200,18 +202,20 @@ def compile_shares(shared: Sequence[Sequence[Kernel]]) -> None:
         process = os.fork()
         if process == 0:
             try:
-                for name, dtype in shared[0] if share is shared[1] else ():
-                    if name == "time_loops.forward":
+                if share is shared[1]:
+                    for dtype in [dtype for name, dtype in shared[0] if name == "time_loops.forward"]:
                         provide_rows(dtype)
                 for own in share:
                     compile_kernel(*own)
             finally:
                 os._exit(0)
         forked.append(process)
-    for own in shared[0]:
-        compile_kernel(*own)
-    for process in forked:
-        os.waitpid(process, 0)
+    try:
+        for own in shared[0]:
+            compile_kernel(*own)
+    finally:
+        for process in forked:
+            os.waitpid(process, 0)
 
 
 def start(code: str) -> subprocess.Popen[bytes]:
@@ -221,7 +225,11 @@ def start(code: str) -> subprocess.Popen[bytes]:
     objects, and does not take them apart at its end: a tenth of its time.
     """
     code = f"{_BEGIN}\n{code}\nos._exit(0)"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    folders = []
+    for folder in sys.path:
+        with suppress(OSError):  # the current folder, which was deleted
+            folders.append(os.path.abspath(folder))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code],

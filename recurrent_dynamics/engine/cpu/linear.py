@@ -33,7 +33,7 @@ class PackedLinear:
         self._shape, self._bias = weights.shape, np.array(bias)
         self._interpreted = (np.array(weights), self._bias) if INTERPRETED else None
         g, n = weights.shape
-        none, no_products = np.empty(0, weights.dtype), np.empty((0, 10), np.int64)
+        none, no_products = np.empty(0, weights.dtype), np.empty((0, tables.COLUMNS_OF_PRODUCTS), np.int64)
         self._packed = memory.empty((packed_entries(n, g, weights.itemsize, False),), weights.dtype)
         with POOL:
             launch(

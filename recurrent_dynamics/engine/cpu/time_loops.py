@@ -208,7 +208,7 @@ def _adjoint_of_piece(
 
 @njit(**LIGHT)
 def _rows_of_groups(steps, batch, groups):
-    """`groups.every_row_grouped`."""
+    """The rows of some steps, group after group, and where the groups end: `groups.every_row_grouped` for a thread."""
     index, ends = new_index(steps * batch), empty(groups + 1, np.int64)
     for q in range(groups + 1):
         ends[q] = steps * share(batch, groups, q)
@@ -227,9 +227,10 @@ def _adjoint_of_thread(
     dS, dN, dP, dM, d_initial, lengths, resets, by_units, counters, zeros, dX, W, n, g, per_piece, parameters, X,
     classes, dW, dU, d_bias, groups, drives,
 ):  # fmt: skip
+    """`adjoint` of one thread, with the gradients of its groups."""
     start = (steps - 1) // per_piece * per_piece
     while start >= 0:
-        count, last = min(per_piece, steps - start), start + per_piece >= steps
+        count, first_time = min(per_piece, steps - start), start + per_piece >= steps
         first, size = start * batch, count * batch
         of_E, of_S = part(E, first * e, size * e), part(S, first * k, size * k)
         _adjoint_of_piece(
@@ -243,7 +244,7 @@ def _adjoint_of_thread(
             of_classes = part(classes, first, size) if classes.size > 0 else classes
             add_own_groups(
                 i, threads, parameters, dE, of_X, of_S, of_E, dW, dU, d_bias, of_classes, index, ends, n, drives, k, e,
-                last,
+                first_time,
             )  # fmt: skip
         start -= per_piece
 

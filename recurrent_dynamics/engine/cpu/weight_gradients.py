@@ -214,7 +214,7 @@ def _pack_operands(
 
 
 @njit(**LIGHT)
-def _sizes(ends, threads, drives, like):
+def _block_sizes(ends, threads, drives, like):
     """(rows of the longest group, its blocks, rows of a block, columns of a strip)."""
     groups, longest, width = ends.size - 1, ZERO(), strip_width(like)
     for q in range(groups):
@@ -229,19 +229,14 @@ def _sizes(ends, threads, drives, like):
 
 @compiled_once(options=LIGHT)
 def _add_blocks_of_thread(
-    i, threads, table, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias, clear, own_groups,
-    dE, dX, right, no_bias, g, assign, classes, drives,
+    i, threads, table, starts, strips, identity, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU,
+    d_bias, clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
 ):  # fmt: skip
-    """Add the contributions of some blocks of each group. `table` is the flat table of products.
-
-    With `own_groups` no two threads work on one group, and each thread packs the operands of its groups itself.
-    """
+    """`_add_blocks` with its memory, as it cannot raise; `table` is the flat table of products."""
     products, groups, po = table_of(table, COLUMNS_OF_PRODUCTS), ends.size - 1, ZERO()
-    _, blocks, block, wide = _sizes(ends, threads, drives, E)
-    starts = _panels(products, block, E)
+    _, blocks, block, wide = _block_sizes(ends, threads, drives, E)
     if own_groups:
-        panels, blocks_packed = empty(starts[-1], E.dtype), blocks
-    strips, identity = empty(block * wide, dE.dtype), new_index(strip_width(dE))
+        blocks_packed = blocks
     begin, end, worker, workers = _group_share(groups, threads, i)
     for q in range(begin, end):
         if own_groups and clear:
@@ -273,9 +268,18 @@ def _add_blocks(
     i, threads, products, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias, clear,
     own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
 ):  # fmt: skip
+    """Add the contributions of some blocks of each group.
+
+    With `own_groups` no two threads work on one group, and each thread packs the operands of its groups itself.
+    """
+    _, _, block, wide = _block_sizes(ends, threads, drives, E)
+    starts = _panels(products, block, E)
+    if own_groups:
+        panels = empty(starts[-1], E.dtype)
+    strips, identity = empty(block * wide, dE.dtype), new_index(strip_width(dE))
     _add_blocks_of_thread(
-        i, threads, flattened(products), X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU, d_bias,
-        clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
+        i, threads, flattened(products), starts, strips, identity, X, n, S, k, E, e, index, ends, chunk, blocks_packed,
+        panels, dW, dU, d_bias, clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
     )  # fmt: skip
 
 
@@ -315,7 +319,7 @@ def gradients(
     """
     right, no_bias = empty(packed_size(g, n, W), W.dtype), zeros(n, W.dtype)
     groups, own_groups = ends.size - 1, (ends.size - 1) % threads == 0
-    longest, blocks, block, _ = _sizes(ends, threads, drives, E)
+    longest, blocks, block, _ = _block_sizes(ends, threads, drives, E)
     starts = _panels(products, block, E)
     blocks_packed = blocks if own_groups else min(blocks, max(1, BLOCKS // groups))
     panels = empty(ZERO() if own_groups else groups * blocks_packed * starts[-1], E.dtype)
