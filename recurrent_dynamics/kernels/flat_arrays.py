@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .access import INTERPRETED
+from .access import INTERPRETED, start_and_size
 
 
 def _bytes_of_one(context: Any, kind: Any) -> Any:
@@ -27,11 +27,6 @@ def flat_array(context: Any, builder: Any, kind: Any, start: Any, size: Any, own
     item = _bytes_of_one(context, kind)
     populate_array(made, data=start, shape=[size], strides=[item], itemsize=item, meminfo=owner)
     return made._getvalue()
-
-
-def _start_and_size(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, Any]:
-    made = context.make_array(kind)(context, builder, array)
-    return made.data, made.nitems
 
 
 def _constructor(cleared: bool) -> Any:
@@ -79,7 +74,7 @@ else:
         kind = types.Array(array.dtype, 1, "C")
 
         def codegen(context, builder, signature, arguments):
-            start, _ = _start_and_size(context, builder, signature.args[0], arguments[0])
+            start, _ = start_and_size(context, builder, signature.args[0], arguments[0])
             return flat_array(context, builder, kind, builder.gep(start, [arguments[1]]), arguments[2])
 
         return kind(array, types.int64, types.int64), codegen
@@ -90,7 +85,7 @@ else:
         kind = types.Array(table.dtype, 1, "C")
 
         def codegen(context, builder, signature, arguments):
-            return flat_array(context, builder, kind, *_start_and_size(context, builder, table, arguments[0]))
+            return flat_array(context, builder, kind, *start_and_size(context, builder, table, arguments[0]))
 
         return kind(table), codegen
 
@@ -100,7 +95,7 @@ else:
         kind = types.Array(array.dtype, 2, "C")
 
         def codegen(context, builder, signature, arguments):
-            start, size = _start_and_size(context, builder, signature.args[0], arguments[0])
+            start, size = start_and_size(context, builder, signature.args[0], arguments[0])
             columns, item = arguments[1], _bytes_of_one(context, kind)
             made = context.make_array(kind)(context, builder)
             populate_array(

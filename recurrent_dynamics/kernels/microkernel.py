@@ -261,12 +261,12 @@ def vector_entries(itemsize: int) -> int:
 
 def panel_entries(itemsize: int) -> int:
     """Columns of a panel."""
-    return VECTORS * BYTES // itemsize
+    return VECTORS * vector_entries(itemsize)
 
 
 def strip_entries(itemsize: int) -> int:
     """Columns of a strip, a left factor of an outer product: a multiple of whole tiles, and at least a vector."""
-    return (BYTES // itemsize + BEST - 1) // BEST * BEST
+    return (vector_entries(itemsize) + BEST - 1) // BEST * BEST
 
 
 _make = _interpreted_tile if INTERPRETED else _tile

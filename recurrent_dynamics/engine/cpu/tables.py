@@ -14,8 +14,10 @@ from ...equations.variables import targets
 from ..stacked_products import MEAN, stacked_products
 
 # Columns of the table of products, one row a product.
-STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, UNIFORM_TARGET, UNIFORM_SOURCE = range(10)
 COLUMNS_OF_PRODUCTS = 10
+STAGE, OPERAND, SOURCE, COLUMNS, TARGET, ROWS, HEADS, MATRIX, UNIFORM_TARGET, UNIFORM_SOURCE = range(
+    COLUMNS_OF_PRODUCTS
+)
 VALUES, STATE, INPUT = range(
     3
 )  # in column OPERAND: the array of the operand; in column MATRIX a mean has MEAN

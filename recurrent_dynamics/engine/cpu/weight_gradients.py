@@ -229,14 +229,11 @@ def _block_sizes(ends, threads, drives, like):
 
 @compiled_once(options=LIGHT)
 def _add_blocks_of_thread(
-    i, threads, table, starts, strips, identity, X, n, S, k, E, e, index, ends, chunk, blocks_packed, panels, dW, dU,
-    d_bias, clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
+    i, threads, table, starts, block, wide, strips, identity, X, n, S, k, E, e, index, ends, chunk, blocks_packed,
+    panels, dW, dU, d_bias, clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
 ):  # fmt: skip
     """`_add_blocks` with its memory, as it cannot raise; `table` is the flat table of products."""
     products, groups, po = table_of(table, COLUMNS_OF_PRODUCTS), ends.size - 1, ZERO()
-    _, blocks, block, wide = _block_sizes(ends, threads, drives, E)
-    if own_groups:
-        blocks_packed = blocks
     begin, end, worker, workers = _group_share(groups, threads, i)
     for q in range(begin, end):
         if own_groups and clear:
@@ -272,14 +269,14 @@ def _add_blocks(
 
     With `own_groups` no two threads work on one group, and each thread packs the operands of its groups itself.
     """
-    _, _, block, wide = _block_sizes(ends, threads, drives, E)
+    _, blocks, block, wide = _block_sizes(ends, threads, drives, E)
     starts = _panels(products, block, E)
     if own_groups:
-        panels = empty(starts[-1], E.dtype)
+        panels, blocks_packed = empty(starts[-1], E.dtype), blocks
     strips, identity = empty(block * wide, dE.dtype), new_index(strip_width(dE))
     _add_blocks_of_thread(
-        i, threads, flattened(products), starts, strips, identity, X, n, S, k, E, e, index, ends, chunk, blocks_packed,
-        panels, dW, dU, d_bias, clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
+        i, threads, flattened(products), starts, block, wide, strips, identity, X, n, S, k, E, e, index, ends, chunk,
+        blocks_packed, panels, dW, dU, d_bias, clear, own_groups, dE, dX, right, no_bias, g, assign, classes, drives,
     )  # fmt: skip
 
 
