@@ -420,15 +420,15 @@ TILES = {
 def faults_of_a_tile(tile: Any, rows: int, panels: int, dtype: str) -> list[str]:
     """What its loop does beyond loads and a multiply-add for each accumulator.
 
-    LLVM may make two of it, one that prefetches and one that does not. Of the integers of the tallest one, 15 pointers
-    and steps, one may have to be read.
+    LLVM may make two of it, one that prefetches and one that does not, and each for whole and for narrow tiles. Of the
+    integers of the tallest one, 15 pointers and steps, one may have to be read.
     """
     i = types.int64
     real, index = types.CPointer(REAL[dtype]), types.CPointer(i)
-    text = assembly(tile, real, i, i, real, i, real, i, real, i, i, index, real, i)
+    text = assembly(tile, i, real, i, i, real, i, real, i, real, i, i, index, real, i)
     inner = list(loops(text))
     found = [f"refers to {symbol}" for symbol in foreign(text)] + [f"{len(inner)} loops"] * (
-        len(inner) not in (1, 2)
+        len(inner) not in (1, 2, 4)
     )
     for loop in inner:
         found += loop.matching(STORE) + loop.matching(CALL)
@@ -448,7 +448,6 @@ def test_tiles_stay_in_the_registers(name, dtype):
 def test_a_tile_that_does_not_fit_or_has_another_shape_is_seen():
     judged = faults_of_a_tile(microkernel._tile(32), 32, 1, "float32")
     assert any(re.match(STORE, line) for line in judged)
-    assert not any("arithmetic" in fault for fault in judged)
     faults = faults_of_a_tile(microkernel.tile_pair, TILE_ROWS, 1, "float32")
     assert faults
     assert all(fault.startswith("arithmetic") for fault in faults)

@@ -16,6 +16,7 @@ from .compiled_once import compiled_once
 from .flat_arrays import empty
 from .microkernel import (
     HALF_TILE,
+    PARTS,
     TILE_ROWS,
     VECTORS,
     WIDE,
@@ -37,7 +38,6 @@ from .microkernel import (
 from .processor import BYTES
 
 LINE = 16  # entries, about a line of the cache
-PARTS = 1 << 8  # of a byte, in which the pace of prefetching is counted
 NEAR = 1 << 18  # bytes of a packed matrix that stays in the second cache: nothing of it is prefetched
 
 
@@ -143,29 +143,6 @@ def pack_rows(source, at, ld, index, first, k0, k1, K, N, packed, start):
 
 
 @njit(**OPTIONS)
-def _tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index, ahead, pace):
-    """The product of M rows with one panel: one of the large tiles, or smaller ones for less than TILE_ROWS rows."""
-    i = 0
-    if M == TILE_ROWS + 2:
-        tile_tallest(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
-        i = M
-    if M == TILE_ROWS + 1:
-        tile_tall(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
-        i = M
-    if M == TILE_ROWS and HALF_TILE < TILE_ROWS:
-        tile_full(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
-        i = TILE_ROWS
-    if i + HALF_TILE <= M:
-        tile_half(a, row_step, k_step, packed, K, start, lds, c, ldc, width, index, ahead, pace)
-        i = HALF_TILE
-    while i + 2 <= M:
-        tile_pair(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), ahead, pace)
-        i += 2
-    if i < M:
-        tile_one(a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), ahead, pace)
-
-
-@njit(**OPTIONS)
 def _cut(M):
     """Cut M rows into tiles: (whole tiles, further rows that make these taller, rows that remain beyond half tiles).
 
@@ -185,21 +162,6 @@ def _cut(M):
         rest %= HALF_TILE
     taller = min(rest, 2 * tiles)
     return tiles, taller, rest - taller
-
-
-@njit(**OPTIONS)
-def _wide_tiles_apart(M, K, a, row_step, k_step, packed, start, lds, c, ldc, width, index):
-    """One or two rows at a time of WIDE panels, without prefetching: they read memory as fast as it delivers."""
-    i = 0
-    while i + 2 <= M:
-        tile_pair_wide(
-            a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), packed, ZERO()
-        )
-        i += 2
-    if i < M:
-        tile_one_wide(
-            a, row_step, k_step, packed, K, start, lds, c, ldc, width, moved(index, i), packed, ZERO()
-        )
 
 
 @njit(**OPTIONS)
@@ -246,6 +208,12 @@ def gemm_near(M, N, K, a, ao, row_step, k_step, packed, po, c, co, ldc, index, a
         )  # fmt: skip
 
 
+@njit(**OPTIONS)
+def _prefetched(rows, K, pace, w):
+    """How many entries of the next panel the tiles of so many rows prefetch."""
+    return rows * pace // PARTS * K * w // (VECTORS * BYTES)
+
+
 @compiled_once
 def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, index, worker, workers, far):
     """`gemm_from` on pointers: passing arrays to a tile instead took 3 % of a training step, for words on the stack.
@@ -270,26 +238,40 @@ def multiply_rows(M, N, K, a, row_step, k_step, packed, start, lds, c, ldc, inde
             group = p + WIDE <= last and (p + WIDE) * w <= N
             end, tall = (p + WIDE, M - left) if group else (p + 1, M)
             pace = far * (VECTORS * BYTES * PARTS) // tall if tall > 0 else ZERO()  # of one row
-        i, ahead, tiles, taller = ZERO(), (p + far) * K * w, whole, extra
-        while i < tall:
-            # The first tiles are as tall as can be. With AVX2 a tile of five rows takes nearly as long as one of six.
-            rows = TILE_ROWS + min(taller, 2) if tiles > 0 else tall - i
-            step = rows * pace // PARTS
-            _tiles_apart(
-                rows, K, a, row_step, k_step, moved(packed, p * K * w), moved(start, p * w), lds,
-                moved(c, p * w), ldc, N - p * w, moved(index, i), moved(packed, ahead), step,
-            )  # fmt: skip
-            i += rows
-            tiles -= 1
-            taller -= min(taller, 2)
-            ahead += step * K * w // (VECTORS * BYTES)
+        B, begin, C, width = moved(packed, p * K * w), moved(start, p * w), moved(c, p * w), N - p * w
+        next_panel = moved(packed, (p + far) * K * w)
+        # The first tiles are as tall as can be. With AVX2 a tile of five rows takes nearly as long as one of six.
+        n = extra // 2
+        tile_tallest(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, index, next_panel, pace)
+        i = n * (TILE_ROWS + 2)
+        ahead, n = moved(next_panel, _prefetched(i, K, pace, w)), extra % 2
+        tile_tall(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, moved(index, i), ahead, pace)
+        i += n * (TILE_ROWS + 1)
+        ahead, n = moved(next_panel, _prefetched(i, K, pace, w)), whole - (extra + 1) // 2
+        tile_full(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, moved(index, i), ahead, pace)
+        i += n * TILE_ROWS
+        if i < tall:
+            ahead = moved(next_panel, _prefetched(i, K, pace, w))
+            if HALF_TILE < TILE_ROWS:
+                n = (tall - i) // HALF_TILE
+                tile_half(
+                    n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, moved(index, i), ahead, pace
+                )
+                i += n * HALF_TILE
+            n = (tall - i) // 2
+            tile_pair(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, moved(index, i), ahead, pace)
+            i += n * 2
+            n = tall - i
+            tile_one(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, moved(index, i), ahead, pace)
         p += 1
         if p == end and tall < M:
-            q = p - WIDE
-            _wide_tiles_apart(
-                M - tall, K, a, row_step, k_step, moved(packed, q * K * w), moved(start, q * w), lds,
-                moved(c, q * w), ldc, N - q * w, moved(index, tall),
-            )  # fmt: skip
+            # Without prefetching: they read memory as fast as it delivers.
+            q, n = p - WIDE, (M - tall) // 2
+            B, begin, C, width = moved(packed, q * K * w), moved(start, q * w), moved(c, q * w), N - q * w
+            pairs, single = moved(index, tall), moved(index, tall + 2 * n)
+            tile_pair_wide(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, pairs, B, ZERO())
+            n = M - tall - 2 * n
+            tile_one_wide(n, a, row_step, k_step, B, K, begin, lds, C, ldc, width, single, B, ZERO())
 
 
 def provide_rows(dtype):
