@@ -1,7 +1,9 @@
 """Parallel kernels: one parallel loop, compiled once, calls all other functions by their address.
 
 Numba compiles each parallel loop four times: in its function, as a kernel, and as two wrappers of that. Here a function
-does the work of one thread, and its address is passed to the only parallel loop of the library.
+does the work of one thread, and its address is passed to the only parallel loop of the library. That one calls what
+Numba's loops call, and is written as instructions: Numba would compile it in a fifth of a second, and its loops take
+the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -12,9 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
-import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -23,9 +24,11 @@ from .access import ENTRY, INTERPRETED, LIGHT, LIGHT_ENTRY, OPTIONS
 from .placement import KNOWN, keep_apart, note, restore, settle
 from .progress import compiling
 from .threads import start_threads
+from .translation import count_up
 
 _LOOP = "parallel.loop"
 _SYMBOL = f"{machine_code.SYMBOL}{_LOOP}:"  # the loop's name in machine code
+_I64 = ir.IntType(64)
 
 
 def kernel(
@@ -93,18 +96,6 @@ if INTERPRETED:
 
 else:
 
-    @intrinsic
-    def _call(typingctx, function, data, i):
-        """Call the function at an address."""
-
-        def codegen(context, builder, signature, arguments):
-            function, data, i = arguments
-            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 2)
-            builder.call(builder.inttoptr(function, kind.as_pointer()), [data, i])
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, types.int64), codegen
-
     def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         """An array without an owner: the caller owns it, and reference counts would need atomic operations."""
         if not isinstance(kind, types.Array):
@@ -114,26 +105,61 @@ else:
             setattr(array, owner, ir.Constant(getattr(array, owner).type, None))
         return array._getvalue()
 
-    def _loop(function, data, threads):
-        notes = keep_apart(threads)
-        for i in prange(threads):
-            if i > 0:  # the caller has the first part
-                settle(notes)
-            _call(function, data, np.int64(i))
-            if i > 0:
-                note(notes)
-        restore(notes)
+    def _write_part(module: ir.Module) -> ir.Function:
+        """Write what Numba's threads call: a range of parts of the call, whose description is `task`."""
+        part = ir.Function(module, ir.FunctionType(ir.VoidType(), [_I64] * 4), f"{_LOOP}.part")
+        b = ir.IRBuilder(part.append_basic_block())
+        places, counts, _, task = part.args
+        function, data, notes = _loaded(b, task, 3)
+        # The address that Numba moves on by one for each part before.
+        first = b.sub(_loaded(b, places, 1)[0], task)
+        with count_up(b, first, b.add(first, _loaded(b, counts, 1)[0])) as i:
+            is_other = b.icmp_signed(">", i, _I64(0))  # the caller has the first part
+            with b.if_then(is_other):
+                settle(b, notes)
+            kind = ir.FunctionType(ir.VoidType(), [_I64] * 2)
+            b.call(b.inttoptr(function, kind.as_pointer()), [data, i])
+            with b.if_then(is_other):
+                note(b, notes)
+        b.ret_void()
+        return part
+
+    def _write_loop(b: ir.IRBuilder) -> None:
+        """Write the loop: function(data, i) for i below `threads`, each on a thread of Numba's."""
+        function, data, threads = b.function.args
+        part, notes = _write_part(b.module), keep_apart(b, threads)
+        task = _stored(b, function, data, notes)
+        arguments = [b.ptrtoint(part, _I64), _stored(b, task), _stored(b, threads), _stored(b, _I64(1)), task]
+        inner_dimensions, arrays = _I64(0), _I64(1)
+        i32 = ir.IntType(32)
+        get = cgutils.get_or_insert_function(b.module, ir.FunctionType(i32, []), "get_num_threads")
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * 7 + [i32])
+        start = cgutils.get_or_insert_function(b.module, kind, "numba_parallel_for")
+        b.call(start, [*arguments, inner_dimensions, arrays, b.call(get, [])])
+        restore(b, notes)
+
+    def _stored(b: ir.IRBuilder, *values: Any) -> Any:
+        """The address of some integers on the stack."""
+        place = cgutils.alloca_once(b, ir.ArrayType(_I64, len(values)))
+        for number, value in enumerate(values):
+            b.store(value, b.gep(place, [_I64(0), _I64(number)]))
+        return b.ptrtoint(place, _I64)
+
+    def _loaded(b: ir.IRBuilder, address: Any, count: int) -> list[Any]:
+        """So many integers at an address."""
+        place = b.inttoptr(address, _I64.as_pointer())
+        return [b.load(b.gep(place, [_I64(number)])) for number in range(count)]
 
     @lru_cache(maxsize=1)
     def _provide(_: str = "") -> None:
         """Read the parallel loop from the disk, or compile it, and register its symbol."""
-        start_threads()
-        signature = types.void(types.int64, types.int64, types.int64)
+        start_threads()  # also registers Numba's functions
         # A filled cache may come from a system whose C library has more functions.
         calls = "placing" if KNOWN else "alone"
         key = f"{_LOOP} {calls} {fingerprint.of_module(__file__)}"
+        signature = ir.FunctionType(ir.VoidType(), [_I64] * 3)
         where = machine_code.address(
-            key, "the parallel loop", machine_code.by_numba(signature, lambda: _loop, parallel=True)
+            key, "the parallel loop", machine_code.of_instructions(signature, _write_loop)
         )
         llvm.add_symbol(_SYMBOL, where)
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from . import machine_code
 
@@ -105,96 +105,80 @@ def _entries(b: ir.IRBuilder, start: Any) -> Any:
     return lambda entry: b.gep(array, [_I64(entry)])
 
 
-@intrinsic
-def keep_apart(typingctx, threads):
-    """To be called before `threads` start: the address of the notes, for the functions below; 0 unless it is two."""
+@contextmanager
+def _noted(b: ir.IRBuilder, start: Any) -> Iterator[Any]:
+    """What is written while entered is done where there are notes; yields pointers to their entries."""
+    with b.if_then(b.icmp_signed("!=", start, _I64(0))):
+        yield _entries(b, start)
 
-    def codegen(context, b, signature, arguments):
-        found = cgutils.alloca_once_value(b, _I64(0))
-        if not KNOWN:
-            return b.load(found)
-        _provide()
-        symbol = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), []), _SYMBOL)
-        with b.if_then(b.icmp_signed("==", arguments[0], _I64(2))):
-            start = b.ptrtoint(symbol, _I64)
-            b.store(start, found)
-            at = _entries(b, start)
-            caller, here = _call(b, "pthread_self", _I64), _here(b)
-            known = b.icmp_signed("==", b.load(at(CALLER)), caller)
-            known = b.and_(known, b.icmp_signed("!=", b.load(at(THREAD)), _I64(0)))
-            same = b.icmp_signed("==", b.load(at(PROCESSOR)), here)
-            pause = b.sub(_now(b), b.load(at(ENDED)))
-            late = b.or_(same, b.icmp_signed(">", pause, b.load(at(ASLEEP))))
-            b.store(caller, at(CALLER))
-            inside = b.icmp_unsigned("<", here, _I64(64 * WORDS))
-            with b.if_then(b.and_(b.and_(known, late), inside), likely=False):
-                thread = b.load(at(THREAD))
-                with b.if_then(_set(b, "get", thread, at(ALLOWED))):
-                    others = cgutils.alloca_once(b, ir.ArrayType(_I64, WORDS))
-                    sets = b.bitcast(at(ALLOWED), others.type)
-                    b.store(b.load(sets), others)
-                    word = b.gep(others, [_I64(0), b.lshr(here, _I64(6))])
-                    bit = b.shl(_I64(1), b.and_(here, _I64(63)))
-                    b.store(b.and_(b.load(word), b.not_(bit)), word)
-                    # The system refuses an empty set: if there is no other processor, nothing changes.
-                    away = _set(b, "set", thread, b.gep(others, [_I64(0), _I64(0)]))
-                    b.store(b.zext(away, _I64), at(AWAY))
+
+def keep_apart(b: ir.IRBuilder, threads: Any) -> Any:
+    """Write what comes before `threads` start; returns the address of the notes, or 0 unless it is two threads."""
+    found = cgutils.alloca_once_value(b, _I64(0))
+    if not KNOWN:
         return b.load(found)
-
-    return types.int64(threads), codegen
-
-
-@intrinsic
-def settle(typingctx, start):
-    """To be called by the second thread at its beginning: who was sent away may use the same processors as before."""
-
-    def codegen(context, b, signature, arguments):
-        if KNOWN:
-            with b.if_then(b.icmp_signed("!=", arguments[0], _I64(0))):
-                at = _entries(b, arguments[0])
-                other = b.icmp_signed("!=", b.load(at(CALLER)), _call(b, "pthread_self", _I64))
-                away = b.icmp_signed("!=", b.load(at(AWAY)), _I64(0))
-                with b.if_then(b.and_(other, away), likely=False):
-                    b.store(_I64(0), at(AWAY))
-                    # Of the thread that was sent away: some threading layers give the part to another one.
-                    _set(b, "set", b.load(at(THREAD)), at(ALLOWED))
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
-
-
-@intrinsic
-def note(typingctx, start):
-    """To be called by the second thread at its end: it notes where it runs."""
-
-    def codegen(context, b, signature, arguments):
-        if KNOWN:
-            with b.if_then(b.icmp_signed("!=", arguments[0], _I64(0))):
-                at = _entries(b, arguments[0])
-                other = b.icmp_signed("!=", b.load(at(CALLER)), _call(b, "pthread_self", _I64))
-                with b.if_then(other):  # some threading layers let the caller do both parts
-                    b.store(b.sext(_call(b, "gettid", _I32), _I64), at(THREAD))
-                    b.store(_here(b), at(PROCESSOR))
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
+    _provide()
+    symbol = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), []), _SYMBOL)
+    with b.if_then(b.icmp_signed("==", threads, _I64(2))):
+        start = b.ptrtoint(symbol, _I64)
+        b.store(start, found)
+        at = _entries(b, start)
+        caller, here = _call(b, "pthread_self", _I64), _here(b)
+        known = b.icmp_signed("==", b.load(at(CALLER)), caller)
+        known = b.and_(known, b.icmp_signed("!=", b.load(at(THREAD)), _I64(0)))
+        same = b.icmp_signed("==", b.load(at(PROCESSOR)), here)
+        pause = b.sub(_now(b), b.load(at(ENDED)))
+        late = b.or_(same, b.icmp_signed(">", pause, b.load(at(ASLEEP))))
+        b.store(caller, at(CALLER))
+        inside = b.icmp_unsigned("<", here, _I64(64 * WORDS))
+        with b.if_then(b.and_(b.and_(known, late), inside), likely=False):
+            thread = b.load(at(THREAD))
+            with b.if_then(_set(b, "get", thread, at(ALLOWED))):
+                others = cgutils.alloca_once(b, ir.ArrayType(_I64, WORDS))
+                sets = b.bitcast(at(ALLOWED), others.type)
+                b.store(b.load(sets), others)
+                word = b.gep(others, [_I64(0), b.lshr(here, _I64(6))])
+                bit = b.shl(_I64(1), b.and_(here, _I64(63)))
+                b.store(b.and_(b.load(word), b.not_(bit)), word)
+                # The system refuses an empty set: if there is no other processor, nothing changes.
+                away = _set(b, "set", thread, b.gep(others, [_I64(0), _I64(0)]))
+                b.store(b.zext(away, _I64), at(AWAY))
+    return b.load(found)
 
 
-@intrinsic
-def restore(typingctx, start):
-    """To be called by the caller when both threads have ended: as `settle`, if the second thread had no part.
+def settle(b: ir.IRBuilder, start: Any) -> None:
+    """Write what the second thread does at its beginning: who was sent away may use the same processors as before."""
+    if not KNOWN:
+        return
+    with _noted(b, start) as at:
+        other = b.icmp_signed("!=", b.load(at(CALLER)), _call(b, "pthread_self", _I64))
+        away = b.icmp_signed("!=", b.load(at(AWAY)), _I64(0))
+        with b.if_then(b.and_(other, away), likely=False):
+            b.store(_I64(0), at(AWAY))
+            # Of the thread that was sent away: some threading layers give the part to another one.
+            _set(b, "set", b.load(at(THREAD)), at(ALLOWED))
+
+
+def note(b: ir.IRBuilder, start: Any) -> None:
+    """Write what the second thread does at its end: it notes where it runs."""
+    if not KNOWN:
+        return
+    with _noted(b, start) as at:
+        other = b.icmp_signed("!=", b.load(at(CALLER)), _call(b, "pthread_self", _I64))
+        with b.if_then(other):  # some threading layers let the caller do both parts
+            b.store(b.sext(_call(b, "gettid", _I32), _I64), at(THREAD))
+            b.store(_here(b), at(PROCESSOR))
+
+
+def restore(b: ir.IRBuilder, start: Any) -> None:
+    """Write what the caller does when both threads have ended: as `settle`, if the second thread had no part.
 
     The caller notes the time.
     """
-
-    def codegen(context, b, signature, arguments):
-        if KNOWN:
-            with b.if_then(b.icmp_signed("!=", arguments[0], _I64(0))):
-                at = _entries(b, arguments[0])
-                b.store(_now(b), at(ENDED))
-                with b.if_then(b.icmp_signed("!=", b.load(at(AWAY)), _I64(0)), likely=False):
-                    b.store(_I64(0), at(AWAY))
-                    _set(b, "set", b.load(at(THREAD)), at(ALLOWED))
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
+    if not KNOWN:
+        return
+    with _noted(b, start) as at:
+        b.store(_now(b), at(ENDED))
+        with b.if_then(b.icmp_signed("!=", b.load(at(AWAY)), _I64(0)), likely=False):
+            b.store(_I64(0), at(AWAY))
+            _set(b, "set", b.load(at(THREAD)), at(ALLOWED))
