@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any
 
+import llvmlite.binding as llvm
 from numba import _dynfunc, config
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
@@ -44,7 +46,11 @@ _numbers = itertools.count()
 
 
 class _Linked(JITCodeLibrary):
-    """Code to be linked into callers: each function is optimized by itself, and nothing is inlined into it."""
+    """One function, to be linked into others: it is optimized by itself, and nothing is inlined into it.
+
+    It is linked without the functions that it calls, which `_Whole` adds: Numba would copy all that a function calls
+    into each of its callers, and from there into theirs.
+    """
 
     def add_llvm_module(self, ll_module: Any) -> None:
         if APART in self.name:  # the passes keep more pointers alive than there are registers
@@ -55,11 +61,32 @@ class _Linked(JITCodeLibrary):
     def finalize(self) -> None:
         require_global_compiler_lock()
         self._raise_if_finalized()
-        for library in dict.fromkeys(self._linking_libraries):
+        for library in self._linking_libraries:
             self._reload_init.update(library._reload_init)
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                function.linkage = "linkonce_odr"  # several functions may bring it into one
+        self._shared_module = self._final_module  # Numba would first copy it
         self._finalize_dynamic_globals()
         self._finalized = True
+
+
+def _with_callees(libraries: Iterable[Any]) -> list[Any]:
+    """Libraries, and those that the functions of `_Linked` ones call: each once, and after all of its callers.
+
+    LLVM leaves out a function that nothing calls when it is linked.
+    """
+    callees_first: dict[Any, None] = {}
+
+    def visit(library: Any) -> None:
+        if library not in callees_first:
+            for callee in library._linking_libraries if isinstance(library, _Linked) else ():
+                visit(callee)
+            callees_first[library] = None
+
+    for library in libraries:
+        visit(library)
+    return list(callees_first)[::-1]
 
 
 class _LinkedLight(_Linked):
@@ -73,6 +100,14 @@ class _Whole(JITCodeLibrary):
     """Machine code in which only functions that are called from outside keep their names."""
 
     level = 3  # of LLVM's optimization
+    _linking_libraries: list[Any]
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        self._final_module.link_in(ll_module)  # to be optimized once, with all functions that it calls
+
+    def finalize(self) -> None:
+        self._linking_libraries = _with_callees(self._linking_libraries)
+        super().finalize()
 
     def _optimize_final_module(self) -> None:
         defined = [function for function in self._final_module.functions if not function.is_declaration]
@@ -149,8 +184,6 @@ class _Quick(Compiler):
         self.state.targetctx = context.subtarget(get_abi_sizeof=sizes)
 
     def define_pipelines(self) -> Any:
-        if self.state.flags.auto_parallel.enabled:
-            return super().define_pipelines()
         pipeline = PassManager("kernel")
         for step in (*_PASSES, self.lowering, NoPythonBackend):
             pipeline.add_pass(step, step.name())
