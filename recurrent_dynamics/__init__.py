@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     )
     from .checks import ArgumentError, ArgumentTypeError
     from .engine import backward, compile, forward, freeze, hvp, jacobian, jacobian_operator, jvp
-    from .engine.ravel import ravel
-    from .engine.stepper import stepper
+    from .engine.raveling import ravel
+    from .engine.stepping import stepper
     from .training.diagnose import diagnose
 
 

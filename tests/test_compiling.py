@@ -16,8 +16,8 @@ from refusals import Refusal, refused, wrong_type
 
 import recurrent_dynamics as rd
 from recurrent_dynamics.engine.compiling import VERBS
-from recurrent_dynamics.engine.cpu import ahead
-from recurrent_dynamics.kernels import machine_code, progress
+from recurrent_dynamics.engine.cpu import ahead, shares
+from recurrent_dynamics.kernels import machine_code, processes, progress
 from recurrent_dynamics.kernels.disk import Disk
 from recurrent_dynamics.kernels.product import provide_rows
 
@@ -26,7 +26,7 @@ def signatures():
     """The types for which each kernel of all cells has been compiled."""
     return {
         name: set(ahead._kernel(name, "float64")[0].signatures)
-        for names in ahead.KERNELS.values()
+        for names in shares.KERNELS.values()
         for name in names
     }
 
@@ -75,17 +75,17 @@ def test_the_heaviest_are_shared_out_first_and_modules_stay_together():
         "time_loops.forward",
     ]
     packed, gradients, adjoint, forward = kernels = [(name, "float32") for name in names]
-    assert ahead.shares(kernels, 2) == [[adjoint, forward], [gradients, packed]]
-    assert ahead.shares([], 3) == []
+    assert shares.shares(kernels, 2) == [[adjoint, forward], [gradients, packed]]
+    assert shares.shares([], 3) == []
 
 
 def test_the_dtypes_of_a_module_are_shared_out():
     both = [("jacobian.jacobian", dtype) for dtype in ("float64", "float32")]
-    assert ahead.shares(both, 2) == [both[:1], both[1:]]
+    assert shares.shares(both, 2) == [both[:1], both[1:]]
 
 
 def test_each_kernel_is_wanted_once_and_in_the_order_of_the_verbs():
-    wanted = ahead.kernels_of([("dense", "float64"), ("drives", "float64"), ("dense", "float32")])
+    wanted = shares.kernels_of([("dense", "float64"), ("drives", "float64"), ("dense", "float32")])
     assert wanted == [
         ("input_products.multiply_input", "float64"),
         ("stage_products.add_matrix_products", "float64"),
@@ -110,15 +110,15 @@ def test_the_helper_of_a_process_and_its_fork_end_with_it(tmp_path):
         f"    open({str(tmp_path / 'new')!r}, 'w').write(f'{{os.getpid()}} {{forked}}')\n"
         f"    os.rename({str(tmp_path / 'new')!r}, {str(told)!r})\ntime.sleep(600)"
     )
-    process = ahead.start(
-        "import time\nfrom recurrent_dynamics.engine.cpu import ahead\n"
-        f"process = ahead.start({helper!r})\ntime.sleep(600)"
+    process = processes.start(
+        "import time\nfrom recurrent_dynamics.kernels import processes\n"
+        f"process = processes.start({helper!r})\ntime.sleep(600)"
     )
     wait_for(told.exists, seconds=60)
     pids = [int(pid) for pid in told.read_text().split()]
     assert all(map(is_running, pids))
     process.kill()
-    ahead.finish(process)
+    processes.finish(process)
     wait_for(lambda: not any(map(is_running, pids)), seconds=60)
 
 
@@ -133,17 +133,17 @@ def test_an_error_ends_the_other_processes(monkeypatch, when):
     def fails():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ahead, "start", sleeps)
+    monkeypatch.setattr(shares, "start", sleeps)
     monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
 
     def interrupted(process):
-        monkeypatch.setattr(ahead, "finish", finish)
+        monkeypatch.setattr(processes, "finish", finish)
         fails()
 
-    monkeypatch.setattr(ahead, "FORKS", False)
-    finish, meanwhile = ahead.finish, fails
+    monkeypatch.setattr(shares, "FORKS", False)
+    finish, meanwhile = processes.finish, fails
     if when == "in the wait":
-        monkeypatch.setattr(ahead, "finish", interrupted)
+        monkeypatch.setattr(processes, "finish", interrupted)
         meanwhile = None
     with pytest.raises(KeyboardInterrupt):
         ahead.compile_ahead([], [("dense", "float64"), ("forward", "float64")], 2, meanwhile)
@@ -169,26 +169,53 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch, forks
         started.append(code)
         return subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
 
-    monkeypatch.setattr(ahead, "start", fails)
+    monkeypatch.setattr(shares, "start", fails)
     monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
-    monkeypatch.setattr(ahead, "FORKS", forks)
+    monkeypatch.setattr(shares, "FORKS", forks)
     rd.compile(rd.cells.elman(), "forward", "float64", processes=2)
     assert len(started) == (1 if forks else 2)
     assert all("compile_shares" in code for code in started)
     assert ahead._kernel("time_loops.forward", "float64")[0].signatures
 
 
+def test_on_an_empty_disk_other_processes_begin_before_the_compiler_is_loaded(tmp_path):
+    program = (
+        "import sys\nimport recurrent_dynamics as rd\nfrom recurrent_dynamics.engine.cpu import shares\n"
+        "shares.start = lambda code: sys.exit('numba' in sys.modules)\n"
+        "rd.compile(rd.cells.elman(), processes=2)\nsys.exit('none was started')"
+    )
+    environment = os.environ | {"RECURRENT_DYNAMICS_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_other_processes_begin_early_only_on_an_empty_disk(monkeypatch, tmp_path):
+    disk, begun = Disk(tmp_path), []
+    monkeypatch.setattr(shares, "default_disk", lambda: disk)
+    monkeypatch.setattr(shares, "start", begun.append)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
+    assert shares.begin_early([("step", "float32")], 2) == []  # not worth a process
+    assert shares.begin_early([("forward", "float32")], 1) == []
+    shares.begin_early([("forward", "float32")], 2)
+    assert begun
+    disk.store("a kernel", "1f", b"code")
+    assert shares.begin_early([("forward", "float32")], 2) is None
+    disk.clear()
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert shares.begin_early([("forward", "float32")], 2) is None
+
+
 def test_a_process_that_only_compiles_stores_what_it_compiles(monkeypatch, tmp_path):
     monkeypatch.setenv("RECURRENT_DYNAMICS_CACHE_DIR", str(tmp_path))
-    shares = [[("classes._biases", "float64")], [("classes._gradients", "float64")]][
-        : 2 if ahead.FORKS else 1
+    shared = [[("classes._biases", "float64")], [("classes._gradients", "float64")]][
+        : 2 if processes.FORKS else 1
     ]
-    process = ahead.start(
-        f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_shares\ncompile_shares({shares!r})"
+    process = processes.start(
+        f"{processes.ONLY_COMPILES}from {ahead.__name__} import compile_shares\ncompile_shares({shared!r})"
     )
-    ahead.finish(process)
+    processes.finish(process)
     assert process.returncode == 0
-    assert Disk(tmp_path).info().files == len(shares)
+    assert Disk(tmp_path).info().files == len(shared)
 
 
 def test_the_product_that_is_compiled_first_is_that_of_the_loops(monkeypatch):
@@ -203,8 +230,8 @@ def test_a_process_that_compiles_imports_what_its_caller_has_imported(monkeypatc
     """Python would look into the folder first in which it has been started."""
     (tmp_path / "recurrent_dynamics.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    process = ahead.start("import recurrent_dynamics")
-    ahead.finish(process)
+    process = processes.start("import recurrent_dynamics")
+    processes.finish(process)
     assert process.returncode == 0
 
 
@@ -215,8 +242,8 @@ def test_a_process_starts_where_the_current_folder_was_deleted(monkeypatch, tmp_
     monkeypatch.chdir(folder)
     folder.rmdir()
     monkeypatch.setattr(sys, "path", ["", *sys.path, source])
-    process = ahead.start("import recurrent_dynamics")
-    ahead.finish(process)
+    process = processes.start("import recurrent_dynamics")
+    processes.finish(process)
     assert process.returncode == 0
 
 
@@ -233,7 +260,7 @@ def test_python_looks_for_cycles_again_after_a_compilation():
 
 def test_nothing_is_started_where_everything_is_on_disk(monkeypatch):
     rd.compile(rd.cells.elman(), "forward", "float64", processes=1)
-    monkeypatch.setattr(ahead, "start", lambda code: pytest.fail("started a process"))
+    monkeypatch.setattr(shares, "start", lambda code: pytest.fail("started a process"))
     rd.compile(rd.cells.elman(), "forward", "float64", processes=4)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..cells import Cell
 from ..cells.mistaken import what_came
-from ..checks import ArgumentError, ArgumentTypeError, boolean, integer, listed
-from . import check
+from ..checks import ArgumentError, ArgumentTypeError, boolean, floating_dtype, integer, listed
+from ..kernels.processes import awaited
+from .cpu.shares import begin_early
 
 VERBS = ("forward", "backward", "jvp", "hvp", "jacobian", "step")
 
@@ -58,18 +59,16 @@ def compile(
     for verb in chosen:
         if not isinstance(verb, str) or verb not in VERBS:
             raise ArgumentError("verbs", f"be of {', '.join(VERBS)}", repr(verb))
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = np.dtype(object)
-    if kind not in check.DTYPES:
-        raise ArgumentTypeError("dtype", "be float32 or float64", repr(dtype))
+    kind = floating_dtype("dtype", dtype)
     if boolean("class_indices", class_indices):
         chosen.append("classes")
     count = cores() if processes is None else integer("processes", processes, at_least=1)
-    from .cpu.ahead import compile_ahead
+    wanted = [(verb, kind.name) for verb in chosen]
+    begun = begin_early(wanted, count)
+    with awaited(begun or ()):
+        from .cpu.ahead import compile_ahead
 
-    compile_ahead(cells, [(verb, kind.name) for verb in chosen], count)
+        compile_ahead(cells, wanted, count, begun=begun)
 
 
 def _cells(given: Any) -> list[Cell]:

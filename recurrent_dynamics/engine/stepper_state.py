@@ -9,7 +9,7 @@ import numpy as np
 from ..checks import ArgumentError
 
 if TYPE_CHECKING:
-    from .stepper import Stepper
+    from .stepping import Stepper
 
 
 class State(dict[str, np.ndarray]):

@@ -211,6 +211,12 @@ class Disk:
 
         return self._folder is not None and self.limit > 0 and files.is_writable(self._folder)
 
+    def is_empty(self) -> bool:
+        """Whether there is no entry, of no build."""
+        from . import files
+
+        return self._folder is None or files.is_empty(self._folder)
+
     @property
     def folder(self) -> str | None:
         """Where the entries are; None if nowhere."""

@@ -51,6 +51,11 @@ def found(folder: str) -> list[File]:
     return sorted(_files(folder))
 
 
+def is_empty(folder: str) -> bool:
+    """Whether a disk has no entries."""
+    return not any(file.is_entry for file in _files(folder))
+
+
 def by_build(files: Iterable[File]) -> tuple[Build, ...]:
     """The builds that have entries, the last used one first."""
     groups: dict[str, list[File]] = {}

@@ -20,10 +20,12 @@ FORMAT = "1"  # of the payloads of `machine_code`
 
 # Modules of two folders that no compiled code depends on: an edit of one recompiles nothing.
 COMPILE_NOTHING = {
-    "kernels": ("archive", "blas", "disk", "entries", "files", "locks", "memory", "progress", "tuning"),
+    "kernels": (
+        "archive", "blas", "disk", "entries", "files", "locks", "memory", "processes", "progress", "tuning",
+    ),
     "engine/cpu": (
         "__init__", "ahead", "arguments", "backward_pass", "branches", "forward_pass", "groups", "independent_steps",
-        "linear", "streaming", "tree_gradients", "tree_pass", "tree_second", "verbs", "windows",
+        "linear", "shares", "streaming", "tree_gradients", "tree_pass", "tree_second", "verbs", "windows",
     ),
 }  # fmt: skip
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..cells import Cell
 from ..engine.linear import packed_linear
-from ..engine.stepper import Stepper
 from ..engine.stepper_state import State
+from ..engine.stepping import Stepper
 from .table import FoldedEmbedding, embed
 
 MOST_FOLDED = 1 << 12  # classes whose embedding is multiplied with W once, for all steps of a loop

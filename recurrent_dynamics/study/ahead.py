@@ -14,8 +14,10 @@ from .. import cells
 from ..checks import callable_, one_of
 from ..engine.compiling import cores
 from ..engine.cpu import ahead
+from ..engine.cpu.shares import Wanted
 from ..kernels.access import INTERPRETED
 from ..kernels.disk import default_disk
+from ..kernels.processes import ONLY_COMPILES, finish, start
 from ..nn import cross_entropy
 from ..training import Optimizer
 from ..training.optimizers import advance
@@ -98,14 +100,12 @@ def analyses_beside(cell: str, say: Callable[[str], None] | None = None) -> Iter
             timer.cancel()
         for process in processes:
             process.kill()
-            ahead.finish(process)
+            finish(process)
 
 
-def _start(
-    cell: str, wanted: tuple[ahead.Wanted, ...], after: tuple[ahead.Wanted, ...]
-) -> subprocess.Popen[bytes]:
+def _start(cell: str, wanted: tuple[Wanted, ...], after: tuple[Wanted, ...]) -> subprocess.Popen[bytes]:
     """Start a process that compiles what verbs of a cell need."""
-    return ahead.start(
-        f"{ahead.ONLY_COMPILES}from {ahead.__name__} import compile_beside\n"
+    return start(
+        f"{ONLY_COMPILES}from {ahead.__name__} import compile_beside\n"
         f"compile_beside({cell!r}, {wanted}, {after})"
     )

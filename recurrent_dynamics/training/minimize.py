@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import ArgumentError, ArgumentTypeError, instance
-from ..engine.ravel import ravel
+from ..engine.raveling import ravel
 from .tree import Tree, check_real
 
 WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
