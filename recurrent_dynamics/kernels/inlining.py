@@ -99,7 +99,6 @@ class _LinkedLight(_Linked):
 class _Whole(JITCodeLibrary):
     """Machine code in which only functions that are called from outside keep their names."""
 
-    level = 3  # of LLVM's optimization
     _linking_libraries: list[Any]
 
     def add_llvm_module(self, ll_module: Any) -> None:
@@ -121,13 +120,29 @@ class _Whole(JITCodeLibrary):
                 function.linkage, function.name = "internal", f"{prefix}.{number}"
         # First a cheap pass, as Numba has it: it brings references to one array into one function, where they cancel.
         cheap = {"loop_vectorize": False, "slp_vectorize": False, "opt": 0, "cost": "cheap"}
-        for options in (cheap, {"opt": min(self.level, int(config.OPT))}):
-            passes, builder = self._codegen._module_pass_manager(**options)
+        for passes, builder in (self._codegen._module_pass_manager(**cheap), self._passes()):
             passes.run(self._final_module, builder)
+
+    def _passes(self) -> tuple[Any, Any]:
+        """The passes of LLVM, and what they were made by."""
+        return self._codegen._module_pass_manager()
 
 
 class _WholeLight(_Whole):
-    level = 1  # 2 takes a fifth longer and makes loops that only call others no faster
+    """Code that takes two thirds of the time to compile.
+
+    LLVM's second level would take a fifth longer and make loops that only call others no faster. They are not unrolled
+    either: with several copies of its instructions a loop takes longer to compile than to run.
+    """
+
+    def _passes(self) -> tuple[Any, Any]:
+        tuning = llvm.create_pipeline_tuning_options(speed_level=min(1, int(config.OPT)))
+        tuning.loop_vectorization, tuning.slp_vectorization = config.LOOP_VECTORIZE, config.SLP_VECTORIZE
+        tuning.loop_unrolling = tuning.loop_interleaving = False
+        builder = llvm.create_pass_builder(self._codegen._tm, tuning)
+        passes = builder.getModulePassManager()
+        passes.add_refprune_pass()
+        return passes, builder
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
