@@ -52,7 +52,8 @@ def push(J, at, low, high, diagonals, source, so, target, to, size, whole, index
                 if column < low or column >= high:
                     into = pointer(target, left + row * w)
                     tile_one(
-                        pointer(J, at + row * size + column), ZERO(), ZERO(), pointer(source, right + column * w),
-                        ONE(), into, ZERO(), into, ZERO(), w, pointer(index, ZERO()), into, ZERO(),
+                        ONE(), pointer(J, at + row * size + column), ZERO(), ZERO(),
+                        pointer(source, right + column * w), ONE(), into, ZERO(), into, ZERO(), w,
+                        pointer(index, ZERO()), into, ZERO(),
                     )  # fmt: skip
         multiply(size, high - low, J, at + low, size, ONE(), source, right + low * w, target, left, index)
