@@ -57,7 +57,7 @@ def beside(monkeypatch):
         started.append(subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds[0]})"]))
         return started[-1]
 
-    monkeypatch.setattr(ahead.ahead, "start", start)
+    monkeypatch.setattr(ahead, "start", start)
     monkeypatch.setattr(ahead.ahead, "is_missing", lambda wanted: True)
     monkeypatch.setattr(ahead, "INTERPRETED", False)
     return seconds, started
