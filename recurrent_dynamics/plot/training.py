@@ -108,7 +108,7 @@ def learning_curve(
         plain_ticks(ax.yaxis)
     ax.set_xlabel("update")
     ax.set_ylabel(f"loss ({unit})")
-    ax.legend(frameon=False)
+    ax.legend(framealpha=0.8, edgecolor="none")  # it may stand on the line of a level
     return ax
 
 

@@ -6,12 +6,13 @@ LEARNING_CURVE = """
 Loss in bits per character: how many yes-or-no questions a character still costs on average when the network guesses
 what comes next. Both axes are logarithmic. The validation part was never trained on; where its curve turns up while
 training goes on down, the network learns by heart. Dotted lines are what a character of the validation part costs
-those who know less: {baselines}."""
+other predictors: {baselines}."""
 
 BASELINES = {
-    "uniform": "only which {characters} characters there are (log<sub>2</sub> of their number, {value:.2f} bits)",
-    "unigram": "how frequent each of them is ({value:.2f})",
-    "bigram": "how frequent each is after each other one ({value:.2f})",
+    "uniform": "one that knows only which {characters} characters there are (log<sub>2</sub> of their number, "
+    "{value:.2f} bits)",
+    "unigram": "one that knows how frequent each of them is ({value:.2f})",
+    "bigram": "one that knows how frequent each is after each other one ({value:.2f})",
     "LZMA": "the compressor LZMA after it has read the training part ({value:.2f})",
 }
 
@@ -69,10 +70,10 @@ directions that fade faster. The first of each layer: {first}.{growth}"""
 
 GROWTH = """ Gradients are carried by the same Jacobians: over long times a gradient changes at the first exponent of
 its own layer or of a layer above, whichever is larger. Within a window it first loses what lies in fast directions.
-In the mean over the windows the logarithm of the gradient of the last loss (first figure of the gradients above)
-changes per step by {late} from lag {half} to lag {last}, the second half of the window, and by {all} from lag 1 on.
-The factor a step on top of the report is another mean: of sizes, which the windows with the largest gradients
-carry, not of logarithms."""
+The first figure of the gradients above shows the gradient of the last loss. Its logarithm, in the mean over the
+windows, changes per step by {all} from lag 1 on, and by {late} from lag {half} to lag {last}, the second half of the
+window. The factor a step on top of the report is another mean: it averages sizes instead of logarithms, so that the
+windows with the largest gradients decide it."""
 
 NO_SPECTRA = """
 The text is too short for Lyapunov exponents."""
@@ -82,9 +83,10 @@ Is there anything that holds the state of a layer while the text says nothing ne
 (coloured, from some states of the text): one of those that stand longest in a row in the text, so that the network
 does read such inputs. Grey are states while text is read, in the plane of their two largest principal components.
 Markers are fixed points, where a layer would come to rest (circle: stable; cross: saddle, from which it moves on;
-triangle: unstable in every direction; square: the linearization does not decide). One that is hollow lies outside
-of the frame and is drawn at its edge; a number beside it is how many times further it lies from the mean state than
-the farthest state of the text. A layer above the first reads what the one below puts out at its fixed point.
+triangle: unstable in every direction; square: the linearization does not decide). A hollow one lies outside of the
+frame and is drawn at its edge. A number beside a marker says how many times further the point lies from the mean
+state than the farthest state of the text, in all dimensions, of which the plane shows two. A layer above the first
+reads what the one below puts out at its fixed point.
 {conclusion}"""
 
 HELD = """

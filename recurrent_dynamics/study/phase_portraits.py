@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Portrait(Result):
-    """One layer.
+    """Exponents, trajectories and fixed points of one layer.
 
     Attributes
     ----------
