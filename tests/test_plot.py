@@ -228,6 +228,13 @@ def test_a_diagnosis_without_a_curve_has_nothing_to_draw():
         diagnose(flows=None, gradient_norms=None, trial=Trial(10, 0.1, 1.0, 1.0)).plot()
 
 
+def test_the_thresholds_of_a_diagnosis_are_named_once():
+    (ax,) = diagnose(0.8 ** np.arange(60), truncation=60).plot()
+    dotted = [line for line in ax.get_lines() if line.get_linestyle() == ":"]
+    assert {float(line.get_ydata()[0]) for line in dotted} == {1e-3, 10.0}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["threshold"]
+
+
 def test_norms_have_a_logarithmic_scale_where_they_span_more_than_a_decade():
     values = np.ones((4, 2, 3))
     assert plot.norms({"h": values}).get_yscale() == "linear"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import ArgumentError, instance
 from .flow import gradient_flow
-from .style import GREY, INK, axes, colour, given_or_panels
+from .style import GREY, INK, axes, colour, given_or_panels, plain_ticks
 from .training import clipping, smooth
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _losses(found: Diagnosis, ax: Axes) -> None:
     if baseline is not None:
         ax.axhline(baseline, color=GREY, linestyle=":", linewidth=1, label="without memory")
     ax.set_yscale("log")
+    plain_ticks(ax.yaxis)
     ax.set_xlabel("update")
     ax.set_title("loss", fontsize="medium")
     ax.legend(frameon=False, fontsize="small")
@@ -101,15 +102,20 @@ def _flows(found: Diagnosis, ax: Axes) -> None:
         windows = None if flow.per_window is None else flow.per_window / start
         relative = type(flow)(flow.lags, flow.relative, flow.spread / start, windows)
         gradient_flow(relative, label=label, index=index, ax=ax)
-    for name, threshold in names.items():
-        if name.startswith(("gradient of a single", "largest gradient at any lag")):
-            ax.axhline(threshold, color=GREY, linestyle=":", linewidth=1)
+    thresholds = {
+        threshold
+        for name, threshold in names.items()
+        if name.startswith(("gradient of a single", "largest gradient at any lag"))
+    }
+    for index, threshold in enumerate(sorted(thresholds)):
+        ax.axhline(threshold, color=GREY, linestyle=":", linewidth=1, label=None if index else "threshold")
     curves = np.concatenate([curve for f in flows for curve in (f.relative, f.typical)])
     lowest = float(curves[curves > 0].min(initial=1.0))
     highest = max(float(f.relative.max()) for f in flows)
     ax.set_ylim(max(lowest, 1e-12) / 3, max(highest, 10.0) * 3)
     ax.set_ylabel("")
     ax.set_title("gradient of one loss, relative", fontsize="medium")
+    ax.legend(frameon=False, fontsize="small")
 
 
 def _by_step(found: Diagnosis, ax: Axes) -> None:
