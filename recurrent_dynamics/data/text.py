@@ -146,7 +146,7 @@ class Streams:
     ----------
     indices : array_like of int (n,)
     batch_size : int
-        B.
+        The number B of streams.
     window : int
         Steps T of a batch.
     stride : int, optional

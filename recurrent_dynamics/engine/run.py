@@ -179,9 +179,9 @@ class Run(Result):
     classes : bool
         Whether the input is class indices.
     steps : int
-        T.
+        The number T of steps.
     batch_size : int
-        B.
+        The number B of sequences.
     dtype : numpy.dtype
         float32 or float64.
     device : str

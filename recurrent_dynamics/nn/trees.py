@@ -88,7 +88,7 @@ class TreeModel(Scored):
     cell : TreeCell
         Such as `recurrent_dynamics.trees.child_sum_lstm`.
     hidden_size : int
-        H.
+        The number H of units.
     output_size : int
         V: the number of classes, or of predicted numbers.
     input_size : int, optional

@@ -67,7 +67,7 @@ class ReversibleRun(Result):
     initial, final : dict of ndarray (B, width)
         The states before the first and after the last step.
     steps
-        T.
+        The number T of steps.
     chunk
         How many steps are on a tape at a time.
     """

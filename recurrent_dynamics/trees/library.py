@@ -83,7 +83,7 @@ def n_ary_lstm(children: int = 2, forget_bias: float = 0.0) -> TreeCell:
     Parameters
     ----------
     children : int
-        N.
+        The number N of places.
     forget_bias : float
         Initial value of b_f.
 

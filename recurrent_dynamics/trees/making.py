@@ -181,12 +181,12 @@ def skip_connections(steps: int, lags: Sequence[int], batch: int = 1) -> Graph:
     Parameters
     ----------
     steps : int
-        T.
+        The number T of steps.
     lags : sequence of int
         How many steps back each place of the state before a step lies: (1, 8) for the step before and the eighth.
         Where a sequence has not run so long, the initial state stands in that place.
     batch : int
-        B.
+        The number B of sequences.
 
     Returns
     -------

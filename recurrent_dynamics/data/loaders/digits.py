@@ -53,7 +53,7 @@ def digits(dtype: str = "float32") -> Digits:
 
     References
     ----------
-    E. Alpaydin, C. Kaynak, "Cascading classifiers", Kybernetika 34, 1998.
+    Alpaydin and Kaynak, "Cascading classifiers", Kybernetika 34, 1998.
 
     Examples
     --------

@@ -24,7 +24,7 @@ class FunctionPredictor:
         ``log_probabilities, state = function(state, symbols)`` with a dict of arrays of n rows, symbols (n,) and
         log-probabilities (n, V). It must not change the arrays that it is given.
     vocabulary_size : int
-        V.
+        The number V of symbols.
     state : mapping of array_like, optional
         The state before the first symbol: arrays with a row for each source, or with one row for all of them. Empty
         when absent, for what depends on the last symbol alone.

@@ -23,7 +23,7 @@ class Predictor(Protocol[S]):
     Attributes
     ----------
     vocabulary_size : int
-        V. Symbols are integers in 0..V-1.
+        The number V of symbols, which are integers in 0..V-1.
 
     See Also
     --------

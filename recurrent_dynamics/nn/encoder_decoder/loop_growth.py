@@ -87,7 +87,7 @@ def loop_growth(
     source, source_lengths, first
         As in `Pairs`.
     steps : int
-        T.
+        The number T of steps.
 
     Returns
     -------

@@ -266,7 +266,7 @@ class EncoderDecoder(Architecture):
         source, source_lengths, first
             As in `Pairs`.
         steps : int
-            T.
+            The number T of steps.
 
         Returns
         -------

@@ -53,7 +53,7 @@ def dense(inputs: int | None, outputs: int, bias: bool = True) -> Layer:
     inputs : int or None
         N; None in a chain or in another layer that tells it.
     outputs : int
-        M.
+        The number M of outputs.
     bias : bool
 
     Returns

@@ -83,7 +83,7 @@ class Pull(Result):
     run : Run
         The run of the only recurrent layer.
     steps : int
-        T.
+        The number T of steps.
     final : dict
         The state of each recurrent layer after its last step, nested as the parameters. `Context.initial` takes it.
     statistics : dict
