@@ -89,6 +89,29 @@ def test_a_figure_that_is_cut_off_is_noticed(monkeypatch, tmp_path):
     assert cut_sides(tmp_path / "cut.png") == ["left", "bottom"]
 
 
+def test_means_are_lines_of_a_table_of_peers_and_differences_stand_below_it(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_extensions")
+    from measured_tables import table_of
+
+    records = [
+        {"table": "t", "case": case, "quantity": quantity, "value": value}
+        for case, quantity, value in (
+            ("lstm; 1, 2, 3, 4", "ours", "2.0"),
+            ("lstm; 1, 2, 3, 4", "PyTorch", "3.0"),
+            ("lstm, PyTorch", "geometric mean", "1.5"),
+            ("PyTorch", "largest relative difference", "5e-03"),
+        )
+    ]
+    lines, below = table_of(records, "t")
+    assert lines == [
+        ["cell", "T, B, N, H", "ours", "PyTorch"],
+        ["lstm", "1, 2, 3, 4", "2.00", "3.00"],
+        ["lstm", "geometric mean", "", "1.50"],
+    ]
+    assert below == ["PyTorch: largest relative difference 5e-03."]
+
+
 class TrainedElsewhere:
     """Stands for a ``torch.nn.LSTM`` with two inputs and four units, of which only the arrays are used."""
 

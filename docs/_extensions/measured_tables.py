@@ -50,7 +50,7 @@ def table_of(records: list[dict[str, str]], name: str) -> tuple[list[list[str]],
         label, _, column = r["case"].rpartition(", ")
         if r["quantity"] in columns:
             rows.setdefault(r["case"], {})[r["quantity"]] = value
-        elif column in columns:  # the mean and the worst of a column are lines of their own, after all others
+        elif column in columns and r["quantity"] in SUMMARIES:  # lines of their own, after all others
             rows.setdefault(f"{label}; {r['quantity']}", {})[column] = value
         else:
             below.setdefault(r["case"], {})[r["quantity"]] = value
@@ -63,7 +63,7 @@ def table_of(records: list[dict[str, str]], name: str) -> tuple[list[list[str]],
 
 def shown(number: float) -> str:
     """Write a number as ``benchmarks/peers.py`` prints it; a small one by its power of ten."""
-    if 0 < abs(number) < 1e-3:
+    if 0 < abs(number) < 1e-2:
         return f"{number:.0e}"
     digits = 0 if abs(number) >= 1000 else 1 if abs(number) >= 100 else 2
     return f"{number:,.{digits}f}"
