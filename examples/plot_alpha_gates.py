@@ -281,6 +281,7 @@ for k, kind in enumerate(("gap as the step", "gap as an input", "mean gap")):
 ax.axhline(np.mean(samples(1000)[2] ** 2), color="black", lw=0.8, ls="--", label="variance of the target")
 ax.set(xlabel="update", ylabel="mean squared error, mean of 20 updates")
 ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+plt.show()
 
 # %%
 # With the mean gap, the network cannot learn anything about time. With the gap as an input, it has to learn how to make

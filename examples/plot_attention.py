@@ -224,7 +224,7 @@ share = norms["through the weights"][:-1] / norms["all paths"][:-1]
 print(
     f"through the weights: {100 * share.min():.0f} to {100 * share.max():.0f} % of the norm at the states before"
 )
+plt.show()
 
 # %%
 # .. [1] Bahdanau, Cho and Bengio, Neural machine translation by jointly learning to align and translate, ICLR 2015.
-plt.show()

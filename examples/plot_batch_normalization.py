@@ -134,6 +134,7 @@ for step in (1, 30, 50, 60):
         f"step {step:2d}: {n.mean():4.1f} sequences, error of the variance about {np.sqrt(2 / max(n.mean(), 1)):.0%}, "
         f"{(n < 2).mean():.0%} of the batches have none"
     )
+plt.show()
 
 # %%
 # What is done in its place

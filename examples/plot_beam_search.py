@@ -129,6 +129,7 @@ middle.legend()
 for width, r, c, n in zip(widths, right, certain, cost):
     print(f"width {width:2d}: best name {r:4.0%}, certain {c:4.0%}, {n:5.1f} predictions")
 print(f"exact search: certain {best.exact.mean():.0%}, {best.predictions / len(common):.1f} predictions")
+plt.show()
 
 # %%
 # A beam is right more often than it is certain: it cannot exclude names that it has not seen. The greedy choice is

@@ -185,7 +185,7 @@ for ax in axes:
 for ax, b in zip(axes, wrong, strict=False):
     ax.imshow(test.pictures[b], cmap="Greys", vmin=0, vmax=1)
     ax.set_title("\n".join(" ".join(said["attention"][b]).split(" , ")), fontsize="small", color="C3")
+plt.show()
 
 # %%
 # .. [1] Xu et al., Show, attend and tell: neural image caption generation with visual attention, ICML 2015.
-plt.show()

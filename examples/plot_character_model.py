@@ -139,6 +139,7 @@ fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 rd.plot.time_scales(scales, labels=list(flows), ax=ax)
 for name, found in zip(flows, scales):
     print(f"{name:16s} median {np.median(found.steps):.1f} steps, slowest unit {found.steps.max():.1f} steps")
+plt.show()
 
 # %%
 # The full thing

@@ -163,6 +163,7 @@ for k, name in enumerate(paths):
 left.set(xlabel="update", ylabel=r"step length $\Vert\,\Delta w\,\Vert$", title="length of every step")
 right.set(xlabel="update", ylabel="loss $L$", title="loss along the path")
 left.legend(frameon=False)
+plt.show()
 
 # %%
 # After the throw the weights come back: far from the cliff this surface is smooth and slopes down to small losses. This

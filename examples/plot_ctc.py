@@ -140,7 +140,7 @@ for ax, name, output in ((axes[0], "before the training", fresh), (axes[1], "aft
     ax.set_xlabel("step")
 axes[0].set_ylabel("probability given the letters")
 axes[1].legend(frameon=False, fontsize="small")
+plt.show()
 
 # %%
 # .. [1] Graves, Fernandez, Gomez and Schmidhuber, Connectionist temporal classification, ICML 2006.
-plt.show()

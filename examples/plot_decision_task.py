@@ -184,6 +184,7 @@ ax.axhline(-STEP / np.log(1 - ALPHA), color="0.6", lw=0.8)
 ax.set(xlabel="place along the readout", ylabel="three longest time constants (ms)", yscale="log")
 ax.text(0.9, 94, "a unit alone", color="0.4", fontsize="small")
 ax.legend(frameon=False, fontsize="small", title="crosses: saddles")
+plt.show()
 
 # %%
 # At the saddles the slowest direction grows, in more than a second: longer than the evidence is shown (50 steps of

@@ -168,6 +168,7 @@ for k, (name, layer) in enumerate(layers.items()):
     )
 ax.set(xlabel="update", ylabel="loss on the test text (nats a character)")
 ax.legend(frameon=False, fontsize="small")
+plt.show()
 
 # %%
 # Without dropout the loss on the test text is lowest after 250 updates and then rises, while that of training goes on

@@ -200,6 +200,7 @@ rd.plot.axes(ax).set(
 )
 ax.set_title(r"geometric mean of 24 sequences; dotted: mean; dashed: $e^{\lambda_1 (T - t)}$")
 ax.legend(frameon=False)
+plt.show()
 
 # %%
 # The printed rates agree within their standard errors: the Jacobians are the same, only the vectors differ. In the

@@ -107,6 +107,7 @@ for k, kind in enumerate(("block", "grid", "steps")):
         ax.loglog(sizes, times, "o", color=rd.plot.colour(k), label=f"{kind}, {verb}", **look)
 ax.set(xlabel="units", ylabel="predicted microseconds a step", title="LSTM, float32, 32 sequences, H200")
 ax.legend(frameon=False)
+plt.show()
 
 # %%
 # What to take with you

@@ -198,6 +198,7 @@ for ax, (name, (method, finer)) in zip(axes, readouts.items()):
     print(f"{name}: mean squared error {error:.5f}")
 axes[0].legend(frameon=False, fontsize="small", loc="lower right", ncols=2)
 axes[-1].set_xlabel("step of the network as trained")
+plt.show()
 
 # %%
 # It does matter: solved more exactly, the same equation is a damped oscillator. Forward Euler adds energy to

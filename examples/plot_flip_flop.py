@@ -146,6 +146,7 @@ for k, memory in enumerate(found.points[found.kind == "stable"][:3]):
     first = branch.bifurcations[0]
     print(f"memory {np.sign(bits(memory)).astype(int)}: {first.kind} at lambda = {first.parameter:.4f}")
 ax.set_xlabel(r"factor $\lambda$ of the recurrent weights")
+plt.show()
 
 # %%
 # What to take with you

@@ -129,6 +129,7 @@ for k, start in enumerate(("default", "flossed", "orthogonal")):
     print(f"{start:10s}", "  ".join(f"delay {d}: {m:.3f}" for d, m in zip(delays, means)))
 ax.set(xlabel="delay (steps)", ylabel="mean squared error after training", ylim=(0, None), xticks=delays)
 ax.legend(frameon=False)
+plt.show()
 
 # %%
 # What to take with you

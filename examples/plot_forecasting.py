@@ -127,6 +127,7 @@ for k, (name, values) in enumerate(rmse.items()):
 bottom.axhline(spread, color="0.6", lw=0.8, label="mean of the series")
 bottom.set(xlabel="steps ahead", ylabel="RMSE (standard deviations)", ylim=(0, None))
 bottom.legend(frameon=False, fontsize="small", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+plt.show()
 
 # %%
 # Both forecasts are better than the mean of the series and than the last value at every step. Their errors grow, as

@@ -173,6 +173,7 @@ ax.imshow(run.attention[:, 0], cmap="Greys", vmin=0, aspect="auto")
 ax.set_xticks(range(len(said)), said)
 ax.set_yticks(range(4), [*str(numbers[800 + longest]), "end"])
 ax.set(xlabel="letter that is read", ylabel="digit that is written")
+plt.show()
 
 # %%
 # The image shows what attention has read before each digit. The first digit comes from the state that the decoder

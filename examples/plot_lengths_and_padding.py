@@ -199,6 +199,7 @@ for name, params in learnt.items():
 ax.set_xlabel("steps of padding that another sequence in the batch brings")
 ax.set_ylabel("right answers (%)")
 ax.legend(frameon=False)
+plt.show()
 
 # %%
 # With lengths the answers do not depend on the batch. Without them the network was trained on sorted batches, which
@@ -228,4 +229,3 @@ for name, found in (("with lengths", right), ("without lengths", wrong)):
 # %%
 # A test for any network and any data: compute a sequence alone and in a batch with longer ones. The two results have
 # to agree.
-plt.show()

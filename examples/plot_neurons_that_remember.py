@@ -172,6 +172,7 @@ for name, values in (("implied", implied.steps), ("measured", measured.steps)):
     print(
         f"{name:9s} median {np.median(values):.1f}, slowest tenth above {np.quantile(values, 0.9):.1f} steps"
     )
+plt.show()
 
 # %%
 # What to take with you

@@ -51,6 +51,8 @@ def examine(history: rd.training.History, params: dict, optimizer: rd.training.O
     return found
 
 
+plt.show()
+
 # %%
 # First failure: the loss runs away
 # ---------------------------------

@@ -159,6 +159,7 @@ ax.set(
     xlabel="update", ylabel="loss / baseline, mean of 20 updates", ylim=(None, 8), title="delay of 1000 steps"
 )
 ax.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.62))
+plt.show()
 
 # %%
 # Within a thousand updates all networks learn when to answer, and reach the baseline. The LSTMs and the unconstrained

@@ -190,6 +190,7 @@ for k, i in enumerate(chosen):
         run.attention[: lengths[i], k], test.pictures[asked_test.scenes[i]], asked_test.questions[i]
     )
     drawn[-1].set_title(f"?  {given['two readings, attention'][i]}", fontsize="small")
+plt.show()
 
 # %%
 # The question names a field. How much of the weight is there when the last word, "?", is read?
@@ -214,4 +215,3 @@ print(
 # %%
 # .. [1] Rocktäschel et al., Reasoning about entailment with neural attention, ICLR 2016; Hermann et al., Teaching
 #    machines to read and comprehend, NIPS 2015.
-plt.show()

@@ -124,6 +124,7 @@ rd.plot.axes(ax).plot(100 * shares, right_at, "o-", color=rd.plot.colour(0))
 ax.axhline(0.25, color="0.6", lw=0.8)
 ax.text(100, 0.26, "by chance", ha="right", va="bottom", color="0.4", fontsize="small")
 ax.set(xlabel="part of the sequence that was read (%)", ylabel="accuracy on the test part", ylim=(0, 1.02))
+plt.show()
 
 # %%
 # The accuracy rises with the part that is read. The network was trained to answer at the end, and a figure that is half

@@ -154,6 +154,7 @@ for k, (name, p) in enumerate({"before training": params, "after training": trai
     )
 ax.set(xlabel="step", ylabel="mean of the slow units")
 ax.legend(frameon=False)
+plt.show()
 
 # %%
 # What to take with you

@@ -139,6 +139,7 @@ for name, found in exposure.items():
 left.legend()
 right.set(xlabel="symbols since the first different one", ylabel="divergence (nats)")
 right.legend()
+plt.show()
 
 # %%
 # Left: the divergence over the position, with two standard errors. It begins at 0, as nothing was written yet. The

@@ -141,10 +141,10 @@ def mean(values):
 trees = rd.data.syntax_trees(source, "function")
 figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
 trees.plot(ax=ax)
+plt.show()
 
 # %%
 # .. [1] Goller, Kuechler, "Learning task-dependent distributed representations by backpropagation through structure",
 #        ICNN 1996.
 # .. [2] Tai, Socher, Manning, "Improved semantic representations from tree-structured long short-term memory networks",
 #        ACL 2015.
-plt.show()

@@ -152,6 +152,7 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained",
 left.set_ylabel("loss (nats), mean of 10 updates")
 compare(1.0, (21, 10, 5), left)
 compare(6.0, (21, 10), right)
+plt.show()
 
 # %%
 # On the left, a cell keeps about three quarters of its content in each step (:math:`\sigma(1) = 0.73`). The network

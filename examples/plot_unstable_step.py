@@ -134,6 +134,7 @@ for k, (name, one) in enumerate({"weights 1.5": stability, "weights 0.5": calm}.
 axes[0].legend(frameon=False, fontsize="small")
 axes[1].set(xlabel="steps", title="norm of the powers of the step")
 axes[1].legend(frameon=False)
+plt.show()
 
 # %%
 # A matrix and its transpose have the same norm, so the same norms bound the gradients. Along the chain gradients

@@ -225,6 +225,7 @@ right.set(
     xlabel="lag $T - t$ (steps)", title=r"$\Vert\,\partial L / \partial h_t\,\Vert$ before the first update"
 )
 left.legend(frameon=False, fontsize="small")
+plt.show()
 
 # %%
 # The losses look alike. The products before the first update do not. In the network with the large matrix the gradient
