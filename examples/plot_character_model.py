@@ -15,8 +15,8 @@ import recurrent_dynamics as rd
 # The text
 # --------
 #
-# The text are some modules of Python's standard library, the same for everybody who has the same Python version. Its
-# last 5 % are held out.
+# The text is made of some modules of Python's standard library, the same for everybody who has the same Python
+# version. Its last 5 % are held out.
 
 text = rd.data.standard_library(300_000)
 vocabulary = rd.data.Vocabulary.from_text(text)
@@ -145,7 +145,7 @@ plt.show()
 # The full thing
 # --------------
 #
-# With a megabyte of source and three minutes, this command trains a model that writes better Python. Its report also
+# With a megabyte of source and about a minute, this command trains a model that writes better Python. Its report also
 # has the singular values of Jacobian products, saturated gates and more [2]_:
 #
 # .. code-block:: sh

@@ -98,10 +98,9 @@ for noise in (0.05, 0.15, 0.25):
 # Where the network says what
 # ---------------------------
 #
-# The network says a letter at two or three steps after its last sign, when a pause has shown that no sign follows. At
-# all other steps it says blank. It is sure at nearly every step, so a beam finds few other letters than the best path:
-# with five times the noise of the training, ten prefixes save one wrong letter in forty. ``ctc_align`` finds the most
-# likely alignment of the right letters.
+# The network says a letter at one to three steps, and blank at all others. It is sure at nearly every step, so a beam
+# finds few other letters than the best path: ten prefixes save less than a tenth of the wrong letters, whatever the
+# noise. ``ctc_align`` finds the most likely alignment of the right letters.
 b = 0
 x, targets, lengths, counts = batch_of(np.random.default_rng(3), 1)
 logits = model.forward(params, x, lengths=lengths).output
@@ -127,7 +126,7 @@ print("letters:", "".join(LETTERS[c - 1] for c in truth[b]))
 # --------------------------
 #
 # At the beginning of a training all classes are equally likely. The right letters can then stand anywhere in their
-# order, and the gradient asks for each letter over many steps. After the training it asks for a letter at two or three
+# order, and the gradient asks for each letter over many steps. After the training it asks for a letter at one to three
 # steps. The figure shows the probability of each state given the right letters, for the same message.
 fresh = model.forward(model.init(rng=0), x[:, [b]], lengths=lengths[[b]]).output
 fig, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True, layout="constrained")

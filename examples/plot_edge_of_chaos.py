@@ -207,7 +207,7 @@ plt.show()
 # figure, the gradient of a typical sequence (solid, the geometric mean over the sequences) follows the exponent
 # (dashed) in all three networks. The mean (dotted) does not. It grows faster, and in the vanishing network it falls
 # more slowly, because a few sequences with large gradients carry most of it. In the chaotic network the mean is above
-# the typical gradient by eleven orders of magnitude after 200 steps. The exponent says nothing about such rare
+# the typical gradient by orders of magnitude after 200 steps. The exponent says nothing about such rare
 # sequences.
 #
 # What to take with you

@@ -90,8 +90,8 @@ print(f"Jacobians of the last step: {J.shape}, spectral radius {np.abs(np.linalg
 # -------------------
 #
 # `rd.engine.plan` needs no GPU. It says which kernels a cell of given sizes would use, and predicts their times, here
-# for an H200. Small networks keep all of :math:`U` in every block of threads. Larger ones share it among all blocks of
-# the device. Still larger ones call cuBLAS in every step (:doc:`/cuda`).
+# for an H200. Small networks keep all of :math:`U` in every block of threads, or read it from the L2 cache. Larger ones
+# share it among all blocks of the device. Still larger ones call cuBLAS in every step (:doc:`/cuda`).
 
 plans = {
     size: rd.engine.plan(cell, (T, B, N, size)) for size in np.unique(np.geomspace(16, 4096, 40).astype(int))

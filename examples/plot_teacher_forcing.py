@@ -53,9 +53,9 @@ for name, feeding in (("told", nn.teacher_forcing()), ("free", nn.free_running()
     )
 
 # %%
-# Over the 40 steps of the training both are nearly right when they read themselves. Beyond, the errors are a hundred
-# times those of a decoder that is told, and more. Free running is no cure for steps that no training has shown: there
-# the decoder that was trained free loses the phase sooner.
+# Over the 40 steps of the training both are nearly right when they read themselves. Beyond, both errors are more than a
+# hundred times that of the first decoder when it is told. Free running is no cure for steps that no training has shown:
+# there the decoder that was trained free loses the phase sooner.
 
 model = drawing(nn.teacher_forcing())
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
