@@ -159,6 +159,7 @@ found = np.sort(rd.ode.time_constant(alphas))
 print(f"mean squared error {losses[0]:.3f}, after training {losses[-1]:.4f}; time constants {found.round(1)}")
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 rd.plot.axes(ax).hist(found, bins=np.geomspace(0.3, 300, 25), color=rd.plot.colour(0))
+ax.yaxis.get_major_locator().set_params(integer=True)
 for tau in taus:
     ax.axvline(tau, color="black", ls="--", lw=1)
 ax.set(xscale="log", xlabel="time constant (steps)", ylabel="units")

@@ -211,7 +211,7 @@ for name, norms in gradients.items():
     print(f"{name}: largest gradient at the states {', '.join(map(str, place + 1))}")
 
 # %%
-# Within the decoder a part of the gradient passes the weights: an earlier state shapes a later query.
+# Within the decoder a part of the gradient goes through the weights: an earlier state shapes a later query.
 # ``attention_paths`` splits the gradient of the last letter's loss into that part and the rest. Both shrink from
 # step to step backwards: what the last letter needs comes from the memory, not from earlier states.
 norms = {

@@ -140,6 +140,7 @@ print("cosine of the readout with the two components:", (portrait.components[:2]
 # %%
 # The same plane, with the motion of the network under each context (:func:`recurrent_dynamics.dynamics.flow_field`)
 # and its fixed points. Streamlines show the part of the motion in the plane, the shade how fast the whole state moves.
+# The coloured lines are the means of that context, one for each level of the evidence that counts.
 
 # sphinx_gallery_thumbnail_number = 3
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharex=True, sharey=True, layout="constrained")

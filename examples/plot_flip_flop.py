@@ -73,7 +73,7 @@ found = rd.dynamics.fixed_points(
 print(found)
 print(f"largest q: {found.q.max():.1e}; sum of the signs: {found.index_sum}")
 for directions in range(4):
-    print(f"{np.sum(found.unstable == directions):3d} points with {directions} unstable directions")
+    print(f"points with {directions} unstable directions: {np.sum(found.unstable == directions)}")
 
 # %%
 # The sum is +1. This does not prove that no point is missing, because a missing pair can count +1 and -1. But each
@@ -90,9 +90,9 @@ print(
 # Memories, and the passes between them
 # -------------------------------------
 #
-# In the plane of two of the readout's bits the points form a grid. There is a memory at every corner. Between two
+# Placed by the three bits of the readout, the points form a cube. There is a memory at every corner. Between two
 # neighbouring corners is a saddle with one unstable direction, in the middle of a face a saddle with two, and in the
-# centre a point with three.
+# centre of the cube a point with three.
 
 
 def bits(h: np.ndarray) -> np.ndarray:
@@ -101,18 +101,20 @@ def bits(h: np.ndarray) -> np.ndarray:
 
 
 # sphinx_gallery_thumbnail_number = 2
-fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-found.plot(ax=left)
+fig = plt.figure(figsize=(11, 4.8), layout="constrained")
+left = found.plot(ax=fig.add_subplot(1, 2, 1))
 left.set_title("principal components of the starts")
-ax = rd.plot.axes(right)
-path = bits(run.states["h"].astype("float64"))
-ax.plot(path[:, :12, 0], path[:, :12, 1], color="0.8", lw=0.5)
+ax = fig.add_subplot(1, 2, 2, projection="3d")
+for path in bits(run.states["h"][:, :4].astype("float64")).swapaxes(0, 1):
+    ax.plot(*path.T, color="0.8", lw=0.5)
 for directions, marker in enumerate("oXs*"):
     chosen = bits(found.points[found.unstable == directions])
     label = "stable" if directions == 0 else f"{directions} unstable"
-    ax.plot(*chosen[:, :2].T, marker, color=rd.plot.colour(directions), ms=9, mec="white", label=label)
-ax.set(xlabel="readout of bit 1", ylabel="readout of bit 2", title="the same points by what they say")
-ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.plot(*chosen.T, marker, color=rd.plot.colour(directions), ms=12 if marker == "*" else 8, label=label)
+for axis, name in zip("xyz", ("bit 1", "bit 2", "bit 3")):
+    ax.set(**{f"{axis}label": name, f"{axis}ticks": (-1, 0, 1)})
+ax.set_title("the same points by their readout")
+ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0.9, 1))
 
 # %%
 # Which memories does a saddle separate? We start near the saddle, on both sides along its unstable direction, and
@@ -137,7 +139,8 @@ print(f"different pairs of memories: {len(edges)} (a cube has 12 edges)")
 #
 # With weaker recurrent weights, :math:`\lambda U` with :math:`\lambda < 1`, a memory is less stable. Continuation
 # follows it to smaller :math:`\lambda`. There it meets a neighbouring saddle in a fold, and both disappear. The branch
-# turns at the fold and returns as the saddle.
+# turns at the fold and returns as the saddle. In the figure each colour is one memory; the line is solid where the
+# point is stable, and dashed where it is a saddle.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for k, memory in enumerate(found.points[found.kind == "stable"][:3]):

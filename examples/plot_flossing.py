@@ -109,9 +109,10 @@ ax.legend(frameon=False)
 # ------------------
 #
 # The result of one network may be luck. This is ``docs/_static/data/flossing.csv``, with several delays, three seeds,
-# and a third network with an orthogonal recurrent matrix. It was written by
+# and a third network with an orthogonal recurrent matrix. The first line of the file is the command that wrote it.
 
-path = Path("../docs/_static/data/flossing.csv")
+here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
+path = next(p for p in (here, *here.parents) if (p / "docs").is_dir()) / "docs/_static/data/flossing.csv"
 with path.open(newline="") as file:
     print(file.readline().strip("# \n"))
     rows = list(csv.DictReader(file))

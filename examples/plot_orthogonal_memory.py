@@ -152,8 +152,10 @@ def table_of_long_runs() -> dict[str, np.ndarray]:
 baseline = rd.data.CopyingMemory(1000, 1).baseline
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 rd.plot.axes(ax).axhline(1, color="black", lw=0.8, ls="--", label="without memory")
-for k, (name, (update, loss)) in enumerate((n, rows.T) for n, rows in table_of_long_runs().items()):
-    ax.semilogy(update, loss / baseline, color=rd.plot.colour(k), label=name)
+colours = {name: rd.plot.colour(k) for k, name in enumerate(MADE)} | {"LSTM": "0.3", "LSTM, chrono": "0.6"}
+for name, rows in table_of_long_runs().items():
+    update, loss = rows.T
+    ax.semilogy(update, loss / baseline, color=colours[name], label=name)
     print(f"{name:14s} {loss[-1] / baseline:.3f} of the baseline at the end")
 ax.set(
     xlabel="update", ylabel="loss / baseline, mean of 20 updates", ylim=(None, 8), title="delay of 1000 steps"

@@ -96,7 +96,8 @@ right.set(xlabel="epoch", ylabel="accuracy on the validation part", ylim=(0, 1.0
 # -----------
 #
 # ``predict`` gives classes, probabilities or the logits themselves. The parameters of the lowest validation loss are
-# kept in ``best_params``. Accuracy on the test part, which nothing above has seen:
+# kept in ``best_params``. Accuracy on the test part, which nothing above has seen, and how often each class (row) was
+# taken for which class (column, in the same order):
 
 params = result.best_params
 x, lengths = rd.data.pad([sequences[i].astype("float32") for i in test])

@@ -115,6 +115,7 @@ for ax, unit, name in zip(axes, (0, fast), ("a slow unit", "a fast unit")):
                 f"{method}: {run.iterations.mean():.1f} of Newton's steps a step, residual {run.residual.max():.0e}"
             )
     ax.set(xlabel="time", title=name)
+axes[0].set_ylabel("state $h$")
 axes[0].legend(frameon=False)
 
 # %%
@@ -153,7 +154,7 @@ for k, (name, p) in enumerate({"before training": params, "after training": trai
         rd.ode.implicit_forward(network, p, x, dt=dt).output @ readout, color=rd.plot.colour(k), label=name
     )
 ax.set(xlabel="step", ylabel="mean of the slow units")
-ax.legend(frameon=False)
+ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
 plt.show()
 
 # %%
