@@ -91,6 +91,14 @@ def test_labels_of_many_products_do_not_run_into_each_other():
     assert shown == ["1", "4", "16", "64", "256", "1024"]
 
 
+def test_the_line_of_a_gradient_ends_where_it_underflows():
+    norms = np.array([1.0, 1e-19, 1e-21, 0.0])  # by lag
+    lines = gradient_flow(np.stack([norms, norms], axis=1)[::-1, :, None]).plot().get_lines()
+    assert len(lines) == 2  # mean and median
+    for line in lines:
+        np.testing.assert_array_equal(np.isnan(line.get_ydata()), [False, False, True, True])
+
+
 def test_a_gradient_flow_begins_where_it_enters_and_names_the_training_window_once():
     flow = gradient_flow(np.array([0.1, 0.2, 0.5, 0.0]).reshape(4, 1, 1))
     ax = flow.plot(label="layer 1", truncation=2)

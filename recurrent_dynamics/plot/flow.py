@@ -50,14 +50,17 @@ def gradient_flow(
     if truncation is not None:
         integer("truncation", truncation, at_least=1)
     ax = axes(ax)
-    smallest = max(1e-20 * float(flow.norms.max()), np.finfo(float).tiny)  # zeros have no place on the scale
+    # Zeros have no place on the scale: bands end at the smallest number there, lines where they pass it.
+    smallest = max(1e-20 * float(flow.norms.max()), np.finfo(float).tiny)
     lags = flow.lags[flow.entry :]
-    low, high, norms = (np.maximum(v[flow.entry :], smallest) for v in (*flow.spread, flow.norms))
+    low, high = (np.maximum(v[flow.entry :], smallest) for v in flow.spread)
+    norms, median = (
+        np.where(v[flow.entry :] >= smallest, v[flow.entry :], np.nan) for v in (flow.norms, flow.median)
+    )
     ax.fill_between(lags, low, high, color=colour(index), alpha=0.15, linewidth=0)
     known = ax.get_legend_handles_labels()[1]  # several layers have one window
     ax.plot(lags, norms, color=colour(index), label=label)
     if flow.windows > 1:
-        median = np.maximum(flow.median[flow.entry :], smallest)
         ax.plot(
             lags,
             median,
