@@ -108,7 +108,7 @@ same value whatever it reads: its standard deviation is below {dead} of the dist
 The diagnosis on top counts stuck units of states alone: a gate that is always open may be what memory is made of."""
 
 NO_GATES = """
-The equations of {cell} hold no gate (no sigmoid or tanh besides the new state itself), so only states are shown."""
+This cell, {cell}, has no gate: no sigmoid or tanh besides the new state itself. So only states are shown."""
 
 TIME_SCALES = """
 For each unit the time scale &tau; = &minus;1 / ln f, with f the geometric mean over time of its gate on the direct
