@@ -48,9 +48,12 @@ _numbers = itertools.count()
 class _Linked(JITCodeLibrary):
     """One function, to be linked into others: it is optimized by itself, and nothing is inlined into it.
 
-    It is linked without the functions that it calls, which `_Whole` adds: Numba would copy all that a function calls
-    into each of its callers, and from there into theirs.
+    It is kept without the functions that it calls, which `_Whole` adds: Numba would copy all that a function calls into
+    each of its callers, and from there into theirs.
     """
+
+    _linking_libraries: list[Any]
+    _shared_module: Any
 
     def add_llvm_module(self, ll_module: Any) -> None:
         if APART in self.name:  # the passes keep more pointers alive than there are registers
@@ -66,13 +69,19 @@ class _Linked(JITCodeLibrary):
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage == llvm.Linkage.external:
                 function.linkage = "linkonce_odr"  # several functions may bring it into one
-        self._shared_module = self._final_module  # Numba would first copy it
         self._finalize_dynamic_globals()
         self._finalized = True
 
+    def _get_module_for_linking(self) -> Any:
+        """The function with all that it calls, for callers of Numba's own pipeline."""
+        if self._shared_module is None:
+            self._shared_module = self._final_module.clone()
+            _link(self._shared_module, self._linking_libraries)
+        return self._shared_module
 
-def _with_callees(libraries: Iterable[Any]) -> list[Any]:
-    """Libraries, and those that the functions of `_Linked` ones call: each once, and after all of its callers.
+
+def _link(module: Any, libraries: Iterable[Any]) -> None:
+    """Link functions and all that they call into a module: each once, and after all of its callers.
 
     LLVM leaves out a function that nothing calls when it is linked.
     """
@@ -86,7 +95,9 @@ def _with_callees(libraries: Iterable[Any]) -> list[Any]:
 
     for library in libraries:
         visit(library)
-    return list(callees_first)[::-1]
+    for library in reversed(callees_first):
+        own = isinstance(library, _Linked)
+        module.link_in(library._final_module if own else library._get_module_for_linking(), preserve=True)
 
 
 class _LinkedLight(_Linked):
@@ -105,7 +116,10 @@ class _Whole(JITCodeLibrary):
         self._final_module.link_in(ll_module)  # to be optimized once, with all functions that it calls
 
     def finalize(self) -> None:
-        self._linking_libraries = _with_callees(self._linking_libraries)
+        for library in self._linking_libraries:
+            self._reload_init.update(library._reload_init)
+        _link(self._final_module, self._linking_libraries)
+        self._linking_libraries = []  # Numba has nothing left to link
         super().finalize()
 
     def _optimize_final_module(self) -> None:
