@@ -18,6 +18,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.engine.cpu import windows
 from recurrent_dynamics.engine.frozen import MOST_SHAPES
 from recurrent_dynamics.kernels.access import INTERPRETED
+from recurrent_dynamics.kernels.parallel import FAILED, HEAD
 from recurrent_dynamics.kernels.tuning import DEFAULT, tuning
 
 CELLS = {
@@ -228,7 +229,7 @@ def test_short_runs_are_prepared_once_for_each_shape(rng):
             same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
     assert 0 < len(frozen._prepared) <= MOST_SHAPES
     prepared = frozen._prepared[x.shape]
-    assert len(prepared.run._free) == 1
+    assert len(prepared.compute._free) == 1
     with tuning(min_parallel_flops=0.0):  # prepared for another number of threads
         same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
     for refusal, other in (
@@ -255,7 +256,7 @@ def test_runs_are_prepared_anew_for_other_thresholds(change, rng):
     same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
     after = frozen._prepared[x.shape]
     assert after.tuning is DEFAULT
-    assert after.run is not None
+    assert after.compute is not None
     same(rd.forward(cell, frozen, x, tape=False), rd.forward(cell, params, x))
     assert frozen._prepared[x.shape] is after
 
@@ -271,7 +272,32 @@ def test_runs_that_are_not_finite_are_located(rng):
     x[7, 1, 2] = np.nan
     with refused("x", "finite", "(7, 1, 2)"):
         rd.forward(cell, frozen, x, tape=False)
-    assert len(frozen._prepared[x.shape].run._free) == 1
+    assert len(frozen._prepared[x.shape].compute._free) == 1
+
+
+@pytest.mark.skipif(INTERPRETED, reason="no machine code")
+def test_a_prepared_run_says_that_memory_was_missing_and_goes_on(rng):
+    cell = rd.cells.gru()
+    params = cell.init(3, 4, rng)
+    frozen, x = rd.freeze(cell, params), rng.standard_normal((5, 2, 3)).astype("float32")
+    first = rd.forward(cell, frozen, x, tape=False)
+    place = frozen._prepared[x.shape].compute._free[0].call._place
+    place[HEAD + place[FAILED] // 8 :].view(np.int32)[place[FAILED] % 8 // 4] = 1  # as a kernel does
+    with pytest.raises(MemoryError, match="too little memory"):
+        rd.forward(cell, frozen, x, tape=False)
+    same(rd.forward(cell, frozen, x, tape=False), first)
+
+
+def test_results_of_prepared_runs_are_arrays_of_their_own(rng):
+    cell = rd.cells.lstm()
+    params = cell.init(3, 4, rng)
+    frozen = rd.freeze(cell, params)
+    inputs = [rng.standard_normal((5, 2, 3)).astype("float32") for _ in range(3)]
+    runs = [rd.forward(cell, frozen, x, tape=False) for x in inputs]
+    for run, x in zip(runs, inputs, strict=True):
+        same(run, rd.forward(cell, params, x))
+        assert not run.output.flags.writeable
+        same(pickle.loads(pickle.dumps(run)), run)
 
 
 def test_a_window_keeps_little_memory(rng):

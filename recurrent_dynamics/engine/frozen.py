@@ -13,7 +13,7 @@ from . import check
 from .arguments import without_steps
 from .backends import backend
 from .flatten import flatten, views
-from .run import Kept, Run, Tape, read_only
+from .run import Kept, Run, read_only
 
 MOST_SHAPES = 8  # of inputs whose runs are prepared
 
@@ -22,8 +22,8 @@ class Prepared(NamedTuple):
     """The runs of frozen parameters for inputs of one shape, by the thresholds at that time; None: `forward` runs."""
 
     tuning: Tuning
-    run: Callable[[np.ndarray], Kept | None] | None = None
-    tape: Tape | None = None  # without steps
+    compute: Callable[[np.ndarray], Kept | None] | None = None
+    run: Run | None = None  # without results
 
 
 class FrozenParams(Mapping[str, np.ndarray]):
@@ -56,10 +56,10 @@ class FrozenParams(Mapping[str, np.ndarray]):
         found = self._prepared.get(x.shape)
         if found is None or found.tuning is not current():
             found = self._prepared[x.shape] = self._prepare(x.shape)
-        if found.run is None or found.tape is None:
+        if found.compute is None or found.run is None:
             return None
-        kept = found.run(x)
-        return None if kept is None else Run(found.tape, self, x.ndim == 2, False, (), kept=kept)
+        kept = found.compute(x)
+        return None if kept is None else found.run.with_results(kept)
 
     def _prepare(self, shape: tuple[int, ...]) -> Prepared:
         """What runs of inputs of one shape have in common; nothing if they are too large."""
@@ -74,7 +74,7 @@ class FrozenParams(Mapping[str, np.ndarray]):
         if made is None:
             return Prepared(current())
         tape = without_steps(self.cell, layout, self.flat, shape[0], made.start, check.NO_LENGTHS)
-        return Prepared(current(), made, tape)
+        return Prepared(current(), made, Run(tape, self, len(shape) == 2, False, ()))
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]

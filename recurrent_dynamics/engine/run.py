@@ -217,6 +217,14 @@ class Run(Result):
         self.cell, self.steps, self.batch_size, self.dtype = tape.cell, tape.steps, tape.batch, tape.dtype
         self.autonomous, self.classes = autonomous, classes
 
+    def with_results(self, kept: Kept) -> Run:
+        """A run without a tape that differs from this one in its results only, quickly."""
+        output = self.shaped(kept.output)
+        output.setflags(write=False)
+        run = Run.__new__(Run)
+        run.__dict__ = {**self.__dict__, "_kept": kept, "output": output}
+        return run
+
     @cached_property
     def params(self) -> dict[str, np.ndarray]:
         return {name: read_only(value) for name, value in self._params.items()}

@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import fingerprint, machine_code
-from .access import ENTRY, INTERPRETED, LIGHT, LIGHT_ENTRY, OPTIONS
+from .access import ENTRY, INTERPRETED, LIGHT, LIGHT_ENTRY, OPTIONS, start_and_size
 from .placement import KNOWN, keep_apart, note, restore, settle
 from .progress import compiling
 from .threads import start_threads
@@ -29,6 +29,12 @@ from .translation import count_up
 _LOOP = "parallel.loop"
 _SYMBOL = f"{machine_code.SYMBOL}{_LOOP}:"  # the loop's name in machine code
 _I64 = ir.IntType(64)
+
+# The place of a bound call: how many words it has, those before the task, and what these are: the address of the
+# function that threads call, the number of threads, where the task says that memory was missing, and where it has the
+# addresses of the varying arrays, in bytes from its beginning.
+PLACE, HEAD = 1024, 8
+FUNCTION, THREADS, FAILED, FIRST = range(4)
 
 
 def kernel(
@@ -68,22 +74,31 @@ def by_threads(
     *,
     depends: Iterable[str] = (),
     options: dict[str, Any] = ENTRY,
+    varying: tuple[str, ...] = (),
 ) -> Any:
-    """Make a kernel (threads, ...) of a function (thread, threads, ...) that each of the threads calls."""
+    """Make a kernel (threads, ...) of a function (thread, threads, ...) that each of the threads calls.
+
+    With `varying` arguments the kernel can be called by a `BoundCall`, which brings these arrays anew each time. It has
+    a further argument, the place of such a call, which is empty in others.
+    """
     if function is None:
-        return lambda f: by_threads(f, depends=depends, options=options)
-    names = ", ".join(list(inspect.signature(function).parameters)[1:])
-    rest = names.partition(", ")[2]
+        return lambda f: by_threads(f, depends=depends, options=options, varying=varying)
+    parameters = list(inspect.signature(function).parameters)[1:]
+    names, rest = ", ".join(parameters), ", ".join(parameters[1:])
     scope: dict[str, Any] = {
         "parallel": parallel,
+        "parallel_or_bound": _parallel_or_bound(tuple(map(parameters.index, varying))),
         "part": function if INTERPRETED else njit(**(LIGHT if options is LIGHT_ENTRY else OPTIONS))(function),
         "__name__": function.__module__,
     }
     text = f"def {function.__name__}({names}):\n    parallel(part, threads, (threads, {rest}))\n"
+    if varying:
+        text = f"def {function.__name__}({names}, place):\n"
+        text += f"    parallel_or_bound(part, threads, (threads, {rest}), place)\n"
     exec(compile(text, function.__code__.co_filename, "exec"), scope)
     made = scope[function.__name__]
     made.__module__ = function.__module__
-    made.__doc__ = function.__doc__
+    made.__doc__, made.varying = function.__doc__, varying
     return kernel(made, depends=depends, options=options)
 
 
@@ -93,6 +108,12 @@ if INTERPRETED:
         """Call part(i, *arguments) for i below `threads`."""
         for i in range(threads):
             part(i, *arguments)
+
+    def _parallel_or_bound(varying: tuple[int, ...]) -> Any:
+        return lambda part, threads, arguments, place: parallel(part, threads, arguments)
+
+    def call_task(context: Any, builder: Any, work: Any, task: Any, threads: Any, failed: Any) -> None:
+        raise NotImplementedError("a kernel that is interpreted has no address")
 
 else:
 
@@ -165,53 +186,123 @@ else:
 
     machine_code.provides(_LOOP, _provide)
 
-    @intrinsic
-    def parallel(typingctx, part, threads, arguments):
-        """Call part(i, *arguments) for i below `threads`, each i on a thread of its own.
-
-        With one thread it is called directly. If a call cannot allocate memory, the caller raises a MemoryError.
-        """
-        inner = part.get_call_type(typingctx, (types.int64, *arguments.types), {})
-        compiled = part.dispatcher.overloads[tuple(inner.args)]
+    def call_task(context: Any, builder: Any, work: Any, task: Any, threads: Any, failed: Any) -> None:
+        """Call the function at the address `work` for each thread; a MemoryError if it says that it failed."""
+        i64, zero = ir.IntType(64), ir.IntType(32)(0)
         _provide()
-
-        def codegen(context, builder, signature, values):
-            _, threads, given = values
-            i64, i32 = ir.IntType(64), ir.IntType(32)
-            task = ir.LiteralStructType([given.type, i32])
-            place = cgutils.alloca_once(builder, task)
-            zero = i32(0)
-            builder.store(given, builder.gep(place, [zero, zero]))
-            failed = builder.gep(place, [zero, i32(1)])
+        with builder.if_else(builder.icmp_signed("==", threads, i64(1))) as (alone, together):
+            with alone:
+                kind = ir.FunctionType(ir.VoidType(), [i64] * 2)
+                builder.call(builder.inttoptr(work, kind.as_pointer()), [task, i64(0)])
+            with together:
+                kind = ir.FunctionType(ir.VoidType(), [i64] * 3)
+                loop = cgutils.get_or_insert_function(builder.module, kind, _SYMBOL)
+                builder.call(loop, [work, task, threads])
+        with builder.if_then(builder.icmp_signed("!=", builder.load(failed), zero), likely=False):
             builder.store(zero, failed)
+            context.call_conv.return_user_exc(builder, MemoryError, ("a kernel had too little memory",))
 
+    class _Task:
+        """What threads read, the arguments and whether a thread had too little memory; and the function that reads it.
+
+        The function has the address of the task and the number of the thread.
+        """
+
+        def __init__(self, typingctx: Any, part: Any, arguments: Any) -> None:
+            self._inner = part.get_call_type(typingctx, (types.int64, *arguments.types), {})
+            self._compiled = part.dispatcher.overloads[tuple(self._inner.args)]
+            self._name, self._kinds = part.dispatcher.py_func.__name__, arguments.types
+
+        def write(self, builder: Any, given: Any, place: Any) -> tuple[Any, Any]:
+            """Write the arguments to a place. Returns its address, and where it says that memory was missing."""
+            zero, one = ir.IntType(32)(0), ir.IntType(32)(1)
+            builder.store(given, builder.gep(place, [zero, zero]))
+            failed = builder.gep(place, [zero, one])
+            builder.store(zero, failed)
+            return builder.ptrtoint(place, ir.IntType(64)), failed
+
+        def function(self, context: Any, builder: Any, task: Any) -> Any:
+            """The address of the function."""
+            i64, zero, one = ir.IntType(64), ir.IntType(32)(0), ir.IntType(32)(1)
+            module = builder.module
             work = ir.Function(
-                builder.module,
+                module,
                 ir.FunctionType(ir.VoidType(), [i64, i64]),
-                builder.module.get_unique_name(f"{part.dispatcher.py_func.__name__}.of_thread"),
+                module.get_unique_name(f"{self._name}.of_thread"),
             )
             work.linkage = "internal"
             work.attributes.add("noinline")
             b = ir.IRBuilder(work.append_basic_block())
             mine = b.inttoptr(work.args[0], task.as_pointer())
             items = cgutils.unpack_tuple(b, b.load(b.gep(mine, [zero, zero])))
-            items = [_borrowed(context, b, *pair) for pair in zip(arguments.types, items, strict=True)]
-            context.add_linking_libs([compiled.library])
-            status, _ = context.call_internal_no_propagate(b, compiled.fndesc, inner, [work.args[1], *items])
+            items = [_borrowed(context, b, *pair) for pair in zip(self._kinds, items, strict=True)]
+            context.add_linking_libs([self._compiled.library])
+            given = [work.args[1], *items]
+            status, _ = context.call_internal_no_propagate(b, self._compiled.fndesc, self._inner, given)
             with b.if_then(status.is_error, likely=False):
-                b.store(i32(1), b.gep(mine, [zero, i32(1)]))
+                b.store(one, b.gep(mine, [zero, one]))
             b.ret_void()
+            return builder.ptrtoint(work, i64)
 
-            data = builder.ptrtoint(place, i64)
-            with builder.if_else(builder.icmp_signed("==", threads, i64(1))) as (alone, together):
-                with alone:
-                    builder.call(work, [data, i64(0)])
-                with together:
-                    kind = ir.FunctionType(ir.VoidType(), [i64] * 3)
-                    loop = cgutils.get_or_insert_function(builder.module, kind, _SYMBOL)
-                    builder.call(loop, [builder.ptrtoint(work, i64), data, threads])
-            with builder.if_then(builder.icmp_signed("!=", builder.load(failed), zero), likely=False):
-                context.call_conv.return_user_exc(builder, MemoryError, ("a kernel had too little memory",))
+    def _kind(given: Any) -> Any:
+        return ir.LiteralStructType([given.type, ir.IntType(32)])
+
+    @intrinsic
+    def parallel(typingctx, part, threads, arguments):
+        """Call part(i, *arguments) for i below `threads`, each i on a thread of its own.
+
+        With one thread it is called directly. If a call cannot allocate memory, the caller raises a MemoryError.
+        """
+        task = _Task(typingctx, part, arguments)
+
+        def codegen(context, builder, signature, values):
+            _, threads, given = values
+            place = cgutils.alloca_once(builder, _kind(given))
+            address, failed = task.write(builder, given, place)
+            call_task(
+                context, builder, task.function(context, builder, _kind(given)), address, threads, failed
+            )
             return context.get_dummy_value()
 
         return types.void(part, types.int64, arguments), codegen
+
+    def _parallel_or_bound(varying: tuple[int, ...]) -> Any:
+        """As `parallel`; with a place the task is written there behind the first words, and not called."""
+
+        @intrinsic
+        def parallel_or_bound(typingctx, part, threads, arguments, place):
+            task = _Task(typingctx, part, arguments)
+
+            def codegen(context, builder, signature, values):
+                _, threads, given, array = values
+                i64, i32, kind = ir.IntType(64), ir.IntType(32), _kind(given)
+                if context.get_abi_sizeof(kind) > 8 * (PLACE - HEAD):
+                    raise TypeError(f"a task of {len(arguments.types)} arguments is too large to be bound")
+                words, size = start_and_size(context, builder, signature.args[3], array)
+                bound = builder.icmp_signed(">", size, i64(0))
+                there = builder.bitcast(builder.gep(words, [i64(HEAD)]), kind.as_pointer())
+                where = builder.select(bound, there, cgutils.alloca_once(builder, kind))
+                address, failed = task.write(builder, given, where)
+                function, none = (
+                    task.function(context, builder, kind),
+                    ir.Constant(kind.as_pointer(), None),
+                )
+
+                def offset(*path):
+                    return builder.ptrtoint(builder.gep(none, [i32(0), *map(i32, path)]), i64)
+
+                with builder.if_else(bound) as (binding, calling):
+                    with binding:
+                        noted = {FUNCTION: function, THREADS: threads, FAILED: offset(1)}
+                        for n, argument in enumerate(varying):
+                            fields = context.data_model_manager[arguments.types[argument]]
+                            noted[FIRST + n] = offset(0, argument, fields.get_field_position("data"))
+                        for word, value in noted.items():
+                            builder.store(value, builder.gep(words, [i64(word)]))
+                    with calling:
+                        call_task(context, builder, function, address, threads, failed)
+                return context.get_dummy_value()
+
+            return types.void(part, types.int64, arguments, place), codegen
+
+        return parallel_or_bound

@@ -35,10 +35,10 @@ _REALS = frozenset(
     "M dM tM uM "
     "U W packed t_packed of_input P C E S N initial checksums X bias dE dS dN dP d_initial zeros dX tE tS tN tP "
     "t_initial uE uS uN uP u_initial out dW dU d_bias total_W total_U total_bias J d_biases frames moved R "
-    "weights".split()
+    "weights final".split()
 )
 _INTEGERS = frozenset(
-    "starts widths places lengths counters classes index ends times parents spans slots".split()
+    "starts widths place places lengths counters classes index ends times parents spans slots".split()
 )
 _TABLES = frozenset("products parameters entries diagonals".split())
 _FLAGS = frozenset("active resets".split())

@@ -20,6 +20,7 @@ from .rows import row_kernel
 from .tables import drives_size
 
 NO_CLASSES = np.empty(0, np.int64)
+NO_PLACE = np.empty(0, np.int64)  # a kernel is called now, see `BoundCall`
 _SHAPE = [tables.ROWS, tables.COLUMNS, tables.HEADS, tables.MATRIX]
 
 

@@ -11,7 +11,7 @@ from ...kernels.copying import are_finite
 from ...kernels.threads import POOL, launch
 from ..run import Kept, Tape, within_lengths
 from . import time_loops
-from .arguments import drive_input, first_arguments, packed
+from .arguments import NO_PLACE, drive_input, first_arguments, packed
 from .tables import drives_size
 from .work_split import choose_split
 
@@ -32,7 +32,7 @@ def forward(tape: Tape) -> bool:
             tape.values.reshape(-1), tape.before.reshape(-1), tape.after.reshape(-1), tape.initial.reshape(-1),
             tape.lengths, tape.resets,
             by_units, new_counters(), checksums, input_.x, factors.W, input_.bias, input_.classes, input_.n, g,
-            drives_size(tape.layout), tape.steps, 0, 0, checksums[:0],
+            drives_size(tape.layout), tape.steps, 0, 0, checksums[:0], checksums[:0], NO_PLACE,
         )  # fmt: skip
     return are_finite(checksums)
 

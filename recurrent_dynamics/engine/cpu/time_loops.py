@@ -56,13 +56,16 @@ def _input_steps(b0, b1):
 
 
 @njit(**LIGHT)
-def _start_window(resets, last, b0, b1, N, S, k):
+def _start_window(resets, initial, begin, last, b0, b1, N, S, k, out):
     """Copy the state after the last step of a window, in the rows that begin at `last`, to S of the first step.
 
-    With resets `apply_reset` copies it.
+    The first window begins with the initial state; with a tape S has it already. With resets `apply_reset` copies both.
     """
-    if resets.size == 0:
-        copy(N, (last + b0) * k, S, b0 * k, (b1 - b0) * k)
+    if resets.size == 0 and out.size > 0:
+        if begin > 0:
+            copy(N, (last + b0) * k, S, b0 * k, (b1 - b0) * k)
+        else:
+            copy(initial, b0 * k, S, b0 * k, (b1 - b0) * k)
 
 
 @njit(**LIGHT)
@@ -80,19 +83,20 @@ def _write_output(lengths, t, of_output, first, b0, b1, N, k, slot, width, out, 
             clear(out, to, j1 - j0)
 
 
-@by_threads(options=LIGHT_ENTRY)
+@by_threads(options=LIGHT_ENTRY, varying=("X", "out", "final"))
 def forward(
     i, threads, rows, active, widths, steps, batch, k, e, stages, products, packed, starts, P, C, M, places, E, S, N,
     initial, lengths, resets, by_units, counters, checksums, X, W, bias, classes, n, g, drives, window, slot, width,
-    out,
+    out, final,
 ):  # fmt: skip
     """The forward pass of one thread. `checksums` gets the sum of its states, which is finite if all of them are.
 
     The input is multiplied by W for a few steps at once, so that E is in cache when the steps read it.
 
     E, S and N have the rows of `window` steps: of all steps with a tape. Without one there are fewer, at least
-    `SHORTEST_WINDOW`, which are overwritten again and again, and `out` gets the output of all steps, `width` numbers of
-    the state from `slot` on. The sum of the input is then added to `checksums`, because nothing checked it before.
+    `SHORTEST_WINDOW`, which are overwritten again and again: the first state is `initial`, `final` gets the last one,
+    and `out` the output of all steps, `width` numbers of the state from `slot` on. The sum of the input is then added
+    to `checksums`, because nothing checked it before.
     """
     indices, at, epoch = new_index(2 * batch + INPUT_ROWS), np.int64(TILE_ROWS), ZERO()
     b0, b1, worker, workers = assignment(counters, by_units, batch, lengths, threads, i)
@@ -108,8 +112,8 @@ def forward(
             if (t - begin) % input_steps == 0:
                 # After the barrier no thread is at a step whose rows are overwritten now.
                 epoch = barrier(counters, workers, epoch)
-                if worker == 0 and 0 < begin == t:
-                    _start_window(resets, previous, b0, b1, N, S, k)
+                if worker == 0 and t == begin:
+                    _start_window(resets, initial, begin, previous, b0, b1, N, S, k, out)
                 if drives > 0:
                     until = min(t + input_steps, end)
                     ahead = rows_of_steps(lengths, t, until, batch, b0, b1, indices, at + batch)
@@ -141,8 +145,11 @@ def forward(
                 if worker == 0:
                     checksum += total(X, (of_all + b0) * n, (b1 - b0) * n)
     epoch = barrier(counters, workers, epoch)
+    last = (steps - 1) % window * batch
     if workers > 1 and worker == 0:
-        checksum += total(N, (steps - 1) % window * batch * k, batch * k)
+        checksum += total(N, last * k, batch * k)
+    if final.size > 0 and worker == 0:
+        copy(N, (last + b0) * k, final, b0 * k, (b1 - b0) * k)
     checksums[i] = checksum
 
 

@@ -7,6 +7,7 @@ the next call. Making them took longer than the kernels of one sequence of 32 un
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...cells import Cell
 from ...cells.layout import Layout
 from ...kernels import memory
 from ...kernels.barrier import new_counters
+from ...kernels.bound_call import BoundCall
 from ...kernels.copying import are_finite
 from ...kernels.threads import POOL, launch
 from ...kernels.tuning import current
@@ -22,7 +24,7 @@ from ..flatten import Flat
 from ..memories import Memory, no_memory
 from ..run import Kept
 from . import time_loops
-from .arguments import NO_CLASSES, Factors, drive_input, loop_arguments, pack, state_arrays
+from .arguments import NO_CLASSES, NO_PLACE, Factors, drive_input, loop_arguments, pack, state_arrays
 from .tables import drives_size
 from .work_split import split, step_flops
 
@@ -39,8 +41,6 @@ class Window(NamedTuple):
     values: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    first_state: np.ndarray  # (B, k), of `before`
-    last_state: np.ndarray  # (B, k), of `after`
     sizes: tuple[int, ...]
 
 
@@ -54,7 +54,7 @@ def _new_window(
     return Window(
         loop_arguments(cell, layout, "forward", letter, steps, batch),
         np.array(list(cell.constants.values()), dtype),
-        values.reshape(-1), before.reshape(-1), after.reshape(-1), before[0], after[(steps - 1) % window],
+        values.reshape(-1), before.reshape(-1), after.reshape(-1),
         (layout.input_rows, drives_size(layout), window, slot.offset, slot.width),
     )  # fmt: skip
 
@@ -100,21 +100,29 @@ def infer(
     if factors is None:
         factors = pack(cell, layout, flat.matrices, flat.W, False, input_.n, g)
     out, checksums = memory.empty((steps, batch, width), dtype), np.empty(threads, dtype)
-    window.first_state[...] = start
+    final = np.empty(start.shape, dtype)
     launch(
         threads, time_loops.forward,
         *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, read.flat,
         read.places, window.values, window.before, window.after, start.reshape(-1), ends, resets, by_units,
         new_counters() if by_units else _NO_COUNTERS, checksums, input_.x, factors.W, input_.bias, input_.classes,
-        input_.n, g, drives, length, offset, width, out.reshape(-1),
+        input_.n, g, drives, length, offset, width, out.reshape(-1), final.reshape(-1), NO_PLACE,
     )  # fmt: skip
-    return Kept(out, window.last_state.copy()), are_finite(checksums)
+    return Kept(out, final), are_finite(checksums)
+
+
+class Ready(NamedTuple):
+    """A window, the call of the loop with it, and what the call writes beside its results."""
+
+    call: BoundCall  # of the input, the output and the final state
+    counters: np.ndarray
 
 
 class PreparedRun:
     """Runs of inputs (T, B, N) of one shape from a zero state, with everything else made before.
 
     A short run takes less time than the Python code of `infer`, most of all after a pause: the caches are then empty.
+    So a run touches as little memory as it can.
     """
 
     def __init__(
@@ -123,33 +131,35 @@ class PreparedRun:
         self._dtype, self._given = flat.bias.dtype, (cell, layout, flat, factors, steps, batch)
         self._by_units, self._threads = split(layout, self._dtype, steps, batch, resets=False)
         few = steps * batch * step_flops(layout) <= current().min_parallel_flops
-        self._available = (
-            None if few else POOL.available()
-        )  # the threads that it was prepared for, if it needs them
+        # The threads that it was prepared for, if it needs them.
+        self._available = None if few else POOL.available()
         self.start = np.zeros((batch, layout.state_size), self._dtype)
-        self._free = list[tuple[Any, ...]]()
-        self._window()
+        self._free = list[Ready]()
+        self._make_ready()
 
-    def _window(self) -> None:
-        """Make a window with the arguments before and after the input: as many as there are calls at once."""
+    def _make_ready(self) -> None:
+        """Make a window and bind its call: as many as there are calls at once."""
         cell, layout, flat, factors, steps, batch = self._given
         length = window_length(steps, batch if self._by_units else -(-batch // self._threads))
         window = _new_window(cell, layout, self._dtype.char, steps, batch, length, False)
         g, drives, _, offset, width = window.sizes
         self._shape = steps, batch, width
         self._empty = memory.empty if steps * batch * width > SMALL_OUTPUT else np.empty
-        checksums, counters, read = (
-            np.empty(self._threads, self._dtype),
-            new_counters(),
-            no_memory(self._dtype),
+        checksums, read = np.empty(self._threads, self._dtype), no_memory(self._dtype)
+        counters = new_counters() if self._by_units else _NO_COUNTERS
+        x, out, final = (
+            np.empty(n, self._dtype)
+            for n in (steps * batch * layout.input_size, prod(self._shape), self.start.size)
         )
         before = (
-            self._threads, *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants,
-            read.flat, read.places, window.values, window.before, window.after, self.start.reshape(-1), _NO_LENGTHS,
-            _NO_RESETS, self._by_units, counters, checksums,
+            *window.row_kernel_to_products, factors.U, factors.starts, flat.vectors, window.constants, read.flat,
+            read.places, window.values, window.before, window.after, self.start.reshape(-1), _NO_LENGTHS, _NO_RESETS,
+            self._by_units, counters, checksums,
         )  # fmt: skip
-        after = factors.W, flat.bias, NO_CLASSES, layout.input_size, g, drives, length, offset, width
-        self._free.append((before, after, window.first_state, window.last_state, counters, checksums))
+        between = factors.W, flat.bias, NO_CLASSES, layout.input_size, g, drives, length, offset, width
+        arguments = (*before, x, *between, out, final)
+        call = BoundCall(time_loops.forward, self._threads, arguments, checksums)
+        self._free.append(Ready(call, counters))
 
     def __call__(self, x: np.ndarray) -> Kept | None:
         """The output and the final state; None if these or the input are not finite, or threads came or went."""
@@ -163,19 +173,16 @@ class PreparedRun:
 
     def _run(self, x: np.ndarray) -> Kept | None:
         try:
-            window = self._free.pop()  # in one step of the interpreter, so no other thread gets it too
+            ready = self._free.pop()  # in one step of the interpreter, so no other thread gets it too
         except IndexError:
-            self._window()
+            self._make_ready()
             return self._run(x)
-        before, after, first_state, last_state, counters, checksums = window
-        first_state.fill(0)
         if self._by_units:
-            counters.fill(0)
-        out = self._empty(self._shape, self._dtype)
-        time_loops.forward(*before, x.reshape(-1), *after, out.reshape(-1))
-        kept = Kept(out, last_state.copy()) if are_finite(checksums) else None
-        self._free.append(window)
-        return kept
+            ready.counters.fill(0)
+        out, final = self._empty(self._shape, self._dtype), np.empty(self.start.shape, self._dtype)
+        checksum = ready.call(x, out, final)
+        self._free.append(ready)
+        return Kept(out, final) if isfinite(checksum) else None
 
 
 def prepare(
