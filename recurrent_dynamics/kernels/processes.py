@@ -29,14 +29,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=watch)
 """
 
-# What a process that only compiles does before. Numba would load SciPy's linear algebra, which no kernel calls, and
-# time each call of LLVM, which nobody asks for: 0.4 of 5 seconds.
-ONLY_COMPILES = """
-import sys
-sys.modules["scipy.linalg"] = None
-from numba.core import event
-event.start_event = event.end_event = lambda *_, **__: None
-"""
+# What a process that only compiles does before.
+ONLY_COMPILES = f"from {__package__}.lean_numba import leave_out\nleave_out()\n"
 
 
 def start(code: str) -> subprocess.Popen[bytes]:
