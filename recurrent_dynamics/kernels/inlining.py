@@ -32,7 +32,6 @@ from numba.core.typed_passes import (
 from numba.core.untyped_passes import (
     FixupArgs,
     GenericRewrites,
-    IRProcessing,
     ReconstructSSA,
     TranslateByteCode,
 )
@@ -188,9 +187,10 @@ class _LoweringLight(_Lowering):
     library = _LinkedLight
 
 
-# Numba's passes without those that find nothing in kernels: closures, calls of other languages, arrays as wholes.
+# Numba's passes without those that find nothing in kernels: closures, calls of other languages, arrays as wholes. How
+# long variables live is found by the rewrites too, so it is not found before them.
 _PASSES = (
-    TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA, NopythonTypeInference,
+    TranslateByteCode, FixupArgs, GenericRewrites, ReconstructSSA, NopythonTypeInference,
     PreLowerStripPhis, IRLegalization,
 )  # fmt: skip
 
