@@ -21,8 +21,7 @@ FORMAT = "1"  # of the payloads of `machine_code`
 # Modules of two folders that no compiled code depends on: an edit of one recompiles nothing.
 COMPILE_NOTHING = {
     "kernels": (
-        "archive", "blas", "disk", "entries", "files", "lean_numba", "locks", "memory", "processes", "progress",
-        "tuning",
+        "archive", "blas", "disk", "entries", "files", "locks", "memory", "processes", "progress", "tuning",
     ),
     "engine/cpu": (
         "__init__", "ahead", "arguments", "backward_pass", "branches", "forward_pass", "groups", "independent_steps",
