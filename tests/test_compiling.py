@@ -18,6 +18,7 @@ import recurrent_dynamics as rd
 from recurrent_dynamics.engine.compiling import VERBS
 from recurrent_dynamics.engine.cpu import ahead, shares
 from recurrent_dynamics.kernels import machine_code, processes, progress
+from recurrent_dynamics.kernels.access import INTERPRETED
 from recurrent_dynamics.kernels.disk import Disk
 from recurrent_dynamics.kernels.product import provide_rows
 
@@ -262,6 +263,18 @@ def test_nothing_is_started_where_everything_is_on_disk(monkeypatch):
     rd.compile(rd.cells.elman(), "forward", "float64", processes=1)
     monkeypatch.setattr(shares, "start", lambda code: pytest.fail("started a process"))
     rd.compile(rd.cells.elman(), "forward", "float64", processes=4)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
+@pytest.mark.parametrize("shape", [(5, 2, 3), (5, 3), (40, 200, 3)])
+def test_a_forward_pass_compiled_ahead_is_that_of_frozen_parameters_too(shape):
+    cell = rd.cells.elman()
+    rd.compile(cell, "forward", "float64", processes=1)
+    kernels = [ahead._kernel(name, "float64")[0] for name in shares.KERNELS["forward"]]
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    frozen = rd.freeze(cell, cell.init(3, 4, 0, dtype="float64"))
+    rd.forward(cell, frozen, np.ones(shape), tape=False)
+    assert [len(kernel.signatures) for kernel in kernels] == compiled
 
 
 class Terminal(io.StringIO):

@@ -44,7 +44,8 @@ def _call(typingctx, place, first, second, third):
 
 
 @kernel(options=LIGHT_ENTRY)
-def _run(place, checksums, first, second, third):
+def run(place, checksums, first, second, third):
+    """Call the kernel that is bound to a place, with three arrays. The sum of the checksums that it wrote."""
     _call(place, first, second, third)
     total = 0.0
     for i in range(checksums.size):
@@ -56,7 +57,8 @@ class BoundCall:
     """A call of a kernel with three varying arguments; it returns the sum of the checksums that the kernel wrote.
 
     `arguments` are those after the number of threads, the varying ones too. Each call brings these anew, contiguous and
-    of the same sizes and types. One call at a time.
+    of the same sizes and types. The first two have three axes and the third one has two: each further choice would be
+    another kernel. One call at a time.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class BoundCall:
 
     def __call__(self, *varying: np.ndarray) -> float:
         if not INTERPRETED:
-            return float(_run(self._place, self._checksums, *varying))
+            return float(run(self._place, self._checksums, *varying))
         parameters = list(inspect.signature(self._kernel).parameters)[1:]
         given = dict(zip(parameters, (*self._arguments, self._place[:0]), strict=True))
         of_kernel: Any = self._kernel

@@ -27,7 +27,11 @@ from .rows import REAL, row_kernel
 from .shares import ROW_KERNELS, Kernel, Wanted, begin, kernels_of
 
 # Modules of kernels elsewhere than in this package. A process imports those whose kernels it needs.
-_ELSEWHERE = {"copying": "...kernels.copying", "qr": "...kernels.qr.compiled"}
+_ELSEWHERE = {
+    "bound_call": "...kernels.bound_call",
+    "copying": "...kernels.copying",
+    "qr": "...kernels.qr.compiled",
+}
 _PAUSE = 0.25  # seconds between two looks at the disk
 
 # The types of the arguments of kernels by their names. All others are integers.
@@ -43,12 +47,15 @@ _INTEGERS = frozenset(
 _TABLES = frozenset("products parameters entries diagonals".split())
 _FLAGS = frozenset("active resets".split())
 _TRUTHS = frozenset("transposed by_units assign adds from_end first_time last_time".split())
+_DIMENSIONS = {"first": 3, "second": 3, "third": 2}  # of the varying arrays of a bound call
 _OF_QR = {"J": 1, "frames": 1, "moved": 1, "R": 1, "logs": 3, "conditions": 2}
 
 
 def _argument(name: str, real: Any, is_qr: bool) -> Any:
     if is_qr and name in _OF_QR:
         return types.Array(types.float64, _OF_QR[name], "C")
+    if name in _DIMENSIONS:
+        return types.Array(real, _DIMENSIONS[name], "C")
     if name in _REALS:
         return types.Array(real, 1, "C")
     if name in _INTEGERS:

@@ -26,7 +26,7 @@ _FORWARD = (
 _BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint")
 _TANGENT = ("tangent_loops.tangent", "input_products.multiply_input", "stage_products.add_matrix_products")
 KERNELS: dict[str, tuple[str, ...]] = {
-    "forward": _FORWARD,
+    "forward": (*_FORWARD, "bound_call.run"),
     "backward": (*_FORWARD, *_BACKWARD),
     "jvp": (*_FORWARD, *_TANGENT),
     "hvp": (*_FORWARD, *_BACKWARD, *_TANGENT, "tangent_loops.second"),
@@ -42,6 +42,7 @@ _SECONDS = {
     "time_loops.forward": 2.7, "time_loops.adjoint": 1.8, "weight_gradients.gradients": 3.0, "jacobian.jacobian": 2.0,
     "tangent_loops.tangent": 1.5, "tangent_loops.second": 1.5, "qr._carry": 4.5, "stage_products.pack_factors": 0.3,
     "branch_loops.of_parents": 1.0, "branch_loops.of_children": 0.9, "input_products.multiply_rows_of": 0.2,
+    "bound_call.run": 0.2,
 }  # fmt: skip
 _WORTH_A_PROCESS = 1.0  # seconds of compilation; a process takes half of that to start
 

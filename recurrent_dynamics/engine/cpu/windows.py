@@ -180,7 +180,7 @@ class PreparedRun:
         if self._by_units:
             ready.counters.fill(0)
         out, final = self._empty(self._shape, self._dtype), np.empty(self.start.shape, self._dtype)
-        checksum = ready.call(x, out, final)
+        checksum = ready.call(x if x.ndim == 3 else x[:, None], out, final)
         self._free.append(ready)
         return Kept(out, final) if isfinite(checksum) else None
 
