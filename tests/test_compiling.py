@@ -179,6 +179,14 @@ def test_what_another_process_cannot_compile_is_compiled_here(monkeypatch, forks
     assert ahead._kernel("time_loops.forward", "float64")[0].signatures
 
 
+@pytest.mark.parametrize("program", [None, "", "no such python"])
+def test_a_program_that_can_start_no_process_compiles_all_itself(monkeypatch, program):
+    monkeypatch.setattr(sys, "executable", program)
+    monkeypatch.setattr(ahead, "is_kept", lambda name, dtype: False)
+    rd.compile(rd.cells.elman(), "forward", "float64", processes=2)
+    assert ahead._kernel("time_loops.forward", "float64")[0].signatures
+
+
 def test_on_an_empty_disk_other_processes_begin_before_the_compiler_is_loaded(tmp_path):
     program = (
         "import sys\nimport recurrent_dynamics as rd\nfrom recurrent_dynamics.engine.cpu import shares\n"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ...kernels.disk import default_disk
 from ...kernels.processes import FORKS, ONLY_COMPILES, start
@@ -78,17 +80,21 @@ def shares(kernels: Iterable[Kernel], processes: int) -> list[list[Kernel]]:
 def begin(kernels: Iterable[Kernel], processes: int) -> list[subprocess.Popen[bytes]]:
     """Start the processes that compile kernels: none if there is little to do, or if nothing can be stored.
 
-    Where processes may fork, the one that is started forks the others.
+    Where processes may fork, the one that is started forks the others. Where none can be started, as in a program that
+    has Python inside, the caller compiles all.
     """
     wanted = list(kernels)
     # Kernels come back from other processes through the disk.
-    if processes < 2 or _seconds_of(wanted) < _WORTH_A_PROCESS or not default_disk().can_store():
+    can_start = processes > 1 and sys.executable
+    if not can_start or _seconds_of(wanted) < _WORTH_A_PROCESS or not default_disk().can_store():
         return []
     shared = shares(wanted, processes)
     program = f"{ONLY_COMPILES}from {__package__}.ahead import compile_shares\ncompile_shares"
-    return [
-        start(f"{program}({group!r})") for group in ([shared] if FORKS else [[share] for share in shared])
-    ]
+    begun = []
+    with suppress(OSError):
+        for group in [shared] if FORKS else [[share] for share in shared]:
+            begun.append(start(f"{program}({group!r})"))
+    return begun
 
 
 def begin_early(wanted: Iterable[Wanted], processes: int) -> list[subprocess.Popen[bytes]] | None:
