@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+import tracemalloc
 
 import hypothesis.strategies as st
 import numpy as np
@@ -298,6 +299,21 @@ def test_results_of_prepared_runs_are_arrays_of_their_own(rng):
         same(run, rd.forward(cell, params, x))
         assert not run.output.flags.writeable
         same(pickle.loads(pickle.dumps(run)), run)
+
+
+def test_a_prepared_run_keeps_no_memory_of_the_size_of_its_input(rng):
+    cell = rd.cells.gru()
+    frozen = rd.freeze(cell, cell.init(64, 4))
+    x = np.ones((100 if INTERPRETED else 20_000, 1, 64), "float32")
+    rd.forward(cell, frozen, x[:5].copy(), tape=False)  # compiles
+    tracemalloc.start()
+    try:
+        rd.forward(cell, frozen, x, tape=False)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert frozen._prepared[x.shape].compute is not None
+    assert kept < max(x.nbytes // 4, 200_000)
 
 
 def test_a_window_keeps_little_memory(rng):

@@ -8,7 +8,7 @@ everything takes six times as long.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,10 +61,13 @@ class BoundCall:
     another kernel. One call at a time.
     """
 
-    def __init__(
-        self, kernel: Callable[..., Any], threads: int, arguments: Sequence[Any], checksums: np.ndarray
-    ) -> None:
-        self._kernel, self._threads, self._arguments = kernel, threads, list(arguments)
+    def __init__(self, kernel: Any, threads: int, arguments: Sequence[Any], checksums: np.ndarray) -> None:
+        function: Any = kernel if INTERPRETED else kernel.py_func
+        self._kernel, self._threads, self._varying = kernel, threads, function.varying
+        _, *names, _ = inspect.signature(function).parameters  # without the number of threads and the place
+        given = dict(zip(names, arguments, strict=True))
+        # The place has their addresses, so they have to live. Those that vary may be large, and are given back.
+        self._given = {name: given[name] for name in names if name not in self._varying}
         self._checksums, self._place = checksums, np.zeros(PLACE, np.int64)
         if not INTERPRETED:
             kernel(threads, *arguments, self._place)
@@ -72,10 +75,6 @@ class BoundCall:
     def __call__(self, *varying: np.ndarray) -> float:
         if not INTERPRETED:
             return float(run(self._place, self._checksums, *varying))
-        parameters = list(inspect.signature(self._kernel).parameters)[1:]
-        given = dict(zip(parameters, (*self._arguments, self._place[:0]), strict=True))
-        of_kernel: Any = self._kernel
-        for name, array in zip(of_kernel.varying, varying, strict=True):
-            given[name] = array.reshape(-1)
-        self._kernel(self._threads, **given)
+        brought = {name: array.reshape(-1) for name, array in zip(self._varying, varying, strict=True)}
+        self._kernel(self._threads, **self._given, **brought, place=self._place[:0])
         return float(self._checksums.sum())
