@@ -278,7 +278,8 @@ def test_nothing_is_started_where_everything_is_on_disk(monkeypatch):
 def test_a_forward_pass_compiled_ahead_is_that_of_frozen_parameters_too(shape):
     cell = rd.cells.elman()
     rd.compile(cell, "forward", "float64", processes=1)
-    kernels = [ahead._kernel(name, "float64")[0] for name in shares.KERNELS["forward"]]
+    wanted = shares.kernels_of([("forward", "float64"), ("prepared", "float64")])
+    kernels = [ahead._kernel(*kernel)[0] for kernel in wanted]
     compiled = [len(kernel.signatures) for kernel in kernels]
     frozen = rd.freeze(cell, cell.init(3, 4, 0, dtype="float64"))
     rd.forward(cell, frozen, np.ones(shape), tape=False)

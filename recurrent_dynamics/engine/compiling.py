@@ -60,6 +60,8 @@ def compile(
         if not isinstance(verb, str) or verb not in VERBS:
             raise ArgumentError("verbs", f"be of {', '.join(VERBS)}", repr(verb))
     kind = floating_dtype("dtype", dtype)
+    if "forward" in chosen:
+        chosen.append("prepared")
     if boolean("class_indices", class_indices):
         chosen.append("classes")
     count = cores() if processes is None else integer("processes", processes, at_least=1)

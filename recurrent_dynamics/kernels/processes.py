@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 # Whether a process may fork after it has loaded its libraries: those of macOS may not go on in a fork.
@@ -63,7 +63,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def awaited(processes: Iterable[subprocess.Popen[bytes]]) -> Iterator[None]:
+def awaited(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
     """Wait for processes when left; an error ends them."""
     try:
         yield

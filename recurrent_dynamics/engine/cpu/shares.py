@@ -28,7 +28,8 @@ _FORWARD = (
 _BACKWARD = ("weight_gradients.gradients", "time_loops.adjoint")
 _TANGENT = ("tangent_loops.tangent", "input_products.multiply_input", "stage_products.add_matrix_products")
 KERNELS: dict[str, tuple[str, ...]] = {
-    "forward": (*_FORWARD, "bound_call.run"),
+    "forward": _FORWARD,
+    "prepared": ("bound_call.run",),  # a forward pass of frozen parameters
     "backward": (*_FORWARD, *_BACKWARD),
     "jvp": (*_FORWARD, *_TANGENT),
     "hvp": (*_FORWARD, *_BACKWARD, *_TANGENT, "tangent_loops.second"),
