@@ -17,7 +17,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from .access import INTERPRETED, LIGHT_ENTRY, start_and_size
-from .parallel import FAILED, FIRST, FUNCTION, HEAD, PLACE, THREADS, call_task, kernel
+from .parallel import FAILED, FIRST, FUNCTION, HEAD, PLACE, THREADS, kernel
+
+if not INTERPRETED:
+    from .parallel import call_task
 
 
 @intrinsic

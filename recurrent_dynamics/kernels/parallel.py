@@ -28,7 +28,8 @@ from .translation import count_up
 
 _LOOP = "parallel.loop"
 _SYMBOL = f"{machine_code.SYMBOL}{_LOOP}:"  # the loop's name in machine code
-_I64 = ir.IntType(64)
+_I64, _I32 = ir.IntType(64), ir.IntType(32)
+_ZERO, _ONE = _I32(0), _I32(1)
 
 # The place of a bound call: how many words it has, those before the task, and what these are: the address of the
 # function that threads call, the number of threads, where the task says that memory was missing, and where it has the
@@ -112,9 +113,6 @@ if INTERPRETED:
     def _parallel_or_bound(varying: tuple[int, ...]) -> Any:
         return lambda part, threads, arguments, place: parallel(part, threads, arguments)
 
-    def call_task(context: Any, builder: Any, work: Any, task: Any, threads: Any, failed: Any) -> None:
-        raise NotImplementedError("a kernel that is interpreted has no address")
-
 else:
 
     def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
@@ -152,9 +150,8 @@ else:
         task = _stored(b, function, data, notes)
         arguments = [b.ptrtoint(part, _I64), _stored(b, task), _stored(b, threads), _stored(b, _I64(1)), task]
         inner_dimensions, arrays = _I64(0), _I64(1)
-        i32 = ir.IntType(32)
-        get = cgutils.get_or_insert_function(b.module, ir.FunctionType(i32, []), "get_num_threads")
-        kind = ir.FunctionType(ir.VoidType(), [_I64] * 7 + [i32])
+        get = cgutils.get_or_insert_function(b.module, ir.FunctionType(_I32, []), "get_num_threads")
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * 7 + [_I32])
         start = cgutils.get_or_insert_function(b.module, kind, "numba_parallel_for")
         b.call(start, [*arguments, inner_dimensions, arrays, b.call(get, [])])
         restore(b, notes)
@@ -188,18 +185,17 @@ else:
 
     def call_task(context: Any, builder: Any, work: Any, task: Any, threads: Any, failed: Any) -> None:
         """Call the function at the address `work` for each thread; a MemoryError if it says that it failed."""
-        i64, zero = ir.IntType(64), ir.IntType(32)(0)
         _provide()
-        with builder.if_else(builder.icmp_signed("==", threads, i64(1))) as (alone, together):
+        with builder.if_else(builder.icmp_signed("==", threads, _I64(1))) as (alone, together):
             with alone:
-                kind = ir.FunctionType(ir.VoidType(), [i64] * 2)
-                builder.call(builder.inttoptr(work, kind.as_pointer()), [task, i64(0)])
+                kind = ir.FunctionType(ir.VoidType(), [_I64] * 2)
+                builder.call(builder.inttoptr(work, kind.as_pointer()), [task, _I64(0)])
             with together:
-                kind = ir.FunctionType(ir.VoidType(), [i64] * 3)
+                kind = ir.FunctionType(ir.VoidType(), [_I64] * 3)
                 loop = cgutils.get_or_insert_function(builder.module, kind, _SYMBOL)
                 builder.call(loop, [work, task, threads])
-        with builder.if_then(builder.icmp_signed("!=", builder.load(failed), zero), likely=False):
-            builder.store(zero, failed)
+        with builder.if_then(builder.icmp_signed("!=", builder.load(failed), _ZERO), likely=False):
+            builder.store(_ZERO, failed)
             context.call_conv.return_user_exc(builder, MemoryError, ("a kernel had too little memory",))
 
     class _Task:
@@ -215,37 +211,35 @@ else:
 
         def write(self, builder: Any, given: Any, place: Any) -> tuple[Any, Any]:
             """Write the arguments to a place. Returns its address, and where it says that memory was missing."""
-            zero, one = ir.IntType(32)(0), ir.IntType(32)(1)
-            builder.store(given, builder.gep(place, [zero, zero]))
-            failed = builder.gep(place, [zero, one])
-            builder.store(zero, failed)
-            return builder.ptrtoint(place, ir.IntType(64)), failed
+            builder.store(given, builder.gep(place, [_ZERO, _ZERO]))
+            failed = builder.gep(place, [_ZERO, _ONE])
+            builder.store(_ZERO, failed)
+            return builder.ptrtoint(place, _I64), failed
 
         def function(self, context: Any, builder: Any, task: Any) -> Any:
             """The address of the function."""
-            i64, zero, one = ir.IntType(64), ir.IntType(32)(0), ir.IntType(32)(1)
             module = builder.module
             work = ir.Function(
                 module,
-                ir.FunctionType(ir.VoidType(), [i64, i64]),
+                ir.FunctionType(ir.VoidType(), [_I64, _I64]),
                 module.get_unique_name(f"{self._name}.of_thread"),
             )
             work.linkage = "internal"
             work.attributes.add("noinline")
             b = ir.IRBuilder(work.append_basic_block())
             mine = b.inttoptr(work.args[0], task.as_pointer())
-            items = cgutils.unpack_tuple(b, b.load(b.gep(mine, [zero, zero])))
+            items = cgutils.unpack_tuple(b, b.load(b.gep(mine, [_ZERO, _ZERO])))
             items = [_borrowed(context, b, *pair) for pair in zip(self._kinds, items, strict=True)]
             context.add_linking_libs([self._compiled.library])
             given = [work.args[1], *items]
             status, _ = context.call_internal_no_propagate(b, self._compiled.fndesc, self._inner, given)
             with b.if_then(status.is_error, likely=False):
-                b.store(one, b.gep(mine, [zero, one]))
+                b.store(_ONE, b.gep(mine, [_ZERO, _ONE]))
             b.ret_void()
-            return builder.ptrtoint(work, i64)
+            return builder.ptrtoint(work, _I64)
 
     def _kind(given: Any) -> Any:
-        return ir.LiteralStructType([given.type, ir.IntType(32)])
+        return ir.LiteralStructType([given.type, _I32])
 
     @intrinsic
     def parallel(typingctx, part, threads, arguments):
@@ -275,12 +269,12 @@ else:
 
             def codegen(context, builder, signature, values):
                 _, threads, given, array = values
-                i64, i32, kind = ir.IntType(64), ir.IntType(32), _kind(given)
+                kind = _kind(given)
                 if context.get_abi_sizeof(kind) > 8 * (PLACE - HEAD):
                     raise TypeError(f"a task of {len(arguments.types)} arguments is too large to be bound")
                 words, size = start_and_size(context, builder, signature.args[3], array)
-                bound = builder.icmp_signed(">", size, i64(0))
-                there = builder.bitcast(builder.gep(words, [i64(HEAD)]), kind.as_pointer())
+                bound = builder.icmp_signed(">", size, _I64(0))
+                there = builder.bitcast(builder.gep(words, [_I64(HEAD)]), kind.as_pointer())
                 where = builder.select(bound, there, cgutils.alloca_once(builder, kind))
                 address, failed = task.write(builder, given, where)
                 function, none = (
@@ -289,7 +283,7 @@ else:
                 )
 
                 def offset(*path):
-                    return builder.ptrtoint(builder.gep(none, [i32(0), *map(i32, path)]), i64)
+                    return builder.ptrtoint(builder.gep(none, [_I32(0), *map(_I32, path)]), _I64)
 
                 with builder.if_else(bound) as (binding, calling):
                     with binding:
@@ -298,7 +292,7 @@ else:
                             fields = context.data_model_manager[arguments.types[argument]]
                             noted[FIRST + n] = offset(0, argument, fields.get_field_position("data"))
                         for word, value in noted.items():
-                            builder.store(value, builder.gep(words, [i64(word)]))
+                            builder.store(value, builder.gep(words, [_I64(word)]))
                     with calling:
                         call_task(context, builder, function, address, threads, failed)
                 return context.get_dummy_value()
