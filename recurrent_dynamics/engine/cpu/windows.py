@@ -67,8 +67,9 @@ def pack_forward(cell: Cell, layout: Layout, flat: Flat) -> Factors:
     return pack(cell, layout, flat.matrices, flat.W, False, layout.input_size, layout.input_rows)
 
 
-def window_length(steps: int, instances: int) -> int:
+def window_length(steps: int, batch: int, by_units: bool, threads: int) -> int:
     """About the steps for which a thread multiplies the input at once."""
+    instances = batch if by_units else -(-batch // threads)  # of a thread
     return min(steps, max(time_loops.SHORTEST_WINDOW, current().window_rows // instances))
 
 
@@ -91,7 +92,7 @@ def infer(
     dtype = flat.bias.dtype
     steps, batch = x.shape[:2]
     by_units, threads = split(layout, dtype, steps, batch, resets.size > 0)
-    length = window_length(steps, batch if by_units else -(-batch // threads))
+    length = window_length(steps, batch, by_units, threads)
     size = length * batch * (layout.values_size + layout.state_size) * dtype.itemsize
     make = _kept_window if size <= current().max_kept_window else _new_window
     window = make(cell, layout, dtype.char, steps, batch, length, resets.size > 0)
@@ -112,7 +113,7 @@ def infer(
 
 
 class Ready(NamedTuple):
-    """A window, the call of the loop with it, and what the call writes beside its results."""
+    """The call of the loop with a window of its own, and the counters that have to be zero before it."""
 
     call: BoundCall  # of the input, the output and the final state
     counters: np.ndarray
@@ -140,7 +141,7 @@ class PreparedRun:
     def _make_ready(self) -> None:
         """Make a window and bind its call: as many as there are calls at once."""
         cell, layout, flat, factors, steps, batch = self._given
-        length = window_length(steps, batch if self._by_units else -(-batch // self._threads))
+        length = window_length(steps, batch, self._by_units, self._threads)
         window = _new_window(cell, layout, self._dtype.char, steps, batch, length, False)
         g, drives, _, offset, width = window.sizes
         self._shape = steps, batch, width
@@ -190,7 +191,7 @@ def prepare(
 ) -> PreparedRun | None:
     """A `PreparedRun` if its window is small; to be called inside of `POOL`."""
     by_units, threads = split(layout, flat.bias.dtype, steps, batch, resets=False)
-    rows = batch * window_length(steps, batch if by_units else -(-batch // threads))
+    rows = batch * window_length(steps, batch, by_units, threads)
     size = rows * (layout.values_size + layout.state_size) * flat.bias.itemsize
     if size > current().max_kept_window:
         return None
